@@ -1,0 +1,1 @@
+"""The codecs, one file or folder each, behind `bench.interfaces.Codec`."""

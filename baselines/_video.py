@@ -1,0 +1,201 @@
+"""What the conventional video codecs share: padding, raw planes, and ffmpeg as the engine of five of them."""
+
+from __future__ import annotations
+
+import functools
+import re
+from abc import abstractmethod
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from bench.errors import BenchError
+from bench.fingerprint import file_sha256
+from bench.interfaces import (
+    Availability,
+    Codec,
+    CodingCondition,
+    Content,
+    RatePoint,
+    StreamInfo,
+    from_uint8,
+    to_uint8,
+)
+from bench.interfaces import Options as BaseOptions
+from bench.tools import run_tool
+
+FRAME_RATE = 50  # nominal: the quantiser is constant, so it changes header bits at most
+PixelFormat = Literal["gray", "yuv420p", "yuv420p10le"]
+
+
+class VideoOptions(BaseOptions):
+    """Options of every conventional codec.
+
+    One thread is the default because some encoders' bits depend on the number of threads.
+    """
+
+    threads: int = Field(default=1, ge=1)
+    limit_seconds: float = Field(default=3600.0, gt=0, exclude=True)
+
+
+class QpCodec(Codec):
+    """A codec whose rate points are constant quantisers, written from the lowest rate to the highest."""
+
+    rate_points = (42, 37, 32, 27, 22)
+    spike_rate_points: ClassVar[tuple[int, ...]] = (50, 48, 46, 44, 42, 40)
+    qp_range: ClassVar[tuple[int, int]] = (0, 51)
+
+    def rate_points_for(self, content: Content) -> tuple[RatePoint, ...]:
+        """Coarser quantisers for spikes, around those of the paper's Table III."""
+        return self.spike_rate_points if content.is_spikes else self.rate_points
+
+    def check_rate_point(self, rate_point: RatePoint) -> None:
+        """Any whole quantiser in range is a rate point."""
+        low, high = self.qp_range
+        if not isinstance(rate_point, int) or not low <= rate_point <= high:
+            raise BenchError(f"{self.name}: QP must be a whole number from {low} to {high}, not {rate_point!r}")
+
+
+def pad_size(height: int, width: int, align: int, minimum: int) -> tuple[int, int]:
+    """Round both sides up to a multiple of `align`, at least `minimum`."""
+    up = [max(-(-side // align) * align, minimum) for side in (height, width)]
+    return up[0], up[1]
+
+
+def pad_frames(frames: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Extend K x h x w frames to K x height x width by repeating the last row and column."""
+    widths = ((0, 0), (0, height - frames.shape[1]), (0, width - frames.shape[2]))
+    return np.pad(frames, widths, mode="edge")
+
+
+def to_planes(frames: np.ndarray, pixel_format: PixelFormat) -> bytes:
+    """Write K x H x W uint8 luma as raw video; formats with chroma get neutral chroma. H, W even for 4:2:0."""
+    if pixel_format == "gray":
+        return frames.tobytes()
+    count, height, width = frames.shape
+    ten_bit = pixel_format == "yuv420p10le"
+    kind, scale, neutral = (np.dtype("<u2"), 4, 512) if ten_bit else (np.dtype("u1"), 1, 128)
+    planes = np.full((count, height * width * 3 // 2), neutral, kind)
+    planes[:, : height * width] = frames.reshape(count, -1).astype(kind) * kind.type(scale)
+    return planes.tobytes()
+
+
+def from_planes(data: bytes, height: int, width: int, pixel_format: PixelFormat) -> np.ndarray:
+    """Read the luma of raw video as K x H x W uint8; ten bits are rounded to eight."""
+    ten_bit = pixel_format == "yuv420p10le"
+    samples = height * width if pixel_format == "gray" else height * width * 3 // 2
+    values = np.frombuffer(data, "<u2" if ten_bit else "u1")
+    if values.size % samples:
+        raise BenchError(f"{len(data)} bytes are not whole {width}x{height} {pixel_format} frames")
+    luma = values.reshape(-1, samples)[:, : height * width]
+    if ten_bit:
+        luma = np.minimum((luma + 2) >> 2, 255).astype(np.uint8)
+    return luma.reshape(-1, height, width)
+
+
+@functools.cache
+def ffmpeg_binary() -> Path:
+    """The ffmpeg of imageio-ffmpeg, or the one that IMAGEIO_FFMPEG_EXE names."""
+    import imageio_ffmpeg
+
+    try:
+        return Path(imageio_ffmpeg.get_ffmpeg_exe())
+    except RuntimeError as error:
+        raise BenchError(f"no ffmpeg: {error}") from None
+
+
+@functools.cache
+def _ffmpeg_facts() -> tuple[str, frozenset[str]]:
+    """Version, and names of all encoders."""
+    version, _ = run_tool([ffmpeg_binary(), "-version"], limit_seconds=30)
+    listing, _ = run_tool([ffmpeg_binary(), "-hide_banner", "-encoders"], limit_seconds=30)
+    encoders = re.findall(r"^ [A-Z.]{6} (\S+)", listing.decode(errors="replace"), re.MULTILINE)
+    return version.decode(errors="replace").split()[2], frozenset(encoders)
+
+
+class FfmpegCodec(Codec):
+    """A codec that ffmpeg encodes and decodes, through pipes, one elementary stream per sequence.
+
+    A subclass names ffmpeg's encoder, the pixel format and the muxer, and maps rate point and condition to the
+    encoder's options.
+    """
+
+    encoder: ClassVar[str]
+    muxer: ClassVar[str]
+    pixel_format: ClassVar[PixelFormat]
+    align: ClassVar[int] = 8
+    min_side: ClassVar[int] = 16
+
+    Options = VideoOptions
+
+    @abstractmethod
+    def encoder_options(self, rate_point: RatePoint, condition: CodingCondition) -> dict[str, object]:
+        """Output options of ffmpeg beyond codec, format and threads."""
+
+    def available(self) -> Availability:
+        """Whether ffmpeg has the encoder; version and hash are ffmpeg's, which carries the library."""
+        try:
+            version, encoders = _ffmpeg_facts()
+        except BenchError as error:
+            return Availability(False, reason=str(error))
+        if self.encoder not in encoders:
+            reason = f"{ffmpeg_binary()} has no encoder {self.encoder}; `pip install imageio-ffmpeg` brings one"
+            return Availability(False, version, reason=reason)
+        return Availability(True, f"{self.encoder} in ffmpeg {version}", file_sha256(ffmpeg_binary()))
+
+    def compress(self, frames: np.ndarray, rate_point: RatePoint, condition: CodingCondition) -> bytes:
+        """Encode; the encoder's own frame count must be K."""
+        import ffmpeg
+
+        height, width = pad_size(*frames.shape[1:], self.align, self.min_side)
+        raw = to_planes(pad_frames(to_uint8(frames), height, width), self.pixel_format)
+        source = ffmpeg.input(
+            "pipe:", format="rawvideo", pix_fmt=self.pixel_format, s=f"{width}x{height}", framerate=FRAME_RATE
+        )
+        target = source.output(
+            "pipe:",
+            format=self.muxer,
+            vcodec=self.encoder,
+            pix_fmt=self.pixel_format,
+            threads=self.options.threads,
+            fps_mode="passthrough",
+            **self.encoder_options(rate_point, condition),
+        )
+        stream, log = self._run(target, raw)
+        counts = re.findall(r"frame=\s*(\d+)", log)
+        if not counts or int(counts[-1]) != len(frames):
+            found = counts[-1] if counts else "no"
+            raise BenchError(f"{self.name}: the encoder's log counts {found} frames, not {len(frames)}")
+        return stream
+
+    def decompress(self, payload: bytes, info: StreamInfo) -> np.ndarray:
+        """Decode with ffmpeg's own decoder and cut the padding off."""
+        import ffmpeg
+
+        count, height, width = info.shape
+        padded = pad_size(height, width, self.align, self.min_side)
+        source = ffmpeg.input("pipe:", format=self.muxer, threads=1, err_detect="explode")
+        target = source.output(
+            "pipe:", format="rawvideo", pix_fmt=self.pixel_format, fps_mode="passthrough"
+        )
+        raw, _ = self._run(target, payload)
+        decoded = from_planes(raw, *padded, self.pixel_format)
+        if len(decoded) != count:
+            raise BenchError(f"{self.name}: {len(decoded)} frames decoded where the header says {count}")
+        return from_uint8(decoded[:, :height, :width])
+
+    def _run(self, target: object, data: bytes) -> tuple[bytes, str]:
+        import ffmpeg
+
+        arguments = ffmpeg.compile(target, cmd=str(ffmpeg_binary()))
+        quiet = [arguments[0], "-hide_banner", "-nostdin", "-xerror", "-loglevel", "error", "-stats"]
+        return run_tool(
+            [*quiet, *arguments[1:]], stdin=data, limit_seconds=self.options.limit_seconds
+        )
+
+
+def library_parameters(parameters: dict[str, object]) -> str:
+    """Write parameters as ``key=value:key=value`` for ffmpeg's -<library>-params options."""
+    return ":".join(f"{key}={value}" for key, value in parameters.items())

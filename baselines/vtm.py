@@ -1,0 +1,151 @@
+"""The VVC reference software (VTM), by subprocess.
+
+EncoderApp and DecoderApp are found by the options `encoder` and `decoder`, by the environment variables
+VTM_ENCODER and VTM_DECODER, or on PATH as EncoderApp[Static] and DecoderApp[Static]; the configuration files by
+`cfg`, VTM_CFG, or as cfg/ in a folder above the encoder. Luma is coded as 4:0:0 with eight input bits.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field
+
+from baselines._video import FRAME_RATE, QpCodec, VideoOptions, from_planes, to_planes
+from bench.errors import BenchError
+from bench.fingerprint import digest, file_sha256
+from bench.interfaces import Availability, CodingCondition, RatePoint, StreamInfo, from_uint8, to_uint8
+from bench.tools import run_tool
+
+_CONFIGURATIONS = {
+    "low_delay": "encoder_lowdelay_vtm.cfg",
+    "random_access": "encoder_randomaccess_vtm_gop16.cfg",
+    "intra": "encoder_intra_vtm.cfg",
+}
+
+
+class Vtm(QpCodec):
+    """VTM with its own low-delay, random-access or intra configuration."""
+
+    name = "vtm"
+    rate_points = (42, 37, 32, 27)
+    qp_range = (0, 63)
+
+    class Options(VideoOptions):
+        """Options: where the binaries and cfg/ lie on this machine; they stay out of results and streams."""
+
+        encoder: str = Field(default="", exclude=True)
+        decoder: str = Field(default="", exclude=True)
+        cfg: str = Field(default="", exclude=True)
+        limit_seconds: float = Field(default=4 * 3600.0, gt=0, exclude=True)
+
+    def available(self) -> Availability:
+        """Version of the encoder; one hash over both binaries and the configuration files."""
+        try:
+            tools = [self._tool("encoder"), self._tool("decoder")]
+            versions = {_version(tool, file_sha256(tool)) for tool in tools}
+            configurations = [self._configuration(kind) for kind in _CONFIGURATIONS]
+        except (BenchError, OSError) as error:
+            return Availability(False, reason=str(error))
+        if len(versions) != 1:
+            return Availability(False, reason=f"encoder and decoder differ: {' and '.join(sorted(versions))}")
+        hashes = [file_sha256(path) for path in (*tools, *configurations)]
+        return Availability(True, f"VTM {versions.pop()}", digest(hashes))
+
+    def compress(self, frames: np.ndarray, rate_point: RatePoint, condition: CodingCondition) -> bytes:
+        """Encode in a working folder of its own; the log's bits and frames must be those of the file."""
+        count, height, width = frames.shape
+        structure = "intra" if condition.intra_period == 1 else condition.structure
+        with tempfile.TemporaryDirectory(prefix="vtm-") as folder:
+            source, stream = Path(folder, "source.yuv"), Path(folder, "stream.vvc")
+            source.write_bytes(to_planes(to_uint8(frames), "gray"))
+            arguments = {
+                "-i": source,
+                "-b": stream,
+                "-o": os.devnull,
+                "-wdt": width,
+                "-hgt": height,
+                "-fr": FRAME_RATE,
+                "-f": count,
+                "-q": rate_point,
+                "-ts": 1,
+            }
+            settings = {
+                "InputBitDepth": 8,
+                "InputChromaFormat": 400,
+                "ConformanceWindowMode": 1,
+                "IntraPeriod": condition.intra_period,
+                "SEIDecodedPictureHash": 0,
+            }
+            command = [str(self._tool("encoder")), "-c", str(self._configuration(structure))]
+            command += [str(part) for pair in arguments.items() for part in pair]
+            command += [f"--{key}={value}" for key, value in settings.items()]
+            output, _ = run_tool(command, limit_seconds=self.options.limit_seconds, cwd=Path(folder))
+            data = stream.read_bytes()
+        self._check_log(output.decode(errors="replace"), count, len(data))
+        return data
+
+    def decompress(self, payload: bytes, info: StreamInfo) -> np.ndarray:
+        """Decode to eight bits."""
+        count, height, width = info.shape
+        with tempfile.TemporaryDirectory(prefix="vtm-") as folder:
+            stream, target = Path(folder, "stream.vvc"), Path(folder, "decoded.yuv")
+            stream.write_bytes(payload)
+            run_tool(
+                [self._tool("decoder"), "-b", stream, "-o", target, "-d", "8"],
+                limit_seconds=self.options.limit_seconds,
+                cwd=Path(folder),
+            )
+            decoded = from_planes(target.read_bytes(), height, width, "gray")
+        if len(decoded) != count:
+            raise BenchError(f"vtm: {len(decoded)} frames decoded where the header says {count}")
+        return from_uint8(decoded)
+
+    def _check_log(self, log: str, frames: int, size: int) -> None:
+        """Compare the encoder's own account with the file: frames coded, bits written."""
+        coded = [int(bits) for bits in re.findall(r"^POC\s+\d+.*?(\d+) bits", log, re.MULTILINE)]
+        if len(coded) != frames:
+            raise BenchError(f"vtm: the encoder's log counts {len(coded)} frames, not {frames}")
+        if sum(coded) != 8 * size:
+            raise BenchError(f"vtm: the encoder's log states {sum(coded)} bits, the file has {8 * size}")
+
+    def _tool(self, role: str) -> Path:
+        """The binary of a role: option, environment variable, PATH."""
+        application = {"encoder": "EncoderApp", "decoder": "DecoderApp"}[role]
+        variable = f"VTM_{role.upper()}"
+        stated = getattr(self.options, role) or os.environ.get(variable, "")
+        if stated:
+            if not os.access(stated, os.X_OK):
+                raise BenchError(f"vtm: {stated} is not an executable file")
+            return Path(stated).resolve()
+        found = shutil.which(application) or shutil.which(f"{application}Static")
+        if found is None:
+            raise BenchError(f"{application} is not on PATH; set {variable} or the option {role}")
+        return Path(found).resolve()
+
+    def _configuration(self, structure: str) -> Path:
+        """The configuration file of a coding structure."""
+        name = _CONFIGURATIONS[structure]
+        stated = self.options.cfg or os.environ.get("VTM_CFG", "")
+        folders = [Path(stated)] if stated else [up / "cfg" for up in self._tool("encoder").parents]
+        for folder in folders:
+            if (folder / name).is_file():
+                return (folder / name).resolve()
+        raise BenchError(f"vtm: no {name} in {folders[0]}; set VTM_CFG to VTM's cfg folder")
+
+
+@functools.cache
+def _version(tool: Path, sha256: str) -> str:
+    """Version that a VTM binary prints; the hash makes a replaced binary be asked again."""
+    output, errors = run_tool([tool], limit_seconds=30, accept=(0, 1))  # without arguments it prints its help
+    said = output.decode(errors="replace") + errors
+    found = re.search(r"(?:En|De)coder Version \[?v?([\w.]+)", said)
+    if found is None:
+        raise BenchError(f"{tool} does not say that it is VTM: {' '.join(said.split())[:120]}")
+    return found[1]

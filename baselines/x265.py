@@ -1,0 +1,46 @@
+"""HEVC by x265, through ffmpeg."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from baselines._video import FfmpegCodec, QpCodec, VideoOptions, library_parameters
+from bench.interfaces import CodingCondition, RatePoint
+
+
+class X265(QpCodec, FfmpegCodec):
+    """x265 at constant QP, 4:0:0, tuned for PSNR, without the settings text that it writes into streams."""
+
+    name = "x265"
+    encoder = "libx265"
+    muxer = "hevc"
+    pixel_format = "gray"
+    min_side = 64
+
+    class Options(VideoOptions):
+        """Options: preset, the encoder's speed."""
+
+        preset: Literal[
+            "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"
+        ] = "medium"
+
+    def encoder_options(self, rate_point: RatePoint, condition: CodingCondition) -> dict[str, object]:
+        """Closed GOPs of exactly the intra period; no B pictures in low delay."""
+        period = condition.intra_period
+        parameters: dict[str, object] = {
+            "qp": rate_point,
+            "keyint": period,
+            "min-keyint": period,
+            "scenecut": 0,
+            "open-gop": 0,
+            "info": 0,
+            "pools": "none" if self.options.threads == 1 else self.options.threads,
+            "frame-threads": self.options.threads,
+        }
+        if condition.structure == "low_delay":
+            parameters |= {"bframes": 0}
+        return {
+            "preset": self.options.preset,
+            "tune": "psnr",
+            "x265-params": library_parameters(parameters),
+        }

@@ -1,0 +1,27 @@
+"""TFI, texture from inter-spike intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from bench.interfaces import Extractor
+from bench.interfaces import Options as BaseOptions
+from bench.spikes import interval_rate
+
+
+class Tfi(Extractor):
+    """One over the inter-spike interval around each instant, divided by the camera's rate."""
+
+    name = "tfi"
+
+    class Options(BaseOptions):
+        """Options: spike frames searched on each side of the instant."""
+
+        window: int = Field(default=32, ge=1)
+
+    def extract(self, spikes: np.ndarray, instants: np.ndarray, rate: float) -> np.ndarray:
+        """K x H x W luminance estimate, cut to [0, 1]."""
+        features = interval_rate(spikes, instants, self.options.window)
+        features /= np.float32(rate)
+        return np.minimum(features, 1, out=features)

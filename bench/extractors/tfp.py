@@ -1,0 +1,27 @@
+"""TFP, texture from playback: the firing rate in a window is the luminance."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from bench.interfaces import Extractor
+from bench.interfaces import Options as BaseOptions
+from bench.spikes import firing_rate
+
+
+class Tfp(Extractor):
+    """Mean firing rate over `window` spike frames around each instant, divided by the camera's rate."""
+
+    name = "tfp"
+
+    class Options(BaseOptions):
+        """Options: window in spike frames."""
+
+        window: int = Field(default=21, ge=1)
+
+    def extract(self, spikes: np.ndarray, instants: np.ndarray, rate: float) -> np.ndarray:
+        """K x H x W luminance estimate, cut to [0, 1]."""
+        features = firing_rate(spikes, instants, self.options.window)
+        features /= np.float32(rate)
+        return np.minimum(features, 1, out=features)

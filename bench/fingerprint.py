@@ -1,0 +1,124 @@
+"""Hashes of what can change a result: a component's code with all it imports, files, arrays."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from bench.interfaces import Component
+
+_FIRST_PARTY = ("bench", "baselines", "paradigms")
+
+
+def digest(value: object) -> str:
+    """SHA-256 in hex of a JSON-able value, keys sorted."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def array_sha256(array: np.ndarray) -> str:
+    """SHA-256 in hex of an array's type, shape and bytes."""
+    little = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
+    state = hashlib.sha256(f"{little.dtype.str}{little.shape}".encode())
+    state.update(little.data)
+    return state.hexdigest()
+
+
+@functools.lru_cache(maxsize=64)
+def _file_sha256(path: Path, size: int, mtime_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 in hex of a file, read once per process while it stays unchanged."""
+    status = path.stat()
+    return _file_sha256(path, status.st_size, status.st_mtime_ns)
+
+
+def component_fingerprint(component: Component) -> str:
+    """Name, options, weights and code of a component in one hash.
+
+    The code is that of its class's module and of every module of the suite (or of its own package) that it
+    imports, directly or not, with the versions of the third-party packages that those import.
+    """
+    return digest(
+        [
+            component.name,
+            component.options_text,
+            getattr(component, "weights_sha256", ""),
+            code_fingerprint(type(component).__module__),
+        ]
+    )
+
+
+@functools.cache
+def code_fingerprint(module: str) -> str:
+    """Hash of a module's source and of what it imports, first-party by source, third-party by version."""
+    own = (*_FIRST_PARTY, module.partition(".")[0])
+    sources: dict[str, str] = {}
+    foreign: set[str] = set()
+    queue = [module]
+    while queue:
+        name = queue.pop()
+        if name in sources:
+            continue
+        path = _source_of(name)
+        if path is None:
+            continue
+        text = path.read_bytes()
+        sources[name] = hashlib.sha256(text).hexdigest()
+        for imported in _imports(text, name, is_package=path.name == "__init__.py"):
+            if imported.partition(".")[0] in own:
+                queue.append(imported)
+            else:
+                foreign.add(imported.partition(".")[0])
+    return digest([sorted(sources.items()), {name: _version(name) for name in sorted(foreign)}])
+
+
+def _source_of(name: str) -> Path | None:
+    module = sys.modules.get(name)
+    file = getattr(module, "__file__", None)
+    if file is None:
+        try:
+            spec = importlib.util.find_spec(name)
+        except (ImportError, ValueError):
+            return None
+        file = spec.origin if spec else None
+    return Path(file) if file and file.endswith(".py") else None
+
+
+def _imports(source: bytes, name: str, *, is_package: bool) -> set[str]:
+    """Modules that a source names, with `from a import b` giving both a and a.b."""
+    found: set[str] = set()
+    package = name if is_package else name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                base = importlib.util.resolve_name("." * node.level + base, package)
+            found.add(base)
+            found |= {f"{base}.{alias.name}" for alias in node.names}
+    return found
+
+
+@functools.cache
+def _version(name: str) -> str:
+    if name in sys.stdlib_module_names:
+        return ""
+    distributions = _distributions().get(name)
+    return importlib.metadata.version(distributions[0]) if distributions else ""
+
+
+@functools.cache
+def _distributions() -> dict[str, list[str]]:
+    return dict(importlib.metadata.packages_distributions())

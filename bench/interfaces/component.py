@@ -1,0 +1,109 @@
+"""What every pluggable part shares: a name, typed options, availability and a printable spec."""
+
+from __future__ import annotations
+
+import csv
+from abc import ABC
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bench.errors import BenchError
+
+
+class Options(BaseModel):
+    """Base of a component's options: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether a component can run here.
+
+    Attributes
+    ----------
+    ok
+        True when it can.
+    version
+        Version of what does the work (encoder library, binary), for the results.
+    sha256
+        Hash of the external binary or of the weights, empty where there is neither.
+    reason
+        Why it cannot run and what to do about it; empty when `ok`.
+    """
+
+    ok: bool
+    version: str = ""
+    sha256: str = ""
+    reason: str = ""
+
+
+class Component(ABC):
+    """A named part with options: codec, extractor, analyzer, dataset or task.
+
+    Subclasses set `name`, and where they have options a nested pydantic model `Options`. They are made by
+    the registry from a spec such as ``vvenc:preset=slower``, which stays in `origin`. An option that only
+    says where something lies on this machine (a binary's path) is declared with ``Field(exclude=True)``: it
+    stays out of results and streams, and a stream cannot set it.
+    """
+
+    name: ClassVar[str]
+    Options: ClassVar[type[Options]] = Options
+    options: Any
+    origin: str = ""
+
+    def __init__(self, **options: object) -> None:
+        try:
+            self.options = self.Options(**options)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"])
+            known = ", ".join(self.Options.model_fields) or "none"
+            detail = "unknown option" if first["type"] == "extra_forbidden" else first["msg"]
+            raise BenchError(f"{self.name}: option '{key}': {detail} (options: {known})") from None
+
+    @property
+    def spec(self) -> str:
+        """The name with every option that differs from its default, in a fixed order."""
+        options = self.options_text
+        return f"{self.name}:{options}" if options else self.name
+
+    @property
+    def options_text(self) -> str:
+        """The options that differ from their defaults as ``key=value,key=value``, sorted by key."""
+        changed = self.options.model_dump(mode="json", exclude_defaults=True)
+        return ",".join(_quote(f"{key}={_plain(changed[key])}") for key in sorted(changed))
+
+    def available(self) -> Availability:
+        """Tell whether the component can run here (default: yes)."""
+        return Availability(ok=True)
+
+
+def parse_spec(spec: str) -> tuple[str, dict[str, str]]:
+    """Split ``name:key=value,key=value`` into the name and its options.
+
+    A value that holds a comma is written in double quotes: ``dat:"root=/data/a,b"``.
+
+    Raises
+    ------
+    BenchError
+        If an option is not of the form key=value.
+    """
+    name, _, rest = spec.partition(":")
+    options: dict[str, str] = {}
+    for item in next(csv.reader([rest], skipinitialspace=True), []) if rest else []:
+        key, equals, value = item.partition("=")
+        if not equals or not key:
+            raise BenchError(f"'{spec}': '{item}' is not of the form key=value")
+        options[key.strip()] = value
+    return name.strip(), options
+
+
+def _plain(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _quote(item: str) -> str:
+    return '"' + item.replace('"', '""') + '"' if set(item) & set(',"') else item

@@ -1,0 +1,71 @@
+"""The condition card: what makes two points comparable (DESIGN section 4)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Structure = Literal["low_delay", "random_access"]
+
+
+class CodingCondition(BaseModel):
+    """The part of the card that a codec sees.
+
+    Attributes
+    ----------
+    intra_period
+        Distance of intra frames, in coded frames.
+    structure
+        ``low_delay`` (no reordering) or ``random_access``.
+    bit_depth
+        Depth that frames are quantised to before coding. Luma only; a codec without 4:0:0 adds neutral chroma.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    intra_period: int = Field(default=16, ge=1)
+    structure: Structure = "low_delay"
+    bit_depth: Literal[8] = 8
+
+
+class ConditionCard(BaseModel):
+    """Everything that two points must share for a BD figure to mean something.
+
+    Attributes
+    ----------
+    num_spikes
+        T, spike frames per segment; what bits per spike is counted over.
+    stride, num_frames, margin
+        Coding instants are t_k = margin + k * stride, k = 0..num_frames-1, inside the segment.
+    evaluated
+        Which instants have a truth and count: ``all``, or a list of k.
+    extractor, analyzer, analyzer_sha256
+        Specs of the analysis chain, and the hash of the analyzer's weights (empty where it has none).
+    averaging
+        The rule by which frames become a sequence's figure and sequences a set's.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    task: str
+    num_spikes: int = Field(ge=1)
+    stride: int = Field(ge=1)
+    num_frames: int = Field(ge=1)
+    margin: int = Field(ge=0)
+    evaluated: Literal["all", "none"] | tuple[int, ...]
+    coding: CodingCondition
+    chroma: Literal["luma-only"] = "luma-only"
+    extractor: str
+    extractor_sha256: str = ""
+    analyzer: str
+    analyzer_sha256: str = ""
+    averaging: Literal["frame mean, then sequence mean"] = "frame mean, then sequence mean"
+
+    @property
+    def digest(self) -> str:
+        """Twelve hex digits that name the card in every row."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,1 @@
+"""Distortion measures and Bjontegaard figures."""

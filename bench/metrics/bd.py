@@ -1,0 +1,191 @@
+"""Bjontegaard figures with a verdict: a value, or why there is none.
+
+The `bjontegaard` package integrates; this wrapper sorts, checks and refuses. A figure is never extrapolated:
+it holds on the overlap of the two curves' qualities (BD-rate) or log-rates (BD-PSNR), and the overlap is
+reported with it.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+Method = Literal["pchip", "akima", "cubic"]
+METHODS: tuple[Method, ...] = ("pchip", "akima", "cubic")
+MIN_POINTS = 4
+MIN_OVERLAP = 0.5
+_BOOTSTRAP_ROUNDS = 1000
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Rate-quality points of one codec under one condition card.
+
+    Attributes
+    ----------
+    rates
+        Positive rates in any unit (bpp here).
+    qualities
+        One per rate; higher is better unless the caller says otherwise.
+    condition
+        Hash of the condition card; two curves with different ones are not compared.
+    """
+
+    rates: tuple[float, ...]
+    qualities: tuple[float, ...]
+    condition: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A Bjontegaard figure, or the reason for its absence.
+
+    Attributes
+    ----------
+    value
+        Percent for BD-rate, the metric's unit for BD-quality; None where refused.
+    reason
+        Why there is no value; empty where there is one.
+    overlap
+        Share of the union of the two intervals that both curves cover, in [0, 1]; None where not computed.
+    interval
+        95 % bootstrap interval over sequences; None for fewer than three.
+    count
+        Sequences with a value, and how many were asked for.
+    others
+        The same figure by the other interpolations, None where they refuse.
+    """
+
+    value: float | None
+    reason: str = ""
+    overlap: float | None = None
+    interval: tuple[float, float] | None = None
+    count: tuple[int, int] = (1, 1)
+    others: Mapping[str, float | None] = field(default_factory=dict)
+
+
+def bd_rate(anchor: Curve, test: Curve, *, lower_is_better: bool = False) -> Verdict:
+    """BD-rate of `test` against `anchor` in percent; negative means that `test` needs fewer bits.
+
+    Examples
+    --------
+    >>> anchor = Curve((1.0, 2.0, 4.0, 8.0), (30.0, 33.0, 36.0, 39.0))
+    >>> half = Curve((0.5, 1.0, 2.0, 4.0), (30.0, 33.0, 36.0, 39.0))
+    >>> round(bd_rate(anchor, half).value, 6)
+    -50.0
+    """
+    return _figure(anchor, test, "rate", lower_is_better)
+
+
+def bd_quality(anchor: Curve, test: Curve, *, lower_is_better: bool = False) -> Verdict:
+    """BD-quality (BD-PSNR for PSNR) of `test` against `anchor`, in the metric's own unit and sign."""
+    return _figure(anchor, test, "quality", lower_is_better)
+
+
+def mean_verdict(verdicts: Mapping[str, Verdict], *, seed: int = 0) -> Verdict:
+    """Average per-sequence figures, with a bootstrap interval over sequences.
+
+    Sequences without a value stay out of the mean; `count` tells how many and `reason` the first of them.
+    """
+    values = [verdict.value for verdict in verdicts.values() if verdict.value is not None]
+    missing = [f"{name}: {v.reason}" for name, v in verdicts.items() if v.value is None]
+    count = (len(values), len(verdicts))
+    if not values:
+        return Verdict(None, missing[0] if missing else "no sequences", count=count)
+    overlaps = [v.overlap for v in verdicts.values() if v.value is not None and v.overlap is not None]
+    others = {name: _mean_other(verdicts, name) for name in METHODS[1:]}
+    return Verdict(
+        float(np.mean(values)),
+        missing[0] if missing else "",
+        min(overlaps, default=None),
+        _bootstrap(values, seed),
+        count,
+        others,
+    )
+
+
+def _mean_other(verdicts: Mapping[str, Verdict], name: str) -> float | None:
+    found = [v.others.get(name) for v in verdicts.values() if v.value is not None]
+    numbers = [value for value in found if value is not None]
+    return float(np.mean(numbers)) if numbers and len(numbers) == len(found) else None
+
+
+def _bootstrap(values: list[float], seed: int) -> tuple[float, float] | None:
+    if len(values) < 3:
+        return None
+    random = np.random.default_rng(seed)
+    draws = random.choice(values, (_BOOTSTRAP_ROUNDS, len(values))).mean(axis=1)
+    low, high = np.percentile(draws, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def _figure(anchor: Curve, test: Curve, kind: str, lower_is_better: bool) -> Verdict:
+    if anchor.condition != test.condition:
+        return Verdict(
+            None, f"different condition cards ({anchor.condition or '-'} and {test.condition or '-'})"
+        )
+    points = []
+    for label, curve in (("anchor", anchor), ("test", test)):
+        prepared = _prepare(curve, -1.0 if lower_is_better else 1.0)
+        if isinstance(prepared, str):
+            return Verdict(None, f"{label}: {prepared}")
+        points.append(prepared)
+    (anchor_rates, anchor_quality), (test_rates, test_quality) = points
+    axis = (anchor_quality, test_quality) if kind == "rate" else (np.log(anchor_rates), np.log(test_rates))
+    overlap = _overlap(*axis)
+    if overlap < MIN_OVERLAP:
+        what = "quality" if kind == "rate" else "rate"
+        return Verdict(
+            None, f"the curves' {what} ranges overlap by {overlap:.0%} (below {MIN_OVERLAP:.0%})", overlap
+        )
+    arguments = (anchor_rates, anchor_quality, test_rates, test_quality)
+    sign = -1.0 if kind == "quality" and lower_is_better else 1.0
+    values = {method: _integrate(kind, method, sign, *arguments) for method in METHODS}
+    value = values.pop("pchip")
+    if value is None:
+        return Verdict(None, "pchip interpolation gives no finite value", overlap)
+    return Verdict(value, "", overlap, others=values)
+
+
+def _prepare(curve: Curve, sign: float) -> tuple[np.ndarray, np.ndarray] | str:
+    """Sort by rate and check; returns arrays, or the reason for refusing."""
+    rates, qualities = (np.asarray(v, np.float64) for v in (curve.rates, curve.qualities))
+    if len(rates) != len(qualities):
+        return f"{len(rates)} rates but {len(qualities)} qualities"
+    if len(rates) < MIN_POINTS:
+        return f"{len(rates)} points, at least {MIN_POINTS} are needed"
+    if not (np.isfinite(rates).all() and np.isfinite(qualities).all()):
+        return "a rate or quality is not finite"
+    if rates.min() <= 0:
+        return "a rate is not positive"
+    order = np.argsort(rates, kind="stable")
+    rates, qualities = rates[order], sign * qualities[order]
+    if not (np.diff(rates) > 0).all():
+        return "two points have the same rate"
+    if not (np.diff(qualities) > 0).all():
+        return "quality does not rise with rate at every point"
+    return rates, qualities
+
+
+def _overlap(first: np.ndarray, second: np.ndarray) -> float:
+    common = min(first.max(), second.max()) - max(first.min(), second.min())
+    whole = max(first.max(), second.max()) - min(first.min(), second.min())
+    return max(float(common), 0.0) / float(whole)
+
+
+def _integrate(kind: str, method: Method, sign: float, *arguments: np.ndarray) -> float | None:
+    import matplotlib as mpl
+
+    mpl.use("Agg")  # the package imports pyplot, which must not look for a display
+    import bjontegaard
+
+    function = bjontegaard.bd_rate if kind == "rate" else bjontegaard.bd_psnr
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        value = sign * float(function(*arguments, method=method, require_matching_points=False, min_overlap=0))
+    return value if math.isfinite(value) else None

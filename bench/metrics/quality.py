@@ -1,0 +1,45 @@
+"""Full-reference quality of luminance frames, per frame and then averaged over the evaluated instants."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+# Five scales of an 11-pixel window need more than (11 - 1) * 2**4 pixels on the shorter side.
+MS_SSIM_MIN_SIDE = 161
+SSIM_MIN_SIDE = 11
+
+
+def psnr_per_frame(result: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """PSNR in dB of K x H x W frames with peak 1.0; infinite where a frame equals its truth."""
+    difference = result.astype(np.float64) - truth.astype(np.float64)
+    mse = np.mean(np.square(difference, out=difference), axis=(1, 2))
+    with np.errstate(divide="ignore"):
+        return -10.0 * np.log10(mse)
+
+
+def evaluate_frames(result: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """Mean PSNR (dB), SSIM and MS-SSIM of K x H x W float32 frames in [0, 1].
+
+    A frame too small for SSIM's window or MS-SSIM's five scales gives NaN, which is an empty cell in a table.
+    """
+    measures = {"psnr": float(np.mean(psnr_per_frame(result, truth)))}
+    measures.update(_structural(result, truth))
+    return measures
+
+
+def _structural(result: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    side = min(truth.shape[1:])
+    if side < SSIM_MIN_SIDE:
+        return {"ssim": math.nan, "ms_ssim": math.nan}
+    import torch
+    from torchmetrics.functional.image import (
+        multiscale_structural_similarity_index_measure as ms_ssim,
+    )
+    from torchmetrics.functional.image import structural_similarity_index_measure as ssim
+
+    first, second = (torch.from_numpy(np.ascontiguousarray(x))[:, None] for x in (result, truth))
+    single = float(ssim(first, second, data_range=1.0))
+    multi = float(ms_ssim(first, second, data_range=1.0)) if side >= MS_SSIM_MIN_SIDE else math.nan
+    return {"ssim": single, "ms_ssim": multi}

@@ -1,0 +1,131 @@
+"""Finds components by name through entry points, or in a file being written."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import sys
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import TypeVar, cast
+
+from bench.errors import BenchError, StreamError
+from bench.interfaces import (
+    Analyzer,
+    Codec,
+    Component,
+    Dataset,
+    Extractor,
+    Paradigm,
+    StreamInfo,
+    Task,
+    parse_spec,
+)
+
+C = TypeVar("C", bound=Component)
+
+GROUPS: dict[type[Component], str] = {
+    Codec: "codecs",
+    Paradigm: "paradigms",
+    Extractor: "extractors",
+    Analyzer: "analyzers",
+    Dataset: "datasets",
+    Task: "tasks",
+}
+
+
+def names(base: type[Component]) -> list[str]:
+    """Names registered for this kind of component, sorted."""
+    return sorted(_entries(base))
+
+
+def create(base: type[C], spec: str) -> C:
+    """Make a component from ``name:key=value,...`` or ``path/to/file.py:Class:key=value,...``.
+
+    Raises
+    ------
+    BenchError
+        If the name is unknown (the nearest names are given), the file or class cannot be loaded, or an option
+        is wrong.
+    """
+    path, separator, rest = spec.partition(".py:")
+    if separator:
+        class_name, options = parse_spec(rest)
+        found = _from_file(Path(path + ".py"), class_name)
+    else:
+        name, options = parse_spec(spec)
+        found = _load(base, name)
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise BenchError(f"'{spec}' is not a {base.__name__.lower()}: {found!r} does not subclass it")
+    component = cast(C, found(**options))
+    component.origin = spec
+    return component
+
+
+def codec_for_stream(info: StreamInfo, spec: str = "") -> Codec:
+    """Make the codec that a stream's header names, with the header's options.
+
+    Parameters
+    ----------
+    spec
+        The codec as given on this machine, for what a header cannot say: a file's path, a binary's place.
+
+    Raises
+    ------
+    StreamError
+        If the header names an option that a stream may not set, or another codec than `spec`.
+    """
+    codec = create(Codec, spec or info.codec)
+    if codec.name != info.codec:
+        raise StreamError(f"the stream was made by '{info.codec}', not by '{codec.name}'")
+    local = {name for name, field in codec.Options.model_fields.items() if field.exclude}
+    _, stated = parse_spec(f"{info.codec}:{info.options}")
+    if local & set(stated):
+        raise StreamError(f"the stream sets '{min(local & set(stated))}', which only this machine may set")
+    kept = {name: getattr(codec.options, name) for name in local}
+    decoder = type(codec)(**kept, **stated)
+    decoder.origin = codec.origin
+    return decoder
+
+
+def _entries(base: type[Component]) -> dict[str, EntryPoint]:
+    entries: dict[str, EntryPoint] = {}
+    for entry in entry_points(group=f"bench.{GROUPS[base]}"):
+        other = entries.setdefault(entry.name, entry)
+        if other.value != entry.value:
+            raise BenchError(
+                f"two installed packages register the {base.__name__.lower()} '{entry.name}': "
+                f"{other.value} and {entry.value}; uninstall one"
+            )
+    return entries
+
+
+def _load(base: type[Component], name: str) -> object:
+    entries = _entries(base)
+    kind = base.__name__.lower()
+    if name not in entries:
+        near = difflib.get_close_matches(name, entries, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(entries)) or 'none'}"
+        raise BenchError(f"no {kind} named '{name}': {hint} (`bench list {GROUPS[base]}` shows all)")
+    try:
+        return entries[name].load()
+    except (ImportError, AttributeError) as error:
+        raise BenchError(f"{kind} '{name}' cannot be loaded: {error}") from error
+
+
+def _from_file(path: Path, class_name: str) -> object:
+    if not path.is_file():
+        raise BenchError(f"no file {path}")
+    module_name = f"bench_user_{path.stem}"
+    module_spec = importlib.util.spec_from_file_location(module_name, path.resolve())
+    if module_spec is None or module_spec.loader is None:
+        raise BenchError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(module_spec)
+    sys.modules[module_name] = module
+    try:
+        module_spec.loader.exec_module(module)
+    except Exception as error:
+        raise BenchError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
+    if not hasattr(module, class_name):
+        raise BenchError(f"{path} has no class '{class_name}'")
+    return getattr(module, class_name)

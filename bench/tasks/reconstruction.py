@@ -1,0 +1,19 @@
+"""Scene reconstruction: the result is the luminance at each coding instant."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bench.interfaces import Task
+from bench.metrics.quality import evaluate_frames
+
+
+class Reconstruction(Task):
+    """PSNR, SSIM and MS-SSIM against the true luminance (paper section V-C)."""
+
+    name = "reconstruction"
+    default_analyzer = "identity"
+
+    def evaluate(self, result: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+        """Means over the evaluated instants: ``psnr`` (dB), ``ssim``, ``ms_ssim``."""
+        return evaluate_frames(result, truth)

@@ -1,0 +1,94 @@
+"""Runs external programs: argument lists, no shell, checked return codes, time limits, no orphans."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.errors import BenchError
+
+_running: set[int] = set()
+_lock = threading.Lock()
+
+
+def run_tool(
+    arguments: Sequence[str | Path],
+    *,
+    stdin: bytes | None = None,
+    limit_seconds: float = 3600.0,
+    cwd: Path | None = None,
+    accept: Sequence[int] = (0,),
+) -> tuple[bytes, str]:
+    """Run a program to its end.
+
+    The program gets a session of its own, so that Ctrl-C reaches the suite alone and `kill_tools` reaches the
+    program with its children.
+
+    Parameters
+    ----------
+    stdin
+        Bytes for standard input.
+    accept
+        Exit codes that count as success.
+
+    Returns
+    -------
+    tuple
+        Standard output as bytes and standard error as text.
+
+    Raises
+    ------
+    BenchError
+        If it cannot be started, runs past its limit or exits non-zero; the last lines of its error output
+        are in the message.
+    """
+    name = Path(arguments[0]).name
+    try:
+        process = subprocess.Popen(
+            [str(argument) for argument in arguments],
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            cwd=cwd,
+        )
+    except OSError as error:
+        raise BenchError(f"{name} cannot be started: {error.strerror or error}") from error
+    with _lock:
+        _running.add(process.pid)
+    try:
+        output, errors = process.communicate(stdin, timeout=limit_seconds)
+    except subprocess.TimeoutExpired:
+        _kill(process.pid)
+        process.communicate()
+        raise BenchError(f"{name} ran past its limit of {limit_seconds:g} s and was stopped") from None
+    except BaseException:
+        _kill(process.pid)
+        process.communicate()
+        raise
+    finally:
+        with _lock:
+            _running.discard(process.pid)
+    text = errors.decode(errors="replace")
+    if process.returncode not in accept:
+        said = [line.strip() for line in text.splitlines() if line.strip()]
+        said = said or output.decode(errors="replace").splitlines()
+        raise BenchError(f"{name} failed with exit code {process.returncode}: {' | '.join(said[-3:])[-400:]}")
+    return output, text
+
+
+def kill_tools() -> None:
+    """Stop every program that this process has running."""
+    with _lock:
+        for pid in _running:
+            _kill(pid)
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
