@@ -43,7 +43,7 @@ class VideoOptions(BaseOptions):
 class QpCodec(Codec):
     """A codec whose rate points are constant quantisers, written from the lowest rate to the highest."""
 
-    rate_points = (42, 37, 32, 27, 22)
+    rate_points = (47, 42, 37, 32)
     spike_rate_points: ClassVar[tuple[int, ...]] = (50, 48, 46, 44, 42, 40)
     qp_range: ClassVar[tuple[int, int]] = (0, 51)
 

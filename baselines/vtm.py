@@ -34,7 +34,6 @@ class Vtm(QpCodec):
     """VTM with its own low-delay, random-access or intra configuration."""
 
     name = "vtm"
-    rate_points = (42, 37, 32, 27)
     qp_range = (0, 63)
 
     class Options(VideoOptions):

@@ -28,7 +28,7 @@ class Vvenc(QpCodec, FfmpegCodec):
     class Options(VideoOptions):
         """Options: preset, the encoder's speed."""
 
-        preset: Literal["faster", "fast", "medium", "slow", "slower"] = "fast"
+        preset: Literal["faster", "fast", "medium", "slow", "slower"] = "faster"
 
     def encoder_options(self, rate_point: RatePoint, condition: CodingCondition) -> dict[str, object]:
         """Constant QP; GOPs of 8 in coding order for low delay, of 16 with reordering for random access."""

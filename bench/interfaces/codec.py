@@ -38,6 +38,7 @@ reason), `rate_points_for` (other rate points for spikes), `check_rate_point`, `
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from abc import abstractmethod
 from dataclasses import dataclass, field
@@ -127,6 +128,16 @@ class Decoded:
 
     frames: np.ndarray
     motion: np.ndarray | None = None
+
+    @property
+    def sha256(self) -> str:
+        """Hash over the frames' shape and float32 bytes, then over those of the motion where there is one."""
+        state = hashlib.sha256()
+        for array in (self.frames, self.motion):
+            if array is not None:
+                state.update(repr(array.shape).encode())
+                state.update(np.ascontiguousarray(array, "<f4").data)
+        return state.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -23,8 +25,6 @@ class SequenceInfo:
         Size of the recording (T spike frames).
     rate
         Spikes per frame that unit luminance fires (alpha / theta).
-    fingerprint
-        Names the content: equal fingerprints mean equal spikes and equal truth.
     speed_class
         ``low``, ``high`` or empty.
     speeds
@@ -38,7 +38,6 @@ class SequenceInfo:
     width: int
     num_spikes: int
     rate: float
-    fingerprint: str
     speed_class: str = ""
     speeds: tuple[tuple[str, float], ...] = ()
     truth_at: tuple[int, ...] | None = ()
@@ -59,18 +58,25 @@ class Recording(ABC):
 class Dataset(Component):
     """A set of sequences. Listing is cheap; nothing is simulated or read before `open`.
 
-    Subclass it, set `name`, write `sequences` and `open`, and name it in the entry points, group
-    ``bench.datasets``. `prepare` is what ``bench data get NAME`` calls.
+    Subclass it, set `name`, write `sequences`, `fingerprint` and `open`, and name it in the entry points, group
+    ``bench.datasets``. `prepare` is what ``bench data get NAME`` calls. A dataset whose spikes cost much to make
+    says `keep = True`; the runner then makes them once.
     """
+
+    keep: ClassVar[bool] = False
 
     @abstractmethod
     def sequences(self) -> list[SequenceInfo]:
         """All sequences, in a fixed order."""
 
     @abstractmethod
+    def fingerprint(self, name: str) -> str:
+        """Names a sequence's content: equal fingerprints mean equal spikes and equal truth."""
+
+    @abstractmethod
     def open(self, name: str) -> Recording:
         """Open one sequence."""
 
-    def prepare(self) -> str:
-        """Fetch or make what the dataset needs; returns one line that says what was done."""
+    def prepare(self, source: Path | None = None) -> str:
+        """Fetch what the dataset needs, or take it from `source`; returns one line that says what was done."""
         return f"{self.name}: nothing to fetch"

@@ -1,0 +1,26 @@
+"""The command line: one file per group of verbs, heavy imports inside the verb that needs them."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line; a user's error is one line on standard error and exit code 2."""
+    from bench.cli.app import app
+    from bench.errors import BenchError
+
+    try:
+        app(prog_name="bench")
+    except BenchError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        _fail("interrupted; what was measured is kept, `--resume` goes on from there")
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(2)
+
+
+def _fail(message: str) -> None:
+    sys.stderr.write("bench: " + " ".join(message.split()) + "\n")
+    sys.exit(2)

@@ -1,0 +1,73 @@
+"""What verbs share: the store's place, parsing of lists, progress."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bench.runner.store import Store
+
+
+def open_store() -> Store:
+    """The store in the user's cache (BENCH_CACHE moves it)."""
+    from bench.datasets._files import cache_root
+    from bench.runner.store import Store
+
+    return Store(cache_root() / "store")
+
+
+def split(text: str) -> tuple[str, ...]:
+    """Split a comma-separated list; commas that belong to options (``a:k=v,k=v``) do not split."""
+    parts: list[str] = []
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        # "k=v" after a component with options goes on with those options.
+        if parts and "=" in part and ":" in parts[-1] and ":" not in part.partition("=")[0]:
+            parts[-1] += "," + part
+        else:
+            parts.append(part)
+    return tuple(parts)
+
+
+def rate_points(text: str) -> tuple[int | float | str, ...]:
+    """Comma-separated rate points; whole numbers and decimals become numbers."""
+    return tuple(_number(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A bar with remaining time on a terminal, nothing elsewhere. Gives update(done, total, label)."""
+    if not sys.stderr.isatty():
+        yield lambda done, total, label: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        TextColumn("eta"), TimeRemainingColumn(), TextColumn("{task.fields[label]}", style="dim"),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None, label="")
+        yield lambda done, total, label: bar.update(task, completed=done, total=total, label=label)
+
+
+def free_folder(parent: Path, name: str) -> Path:
+    """`parent/name`, or the first of `name-2`, `name-3`, ... that does not exist."""
+    candidate, number = parent / name, 1
+    while candidate.exists():
+        number += 1
+        candidate = parent / f"{name}-{number}"
+    return candidate

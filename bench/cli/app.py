@@ -1,0 +1,33 @@
+"""The verbs' assembly."""
+
+from __future__ import annotations
+
+import typer
+
+from bench.cli import data, inspect, report, run, streams
+from bench.version import __version__
+
+app = typer.Typer(
+    name="bench",
+    help="Spike-camera compression benchmark: CTA, ATC and CAAS on real codecs, with real bits.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+for module in (run, inspect, data, streams, report):
+    module.register(app)
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"spikebench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Take options that come before a verb."""

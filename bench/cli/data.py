@@ -1,0 +1,46 @@
+"""``bench data``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    group = typer.Typer(help="Fetch and list datasets.", no_args_is_help=True, rich_markup_mode=None)
+    group.command()(get)
+    group.command()(show)
+    app.add_typer(group, name="data")
+
+
+def get(
+    dataset: Annotated[str, typer.Argument(help="A dataset that is fetched: s-reds.")],
+    source: Annotated[Path | None, typer.Option("--from", help="A file that was downloaded already.")] = None,
+) -> None:
+    """Fetch a dataset into the user's cache, its SHA-256 checked."""
+    from bench.interfaces import Dataset
+    from bench.registry import create
+
+    typer.echo(create(Dataset, dataset).prepare(source))
+
+
+def show(dataset: Annotated[str, typer.Argument(help="A dataset: name or name:key=value.")]) -> None:
+    """List a dataset's sequences: size, length, speeds, truth."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from bench.interfaces import Dataset
+    from bench.registry import create
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("sequence", "size", "spike frames", "rate", "class", "pixels per spike", "truth at"):
+        table.add_column(column, overflow="fold")
+    for info in create(Dataset, dataset).sequences():
+        speeds = ", ".join(f"{name} {speed:g}" for name, speed in info.speeds)
+        truth = "every instant" if info.truth_at is None else ", ".join(map(str, info.truth_at)) or "none"
+        size = f"{info.width}x{info.height}"
+        table.add_row(info.name, size, str(info.num_spikes), f"{info.rate:g}", info.speed_class, speeds, truth)
+    Console().print(table)

@@ -1,0 +1,123 @@
+"""``bench run``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.cli._shared import free_folder, open_store, progress_bar, rate_points, split
+from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from bench.runner.plan import Plan
+    from bench.runner.spec import RunSpec
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command()(run)
+
+
+def run(
+    suite: Annotated[Path | None, typer.Option(help="Suite file (TOML); flags override its fields.")] = None,
+    paradigm: Annotated[str, typer.Option(help="cta, atc, caas; several with commas.")] = "",
+    codec: Annotated[str, typer.Option(help="Codecs, as name or name:key=value, or path/to/file.py:Class.")] = "",
+    dataset: Annotated[str, typer.Option(help="Datasets, as name or name:key=value.")] = "",
+    extractor: Annotated[str, typer.Option(help="Extractors.")] = "",
+    analyzer: Annotated[str, typer.Option(help="Analyzers; the task's own by default.")] = "",
+    task: Annotated[str, typer.Option(help="Tasks.")] = "",
+    rates: Annotated[str, typer.Option(help="Rate points for all codecs (42,37); each codec's own by default.")] = "",
+    sequences: Annotated[str, typer.Option(help="Names of sequences to keep.")] = "",
+    limit: Annotated[int | None, typer.Option(help="Sequences per dataset (0: all).")] = None,
+    segments: Annotated[int | None, typer.Option(help="Segments per recording (0: all that fit).")] = None,
+    frames: Annotated[int | None, typer.Option(help="K, coding instants per segment.")] = None,
+    stride: Annotated[int | None, typer.Option(help="Spike frames between coding instants.")] = None,
+    margin: Annotated[int | None, typer.Option(help="Spike frames before the first and after the last instant.")] = None,
+    intra_period: Annotated[int | None, typer.Option(help="Coded frames from one intra frame to the next.")] = None,
+    structure: Annotated[str | None, typer.Option(help="low_delay or random_access.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; results/<grid> by default.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    jobs: Annotated[int, typer.Option(min=0, help="Worker processes, one thread each (0: one per core).")] = 0,
+    timing: Annotated[int, typer.Option(min=0, help="Then time every point alone, so many repeats.")] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+) -> None:
+    """Measure a grid of paradigms, codecs and datasets.
+
+    Examples:
+
+      bench run --paradigm caas --codec vvenc
+
+      bench run --paradigm cta,atc,caas --codec vvenc:preset=medium,x265 --dataset s-motion --limit 2
+
+      bench run --suite suite.toml --jobs 2 --resume
+    """
+    from bench.runner.plan import make_plan
+    from bench.runner.spec import load_suite, make_spec
+
+    fields: dict[str, Any] = load_suite(suite) if suite else {}
+    stated: dict[str, Any] = {
+        "paradigms": split(paradigm), "codecs": split(codec), "datasets": split(dataset),
+        "extractors": split(extractor), "analyzers": split(analyzer), "tasks": split(task),
+        "rates": rate_points(rates), "sequences": split(sequences),
+    }  # fmt: skip
+    numbers = {
+        "limit": limit, "segments": segments, "frames": frames, "stride": stride, "margin": margin,
+        "intra_period": intra_period, "structure": structure, "seed": seed,
+    }  # fmt: skip
+    fields |= {key: value for key, value in stated.items() if value}
+    fields |= {key: value for key, value in numbers.items() if value is not None}
+    spec = make_spec(**fields)
+    plan = make_plan(spec)
+    if dry_run:
+        _print_plan(plan)
+        return
+    _run(plan, _folder(spec, plan, out, resume), resume, jobs, timing)
+
+
+def _folder(spec: RunSpec, plan: Plan, out: Path | None, resume: bool) -> Path:
+    if out is not None:
+        return out
+    names = (spec.paradigms, [entry.codec for entry in spec.codecs], spec.datasets)
+    grid = "_".join("-".join(_word(name) for name in part) for part in names)
+    name = spec.name or (grid if len(grid) <= 80 else f"grid-{plan.digest}")
+    parent = Path("results")
+    if not resume:
+        return free_folder(parent, name)
+    from bench.runner.run import read_run_file
+
+    for folder in sorted(parent.glob(f"{name}*"), reverse=True):
+        if (folder / "run.json").exists() and read_run_file(folder)["plan"] == plan.digest:
+            return folder
+    raise BenchError(f"no run of this grid under {parent}/ to go on with; leave --resume away or give --out")
+
+
+def _word(spec: str) -> str:
+    name = spec.split(".py:")[-1].partition(":")[0]
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
+
+
+def _run(plan: Plan, folder: Path, resume: bool, jobs: int, timing: int) -> None:
+    import os
+
+    from bench.report.terminal import print_run
+    from bench.runner.run import run_plan
+
+    workers = jobs or os.cpu_count() or 1
+    with progress_bar("measuring") as progress:
+        done = run_plan(
+            plan, folder, open_store(), workers=workers, resume=resume, timing=timing, progress=progress
+        )
+    print_run(done)
+
+
+def _print_plan(plan: Plan) -> None:
+    for job in plan.jobs:
+        what = f"skip: {job.skip}" if job.skip else f"condition {job.card.digest}"
+        typer.echo(
+            f"{job.id}  {job.paradigm:<5} {job.codec:<24} {job.rate_point!s:<9} {job.dataset}/{job.info.name}"
+            f"@{job.start}  {job.extractor}+{job.analyzer}  {what}"
+        )
+    typer.echo(", ".join(f"{count} {name}" for name, count in plan.summary().items()) + f"; plan {plan.digest}")

@@ -1,0 +1,95 @@
+"""``bench encode``, ``decode`` and ``verify``: single streams, and a run's archived ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli._shared import open_store, progress_bar, rate_points
+from bench.errors import BenchError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command()(encode)
+    app.command()(decode)
+    app.command()(verify)
+
+
+def encode(
+    recording: Annotated[Path, typer.Argument(help="A .dat recording.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file that crosses the link.")],
+    codec: Annotated[str, typer.Option(help="Codec.")] = "vvenc",
+    paradigm: Annotated[str, typer.Option(help="cta, atc or caas.")] = "caas",
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT, where the recording has no sidecar.")] = "",
+    rate: Annotated[str, typer.Option(help="Rate point; the codec's highest by default.")] = "",
+    spike_rate: Annotated[float, typer.Option(help="Spikes per frame at unit luminance, where there is no sidecar.")] = 1.0,
+    extractor: Annotated[str, typer.Option(help="Extractor.")] = "tfp",
+    analyzer: Annotated[str, typer.Option(help="Analyzer (ATC).")] = "identity",
+    start: Annotated[int, typer.Option(min=0, help="First spike frame.")] = 0,
+    frames: Annotated[int, typer.Option(min=0, help="K, coding instants (0: as many as fit).")] = 0,
+    stride: Annotated[int, typer.Option(min=1, help="Spike frames between coding instants.")] = 8,
+    margin: Annotated[int, typer.Option(min=0, help="Spike frames before the first instant.")] = 20,
+    intra_period: Annotated[int, typer.Option(min=1, help="Coded frames from one intra frame to the next.")] = 16,
+) -> None:
+    """Encode a recording as the camera would."""
+    from bench.runner.single import Cut, encode_recording
+
+    points = rate_points(rate)
+    cut = Cut(start, frames, stride, margin, intra_period)
+    said = encode_recording(
+        recording, out, cut, codec=codec, paradigm=paradigm, extractor=extractor, analyzer=analyzer,
+        size=size, spike_rate=spike_rate, rate_point=points[0] if points else None,
+    )  # fmt: skip
+    typer.echo(said)
+
+
+def decode(
+    stream: Annotated[Path, typer.Argument(help="A stream made by `bench encode` or archived by a run.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="A .npy file, or a folder for PNG pictures.")],
+    codec: Annotated[str, typer.Option(help="Codec as given on this machine, where its name is not enough.")] = "",
+    extractor: Annotated[str, typer.Option(help="Extractor in the cloud (CTA streams).")] = "tfp",
+    analyzer: Annotated[str, typer.Option(help="Analyzer in the cloud (CTA and CAAS streams).")] = "identity",
+    spike_rate: Annotated[float, typer.Option(help="Spikes per frame at unit luminance (CTA streams).")] = 1.0,
+    stride: Annotated[int, typer.Option(min=1, help="Spike frames between instants (CTA streams).")] = 8,
+    margin: Annotated[int, typer.Option(min=0, help="Spike frames before the first instant (CTA streams).")] = 20,
+    raw: Annotated[bool, typer.Option("--raw", help="What the codec decodes, without analysis.")] = False,
+) -> None:
+    """Decode a stream to frames, as the cloud would."""
+    from bench.runner.single import decode_stream
+
+    typer.echo(
+        decode_stream(
+            stream, out, codec=codec, extractor="" if raw else extractor, analyzer="" if raw else analyzer,
+            spike_rate=spike_rate, stride=stride, margin=margin,
+        )  # fmt: skip
+    )
+
+
+def verify(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    codec: Annotated[list[str] | None, typer.Option(help="Codec as given on this machine; may be repeated.")] = None,
+) -> None:
+    """Decode a run's streams again in fresh processes and compare; exit code 1 where one differs."""
+    from bench.interfaces import Codec
+    from bench.registry import create
+    from bench.runner.results import RD_FILE, read_rows
+    from bench.runner.verify import verify_run
+
+    total = sum(row.status == "ok" for row in read_rows(run / RD_FILE))
+    if not total:
+        raise BenchError(f"{run} has no finished row")
+    specs = {create(Codec, spec).name: spec for spec in codec or []}
+    bad = 0
+    with progress_bar("verifying") as progress:
+        for done, check in enumerate(verify_run(run, open_store(), specs), start=1):
+            progress(done, total, f"{check.row.codec} {check.row.rate_point} {check.row.sequence}")
+            if check.problem:
+                row = check.row
+                typer.echo(f"BAD {row.job} {row.paradigm} {row.codec} {row.rate_point} {row.sequence}: {check.problem}")
+                bad += 1
+    typer.echo(f"{total - bad} of {total} streams decode to what their rows state")
+    if bad:
+        raise typer.Exit(1)

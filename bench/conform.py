@@ -1,0 +1,211 @@
+"""The conformance kit: what every codec of the suite must do, run against any codec."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bench.errors import BenchError
+from bench.interfaces import Codec, CodingCondition, Content, Encoded, RatePoint, StreamInfo, pack_stream
+from bench.interfaces import unpack_stream
+from bench.runner.execute import decode_fresh
+
+# Odd sizes, one pixel, one frame, and frames whose sides no block size divides. Spikes need nothing else.
+SHAPES = ((1, 1, 1), (1, 7, 13), (2, 33, 65), (3, 250, 400), (17, 16, 16))
+_CONDITION = CodingCondition()
+
+
+@dataclass(frozen=True)
+class Result:
+    """One check's name and what went wrong, empty where nothing did."""
+
+    check: str
+    problem: str = ""
+
+
+def conform(codec: Codec) -> Iterator[Result]:
+    """Run every check on a codec; each gives one result."""
+    checks: list[tuple[str, Callable[[Codec], str]]] = [
+        ("available", _available),
+        ("odd sizes, one frame, all zero, all one", _sizes),
+        ("encoding twice gives the same bytes", _encodes_again),
+        ("decoding twice gives the same frames", _decodes_again),
+        ("a fresh process decodes the same frames", _fresh_process),
+        ("truncated streams are errors", _truncated),
+        ("flipped bytes are errors", _flipped),
+        ("a damaged payload with a right checksum never gives frames of another shape", _payload),
+        ("rate is monotone in the rate point", _monotone),
+        ("every byte is counted", _bytes),
+        ("wrong rate points and frames are refused", _refuses),
+    ]
+    for name, check in checks:
+        try:
+            problem = check(codec)
+        except BenchError as error:
+            problem = str(error)
+        yield Result(name, problem)
+        if name == "available" and problem:
+            return
+
+
+def sample(codec: Codec, shape: tuple[int, int, int] = (9, 64, 72), seed: int = 0) -> np.ndarray:
+    """Frames that the codec takes: a moving smooth texture, or spikes of it."""
+    random = np.random.default_rng(seed)
+    count, height, width = shape
+    rows, columns = np.mgrid[0:height, 0:width]
+    frames = np.empty(shape, np.float32)
+    for k, frame in enumerate(frames):
+        wave = np.sin((rows + 2 * k) / 7) + np.cos((columns - k) / 5) + np.sin((rows + columns) / 11)
+        frame[:] = np.clip(0.5 + wave / 6 + 0.02 * random.standard_normal((height, width)), 0, 1)
+    if _content(codec).is_spikes:
+        return (frames > random.random(shape)).astype(np.float32)
+    return frames
+
+
+def _content(codec: Codec) -> Content:
+    return Content.FEATURES if "frames" in codec.accepts else Content.SPIKES
+
+
+def _points(codec: Codec) -> tuple[RatePoint, ...]:
+    return codec.rate_points_for(_content(codec))
+
+
+def _encode(codec: Codec, frames: np.ndarray, point: RatePoint | None = None) -> Encoded:
+    chosen = _points(codec)[-1] if point is None else point
+    return codec.encode(frames, chosen, _CONDITION, _content(codec))
+
+
+def _available(codec: Codec) -> str:
+    return codec.available().reason
+
+
+def _sizes(codec: Codec) -> str:
+    for shape in SHAPES:
+        for kind, frames in (
+            ("textured", sample(codec, shape)),
+            ("all-zero", np.zeros(shape, np.float32)),
+            ("all-one", np.ones(shape, np.float32)),
+        ):
+            try:
+                decoded = codec.decode(_encode(codec, frames).stream).frames
+            except BenchError as error:
+                return f"{kind} frames of {shape}: {error}"
+            if decoded.shape != shape or decoded.dtype != np.float32:
+                return f"{kind} frames of {shape} decode to {decoded.dtype} {decoded.shape}"
+            if not (decoded.min() >= 0 and decoded.max() <= 1):
+                return f"{kind} frames of {shape} decode to values outside [0, 1]"
+            if kind != "textured" and np.abs(decoded - frames).mean() > 0.1:
+                return f"{kind} frames of {shape} come back as something else"
+    return ""
+
+
+def _encodes_again(codec: Codec) -> str:
+    frames = sample(codec)
+    streams = {_encode(codec, frames).stream for _ in range(2)}
+    return "" if len(streams) == 1 else "two encodings of the same frames differ"
+
+
+def _decodes_again(codec: Codec) -> str:
+    stream = _encode(codec, sample(codec)).stream
+    hashes = {codec.decode(stream).sha256 for _ in range(2)}
+    return "" if len(hashes) == 1 else "two decodings of the same stream differ"
+
+
+def _fresh_process(codec: Codec) -> str:
+    stream = _encode(codec, sample(codec)).stream
+    with tempfile.TemporaryDirectory() as folder:
+        _, sha256 = decode_fresh(stream, Path(folder), codec.origin)
+    return "" if sha256 == codec.decode(stream).sha256 else "a fresh process decodes other frames"
+
+
+def _truncated(codec: Codec) -> str:
+    stream = _encode(codec, sample(codec)).stream
+    cuts = {0, 1, 4, 8, len(stream) // 2, len(stream) - 1}
+    return _none_decode(codec, [stream[:cut] for cut in sorted(cuts)])
+
+
+def _flipped(codec: Codec, count: int = 64) -> str:
+    stream = _encode(codec, sample(codec)).stream
+    random = np.random.default_rng(0)
+    damaged = []
+    for position in random.integers(0, len(stream), count):
+        copy = bytearray(stream)
+        copy[position] ^= int(random.integers(1, 256))
+        damaged.append(bytes(copy))
+    return _none_decode(codec, damaged)
+
+
+def _none_decode(codec: Codec, streams: list[bytes]) -> str:
+    for stream in streams:
+        try:
+            codec.decode(stream)
+        except BenchError:
+            continue
+        return f"a damaged stream of {len(stream)} bytes decodes without an error"
+    return ""
+
+
+def _payload(codec: Codec, count: int = 16) -> str:
+    """Behind a right checksum a codec may decode damage to wrong frames, but must not crash or change shape."""
+    frames = sample(codec)
+    info, payload = unpack_stream(_encode(codec, frames).stream)
+    random = np.random.default_rng(1)
+    for position in random.integers(0, len(payload), count) if payload else ():
+        copy = bytearray(payload)
+        copy[position] ^= int(random.integers(1, 256))
+        try:
+            decoded = codec.decode(pack_stream(info, bytes(copy))).frames
+        except BenchError:
+            continue
+        if decoded.shape != frames.shape:
+            return f"damage at byte {position} changes the shape to {decoded.shape}"
+    return _other_shape(codec, info, payload)
+
+
+def _other_shape(codec: Codec, info: StreamInfo, payload: bytes) -> str:
+    count, height, width = info.shape
+    wrong = StreamInfo(
+        info.codec, info.options, info.weights, info.content, (count + 1, height, width), info.rate_point
+    )
+    return _none_decode(codec, [pack_stream(wrong, payload)])
+
+
+def _monotone(codec: Codec) -> str:
+    frames = sample(codec, (9, 128, 128))
+    sizes = [len(_encode(codec, frames, point).stream) for point in _points(codec)]
+    if any(later <= earlier for earlier, later in zip(sizes, sizes[1:], strict=False)):
+        pairs = ", ".join(f"{point}: {size}" for point, size in zip(_points(codec), sizes, strict=True))
+        return f"bytes do not rise from one rate point to the next ({pairs})"
+    return ""
+
+
+def _bytes(codec: Codec) -> str:
+    """The container holds all that decoding needs: a decoder made anew from it alone gives the frames."""
+    encoded = _encode(codec, sample(codec))
+    info, payload = unpack_stream(encoded.stream)
+    again = pack_stream(info, payload)
+    if again != encoded.stream:
+        return "the container has bytes that are neither header nor payload"
+    return "" if info == encoded.info else "the header read back differs from the one written"
+
+
+def _refuses(codec: Codec) -> str:
+    good = sample(codec)
+    bad: list[tuple[str, np.ndarray, RatePoint]] = [
+        ("an unknown rate point", good, "no-such-point"),
+        ("float64 frames", good.astype(np.float64), _points(codec)[-1]),
+        ("frames above 1", good + np.float32(1.5), _points(codec)[-1]),
+        ("NaN frames", np.full_like(good, np.nan), _points(codec)[-1]),
+        ("no frames", good[:0], _points(codec)[-1]),
+    ]
+    for what, frames, point in bad:
+        try:
+            codec.encode(frames, point, _CONDITION, _content(codec))
+        except BenchError:
+            continue
+        return f"{what}: accepted"
+    return ""

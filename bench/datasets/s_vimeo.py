@@ -1,0 +1,94 @@
+"""s-vimeo: a Vimeo-90K septuplet root becomes S-VIMEO (paper section V-A).
+
+The root is the unpacked ``vimeo_septuplet`` folder: ``sequences/00001/0001/im1.png`` to ``im7.png``, with
+``sep_trainlist.txt`` and ``sep_testlist.txt``. The seven frames of a septuplet lie ``factor`` spike frames
+apart, with linear interpolation between them; 48 gives 289 spike frames, the default segment of the suite.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from bench.datasets._files import read_grey
+from bench.datasets._simulated import InterpolatedRecording
+from bench.errors import BenchError
+from bench.fingerprint import code_fingerprint, digest, file_sha256
+from bench.interfaces import Availability, Dataset, SequenceInfo
+from bench.interfaces import Options as BaseOptions
+
+_FRAMES = 7
+
+
+class SVimeo(Dataset):
+    """Septuplets of the chosen list as spike sequences, named ``00001-0001``."""
+
+    name = "s-vimeo"
+    keep = True
+
+    class Options(BaseOptions):
+        """Options: root, which list, spikes per frame interval, the camera's rate."""
+
+        root: str
+        split: Literal["test", "train"] = "test"
+        factor: int = Field(default=48, ge=1)
+        rate: float = Field(default=0.6, gt=0, le=1)
+        noise: float = Field(default=0.0, ge=0)
+
+    def available(self) -> Availability:
+        """Whether the list of the chosen split is there."""
+        if self._list().is_file():
+            return Availability(True)
+        return Availability(False, reason=f"{self._list()} does not exist; root must be a vimeo_septuplet folder")
+
+    def sequences(self) -> list[SequenceInfo]:
+        """The septuplets of the list, in its order."""
+        return [self._info(name) for name in self._names()]
+
+    def fingerprint(self, name: str) -> str:
+        """Hashes of the seven frames, the options, and the code that reads them."""
+        options = self.options.model_dump(exclude={"root", "split"})
+        frames = [file_sha256(path) for path in self._files(name)]
+        return digest([frames, name, options, code_fingerprint(__name__)])
+
+    def open(self, name: str) -> InterpolatedRecording:
+        """Read the seven frames; the seed of the initial potential follows from the name."""
+        if name not in self._names():
+            raise BenchError(f"s-vimeo: '{name}' is not in {self._list()}")
+        seed = int(name.replace("-", ""))
+        options = self.options
+        return InterpolatedRecording(self._frames(name), options.factor, options.rate, options.noise, seed)
+
+    def _list(self) -> Path:
+        return Path(self.options.root) / f"sep_{self.options.split}list.txt"
+
+    def _names(self) -> list[str]:
+        try:
+            lines = self._list().read_text().split()
+        except OSError as error:
+            raise BenchError(f"{self._list()}: {error.strerror}") from None
+        for line in lines:
+            folder, _, clip = line.partition("/")
+            if not (folder.isdigit() and clip.isdigit()):
+                raise BenchError(f"{self._list()}: '{line}' is not of the form 00001/0001")
+        return [line.replace("/", "-") for line in lines]
+
+    def _files(self, name: str) -> list[Path]:
+        folder = Path(self.options.root, "sequences", *name.split("-"))
+        return [folder / f"im{index}.png" for index in range(1, _FRAMES + 1)]
+
+    def _frames(self, name: str) -> np.ndarray:
+        frames = np.stack([read_grey(path) for path in self._files(name)])
+        return frames[:, :, : frames.shape[2] // 8 * 8]
+
+    def _info(self, name: str) -> SequenceInfo:
+        files = self._files(name)
+        missing = [path for path in files if not path.is_file()]
+        if missing:
+            raise BenchError(f"{missing[0]} does not exist, though {self._list().name} names it")
+        height, width = read_grey(files[0]).shape
+        num_spikes = (_FRAMES - 1) * self.options.factor + 1
+        return SequenceInfo(name, height, width // 8 * 8, num_spikes, self.options.rate, truth_at=None)

@@ -1,0 +1,1 @@
+"""Turns a grid into jobs, runs them, keeps what they share, and writes rows."""

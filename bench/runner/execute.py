@@ -1,0 +1,347 @@
+"""Runs one job: walks the paradigm's stages, takes from the store what is there, and books seconds to sides."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.errors import BenchError
+from bench.fingerprint import code_fingerprint, component_fingerprint, digest
+from bench.interfaces import (
+    Analyzer,
+    Codec,
+    Component,
+    Content,
+    Dataset,
+    Decoded,
+    Extractor,
+    Kind,
+    Paradigm,
+    Recording,
+    Stage,
+    Task,
+)
+from bench.metrics.spikes import evaluate_spikes
+from bench.registry import create
+from bench.runner.plan import Job
+from bench.runner.results import RDRow
+from bench.runner.store import Entry, Made, Store, array_bytes, write_atomic
+from bench.spikes import PackedSpikes
+from bench.tools import run_tool
+
+SPIKE_THRESHOLD = 0.5  # a lossy codec's decoded spike frames become spikes again by this threshold
+
+
+@dataclass(frozen=True)
+class StageTime:
+    """Seconds that one stage took when it ran; a stage taken from the store has none."""
+
+    kind: str
+    side: str
+    seconds: float
+
+
+@dataclass
+class Outcome:
+    """A finished job: its row, its stream, and what its stages took."""
+
+    row: RDRow
+    stream: bytes = b""
+    times: list[StageTime] = field(default_factory=list)
+
+
+@dataclass
+class _Value:
+    """What flows between stages: an identity that keys what follows, and the array when it is asked for."""
+
+    identity: str
+    load: Callable[[], np.ndarray]
+    motion: np.ndarray | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def run_job(job: Job, store: Store) -> Outcome:
+    """Run a job, or take it from the store.
+
+    Raises
+    ------
+    MissError
+        If something would have to be made and the store may not.
+    BenchError
+        If a stage fails.
+    """
+    if job.skip:
+        return Outcome(_row(job, status="skipped", reason=job.skip))
+    return _JobRun(job, store).outcome()
+
+
+def failed(job: Job, reason: str) -> Outcome:
+    """The outcome of a job that raised."""
+    return Outcome(_row(job, status="failed", reason=" ".join(reason.split())))
+
+
+def sent_frames(job: Job, store: Store) -> np.ndarray:
+    """The K x H x W float32 frames that a job's encoder gets."""
+    return _JobRun(job, store).sent_frames()
+
+
+class _JobRun:
+    def __init__(self, job: Job, store: Store) -> None:
+        self.job, self.store = job, store
+        self.dataset = _component(Dataset, job.dataset)
+        self.codec = _component(Codec, job.codec)
+        self.extractor = _component(Extractor, job.extractor)
+        self.analyzer = _component(Analyzer, job.analyzer)
+        self.task = _component(Task, job.task)
+        self.times: list[StageTime] = []
+        self.stages = _component(Paradigm, job.paradigm).wire([job.task])
+
+    def outcome(self) -> Outcome:
+        """Camera side to the stream; then one stored evaluation of everything behind the link."""
+        spikes = self._spikes()
+        stream_stage, source = self._camera(spikes)
+        entry = self._encode(stream_stage, source)
+        truth_key = self._data_key("truth", list(self._truth_instants()))
+        key = digest(
+            [
+                "evaluate",
+                entry.identity,
+                truth_key,
+                component_fingerprint(self.codec),
+                self.job.availability.sha256,
+                [component_fingerprint(part) for part in (self.extractor, self.analyzer, self.task)],
+                code_fingerprint(__name__),
+                self.job.instants,
+                self.job.evaluated,
+                stream_stage.content.value if stream_stage.content else "",
+                self.job.paradigm,
+            ]
+        )
+        evaluated = self.store.get(key, lambda: self._cloud(stream_stage, entry, spikes, truth_key))
+        measures = json.loads(evaluated.data)
+        row = _row(
+            self.job,
+            status="ok",
+            bits=8 * len(entry.data),
+            estimated_bits=entry.facts.get("estimated_bits"),
+            bpp=8 * len(entry.data) / (self.job.card.num_spikes * self._pixels),
+            bpf=8 * len(entry.data) / (self.job.card.num_frames * self._pixels),
+            **measures,
+        )
+        return Outcome(row, entry.data, self.times)
+
+    @property
+    def _pixels(self) -> int:
+        return self.job.info.height * self.job.info.width
+
+    def _truth_instants(self) -> tuple[int, ...]:
+        job = self.job
+        return tuple(job.start + job.instants[k] for k in job.evaluated)
+
+    # The camera side
+
+    def _spikes(self) -> _Value:
+        """The segment's spikes: from the store where they cost much to make, else straight from the file."""
+        job = self.job
+        stop = job.start + job.card.num_spikes
+        shape = (job.card.num_spikes, job.info.height, job.info.width)
+        key = self._data_key("spikes", [job.start, stop])
+        if not self.dataset.keep:
+            return _Value(key, functools.cache(lambda: self._recording().spikes(job.start, stop)))
+
+        def make() -> Made:
+            return PackedSpikes.pack(self._recording().spikes(job.start, stop)).data.tobytes(), {}
+
+        entry = self._timed("simulate", "camera", key, make)
+        packed = PackedSpikes(np.frombuffer(entry.data, np.uint8).reshape(shape[0], -1), *shape[1:])
+        return _Value(key, functools.cache(lambda: packed[:]))
+
+    def _truth(self, key: str) -> np.ndarray:
+        def make() -> Made:
+            return array_bytes(self._recording().truth(self._truth_instants())), {}
+
+        return self.store.get(key, make).array() if self.dataset.keep else self._recording().truth(self._truth_instants())
+
+    def _data_key(self, what: str, extent: list[int]) -> str:
+        return digest([what, _fingerprint(self.dataset, self.job.info.name), extent])
+
+    def _recording(self) -> Recording:
+        return self.dataset.open(self.job.info.name)
+
+    def _camera(self, spikes: _Value) -> tuple[Stage, _Value]:
+        """Run the stages before the encoder; gives the encoder's stage and what it is to code."""
+        values = {"spikes": spikes}
+        for stage in self.stages:
+            if stage.kind is Kind.ENCODE:
+                return stage, values[stage.source]
+            values[stage.output] = self._kept(stage, values[stage.source])
+        raise BenchError(f"paradigm {self.job.paradigm} sends nothing")
+
+    def sent_frames(self) -> np.ndarray:
+        """What the encoder gets."""
+        return self._camera(self._spikes())[1].load().astype(np.float32, copy=False)
+
+    def _kept(self, stage: Stage, source: _Value) -> _Value:
+        """An extraction or analysis on the camera, stored, since all codecs and rate points share it."""
+        part: Component = self.extractor if stage.kind is Kind.EXTRACT else self.analyzer
+        key = digest([stage.kind.value, component_fingerprint(part), source.identity, self.job.instants, self.job.info.rate])
+        entry = self._timed(
+            stage.kind.value, stage.side.value, key, lambda: (array_bytes(self._apply(stage, source)), {})
+        )
+        return _Value(entry.identity, functools.cache(entry.array))
+
+    def _apply(self, stage: Stage, source: _Value) -> np.ndarray:
+        if stage.kind is Kind.EXTRACT:
+            return self.extractor.extract(source.load(), np.array(self.job.instants), self.job.info.rate)
+        return self.analyzer.analyze(source.load(), source.motion)
+
+    def _encode(self, stage: Stage, source: _Value) -> Entry:
+        job, content = self.job, stage.content or Content.FEATURES
+        key = digest(
+            [
+                "encode",
+                component_fingerprint(self.codec),
+                job.availability.sha256,
+                job.availability.version,
+                source.identity,
+                job.rate_point,
+                job.card.coding.model_dump(),
+                content.is_spikes,
+                # The container names its content, so a feature stream and a result stream differ in one byte.
+                content.value,
+            ]
+        )
+
+        def make() -> Made:
+            frames = source.load().astype(np.float32, copy=False)
+            encoded = self.codec.encode(frames, job.rate_point, job.card.coding, content)
+            return encoded.stream, {"estimated_bits": encoded.estimated_bits}
+
+        return self._timed("encode", stage.side.value, key, make)
+
+    # Behind the link
+
+    def _cloud(self, sent: Stage, entry: Entry, spikes: _Value, truth_key: str) -> Made:
+        """Decode in a fresh process, run what is left of the stages, and measure."""
+        measures: dict[str, Any] = {}
+        values: dict[str, _Value] = {}
+        for stage in self.stages[self.stages.index(sent) + 1 :]:
+            began = time.perf_counter()
+            if stage.kind is Kind.DECODE:
+                decoded, sha256 = self._decode(entry.data)
+                measures["decoded_sha256"] = sha256
+                frames = decoded.frames
+                if stage.content is Content.SPIKES:
+                    frames = (frames > SPIKE_THRESHOLD).astype(np.uint8)
+                    measures.update(evaluate_spikes(frames, spikes.load()))
+                values[stage.output] = _Value("", functools.partial(_same, frames), decoded.motion)
+            else:
+                result = self._apply(stage, values[stage.source])
+                values[stage.output] = _Value("", functools.partial(_same, result))
+            self.times.append(StageTime(stage.kind.value, stage.side.value, time.perf_counter() - began))
+        began = time.perf_counter()
+        if self.job.evaluated:
+            result = values[f"result.{self.job.task}"].load()[list(self.job.evaluated)]
+            measures.update(self.task.evaluate(result, self._truth(truth_key)))
+        self.times.append(StageTime("evaluate", "bench", time.perf_counter() - began))
+        return json.dumps(measures).encode(), {}
+
+    def _decode(self, stream: bytes) -> tuple[Decoded, str]:
+        with self.store.scratch() as folder:
+            return decode_fresh(stream, folder, self.job.codec)
+
+    def _timed(self, kind: str, side: str, key: str, make: Callable[[], Made]) -> Entry:
+        def timed() -> Made:
+            began = time.perf_counter()
+            made = make()
+            self.times.append(StageTime(kind, side, time.perf_counter() - began))
+            return made
+
+        return self.store.get(key, timed)
+
+
+def decode_fresh(stream: bytes, folder: Path, codec: str = "", limit_seconds: float = 4 * 3600.0) -> tuple[Decoded, str]:
+    """Decode a stream in a new process that gets the file alone.
+
+    Parameters
+    ----------
+    stream
+        One container.
+    folder
+        An empty working folder.
+    codec
+        The codec as given on this machine (see `bench.registry.codec_for_stream`).
+
+    Returns
+    -------
+    tuple
+        The frames, and their SHA-256 as computed by that process.
+
+    Raises
+    ------
+    BenchError
+        If it does not decode.
+    """
+    source, target = folder / "stream.spk", folder / "decoded"
+    write_atomic(source, stream)
+    command = [sys.executable, "-m", "bench.runner.decode", str(source), str(target), *([codec] if codec else [])]
+    output, _ = run_tool(command, limit_seconds=limit_seconds, accept=(0, 2))
+    answer = json.loads(output.splitlines()[-1]) if output.strip() else {"error": "the decoder said nothing"}
+    if "error" in answer:
+        raise BenchError(str(answer["error"]))
+    motion = folder / "decoded.motion.npy"
+    frames = np.load(folder / "decoded.npy", allow_pickle=False)
+    return Decoded(frames, np.load(motion, allow_pickle=False) if motion.exists() else None), answer["sha256"]
+
+
+@functools.lru_cache(maxsize=64)
+def _component(base: type[Any], spec: str) -> Any:
+    return create(base, spec)
+
+
+@functools.lru_cache(maxsize=4096)
+def _fingerprint(dataset: Dataset, sequence: str) -> str:
+    return dataset.fingerprint(sequence)
+
+
+def _same(array: np.ndarray) -> np.ndarray:
+    return array
+
+
+def _row(job: Job, **measured: Any) -> RDRow:
+    codec: Codec = _component(Codec, job.codec)
+    return RDRow(
+        schema_version=1,
+        job=job.id,
+        dataset=_component(Dataset, job.dataset).spec,
+        sequence=job.info.name,
+        speed_class=job.info.speed_class,
+        segment=job.start,
+        task=job.task,
+        paradigm=job.paradigm,
+        extractor=job.card.extractor,
+        analyzer=job.card.analyzer,
+        codec=codec.name,
+        options=codec.options_text,
+        preset=codec.preset,
+        codec_version=job.availability.version,
+        codec_sha256=job.availability.sha256,
+        weights_sha256=codec.weights_sha256,
+        chroma=codec.default_chroma,
+        rate_point=str(job.rate_point),
+        condition=job.card.digest,
+        height=job.info.height,
+        width=job.info.width,
+        num_spikes=job.card.num_spikes,
+        num_frames=job.card.num_frames,
+        seed=job.seed,
+        **measured,
+    )

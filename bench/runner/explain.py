@@ -1,0 +1,73 @@
+"""From a row back to the command that makes it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bench.errors import BenchError
+from bench.interfaces import RatePoint
+from bench.runner.results import RD_FILE, RDRow, read_rows
+from bench.runner.run import read_run_file
+
+
+def explain_row(name: str, results: Path) -> Iterator[str]:
+    """Lines that tell where a row comes from.
+
+    Raises
+    ------
+    BenchError
+        If no run has such a row.
+    """
+    folder, row = find_row(name, results)
+    document = read_run_file(folder)
+    yield f"row {row.job} of {folder}"
+    for column, value in row.model_dump().items():
+        if value not in (None, ""):
+            yield f"  {column} = {value}"
+    yield f"condition {row.condition} = {json.dumps(document['conditions'].get(row.condition, {}))}"
+    made = document["provenance"]
+    yield f"made by suite {made['suite']} at commit {made['git_commit'] or 'unknown'}, {made['processor']}"
+    yield "command that makes it again:"
+    yield "  " + command_for(row, document)
+
+
+def find_row(name: str, results: Path) -> tuple[Path, RDRow]:
+    """The run's folder and the row that a job's id, or RUN#ID, names."""
+    run, _, job = name.rpartition("#")
+    folders = [Path(run)] if run else sorted(path.parent for path in results.glob(f"*/{RD_FILE}"))
+    for folder in folders:
+        for row in read_rows(folder / RD_FILE):
+            if row.job == job:
+                return folder, row
+    where = run or f"{results}/*"
+    raise BenchError(f"no row '{job}' in {where}; the column `job` of rd.csv names the rows")
+
+
+def command_for(row: RDRow, document: dict[str, Any]) -> str:
+    """The shell command for one row."""
+    card = document["conditions"][row.condition]
+    spec = document["spec"]
+    codec = f"{row.codec}:{row.options}" if row.options else row.codec
+    given = [entry["codec"] for entry in spec["codecs"] if ".py:" in entry["codec"] and row.codec in entry["codec"].lower()]
+    arguments: dict[str, RatePoint] = {
+        "--paradigm": row.paradigm,
+        "--codec": given[0] if given else codec,
+        "--dataset": next((d for d in spec["datasets"] if d.partition(":")[0] == row.dataset.partition(":")[0]), row.dataset),
+        "--extractor": row.extractor,
+        "--analyzer": row.analyzer,
+        "--task": row.task,
+        "--rates": row.rate_point,
+        "--sequences": row.sequence,
+        "--segments": spec["segments"],
+        "--frames": card["num_frames"],
+        "--stride": card["stride"],
+        "--margin": card["margin"],
+        "--intra-period": card["coding"]["intra_period"],
+        "--structure": card["coding"]["structure"],
+        "--seed": row.seed,
+    }
+    return "bench run " + " ".join(f"{key} {shlex.quote(str(value))}" for key, value in arguments.items())

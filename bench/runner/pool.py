@@ -1,0 +1,126 @@
+"""Runs jobs, in this process or in a pool of worker processes, one thread each."""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import connection
+from pathlib import Path
+
+from bench.errors import BenchError
+from bench.runner.execute import Outcome, failed, run_job
+from bench.runner.plan import Job
+from bench.runner.store import FatalError, Store
+from bench.tools import kill_tools
+
+_ATTEMPTS = 2
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A job's outcome, with the traceback where a bug, not the user, made it fail."""
+
+    job: Job
+    outcome: Outcome
+    bug: str = ""
+
+
+def run_jobs(jobs: Sequence[Job], store_root: Path, workers: int) -> Iterator[Finished]:
+    """Run jobs and give each as it finishes.
+
+    A job that fails becomes a row; a full disk or an interrupt ends the run. A worker that dies (out of memory,
+    killed) is replaced; its jobs are tried once more and then become failed rows.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if workers == 1:
+        threading.Thread(target=_import_metrics, daemon=True).start()
+        try:
+            yield from (_attempt(job, store_root) for job in jobs)
+        finally:
+            kill_tools()
+    else:
+        yield from _run_pool(jobs, store_root, workers)
+
+
+def _run_pool(jobs: Sequence[Job], store_root: Path, workers: int) -> Iterator[Finished]:
+    waiting = deque((job, 1) for job in jobs)
+    while waiting:
+        pool = ProcessPoolExecutor(
+            workers, multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(os.environ.copy(),)
+        )
+        running: dict[Future[Finished], tuple[Job, int]] = {}
+        try:
+            while waiting or running:
+                while waiting and len(running) < workers:
+                    job, attempt = waiting.popleft()
+                    running[pool.submit(_attempt, job, store_root)] = (job, attempt)
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
+                    del running[future]
+        except BrokenProcessPool:
+            for job, attempt in running.values():
+                if attempt < _ATTEMPTS:
+                    waiting.append((job, attempt + 1))
+                else:
+                    yield Finished(job, failed(job, "the worker process died (killed, or out of memory)"))
+        finally:
+            _stop(pool)
+
+
+def _stop(pool: ProcessPoolExecutor) -> None:
+    """End a pool at once: its workers kill their tools when they are told to go."""
+    processes = list((pool._processes or {}).values())
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join(timeout=5)
+
+
+def _attempt(job: Job, store_root: Path) -> Finished:
+    try:
+        return Finished(job, run_job(job, Store(store_root)))
+    except FatalError:
+        raise
+    except BenchError as error:
+        return Finished(job, failed(job, str(error)))
+    except Exception as error:
+        text = f"unexpected {type(error).__name__}: {error} (a bug; see errors.log)"
+        return Finished(job, failed(job, text), traceback.format_exc())
+
+
+def _start_worker(environment: dict[str, str]) -> None:
+    """Prepare a worker: no Ctrl-C of its own, tools end with it, and it ends with its parent."""
+    os.environ.update(environment)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: _leave())
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        watch = functools.partial(_leave_after, parent.sentinel)
+        threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=_import_metrics, daemon=True).start()
+
+
+def _leave_after(sentinel: int) -> None:
+    connection.wait([sentinel])
+    _leave()
+
+
+def _leave() -> None:
+    kill_tools()
+    os._exit(1)
+
+
+def _import_metrics() -> None:
+    """Load torch and torchmetrics (seconds) while the first encoder runs in its own process."""
+    import torchmetrics.functional.image  # noqa: F401

@@ -1,0 +1,162 @@
+"""rd.csv: one row per job, typed, versioned and checked when read. docs/results.md is made from this model."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bench.errors import BenchError
+from bench.runner.store import disk_errors, write_atomic
+
+SCHEMA = 1
+RD_FILE = "rd.csv"
+RUN_FILE = "run.json"
+STREAMS = "streams"
+
+Number = float | None
+
+
+class RDRow(BaseModel):
+    """One row of rd.csv. An empty cell is a value that does not exist; it is never zero."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = Field(description="Version of this table; 1.")
+    job: str = Field(description="Twelve hex digits that name the job; `bench explain` takes it.")
+    dataset: str = Field(description="Dataset with its non-default options.")
+    sequence: str = Field(description="Sequence within the dataset.")
+    speed_class: Literal["", "low", "high"] = Field(description="low or high; empty where unknown.")
+    segment: int = Field(description="Index of the segment's first spike frame in the recording.")
+    task: str = Field(description="What the result is for: reconstruction.")
+    paradigm: str = Field(description="cta, atc or caas.")
+    extractor: str = Field(description="Extractor with its non-default options.")
+    analyzer: str = Field(description="Analyzer with its non-default options.")
+    codec: str = Field(description="Bare name of the codec.")
+    options: str = Field(description="Options of the codec that differ from their defaults.")
+    preset: str = Field(description="The codec's preset; empty where it has none.")
+    codec_version: str = Field(description="Version of what does the coding.")
+    codec_sha256: str = Field(description="SHA-256 of the external binaries; empty where there are none.")
+    weights_sha256: str = Field(description="SHA-256 of learned weights; empty where there are none.")
+    chroma: str = Field(description="How luma-only content was coded: 400, or 420 neutral.")
+    rate_point: str = Field(description="The codec's rate point (a QP, say).")
+    condition: str = Field(description="Hash of the condition card; the card is in run.json.")
+    height: int = Field(description="H, pixels.")
+    width: int = Field(description="W, pixels.")
+    num_spikes: int = Field(description="T, spike frames in the segment.")
+    num_frames: int = Field(description="K, coding instants in the segment.")
+    bits: int | None = Field(default=None, description="8 x size of the file that crosses the link, header included.")
+    estimated_bits: Number = Field(default=None, description="A learned codec's own likelihood estimate, bits.")
+    bpp: Number = Field(default=None, description="bits / (T*H*W): bits per spike; raw spikes cost 1.")
+    bpf: Number = Field(default=None, description="bits / (K*H*W): bits per coded frame pixel.")
+    psnr: Number = Field(default=None, description="dB, peak 1, mean over the evaluated instants.")
+    ssim: Number = Field(default=None, description="SSIM, mean over the evaluated instants.")
+    ms_ssim: Number = Field(default=None, description="MS-SSIM; empty below 161 pixels a side.")
+    spike_error: Number = Field(default=None, description="CTA: share of wrong spikes.")
+    rate_error: Number = Field(default=None, description="CTA: mean absolute firing-rate error, spikes per frame.")
+    decoded_sha256: str = Field(default="", description="SHA-256 of the frames that a fresh process decoded.")
+    encode_seconds: Number = Field(default=None, description="Median of the exclusive timing lane (--timing).")
+    encode_spread: Number = Field(default=None, description="Its median absolute deviation, seconds.")
+    decode_seconds: Number = Field(default=None, description="Median of the exclusive timing lane (--timing).")
+    decode_spread: Number = Field(default=None, description="Its median absolute deviation, seconds.")
+    status: Literal["ok", "failed", "skipped"] = Field(description="ok, failed or skipped.")
+    reason: str = Field(default="", description="Why a point failed or was skipped.")
+    seed: int = Field(description="Seed of the run.")
+
+
+COLUMNS = tuple(RDRow.model_fields)
+
+
+def row_line(row: RDRow) -> str:
+    """One CSV line."""
+    return _lines([[_cell(value) for value in row.model_dump().values()]])
+
+
+def write_rows(path: Path, rows: Iterable[RDRow]) -> None:
+    """Write a whole table at once."""
+    with disk_errors(path.parent):
+        write_atomic(path, (_lines([COLUMNS]) + "".join(map(row_line, rows))).encode())
+
+
+class RowLog:
+    """rd.csv while a run goes on: each row is appended and flushed when it is there.
+
+    A line that a killed run left unfinished is cut off when the file is opened again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with disk_errors(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            text = path.read_bytes() if path.exists() else b""
+            whole = text[: text.rfind(b"\n") + 1] or _lines([COLUMNS]).encode()
+            if whole != text:
+                write_atomic(path, whole)
+
+    def append(self, row: RDRow) -> None:
+        """Add a row."""
+        with disk_errors(self.path.parent), self.path.open("a", encoding="utf-8", newline="") as file:
+            before = file.tell()
+            try:
+                file.write(row_line(row))
+                file.flush()
+            except OSError:
+                file.truncate(before)
+                raise
+
+
+def read_rows(path: Path) -> list[RDRow]:
+    """Read and check rd.csv. A last line without its line end, as a killed run leaves it, is not a row.
+
+    Raises
+    ------
+    BenchError
+        If the file is missing, of another schema, or a cell is wrong (named by line and column).
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise BenchError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise BenchError(f"{path} is not a CSV file of this suite (not UTF-8 text)") from None
+    reader = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
+    if tuple(reader.fieldnames or ()) != COLUMNS:
+        raise BenchError(f"{path} is not an rd.csv of schema {SCHEMA} (its columns differ; see docs/results.md)")
+    rows: dict[str, RDRow] = {}
+    for record in reader:
+        row = _parse(path, reader.line_num, record)
+        if row.job in rows and rows[row.job] != row:
+            raise BenchError(f"{path}, line {reader.line_num}: job {row.job} stands twice with different values")
+        rows[row.job] = row
+    return list(rows.values())
+
+
+def _parse(path: Path, line: int, record: dict[str, Any]) -> RDRow:
+    optional = {name for name, field in RDRow.model_fields.items() if not field.is_required()}
+    values = {key: text for key, text in record.items() if text != "" or key not in optional}
+    if None in values or None in values.values():
+        raise BenchError(f"{path}, line {line}: {len(COLUMNS)} cells expected")
+    try:
+        return RDRow(**{**values, "schema_version": int(values["schema_version"])})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BenchError(f"{path}, line {line}, column {first['loc'][0]}: {first['msg']}") from None
+    except ValueError:
+        raise BenchError(f"{path}, line {line}, column schema_version: not a number") from None
+
+
+def _cell(value: object) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _lines(table: Iterable[Iterable[str]]) -> str:
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer, lineterminator="\n").writerows(table)
+    return buffer.getvalue()

@@ -1,0 +1,228 @@
+"""A run: plan, store, pool, rows and provenance, resumable at any moment."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from bench.errors import BenchError
+from bench.interfaces import Codec, unpack_stream
+from bench.registry import create
+from bench.runner.execute import Outcome, StageTime, run_job, sent_frames
+from bench.runner.plan import Job, Plan
+from bench.runner.pool import Finished, run_jobs
+from bench.runner.provenance import provenance
+from bench.runner.results import RD_FILE, RUN_FILE, SCHEMA, STREAMS, RDRow, RowLog, read_rows, write_rows
+from bench.runner.store import MissError, Store, disk_errors, write_atomic
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass
+class RunReport:
+    """What a run came to."""
+
+    folder: Path
+    rows: list[RDRow]
+    seconds: float
+    bugs: list[str] = field(default_factory=list)
+
+
+def run_plan(
+    plan: Plan, folder: Path, store: Store, *, workers: int, resume: bool, timing: int, progress: Progress
+) -> RunReport:
+    """Run a plan into a folder.
+
+    Rows are appended to rd.csv as they come and put into the plan's order at the end; a row that is there is
+    never measured again under `resume`, unless it failed.
+
+    Raises
+    ------
+    BenchError
+        If the folder holds another run, another process writes to it, or the disk is full.
+    """
+    began = time.perf_counter()
+    with _locked(folder):
+        store.sweep()
+        rows = _rows_so_far(plan, folder, resume)
+        _write_run_file(folder, plan, {"status": "running"})
+        log = RowLog(folder / RD_FILE)
+        times: list[StageTime] = []
+        bugs: list[str] = []
+        pending = [job for job in plan.jobs if job.id not in rows]
+        for done, finished in enumerate(_outcomes(pending, store, workers), start=len(rows) + 1):
+            _keep(folder, finished.outcome)
+            log.append(finished.outcome.row)
+            rows[finished.job.id] = finished.outcome.row
+            times += finished.outcome.times
+            if finished.bug:
+                bugs.append(finished.bug)
+                _log_bug(folder, finished)
+            progress(done, len(plan.jobs), _label(finished.job))
+        if timing:
+            rows.update(_timing_lane(plan, folder, store, rows, timing, progress))
+        ordered = [rows[job.id] for job in plan.jobs]
+        write_rows(folder / RD_FILE, ordered)
+        seconds = time.perf_counter() - began
+        _write_run_file(folder, plan, {"status": "finished", "wall_seconds": seconds, **_booked(times, workers)})
+    return RunReport(folder, ordered, seconds, bugs)
+
+
+def _outcomes(jobs: Sequence[Job], store: Store, workers: int) -> Iterable[Finished]:
+    """What the store has comes at once; the rest is run, neighbouring jobs on different sequences."""
+    known = Store(store.root, make=False)
+    missing: list[Job] = []
+    for job in jobs:
+        try:
+            outcome = run_job(job, known)
+        except (MissError, BenchError):
+            missing.append(job)
+        else:
+            yield Finished(job, outcome)
+    if missing:
+        # Jobs of one sequence wait for each other's simulation and extraction, so they are spread out.
+        order = {job.id: _spread_key(job) for job in missing}
+        yield from run_jobs(sorted(missing, key=lambda job: order[job.id]), store.root, min(workers, len(missing)))
+
+
+def _spread_key(job: Job) -> tuple[str, str, str, str, str]:
+    return (job.paradigm, job.codec, str(job.rate_point), job.extractor + job.analyzer, job.info.name)
+
+
+@contextmanager
+def _locked(folder: Path) -> Any:
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise BenchError(f"another run is writing to {folder}; wait for it or choose another --out") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _rows_so_far(plan: Plan, folder: Path, resume: bool) -> dict[str, RDRow]:
+    path = folder / RD_FILE
+    if not path.exists():
+        return {}
+    if not resume:
+        raise BenchError(f"{folder} holds a run already: --resume goes on with it, --out NAME starts another")
+    stated = read_run_file(folder).get("plan", "")
+    if stated != plan.digest:
+        raise BenchError(f"{folder} holds another run (its grid or conditions differ); use another --out")
+    wanted = {job.id for job in plan.jobs}
+    kept = {row.job: row for row in read_rows(path) if row.job in wanted and row.status != "failed"}
+    # A stream that did not reach its place before a kill makes its row count as not measured.
+    kept = {job: row for job, row in kept.items() if row.status != "ok" or stream_path(folder, job).exists()}
+    write_rows(path, kept.values())
+    return kept
+
+
+def stream_path(folder: Path, job: str) -> Path:
+    """Where a run keeps a job's stream."""
+    return folder / STREAMS / f"{job}.spk"
+
+
+def _keep(folder: Path, outcome: Outcome) -> None:
+    if outcome.stream:
+        with disk_errors(folder):
+            write_atomic(stream_path(folder, outcome.row.job), outcome.stream)
+
+
+def _log_bug(folder: Path, finished: Finished) -> None:
+    with disk_errors(folder), (folder / "errors.log").open("a", encoding="utf-8") as file:
+        file.write(f"{finished.job.id} {_label(finished.job)}\n{finished.bug}\n")
+
+
+def _label(job: Job) -> str:
+    return f"{job.paradigm} {job.codec} {job.rate_point} {job.info.name}"
+
+
+def _booked(times: Sequence[StageTime], workers: int) -> dict[str, Any]:
+    """Seconds by side and kind of stage, from the lane that the jobs ran in (not a timing of codecs)."""
+    booked: dict[str, dict[str, float]] = {}
+    for item in times:
+        side = booked.setdefault(item.side, {})
+        side[item.kind] = round(side.get(item.kind, 0.0) + item.seconds, 3)
+    return {"workers": workers, "stage_seconds": booked}
+
+
+def _write_run_file(folder: Path, plan: Plan, outcome: dict[str, Any]) -> None:
+    document = {
+        "schema": SCHEMA,
+        "plan": plan.digest,
+        **outcome,
+        "provenance": provenance(),
+        "spec": plan.spec.model_dump(mode="json"),
+        "conditions": {name: card.model_dump(mode="json") for name, card in plan.cards.items()},
+        "codecs": {job.codec: asdict(job.availability) for job in plan.jobs},
+        "speeds": {f"{job.dataset}/{job.info.name}": dict(job.info.speeds) for job in plan.jobs if job.info.speeds},
+    }
+    with disk_errors(folder):
+        write_atomic(folder / RUN_FILE, (json.dumps(document, indent=1) + "\n").encode())
+
+
+def read_run_file(folder: Path) -> dict[str, Any]:
+    """Read run.json.
+
+    Raises
+    ------
+    BenchError
+        If it is missing, damaged or of another schema.
+    """
+    path = folder / RUN_FILE
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BenchError(f"{path}: {error.strerror}; is {folder} a run's folder?") from None
+    except ValueError as error:
+        raise BenchError(f"{path} is not valid JSON: {error}") from None
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        raise BenchError(f"{path} is not of schema {SCHEMA}; it was written by another version of the suite")
+    return document
+
+
+def _timing_lane(
+    plan: Plan, folder: Path, store: Store, rows: dict[str, RDRow], repeats: int, progress: Progress
+) -> dict[str, RDRow]:
+    """Encode and decode every finished point alone: one warm-up, then `repeats` of each; median and spread."""
+    timed: dict[str, RDRow] = {}
+    jobs = [job for job in plan.jobs if rows[job.id].status == "ok"]
+    for done, job in enumerate(jobs, start=1):
+        codec = create(Codec, job.codec)
+        stream = stream_path(folder, job.id).read_bytes()
+        info, _ = unpack_stream(stream)
+        frames = sent_frames(job, store)
+        encode = [
+            _seconds(lambda c=codec, f=frames, j=job, i=info: c.encode(f, j.rate_point, j.card.coding, i.content))
+            for _ in range(repeats + 1)
+        ][1:]
+        decode = [_seconds(lambda c=codec, s=stream: c.decode(s)) for _ in range(repeats + 1)][1:]
+        measured = dict(zip(("encode_seconds", "encode_spread"), _median(encode), strict=True))
+        measured |= dict(zip(("decode_seconds", "decode_spread"), _median(decode), strict=True))
+        timed[job.id] = rows[job.id].model_copy(update=measured)
+        progress(done, len(jobs), f"timing {_label(job)}")
+    return timed
+
+
+def _seconds(action: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    action()
+    return time.perf_counter() - began
+
+
+def _median(values: Sequence[float]) -> tuple[float, float]:
+    middle = statistics.median(values)
+    return middle, float(np.median(np.abs(np.array(values) - middle)))

@@ -1,0 +1,129 @@
+"""What a run is asked to do: the one source of defaults for flags and for suite files."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from bench.errors import BenchError
+from bench.interfaces import Codec, Dataset, Extractor, Paradigm, RatePoint, Structure, Task
+from bench.interfaces.component import Component
+from bench.registry import create
+
+
+class CodecEntry(BaseModel):
+    """One codec of a grid, with what holds for it alone."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    codec: str
+    rates: tuple[RatePoint, ...] = ()
+    paradigms: tuple[str, ...] = ()
+
+
+class RunSpec(BaseModel):
+    """A grid of jobs under one set of conditions. A suite file is this model in TOML.
+
+    Attributes
+    ----------
+    codecs
+        Names or specs; an entry ``{codec = "vvenc", rates = [42, 37], paradigms = ["caas"]}`` limits one codec.
+    analyzers
+        Empty means each task's own default.
+    rates
+        Rate points for every codec that names none; empty means each codec's own.
+    sequences, limit
+        Names to keep (empty: all), and how many per dataset (0: all).
+    segments
+        How many consecutive segments of each recording (0: as many as fit).
+    frames, stride, margin, intra_period, structure
+        The condition (DESIGN: T = margin + (frames - 1) * stride + 1 + margin spike frames per segment).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(default="", pattern=r"^[\w.-]*$")
+    datasets: tuple[str, ...] = ("s-motion",)
+    paradigms: tuple[str, ...] = ("caas",)
+    codecs: tuple[CodecEntry, ...] = Field(default=(CodecEntry(codec="vvenc"),), min_length=1)
+    extractors: tuple[str, ...] = ("tfp",)
+    analyzers: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ("reconstruction",)
+    rates: tuple[RatePoint, ...] = ()
+    sequences: tuple[str, ...] = ()
+    limit: int = Field(default=0, ge=0)
+    segments: int = Field(default=1, ge=0)
+    frames: int = Field(default=32, ge=1)
+    stride: int = Field(default=8, ge=1)
+    margin: int = Field(default=20, ge=0)
+    intra_period: int = Field(default=16, ge=1)
+    structure: Structure = "low_delay"
+    seed: int = 0
+
+    @field_validator("codecs", mode="before")
+    @classmethod
+    def _names_are_entries(cls, value: object) -> object:
+        if isinstance(value, list | tuple):
+            return tuple({"codec": item} if isinstance(item, str) else item for item in value)
+        return value
+
+    @property
+    def num_spikes(self) -> int:
+        """T, spike frames per segment."""
+        return 2 * self.margin + (self.frames - 1) * self.stride + 1
+
+    def check_names(self) -> None:
+        """Make every named component once, so that a wrong name or option ends the run before it starts."""
+        kinds: tuple[tuple[type[Component], tuple[str, ...]], ...] = (
+            (Dataset, self.datasets),
+            (Paradigm, self.paradigms),
+            (Extractor, self.extractors),
+            (Task, self.tasks),
+            (Codec, tuple(entry.codec for entry in self.codecs)),
+        )
+        for base, specs in kinds:
+            for spec in specs:
+                create(base, spec)
+
+
+def make_spec(**values: object) -> RunSpec:
+    """Validate values into a `RunSpec`.
+
+    Raises
+    ------
+    BenchError
+        With the first wrong field in one line.
+    """
+    try:
+        return RunSpec(**values)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise BenchError(_first_error("run", error)) from None
+
+
+def load_suite(path: Path) -> dict[str, object]:
+    """Read a suite file's fields.
+
+    Raises
+    ------
+    BenchError
+        If it cannot be read, is not TOML or has a wrong field.
+    """
+    try:
+        fields = tomllib.loads(path.read_text(encoding="utf-8"))
+        RunSpec(**fields)
+    except OSError as error:
+        raise BenchError(f"{path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BenchError(f"{path} is not valid TOML: {error}") from None
+    except ValidationError as error:
+        raise BenchError(_first_error(str(path), error)) from None
+    return {"name": path.stem, **fields}
+
+
+def _first_error(where: str, error: ValidationError) -> str:
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"])
+    detail = "no such field" if first["type"] == "extra_forbidden" else first["msg"]
+    return f"{where}: {field}: {detail}"

@@ -1,0 +1,173 @@
+"""A content-addressed store for what stages make.
+
+An entry's key is a hash over everything that can change it; an entry is written once, by atomic rename, and its
+own hash is checked at every read, so a half-written or damaged entry counts as absent and is made again.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+
+from bench.errors import BenchError
+
+
+class MissError(Exception):
+    """The store lacks an entry and may not make it."""
+
+
+class FatalError(BenchError):
+    """A fault of this machine, not of a codec (a full disk): it ends the run, and later jobs are not tried."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One stored result.
+
+    Attributes
+    ----------
+    identity
+        SHA-256 of the data: what a later stage's key is made of.
+    facts
+        What was noted when it was made (seconds, estimates).
+    data
+        The bytes.
+    """
+
+    identity: str
+    facts: dict[str, Any]
+    data: bytes
+
+    def array(self) -> np.ndarray:
+        """The data as the array that it was."""
+        return np.load(io.BytesIO(self.data), allow_pickle=False)
+
+
+Made = tuple[bytes, dict[str, Any]]
+
+
+class Store:
+    """Entries under a folder. With `make=False` a missing entry raises `MissError` instead of being made."""
+
+    def __init__(self, root: Path, *, make: bool = True) -> None:
+        self.root = root
+        self.make = make
+
+    def get(self, key: str, maker: Callable[[], Made]) -> Entry:
+        """Read an entry; make it first, once, even with several processes asking."""
+        found = self._read(key)
+        if found is not None:
+            return found
+        if not self.make:
+            raise MissError(key)
+        with self._lock(key):
+            found = self._read(key)
+            if found is None:
+                data, facts = maker()
+                self._write(key, data, facts)
+                found = Entry(hashlib.sha256(data).hexdigest(), facts, data)
+            return found
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A working folder of this process's own, gone afterwards."""
+        with disk_errors(self.root):
+            parent = self.root / "scratch"
+            parent.mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=parent))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def sweep(self) -> None:
+        """Remove working folders that killed processes left behind."""
+        for folder in (self.root / "scratch").glob("*-*"):
+            owner = folder.name.partition("-")[0]
+            if owner.isdigit() and not _alive(int(owner)):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _paths(self, key: str) -> tuple[Path, Path]:
+        base = self.root / key[:2] / key
+        return base.with_suffix(".json"), base.with_suffix(".bin")
+
+    def _lock(self, key: str) -> FileLock:
+        folder = self.root / "locks"
+        with disk_errors(self.root):
+            folder.mkdir(parents=True, exist_ok=True)
+            return FileLock(folder / key[:3])
+
+    def _read(self, key: str) -> Entry | None:
+        facts_path, data_path = self._paths(key)
+        try:
+            noted = json.loads(facts_path.read_bytes())
+            data = data_path.read_bytes()
+        except (OSError, ValueError):
+            return None
+        if not isinstance(noted, dict) or hashlib.sha256(data).hexdigest() != noted.get("sha256"):
+            return None
+        return Entry(noted["sha256"], noted["facts"], data)
+
+    def _write(self, key: str, data: bytes, facts: dict[str, Any]) -> None:
+        facts_path, data_path = self._paths(key)
+        noted = {"sha256": hashlib.sha256(data).hexdigest(), "facts": facts}
+        with disk_errors(self.root):
+            write_atomic(data_path, data)
+            write_atomic(facts_path, json.dumps(noted).encode())
+
+
+@contextmanager
+def disk_errors(place: Path) -> Iterator[None]:
+    """Turn a full or read-only disk into one line that ends the run."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
+            raise FatalError(
+                f"cannot write under {place}: {error.strerror}; what was measured is kept, go on with --resume"
+            ) from error
+        raise
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file so that it is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def array_bytes(array: np.ndarray) -> bytes:
+    """An array as .npy bytes."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,52 @@
+"""Decodes a run's archived streams again, each in a fresh process, and compares with what the rows state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.errors import BenchError
+from bench.runner.execute import decode_fresh
+from bench.runner.results import RD_FILE, RDRow, read_rows
+from bench.runner.run import stream_path
+from bench.runner.store import Store
+
+
+@dataclass(frozen=True)
+class Check:
+    """One row's stream: sound, or what is wrong with it."""
+
+    row: RDRow
+    problem: str = ""
+
+
+def verify_run(folder: Path, store: Store, specs: dict[str, str]) -> Iterator[Check]:
+    """Check every row that has a stream.
+
+    Parameters
+    ----------
+    specs
+        Codecs by bare name as given on this machine, for those that the registry does not know.
+    """
+    for row in read_rows(folder / RD_FILE):
+        if row.status == "ok":
+            yield Check(row, _problem(folder, row, store, specs.get(row.codec, "")))
+
+
+def _problem(folder: Path, row: RDRow, store: Store, spec: str) -> str:
+    path = stream_path(folder, row.job)
+    try:
+        stream = path.read_bytes()
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+    if row.bits != 8 * len(stream):
+        return f"the file has {8 * len(stream)} bits, the row states {row.bits}"
+    try:
+        with store.scratch() as scratch:
+            _, sha256 = decode_fresh(stream, scratch, spec)
+    except BenchError as error:
+        return str(error)
+    if sha256 != row.decoded_sha256:
+        return f"decodes to other frames ({sha256[:12]}, the row states {row.decoded_sha256[:12]})"
+    return ""
