@@ -41,10 +41,15 @@ class VideoOptions(BaseOptions):
 
 
 class QpCodec(Codec):
-    """A codec whose rate points are constant quantisers, written from the lowest rate to the highest."""
+    """A codec whose rate points are constant quantisers, written from the lowest rate to the highest.
+
+    The default points were chosen on the training part of s-reds: from a coarse picture to where a finer
+    quantiser begins to code the noise of TFP features, after which PSNR falls as the rate rises. On spikes they
+    go from illegible to nearly lossless.
+    """
 
     rate_points = (47, 42, 37, 32)
-    spike_rate_points: ClassVar[tuple[int, ...]] = (50, 48, 46, 44, 42, 40)
+    spike_rate_points: ClassVar[tuple[int, ...]] = (52, 48, 44, 40)
     qp_range: ClassVar[tuple[int, int]] = (0, 51)
 
     def rate_points_for(self, content: Content) -> tuple[RatePoint, ...]:
@@ -76,9 +81,9 @@ def to_planes(frames: np.ndarray, pixel_format: PixelFormat) -> bytes:
         return frames.tobytes()
     count, height, width = frames.shape
     ten_bit = pixel_format == "yuv420p10le"
-    kind, scale, neutral = (np.dtype("<u2"), 4, 512) if ten_bit else (np.dtype("u1"), 1, 128)
+    kind, scale, neutral = ("<u2", 4, 512) if ten_bit else ("u1", 1, 128)
     planes = np.full((count, height * width * 3 // 2), neutral, kind)
-    planes[:, : height * width] = frames.reshape(count, -1).astype(kind) * kind.type(scale)
+    np.multiply(frames.reshape(count, -1), scale, out=planes[:, : height * width], dtype=kind)
     return planes.tobytes()
 
 
@@ -149,7 +154,7 @@ class FfmpegCodec(Codec):
         """Encode; the encoder's own frame count must be K."""
         import ffmpeg
 
-        height, width = pad_size(*frames.shape[1:], self.align, self.min_side)
+        height, width = pad_size(frames.shape[1], frames.shape[2], self.align, self.min_side)
         raw = to_planes(pad_frames(to_uint8(frames), height, width), self.pixel_format)
         source = ffmpeg.input(
             "pipe:", format="rawvideo", pix_fmt=self.pixel_format, s=f"{width}x{height}", framerate=FRAME_RATE
@@ -177,9 +182,7 @@ class FfmpegCodec(Codec):
         count, height, width = info.shape
         padded = pad_size(height, width, self.align, self.min_side)
         source = ffmpeg.input("pipe:", format=self.muxer, threads=1, err_detect="explode")
-        target = source.output(
-            "pipe:", format="rawvideo", pix_fmt=self.pixel_format, fps_mode="passthrough"
-        )
+        target = source.output("pipe:", format="rawvideo", pix_fmt=self.pixel_format, fps_mode="passthrough")
         raw, _ = self._run(target, payload)
         decoded = from_planes(raw, *padded, self.pixel_format)
         if len(decoded) != count:
@@ -191,9 +194,7 @@ class FfmpegCodec(Codec):
 
         arguments = ffmpeg.compile(target, cmd=str(ffmpeg_binary()))
         quiet = [arguments[0], "-hide_banner", "-nostdin", "-xerror", "-loglevel", "error", "-stats"]
-        return run_tool(
-            [*quiet, *arguments[1:]], stdin=data, limit_seconds=self.options.limit_seconds
-        )
+        return run_tool([*quiet, *arguments[1:]], stdin=data, limit_seconds=self.options.limit_seconds)
 
 
 def library_parameters(parameters: dict[str, object]) -> str:

@@ -16,8 +16,8 @@ class SvtAv1(QpCodec, FfmpegCodec):
     muxer = "obu"
     pixel_format = "yuv420p"
     default_chroma = "420 neutral"
-    rate_points = (60, 52, 43, 34, 25)
-    spike_rate_points = (63, 61, 59, 57, 55, 50)
+    rate_points = (63, 61, 58, 55)
+    spike_rate_points = (63, 62, 61, 59)
     qp_range = (1, 63)
     min_side = 64
 

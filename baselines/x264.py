@@ -15,6 +15,8 @@ class X264(QpCodec, FfmpegCodec):
     encoder = "libx264"
     muxer = "h264"
     pixel_format = "gray"
+    rate_points = (49, 45, 41, 37)
+    spike_rate_points = (51, 49, 47, 44)
     align = 16
 
     class Options(VideoOptions):

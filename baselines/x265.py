@@ -15,6 +15,8 @@ class X265(QpCodec, FfmpegCodec):
     encoder = "libx265"
     muxer = "hevc"
     pixel_format = "gray"
+    rate_points = (49, 45, 41, 37)
+    spike_rate_points = (51, 49, 47, 44)
     min_side = 64
 
     class Options(VideoOptions):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from bench.errors import BenchError
-from bench.interfaces import Codec, CodingCondition, Content, Encoded, RatePoint, StreamInfo, pack_stream
-from bench.interfaces import unpack_stream
+from bench.interfaces import Codec, CodingCondition, Content, Encoded, RatePoint, StreamInfo, pack_stream, unpack_stream
 from bench.runner.execute import decode_fresh
 
 # Odd sizes, one pixel, one frame, and frames whose sides no block size divides. Spikes need nothing else.
@@ -55,12 +55,11 @@ def conform(codec: Codec) -> Iterator[Result]:
 def sample(codec: Codec, shape: tuple[int, int, int] = (9, 64, 72), seed: int = 0) -> np.ndarray:
     """Frames that the codec takes: a moving smooth texture, or spikes of it."""
     random = np.random.default_rng(seed)
-    count, height, width = shape
-    rows, columns = np.mgrid[0:height, 0:width]
+    rows, columns = np.mgrid[0 : shape[1], 0 : shape[2]]
     frames = np.empty(shape, np.float32)
     for k, frame in enumerate(frames):
         wave = np.sin((rows + 2 * k) / 7) + np.cos((columns - k) / 5) + np.sin((rows + columns) / 11)
-        frame[:] = np.clip(0.5 + wave / 6 + 0.02 * random.standard_normal((height, width)), 0, 1)
+        frame[:] = np.clip(0.5 + wave / 6 + 0.02 * random.standard_normal(frame.shape), 0, 1)
     if _content(codec).is_spikes:
         return (frames > random.random(shape)).astype(np.float32)
     return frames
@@ -177,7 +176,7 @@ def _other_shape(codec: Codec, info: StreamInfo, payload: bytes) -> str:
 def _monotone(codec: Codec) -> str:
     frames = sample(codec, (9, 128, 128))
     sizes = [len(_encode(codec, frames, point).stream) for point in _points(codec)]
-    if any(later <= earlier for earlier, later in zip(sizes, sizes[1:], strict=False)):
+    if any(later <= earlier for earlier, later in pairwise(sizes)):
         pairs = ", ".join(f"{point}: {size}" for point, size in zip(_points(codec), sizes, strict=True))
         return f"bytes do not rise from one rate point to the next ({pairs})"
     return ""

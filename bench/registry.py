@@ -7,7 +7,7 @@ import importlib.util
 import sys
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from bench.errors import BenchError, StreamError
 from bench.interfaces import (
@@ -57,7 +57,7 @@ def create(base: type[C], spec: str) -> C:
         found = _load(base, name)
     if not (isinstance(found, type) and issubclass(found, base)):
         raise BenchError(f"'{spec}' is not a {base.__name__.lower()}: {found!r} does not subclass it")
-    component = cast(C, found(**options))
+    component: C = found(**options)
     component.origin = spec
     return component
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ def open_store() -> Store:
 def split(text: str) -> tuple[str, ...]:
     """Split a comma-separated list; commas that belong to options (``a:k=v,k=v``) do not split."""
     parts: list[str] = []
-    for part in filter(None, (piece.strip() for piece in text.split(","))):
+    for part in (piece.strip() for piece in re.findall(r'(?:[^,"]|"[^"]*")+', text)):
         # "k=v" after a component with options goes on with those options.
         if parts and "=" in part and ":" in parts[-1] and ":" not in part.partition("=")[0]:
             parts[-1] += "," + part
@@ -53,7 +54,14 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
         yield lambda done, total, label: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),

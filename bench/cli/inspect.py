@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-
 from bench.errors import BenchError
+from bench.interfaces import Component
 
 
 def register(app: typer.Typer) -> None:
@@ -40,13 +40,13 @@ def list_components(
     Console().print(table)
 
 
-def _described(base: type) -> list[tuple[str, str, str]]:
+def _described(base: type[Component]) -> list[tuple[str, str, str]]:
     from bench.registry import create, names
 
     found = []
     for name in names(base):
         try:
-            component = create(base, name)
+            component: Component = create(base, name)
             state = component.available()
             about = (component.__doc__ or "").strip().splitlines()[0]
             found.append((name, state.version or "available" if state.ok else f"not here: {state.reason}", about))
@@ -91,7 +91,10 @@ def conform(
 
     bad = 0
     for result in run_checks(create(Codec, codec)):
-        typer.echo(f"{'FAIL' if result.problem else 'ok':>4}  {result.check}" + (f": {result.problem}" if result.problem else ""))
+        typer.echo(
+            f"{'FAIL' if result.problem else 'ok':>4}  {result.check}"
+            + (f": {result.problem}" if result.problem else "")
+        )
         bad += bool(result.problem)
     if bad:
         raise typer.Exit(1)
@@ -106,5 +109,3 @@ def explain(
 
     for line in explain_row(row, results):
         typer.echo(line)
-
-

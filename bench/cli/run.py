@@ -21,7 +21,9 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    suite: Annotated[Path | None, typer.Option(help="Suite file (TOML); flags override its fields.")] = None,
+    suite: Annotated[
+        str, typer.Option(help="A shipped suite by name, or a TOML file; flags override its fields.")
+    ] = "",
     paradigm: Annotated[str, typer.Option(help="cta, atc, caas; several with commas.")] = "",
     codec: Annotated[str, typer.Option(help="Codecs, as name or name:key=value, or path/to/file.py:Class.")] = "",
     dataset: Annotated[str, typer.Option(help="Datasets, as name or name:key=value.")] = "",
@@ -34,7 +36,9 @@ def run(
     segments: Annotated[int | None, typer.Option(help="Segments per recording (0: all that fit).")] = None,
     frames: Annotated[int | None, typer.Option(help="K, coding instants per segment.")] = None,
     stride: Annotated[int | None, typer.Option(help="Spike frames between coding instants.")] = None,
-    margin: Annotated[int | None, typer.Option(help="Spike frames before the first and after the last instant.")] = None,
+    margin: Annotated[
+        int | None, typer.Option(help="Spike frames before the first and after the last instant.")
+    ] = None,
     intra_period: Annotated[int | None, typer.Option(help="Coded frames from one intra frame to the next.")] = None,
     structure: Annotated[str | None, typer.Option(help="low_delay or random_access.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
@@ -52,7 +56,7 @@ def run(
 
       bench run --paradigm cta,atc,caas --codec vvenc:preset=medium,x265 --dataset s-motion --limit 2
 
-      bench run --suite suite.toml --jobs 2 --resume
+      bench run --suite conventional --jobs 2 --resume
     """
     from bench.runner.plan import make_plan
     from bench.runner.spec import load_suite, make_spec
@@ -95,7 +99,7 @@ def _folder(spec: RunSpec, plan: Plan, out: Path | None, resume: bool) -> Path:
 
 
 def _word(spec: str) -> str:
-    name = spec.split(".py:")[-1].partition(":")[0]
+    name = spec.rsplit(".py:", maxsplit=1)[-1].partition(":")[0]
     return "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
 
 
@@ -107,9 +111,7 @@ def _run(plan: Plan, folder: Path, resume: bool, jobs: int, timing: int) -> None
 
     workers = jobs or os.cpu_count() or 1
     with progress_bar("measuring") as progress:
-        done = run_plan(
-            plan, folder, open_store(), workers=workers, resume=resume, timing=timing, progress=progress
-        )
+        done = run_plan(plan, folder, open_store(), workers=workers, resume=resume, timing=timing, progress=progress)
     print_run(done)
 
 

@@ -25,7 +25,9 @@ def encode(
     paradigm: Annotated[str, typer.Option(help="cta, atc or caas.")] = "caas",
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT, where the recording has no sidecar.")] = "",
     rate: Annotated[str, typer.Option(help="Rate point; the codec's highest by default.")] = "",
-    spike_rate: Annotated[float, typer.Option(help="Spikes per frame at unit luminance, where there is no sidecar.")] = 1.0,
+    spike_rate: Annotated[
+        float, typer.Option(help="Spikes per frame at unit luminance, where there is no sidecar.")
+    ] = 1.0,
     extractor: Annotated[str, typer.Option(help="Extractor.")] = "tfp",
     analyzer: Annotated[str, typer.Option(help="Analyzer (ATC).")] = "identity",
     start: Annotated[int, typer.Option(min=0, help="First spike frame.")] = 0,
@@ -60,12 +62,11 @@ def decode(
     """Decode a stream to frames, as the cloud would."""
     from bench.runner.single import decode_stream
 
-    typer.echo(
-        decode_stream(
-            stream, out, codec=codec, extractor="" if raw else extractor, analyzer="" if raw else analyzer,
-            spike_rate=spike_rate, stride=stride, margin=margin,
-        )  # fmt: skip
-    )
+    said = decode_stream(
+        stream, out, codec=codec, extractor="" if raw else extractor, analyzer="" if raw else analyzer,
+        spike_rate=spike_rate, stride=stride, margin=margin,
+    )  # fmt: skip
+    typer.echo(said)
 
 
 def verify(

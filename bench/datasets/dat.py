@@ -47,7 +47,7 @@ class Dat(Dataset):
     class Options(BaseOptions):
         """Options: where the recordings are; size and rate where there is no sidecar."""
 
-        root: str
+        root: str = Field(exclude=True)
         size: str = ""
         rate: float = Field(default=1.0, gt=0)
 
@@ -97,9 +97,7 @@ class Dat(Dataset):
                 raise BenchError(f"{sidecar}: {where}: {first['msg']}") from None
         size = re.fullmatch(r"(\d+)x(\d+)", self.options.size)
         if size is None:
-            raise BenchError(
-                f"{path}: its size is unknown; give size=WIDTHxHEIGHT or write {sidecar.name} beside it"
-            )
+            raise BenchError(f"{path}: its size is unknown; give size=WIDTHxHEIGHT or write {sidecar.name} beside it")
         return Sidecar(width=int(size[1]), height=int(size[2]), rate=self.options.rate)
 
     def _info(self, path: Path) -> SequenceInfo:

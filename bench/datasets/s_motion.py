@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -40,7 +41,7 @@ class Scene:
     name: str
     background: str
     cutout: str
-    speed_class: str
+    speed_class: Literal["low", "high"]
     pan: float
     direction: float
     turn: float
@@ -59,7 +60,20 @@ SCENES = (
     Scene("high-1", "camera.png", "coffee.png", "high", 0.30, 200, 0.030, 5e-4, 1.20, (0.26, 0.28), 0.16, 5),
     Scene("high-2", "chelsea.png", "astronaut.png", "high", 0.40, 5, -0.040, -4e-4, 1.60, (0.24, 0.3), 0.15, 6),
     Scene("high-3", "gravel.png", "rocket.jpg", "high", 0.35, 120, 0.020, 3e-4, 1.40, (0.28, 0.22), 0.18, 7),
-    Scene("high-4", "coins.png", "motorcycle_left.png", "high", 0.50, 30, 0.025, -3e-4, 2.0, (0.25, 0.25), 0.14, 8),
+    Scene(
+        "high-4",
+        "coins.png",
+        "motorcycle_left.png",
+        "high",
+        0.50,
+        30,
+        0.025,
+        -3e-4,
+        2.0,
+        (0.25, 0.25),
+        0.14,
+        8,
+    ),
 )
 
 

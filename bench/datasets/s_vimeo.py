@@ -32,7 +32,7 @@ class SVimeo(Dataset):
     class Options(BaseOptions):
         """Options: root, which list, spikes per frame interval, the camera's rate."""
 
-        root: str
+        root: str = Field(exclude=True)
         split: Literal["test", "train"] = "test"
         factor: int = Field(default=48, ge=1)
         rate: float = Field(default=0.6, gt=0, le=1)

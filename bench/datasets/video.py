@@ -33,7 +33,7 @@ class Video(Dataset):
     class Options(BaseOptions):
         """Options: a video, a folder of videos or of pictures; spikes per frame interval; how many frames."""
 
-        root: str
+        root: str = Field(exclude=True)
         factor: int = Field(default=24, ge=1)
         frames: int = Field(default=16, ge=2)
         rate: float = Field(default=0.6, gt=0, le=1)

@@ -157,9 +157,7 @@ class Codec(Component):
     default_chroma: ClassVar[str] = "400"
 
     @abstractmethod
-    def compress(
-        self, frames: np.ndarray, rate_point: RatePoint, condition: CodingCondition
-    ) -> bytes | Compressed:
+    def compress(self, frames: np.ndarray, rate_point: RatePoint, condition: CodingCondition) -> bytes | Compressed:
         """Code K x H x W float32 frames in [0, 1]; the codec quantises."""
 
     @abstractmethod
@@ -214,9 +212,7 @@ class Codec(Component):
             compressed = Compressed(compressed)
         height, width = frames.shape[1:]
         weights = bytes.fromhex(self.weights_sha256)[:8]
-        info = StreamInfo(
-            self.name, self.options_text, weights, content, (len(frames), height, width), rate_point
-        )
+        info = StreamInfo(self.name, self.options_text, weights, content, (len(frames), height, width), rate_point)
         return Encoded(pack_stream(info, compressed.payload), compressed.estimated_bits, info)
 
     def decode(self, stream: bytes) -> Decoded:
@@ -245,9 +241,7 @@ class Codec(Component):
         if not isinstance(decoded, Decoded):
             decoded = Decoded(decoded)
         if decoded.frames.shape != info.shape:
-            raise StreamError(
-                f"{self.name}: decoded {decoded.frames.shape} frames where the header says {info.shape}"
-            )
+            raise StreamError(f"{self.name}: decoded {decoded.frames.shape} frames where the header says {info.shape}")
         return Decoded(np.ascontiguousarray(decoded.frames, np.float32), decoded.motion)
 
 

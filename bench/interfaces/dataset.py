@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -38,7 +38,7 @@ class SequenceInfo:
     width: int
     num_spikes: int
     rate: float
-    speed_class: str = ""
+    speed_class: Literal["", "low", "high"] = ""
     speeds: tuple[tuple[str, float], ...] = ()
     truth_at: tuple[int, ...] | None = ()
 

@@ -68,6 +68,13 @@ class Verdict:
     count: tuple[int, int] = (1, 1)
     others: Mapping[str, float | None] = field(default_factory=dict)
 
+    def text(self, digits: int = 2) -> str:
+        """The figure with its sign, or the reason in brackets."""
+        if self.value is None:
+            return f"({self.reason})"
+        part = "" if self.count[0] == self.count[1] else f" [{self.count[0]} of {self.count[1]}]"
+        return f"{self.value:+.{digits}f}{part}"
+
 
 def bd_rate(anchor: Curve, test: Curve, *, lower_is_better: bool = False) -> Verdict:
     """BD-rate of `test` against `anchor` in percent; negative means that `test` needs fewer bits.
@@ -98,7 +105,7 @@ def mean_verdict(verdicts: Mapping[str, Verdict], *, seed: int = 0) -> Verdict:
     if not values:
         return Verdict(None, missing[0] if missing else "no sequences", count=count)
     overlaps = [v.overlap for v in verdicts.values() if v.value is not None and v.overlap is not None]
-    others = {name: _mean_other(verdicts, name) for name in METHODS[1:]}
+    others: dict[str, float | None] = {name: _mean_other(verdicts, name) for name in METHODS[1:]}
     return Verdict(
         float(np.mean(values)),
         missing[0] if missing else "",
@@ -126,9 +133,7 @@ def _bootstrap(values: list[float], seed: int) -> tuple[float, float] | None:
 
 def _figure(anchor: Curve, test: Curve, kind: str, lower_is_better: bool) -> Verdict:
     if anchor.condition != test.condition:
-        return Verdict(
-            None, f"different condition cards ({anchor.condition or '-'} and {test.condition or '-'})"
-        )
+        return Verdict(None, f"different condition cards ({anchor.condition or '-'} and {test.condition or '-'})")
     points = []
     for label, curve in (("anchor", anchor), ("test", test)):
         prepared = _prepare(curve, -1.0 if lower_is_better else 1.0)
@@ -140,12 +145,10 @@ def _figure(anchor: Curve, test: Curve, kind: str, lower_is_better: bool) -> Ver
     overlap = _overlap(*axis)
     if overlap < MIN_OVERLAP:
         what = "quality" if kind == "rate" else "rate"
-        return Verdict(
-            None, f"the curves' {what} ranges overlap by {overlap:.0%} (below {MIN_OVERLAP:.0%})", overlap
-        )
+        return Verdict(None, f"the curves' {what} ranges overlap by {overlap:.0%} (below {MIN_OVERLAP:.0%})", overlap)
     arguments = (anchor_rates, anchor_quality, test_rates, test_quality)
     sign = -1.0 if kind == "quality" and lower_is_better else 1.0
-    values = {method: _integrate(kind, method, sign, *arguments) for method in METHODS}
+    values: dict[str, float | None] = {method: _integrate(kind, method, sign, *arguments) for method in METHODS}
     value = values.pop("pchip")
     if value is None:
         return Verdict(None, "pchip interpolation gives no finite value", overlap)

@@ -168,7 +168,9 @@ class _JobRun:
         def make() -> Made:
             return array_bytes(self._recording().truth(self._truth_instants())), {}
 
-        return self.store.get(key, make).array() if self.dataset.keep else self._recording().truth(self._truth_instants())
+        return (
+            self.store.get(key, make).array() if self.dataset.keep else self._recording().truth(self._truth_instants())
+        )
 
     def _data_key(self, what: str, extent: list[int]) -> str:
         return digest([what, _fingerprint(self.dataset, self.job.info.name), extent])
@@ -192,7 +194,15 @@ class _JobRun:
     def _kept(self, stage: Stage, source: _Value) -> _Value:
         """An extraction or analysis on the camera, stored, since all codecs and rate points share it."""
         part: Component = self.extractor if stage.kind is Kind.EXTRACT else self.analyzer
-        key = digest([stage.kind.value, component_fingerprint(part), source.identity, self.job.instants, self.job.info.rate])
+        key = digest(
+            [
+                stage.kind.value,
+                component_fingerprint(part),
+                source.identity,
+                self.job.instants,
+                self.job.info.rate,
+            ]
+        )
         entry = self._timed(
             stage.kind.value, stage.side.value, key, lambda: (array_bytes(self._apply(stage, source)), {})
         )
@@ -268,7 +278,9 @@ class _JobRun:
         return self.store.get(key, timed)
 
 
-def decode_fresh(stream: bytes, folder: Path, codec: str = "", limit_seconds: float = 4 * 3600.0) -> tuple[Decoded, str]:
+def decode_fresh(
+    stream: bytes, folder: Path, codec: str = "", limit_seconds: float = 4 * 3600.0
+) -> tuple[Decoded, str]:
     """Decode a stream in a new process that gets the file alone.
 
     Parameters
@@ -292,7 +304,14 @@ def decode_fresh(stream: bytes, folder: Path, codec: str = "", limit_seconds: fl
     """
     source, target = folder / "stream.spk", folder / "decoded"
     write_atomic(source, stream)
-    command = [sys.executable, "-m", "bench.runner.decode", str(source), str(target), *([codec] if codec else [])]
+    command = [
+        sys.executable,
+        "-m",
+        "bench.runner.decode",
+        str(source),
+        str(target),
+        *([codec] if codec else []),
+    ]
     output, _ = run_tool(command, limit_seconds=limit_seconds, accept=(0, 2))
     answer = json.loads(output.splitlines()[-1]) if output.strip() else {"error": "the decoder said nothing"}
     if "error" in answer:

@@ -52,11 +52,15 @@ def command_for(row: RDRow, document: dict[str, Any]) -> str:
     card = document["conditions"][row.condition]
     spec = document["spec"]
     codec = f"{row.codec}:{row.options}" if row.options else row.codec
-    given = [entry["codec"] for entry in spec["codecs"] if ".py:" in entry["codec"] and row.codec in entry["codec"].lower()]
+    given = [
+        entry["codec"] for entry in spec["codecs"] if ".py:" in entry["codec"] and row.codec in entry["codec"].lower()
+    ]
     arguments: dict[str, RatePoint] = {
         "--paradigm": row.paradigm,
         "--codec": given[0] if given else codec,
-        "--dataset": next((d for d in spec["datasets"] if d.partition(":")[0] == row.dataset.partition(":")[0]), row.dataset),
+        "--dataset": next(
+            (d for d in spec["datasets"] if d.partition(":")[0] == row.dataset.partition(":")[0]), row.dataset
+        ),
         "--extractor": row.extractor,
         "--analyzer": row.analyzer,
         "--task": row.task,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from itertools import product
 
 from bench.errors import BenchError
@@ -25,6 +26,8 @@ from bench.interfaces import (
 )
 from bench.registry import create
 from bench.runner.spec import CodecEntry, RunSpec
+
+_NOT_ASKED = Availability(ok=False)
 
 
 @dataclass(frozen=True)
@@ -52,20 +55,20 @@ class Job:
     paradigm: str
     extractor: str
     analyzer: str
-    codec: str
-    rate_point: RatePoint
     card: ConditionCard
     evaluated: tuple[int, ...]
-    availability: Availability
     seed: int
+    codec: str = ""
+    rate_point: RatePoint = ""
+    availability: Availability = _NOT_ASKED
     skip: str = ""
 
     @property
     def id(self) -> str:
         """Twelve hex digits over what names the job's cell in the grid."""
-        named = (self.dataset, self.info.name, self.start, self.task, self.paradigm, self.extractor)
-        named += (self.analyzer, self.codec, str(self.rate_point), self.card.digest, self.seed)
-        return digest(named)[:12]
+        components = [self.dataset, self.paradigm, self.task, self.extractor, self.analyzer, self.codec]
+        place = [self.info.name, self.start, str(self.rate_point), self.card.digest, self.seed]
+        return digest(components + place)[:12]
 
     @property
     def instants(self) -> list[int]:
@@ -108,6 +111,17 @@ def make_plan(spec: RunSpec) -> Plan:
     codecs = [(entry, create(Codec, entry.codec)) for entry in spec.codecs]
     available = {entry.codec: codec.available() for entry, codec in codecs}
     jobs: list[Job] = []
+    for cell in _cells(spec):
+        for entry, codec in codecs:
+            if not entry.paradigms or cell.paradigm in entry.paradigms:
+                jobs += _at_rate_points(cell, spec, entry, codec, available[entry.codec])
+    if not jobs:
+        raise BenchError("the grid is empty: no sequence, codec or paradigm is left")
+    return Plan(spec, tuple(jobs))
+
+
+def _cells(spec: RunSpec) -> Iterator[Job]:
+    """Everything of a job but its codec and rate point."""
     for dataset_spec in spec.datasets:
         dataset = create(Dataset, dataset_spec)
         state = dataset.available()
@@ -116,49 +130,34 @@ def make_plan(spec: RunSpec) -> Plan:
         for info, start in _segments(dataset, spec):
             for task, extractor, paradigm in product(spec.tasks, spec.extractors, spec.paradigms):
                 for analyzer in _analyzers(spec, task):
-                    card = _card(spec, info, start, task, extractor, analyzer)
-                    for entry, codec in codecs:
-                        jobs += _jobs(
-                            spec, dataset, info, start, task, paradigm, extractor, analyzer, card,
-                            entry, codec, available[entry.codec],
-                        )  # fmt: skip
-    if not jobs:
-        raise BenchError("the grid is empty: no sequence, codec or paradigm is left")
-    return Plan(spec, tuple(jobs))
+                    yield Job(
+                        dataset=dataset_spec,
+                        info=info,
+                        start=start,
+                        task=task,
+                        paradigm=paradigm,
+                        extractor=extractor,
+                        analyzer=analyzer,
+                        card=_card(spec, info, start, task, extractor, analyzer),
+                        evaluated=_evaluated(info, start, spec),
+                        seed=spec.seed,
+                    )
 
 
-def _jobs(
-    spec: RunSpec,
-    dataset: Dataset,
-    info: SequenceInfo,
-    start: int,
-    task: str,
-    paradigm: str,
-    extractor: str,
-    analyzer: str,
-    card: ConditionCard,
-    entry: CodecEntry,
-    codec: Codec,
-    availability: Availability,
-) -> list[Job]:
-    """The jobs of one codec at all its rate points."""
-    if entry.paradigms and paradigm not in entry.paradigms:
-        return []
-    content = coded_content(paradigm, task)
-    points = entry.rates or spec.rates or codec.rate_points_for(content)
+def _at_rate_points(cell: Job, spec: RunSpec, entry: CodecEntry, codec: Codec, availability: Availability) -> list[Job]:
+    """A cell's jobs with one codec, from its lowest rate to its highest."""
+    content = coded_content(cell.paradigm, cell.task)
+    stated = entry.rates or spec.rates
     skip = "" if availability.ok else availability.reason
     if not codec.takes(content):
-        skip = f"{codec.name} takes {' and '.join(sorted(codec.accepts))} only, {paradigm} codes {content.value}"
-    elif codec.takes(content) and (entry.rates or spec.rates):
-        for point in points:
+        takes = " and ".join(sorted(codec.accepts))
+        skip = f"{codec.name} takes {takes} only, {cell.paradigm} codes {content.value}"
+    else:
+        for point in stated:
             codec.check_rate_point(point)
-    evaluated = _evaluated(info, start, spec)
     return [
-        Job(
-            dataset.origin, info, start, task, paradigm, extractor, analyzer, entry.codec, point, card,
-            evaluated, availability, spec.seed, skip,
-        )  # fmt: skip
-        for point in points
+        replace(cell, codec=entry.codec, rate_point=point, availability=availability, skip=skip)
+        for point in stated or codec.rate_points_for(content)
     ]
 
 
@@ -222,9 +221,7 @@ def _evaluated(info: SequenceInfo, start: int, spec: RunSpec) -> tuple[int, ...]
     return tuple(k for k, t in enumerate(instants) if info.truth_at is None or t in info.truth_at)
 
 
-def _card(
-    spec: RunSpec, info: SequenceInfo, start: int, task: str, extractor: str, analyzer: str
-) -> ConditionCard:
+def _card(spec: RunSpec, info: SequenceInfo, start: int, task: str, extractor: str, analyzer: str) -> ConditionCard:
     evaluated = _evaluated(info, start, spec)
     whole = len(evaluated) == spec.frames
     made = create(Extractor, extractor), create(Analyzer, analyzer)
@@ -241,8 +238,3 @@ def _card(
         analyzer=made[1].spec,
         analyzer_sha256=made[1].weights_sha256,
     )
-
-
-def describe(job: Job) -> dict[str, object]:
-    """A job as plain values, for `--dry-run`."""
-    return {**asdict(job), "card": job.card.digest, "info": job.info.name, "availability": job.availability.ok}

@@ -55,7 +55,10 @@ def _run_pool(jobs: Sequence[Job], store_root: Path, workers: int) -> Iterator[F
     waiting = deque((job, 1) for job in jobs)
     while waiting:
         pool = ProcessPoolExecutor(
-            workers, multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(os.environ.copy(),)
+            workers,
+            multiprocessing.get_context("spawn"),
+            initializer=_start_worker,
+            initargs=(os.environ.copy(),),
         )
         running: dict[Future[Finished], tuple[Job, int]] = {}
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import statistics
 import time
@@ -205,11 +206,9 @@ def _timing_lane(
         stream = stream_path(folder, job.id).read_bytes()
         info, _ = unpack_stream(stream)
         frames = sent_frames(job, store)
-        encode = [
-            _seconds(lambda c=codec, f=frames, j=job, i=info: c.encode(f, j.rate_point, j.card.coding, i.content))
-            for _ in range(repeats + 1)
-        ][1:]
-        decode = [_seconds(lambda c=codec, s=stream: c.decode(s)) for _ in range(repeats + 1)][1:]
+        coding = (frames, job.rate_point, job.card.coding, info.content)
+        encode = _repeat(repeats, functools.partial(codec.encode, *coding))
+        decode = _repeat(repeats, functools.partial(codec.decode, stream))
         measured = dict(zip(("encode_seconds", "encode_spread"), _median(encode), strict=True))
         measured |= dict(zip(("decode_seconds", "decode_spread"), _median(decode), strict=True))
         timed[job.id] = rows[job.id].model_copy(update=measured)
@@ -217,10 +216,14 @@ def _timing_lane(
     return timed
 
 
-def _seconds(action: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    action()
-    return time.perf_counter() - began
+def _repeat(repeats: int, action: Callable[[], object]) -> list[float]:
+    """Seconds of each repeat after one warm-up."""
+    seconds = []
+    for _ in range(repeats + 1):
+        began = time.perf_counter()
+        action()
+        seconds.append(time.perf_counter() - began)
+    return seconds[1:]
 
 
 def _median(values: Sequence[float]) -> tuple[float, float]:

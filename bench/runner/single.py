@@ -129,7 +129,9 @@ def decode_stream(
     with disk_errors(out.parent):
         where = _write_frames(out, frames)
     count, height, width = frames.shape
-    return f"{where}: {count} frames of {width}x{height} from {len(stream)} bytes of {info.codec} ({info.content.value})"
+    return (
+        f"{where}: {count} frames of {width}x{height} from {len(stream)} bytes of {info.codec} ({info.content.value})"
+    )
 
 
 def _write_frames(out: Path, frames: np.ndarray) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -102,19 +103,24 @@ def make_spec(**values: object) -> RunSpec:
         raise BenchError(_first_error("run", error)) from None
 
 
-def load_suite(path: Path) -> dict[str, object]:
-    """Read a suite file's fields.
+SUITES = Path(__file__).parents[1] / "suites"
+
+
+def load_suite(suite: str) -> dict[str, object]:
+    """Read a suite's fields: one that the package ships, by name, or a TOML file.
 
     Raises
     ------
     BenchError
         If it cannot be read, is not TOML or has a wrong field.
     """
+    path = SUITES / f"{suite}.toml" if re.fullmatch(r"[\w-]+", suite) else Path(suite)
     try:
         fields = tomllib.loads(path.read_text(encoding="utf-8"))
         RunSpec(**fields)
     except OSError as error:
-        raise BenchError(f"{path}: {error.strerror}") from None
+        shipped = ", ".join(sorted(file.stem for file in SUITES.glob("*.toml")))
+        raise BenchError(f"suite {path}: {error.strerror} (shipped suites: {shipped})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BenchError(f"{path} is not valid TOML: {error}") from None
     except ValidationError as error:

@@ -1,0 +1,28 @@
+"""``bench report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli._shared import progress_bar
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command()(report)
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the report; reports/<run> by default.")] = None,
+) -> None:
+    """Build RD plots, BD-rate matrix, tables and pictures from the rows of one or more runs."""
+    from bench.report.build import build_report
+
+    target = out or Path("reports") / runs[0].resolve().name
+    with progress_bar("reporting") as progress:
+        written = build_report(runs, target, progress)
+    typer.echo(f"{len(written)} files in {target}/, start with {target / 'README.md'}")

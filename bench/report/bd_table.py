@@ -1,0 +1,95 @@
+"""Every curve against every other: BD-rate and BD-PSNR with verdicts."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from typing import Any
+
+import pandas as pd
+
+from bench.metrics.bd import METHODS, Curve, Verdict, bd_quality, bd_rate, mean_verdict
+
+QUALITIES = ("psnr", "ssim", "ms_ssim")
+
+
+def bd_table(table: pd.DataFrame) -> pd.DataFrame:
+    """One line per dataset, quality, anchor and test.
+
+    ``bd_rate`` (percent) and ``bd_quality`` are per-sequence figures averaged, ``pooled`` is the BD-rate of the
+    mean curves. Only curves with at least two rate points are compared; those with fewer are no curves.
+    """
+    lines: list[dict[str, Any]] = []
+    done = table[table["status"] == "ok"]
+    for (dataset, task), rows in done.groupby(["dataset", "task"], sort=False):
+        keys = ["extractor", "analyzer", "condition", "paradigm", "label"]
+        curves = {key: part for key, part in rows.groupby(keys, sort=False) if part["rate_point"].nunique() > 1}
+        for quality in QUALITIES:
+            for anchor, test in permutations(curves, 2):
+                lines.append(
+                    {
+                        "dataset": dataset,
+                        "task": task,
+                        "quality": quality,
+                        "anchor": _name(anchor),
+                        "test": _name(test),
+                        **_compare(curves[anchor], curves[test], quality),
+                    }
+                )
+    return pd.DataFrame(lines)
+
+
+def matrix(bd: pd.DataFrame, dataset: str, quality: str = "psnr") -> pd.DataFrame:
+    """BD-rate of each test (row) against each anchor (column), as text: percent, or why there is none."""
+    chosen = bd[(bd["dataset"] == dataset) & (bd["quality"] == quality)]
+    order = list(dict.fromkeys(chosen["anchor"]))
+    cells = chosen.pivot_table(index="test", columns="anchor", values="verdict", aggfunc="first")
+    return cells.reindex(index=order, columns=order).fillna("")
+
+
+def _name(key: Any) -> str:
+    extractor, analyzer, _, paradigm, label = key
+    return f"{paradigm.upper()} {label} [{extractor}+{analyzer}]"
+
+
+def _compare(anchor: pd.DataFrame, test: pd.DataFrame, quality: str) -> dict[str, Any]:
+    names = [name for name in dict.fromkeys(anchor["sequence"]) if name in set(test["sequence"])]
+    if not names:
+        return {"verdict": "(no common sequence)", "reason": "no common sequence", "sequences": 0, "asked": 0}
+    pairs = {name: (_curve(anchor, quality, name), _curve(test, quality, name)) for name in names}
+    rate = mean_verdict({name: bd_rate(*pair) for name, pair in pairs.items()})
+    gain = mean_verdict({name: bd_quality(*pair) for name, pair in pairs.items()})
+    pooled = bd_rate(_pooled(anchor, quality, names), _pooled(test, quality, names))
+    return {
+        "verdict": _short(rate),
+        "bd_rate": rate.value,
+        "low": rate.interval[0] if rate.interval else None,
+        "high": rate.interval[1] if rate.interval else None,
+        **{method: rate.others.get(method) for method in METHODS[1:]},
+        "bd_quality": gain.value,
+        "pooled": pooled.value,
+        "overlap": rate.overlap,
+        "sequences": rate.count[0],
+        "asked": rate.count[1],
+        "reason": rate.reason,
+    }
+
+
+def _short(verdict: Verdict) -> str:
+    text = verdict.text()
+    if verdict.value is not None and verdict.interval:
+        text += f" ({verdict.interval[0]:+.1f} .. {verdict.interval[1]:+.1f})"
+    return text
+
+
+def _curve(rows: pd.DataFrame, quality: str, sequence: str) -> Curve:
+    return _make(rows[rows["sequence"] == sequence], quality)
+
+
+def _pooled(rows: pd.DataFrame, quality: str, sequences: list[str]) -> Curve:
+    common = rows[rows["sequence"].isin(sequences)]
+    means = common.groupby("rate_point", sort=False)[["bpp", quality]].mean()
+    return _make(means.assign(condition=common["condition"].iloc[0]), quality)
+
+
+def _make(rows: pd.DataFrame, quality: str) -> Curve:
+    return Curve(tuple(rows["bpp"]), tuple(rows[quality]), str(rows["condition"].iloc[0]))

@@ -1,0 +1,145 @@
+"""``bench report``: every table and figure of one or more runs, and a page that shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from bench.report.bd_table import bd_table, matrix
+from bench.report.pictures import picture_sheets
+from bench.report.plots import rd_plot
+from bench.report.rows import MEASURES, Runs, average, load_runs
+from bench.runner.store import disk_errors
+
+_HEADINGS = {
+    "bpp": "bpp", "bpf": "bpf", "psnr": "PSNR [dB]", "ssim": "SSIM", "ms_ssim": "MS-SSIM",
+    "spike_error": "wrong spikes", "rate_error": "rate error",
+}  # fmt: skip
+_DIGITS = {"bpp": 5, "bpf": 4, "psnr": 2, "ssim": 4, "ms_ssim": 4, "spike_error": 4, "rate_error": 4}
+
+
+def build_report(folders: Sequence[Path], target: Path, progress: Callable[[int, int, str], None]) -> list[Path]:
+    """Write the report of runs into a folder; returns the files written."""
+    runs = load_runs(folders)
+    datasets = list(dict.fromkeys(runs.table["dataset"]))
+    steps = len(datasets) + 3
+    with disk_errors(target):
+        target.mkdir(parents=True, exist_ok=True)
+        progress(0, steps, "tables")
+        written = _points(runs, target)
+        bd = bd_table(runs.table)
+        progress(1, steps, "BD-rates")
+        written += _bd_files(bd, target)
+        plots = []
+        for done, dataset in enumerate(datasets, start=2):
+            progress(done, steps, f"plot of {dataset}")
+            if (runs.table["dataset"].eq(dataset) & runs.table["psnr"].notna()).any():
+                plots += rd_plot(runs.table, dataset, target / f"rd_{_file_name(dataset)}")
+        progress(steps - 1, steps, "pictures")
+        sheets = picture_sheets(runs.table, runs.documents, target)
+        page = target / "README.md"
+        page.write_text(_page(runs, bd, plots, sheets), encoding="utf-8")
+        progress(steps, steps, "done")
+    return [*written, *plots, *sheets, page]
+
+
+def write_table(table: pd.DataFrame, target: Path) -> list[Path]:
+    """Write a table as CSV, Markdown and LaTeX."""
+    paths = [target.with_suffix(suffix) for suffix in (".csv", ".md", ".tex")]
+    table.to_csv(paths[0], index=False)
+    paths[1].write_text(table.to_markdown(index=False, disable_numparse=True) + "\n", encoding="utf-8")
+    paths[2].write_text(table.to_latex(index=False, escape=True), encoding="utf-8")
+    return paths
+
+
+def _file_name(text: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in text)
+
+
+def _points(runs: Runs, target: Path) -> list[Path]:
+    """One table per paradigm: every codec and rate point, averaged over sequences."""
+    means = average(runs.table)
+    written = []
+    for paradigm, part in means.groupby("paradigm", sort=False):
+        written += write_table(_printed(part), target / f"table_{paradigm}")
+    return written
+
+
+def _printed(means: pd.DataFrame) -> pd.DataFrame:
+    """Averages with headings and rounded as printed."""
+    shown = [name for name in MEASURES if means[name].notna().any()]
+    table = means[["dataset", "label", "extractor", "analyzer", "rate_point", "sequences"]].rename(
+        columns={"label": "codec", "rate_point": "rate point"}
+    )
+    for name in shown:
+        digits = _DIGITS[name]
+        table[_HEADINGS[name]] = [("" if pd.isna(v) else f"{v:.{digits}f}") for v in means[name]]
+    return table
+
+
+def _bd_files(bd: pd.DataFrame, target: Path) -> list[Path]:
+    if bd.empty:
+        return []
+    bd.to_csv(target / "bd.csv", index=False)
+    written = [target / "bd.csv"]
+    for dataset in dict.fromkeys(bd["dataset"]):
+        cells = matrix(bd, dataset).reset_index().rename(columns={"test": "BD-rate [%] of ... against"})
+        written += write_table(cells, target / f"bd_matrix_{_file_name(dataset)}")
+    return written
+
+
+def _page(runs: Runs, bd: pd.DataFrame, plots: Sequence[Path], sheets: Sequence[Path]) -> str:
+    """The report's page in Markdown."""
+    lines = ["# Report", "", "Built by `bench report " + " ".join(runs.documents) + "` from the rows of:", ""]
+    for folder, document in runs.documents.items():
+        made = document["provenance"]
+        lines.append(
+            f"- `{folder}`: suite {made['suite']}, commit {made['git_commit'][:12] or 'unknown'}, {made['processor']}"
+        )
+    lines += ["", "bpp is bits per spike (raw spikes cost 1), bpf bits per coded frame pixel.", ""]
+    for path in plots:
+        if path.suffix == ".png":
+            lines += [f"![RD curves]({path.name})", ""]
+    lines += _bd_section(bd)
+    for path in sheets:
+        lines += [f"![{path.stem}]({path.name})", ""]
+    lines += _missing_section(runs.table)
+    for paradigm, part in average(runs.table).groupby("paradigm", sort=False):
+        lines += [
+            f"## {str(paradigm).upper()}",
+            "",
+            _printed(part).to_markdown(index=False, disable_numparse=True),
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def _bd_section(bd: pd.DataFrame) -> list[str]:
+    if bd.empty:
+        return []
+    lines = [
+        "## BD-rate, PSNR, percent (negative: the row needs fewer bits than the column)",
+        "",
+        "Mean over sequences with a 95 % bootstrap interval; in brackets why there is no figure. Pooled figures, "
+        "BD-PSNR, SSIM, MS-SSIM and other interpolations are in bd.csv.",
+        "",
+    ]
+    for dataset in dict.fromkeys(bd["dataset"]):
+        lines += [f"### {dataset}", "", matrix(bd, dataset).to_markdown(disable_numparse=True), ""]
+    return lines
+
+
+def _missing_section(table: pd.DataFrame) -> list[str]:
+    rest = table[table["status"] != "ok"]
+    if rest.empty:
+        return []
+    counts = rest.groupby(["status", "dataset", "paradigm", "codec", "reason"], sort=False).size()
+    shown = counts.rename("rows").reset_index()
+    return [
+        "## What was not measured, and why",
+        "",
+        shown.to_markdown(index=False, disable_numparse=True),
+        "",
+    ]

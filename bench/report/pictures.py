@@ -1,0 +1,127 @@
+"""Reconstructions side by side at matched rates, decoded from a run's archived streams (paper Fig. 10, 13)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bench.interfaces import Analyzer, Content, Dataset, Extractor, Kind, Paradigm, unpack_stream
+from bench.metrics.quality import psnr_per_frame
+from bench.registry import codec_for_stream, create
+from bench.runner.execute import SPIKE_THRESHOLD
+from bench.runner.run import stream_path
+
+_COLUMNS = 4
+
+
+def picture_sheets(table: pd.DataFrame, documents: dict[str, dict[str, Any]], target: Path) -> list[Path]:
+    """One sheet for a slow and a fast sequence of each dataset; none where no stream is archived."""
+    sheets = []
+    done = table[(table["status"] == "ok") & table["psnr"].notna()]
+    for dataset, rows in done.groupby("dataset", sort=False):
+        for sequence in _chosen(rows):
+            part = rows[rows["sequence"] == sequence]
+            part = part[
+                [stream_path(Path(run), job).exists() for run, job in zip(part["run"], part["job"], strict=True)]
+            ]
+            if len(part):
+                path = target / f"pictures_{_file_name(str(dataset))}_{sequence}.png"
+                _sheet(part, documents, path)
+                sheets.append(path)
+    return sheets
+
+
+def _file_name(text: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in text)
+
+
+def _chosen(rows: pd.DataFrame) -> list[str]:
+    chosen = rows.groupby("speed_class", sort=False)["sequence"].first()
+    return list(dict.fromkeys(chosen))
+
+
+def _sheet(rows: pd.DataFrame, documents: dict[str, dict[str, Any]], path: Path) -> None:
+    """Truth, a spike frame, and each curve's point nearest to the common rate."""
+    matched, rate = _matched(rows)
+    first = matched.iloc[0]
+    card = documents[first["run"]]["conditions"][first["condition"]]
+    evaluated = range(card["num_frames"]) if card["evaluated"] == "all" else card["evaluated"]
+    k = list(evaluated)[len(list(evaluated)) // 2]
+    truth, spikes = _scene(first, documents[first["run"]], k)
+    tiles = [(f"truth, instant {k}", truth), ("spikes at that instant", spikes)]
+    for row in matched.to_dict("records"):
+        result = np.clip(_result(row, documents[row["run"]])[k], 0, 1)
+        psnr = float(psnr_per_frame(result[None], truth[None])[0])
+        name = f"{row['paradigm'].upper()} {row['label']}, {row['rate_point']}"
+        tiles.append((f"{name}\n{row['bpp']:.4f} bpp, {psnr:.2f} dB", result))
+    _draw(tiles, path, f"{first['dataset']} {first['sequence']}, points nearest to {rate:.4g} bits per spike")
+
+
+def _matched(rows: pd.DataFrame) -> tuple[pd.DataFrame, float]:
+    """The point of each curve whose rate lies nearest (in ratio) to the middle rate of the lossy grey codecs."""
+    grey = rows[rows["paradigm"] != "cta"]
+    rate = float((grey if len(grey) else rows)["bpp"].median())
+    distance = (rows["bpp"] / rate).map(lambda ratio: abs(math.log(ratio)))
+    keys = ["paradigm", "label", "extractor", "analyzer"]
+    nearest = rows.assign(distance=distance).sort_values("distance", kind="stable").drop_duplicates(keys)
+    order = {name: index for index, name in enumerate(("cta", "atc", "caas"))}
+    return nearest.sort_values(["paradigm"], key=lambda names: names.map(order), kind="stable"), rate
+
+
+def _scene(row: pd.Series, document: dict[str, Any], k: int) -> tuple[np.ndarray, np.ndarray]:
+    card = document["conditions"][row["condition"]]
+    recording = create(Dataset, dataset_spec(str(row["dataset"]), document)).open(str(row["sequence"]))
+    index = int(row["segment"]) + card["margin"] + k * card["stride"]
+    return recording.truth([index])[0], recording.spikes(index, index + 1)[0].astype(np.float32)
+
+
+def dataset_spec(name: str, document: dict[str, Any]) -> str:
+    """The dataset as the run was given it, with the options that only its machine knows."""
+    bare = name.partition(":")[0]
+    return next((spec for spec in document["spec"]["datasets"] if spec.partition(":")[0] == bare), name)
+
+
+def _result(row: dict[Any, Any], document: dict[str, Any]) -> np.ndarray:
+    """Run the cloud's stages on a row's stream."""
+    card = document["conditions"][row["condition"]]
+    stream = stream_path(Path(row["run"]), row["job"]).read_bytes()
+    info, _ = unpack_stream(stream)
+    given = [entry["codec"] for entry in document["spec"]["codecs"] if ".py:" in entry["codec"]]
+    known = next((spec for spec in given if spec.lower().endswith(info.codec)), "")
+    decoded = codec_for_stream(info, known).decode(stream)
+    value = decoded.frames
+    stages = create(Paradigm, row["paradigm"]).wire([row["task"]])
+    behind = [stage.kind for stage in stages].index(Kind.DECODE)
+    if info.content is Content.SPIKES:
+        value = (value > SPIKE_THRESHOLD).astype(np.uint8)
+    instants = np.array([card["margin"] + k * card["stride"] for k in range(card["num_frames"])])
+    for stage in stages[behind + 1 :]:
+        if stage.kind is Kind.EXTRACT:
+            value = create(Extractor, row["extractor"]).extract(value, instants, _rate(row, document))
+        else:
+            value = create(Analyzer, row["analyzer"]).analyze(value, decoded.motion)
+    return value
+
+
+def _rate(row: dict[Any, Any], document: dict[str, Any]) -> float:
+    dataset = create(Dataset, dataset_spec(row["dataset"], document))
+    return next(info.rate for info in dataset.sequences() if info.name == row["sequence"])
+
+
+def _draw(tiles: Sequence[tuple[str, np.ndarray]], path: Path, title: str) -> None:
+    lines = math.ceil(len(tiles) / _COLUMNS)
+    height, width = tiles[0][1].shape
+    figure = Figure(figsize=(3.1 * _COLUMNS, (3.1 * height / width + 0.55) * lines + 0.4), layout="constrained")
+    figure.suptitle(title, fontsize=10)
+    for axis in figure.subplots(lines, _COLUMNS, squeeze=False).flat:
+        axis.axis("off")
+    for axis, (name, image) in zip(figure.axes, tiles, strict=False):
+        axis.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axis.set_title(name, fontsize=8)
+    figure.savefig(path, dpi=110)

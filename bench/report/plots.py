@@ -1,0 +1,60 @@
+"""RD curves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bench.report.rows import average
+
+# Colour tells the codec, line and marker the paradigm.
+_COLOURS = mpl.colormaps["tab10"].colors  # type: ignore[attr-defined]
+_STYLES = {"cta": (":", "s"), "atc": ("--", "^"), "caas": ("-", "o")}
+
+
+def rd_plot(table: pd.DataFrame, dataset: str, target: Path) -> list[Path]:
+    """Draw PSNR over bits per spike, for all sequences and for each speed class, as PNG and SVG."""
+    rows = table[(table["dataset"] == dataset) & (table["status"] == "ok") & table["psnr"].notna()]
+    classes = [name for name in ("low", "high") if (rows["speed_class"] == name).any()]
+    panels = [("all sequences", rows)]
+    panels += [(f"{name}-speed", rows[rows["speed_class"] == name]) for name in classes]
+    figure = Figure(figsize=(5.2 * len(panels) + 2.6, 4.6), layout="constrained")
+    axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+    labels = list(dict.fromkeys(rows["label"]))
+    for axis, (title, part) in zip(axes, panels, strict=True):
+        _draw(axis, part, labels)
+        axis.set_title(f"{dataset}, {title} ({part['sequence'].nunique()})")
+        axis.set_xlabel("bits per spike (raw = 1)")
+    axes[0].set_ylabel("PSNR [dB]")
+    handles, names = axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside right upper", fontsize=8, frameon=False)
+    paths = [target.with_suffix(suffix) for suffix in (".png", ".svg")]
+    with mpl.rc_context({"svg.hashsalt": "spikebench"}):
+        for path in paths:
+            figure.savefig(path, dpi=130, metadata={"Date": None} if path.suffix == ".svg" else None)
+    return paths
+
+
+def _draw(axis: Axes, rows: pd.DataFrame, labels: list[str]) -> None:
+    means = average(rows)
+    keys = ["paradigm", "label", "extractor", "analyzer"]
+    several = means[["extractor", "analyzer"]].drop_duplicates().shape[0] > 1
+    for (paradigm, label, extractor, analyzer), curve in means.groupby(keys, sort=False):
+        line, marker = _STYLES.get(paradigm, ("-.", "x"))
+        colour = _COLOURS[labels.index(label) % len(_COLOURS)]
+        chain = f" [{extractor}+{analyzer}]" if several else ""
+        name = f"{paradigm.upper()} {label}{chain}"
+        # ATC and CAAS coincide under the identity analyzer: an open marker shows both.
+        fill = "none" if paradigm == "atc" else colour
+        size = 8 if paradigm == "atc" else 5
+        axis.plot(
+            curve["bpp"], curve["psnr"], line, marker=marker, color=colour, label=name,
+            markerfacecolor=fill, markersize=size, linewidth=1.4,
+        )  # fmt: skip
+    axis.set_xscale("log")
+    axis.axvline(1.0, color="0.6", linewidth=1, zorder=0)
+    axis.grid(True, which="both", color="0.92", linewidth=0.6)

@@ -1,0 +1,80 @@
+"""Rows of one or more runs as one table, and the averages that every table and figure starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.errors import BenchError
+from bench.runner.results import RD_FILE, RDRow, read_rows
+from bench.runner.run import read_run_file
+
+# What makes rows one curve. The condition is among them: points of two cards never share a curve.
+CURVE = ["dataset", "task", "extractor", "analyzer", "condition", "paradigm", "label"]
+MEASURES = ["bpp", "bpf", "psnr", "ssim", "ms_ssim", "spike_error", "rate_error"]
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The runs that a report is made of.
+
+    Attributes
+    ----------
+    table
+        All rows, one line each, with the columns of rd.csv, ``label`` (codec and preset) and ``run``.
+    documents
+        Each run's run.json by folder.
+    """
+
+    table: pd.DataFrame
+    documents: dict[str, dict[str, Any]]
+
+
+def load_runs(folders: Sequence[Path]) -> Runs:
+    """Read runs and put their rows together.
+
+    Raises
+    ------
+    BenchError
+        If a run is unreadable, or two runs have the same job with different figures.
+    """
+    frames: list[pd.DataFrame] = []
+    documents: dict[str, dict[str, Any]] = {}
+    seen: dict[str, RDRow] = {}
+    for folder in folders:
+        documents[str(folder)] = read_run_file(folder)
+        rows = read_rows(folder / RD_FILE)
+        for row in rows:
+            other = seen.setdefault(row.job, row)
+            if (other.bits, other.psnr, other.decoded_sha256) != (row.bits, row.psnr, row.decoded_sha256):
+                raise BenchError(f"job {row.job} has different figures in {folder} and in another of the runs")
+        frames.append(pd.DataFrame([row.model_dump() for row in rows], columns=list(RDRow.model_fields)))
+        frames[-1]["run"] = str(folder)
+    table = pd.concat(frames, ignore_index=True).drop_duplicates("job")
+    table["label"] = [
+        codec_label(*parts) for parts in zip(table["codec"], table["preset"], table["options"], strict=True)
+    ]
+    return Runs(table, documents)
+
+
+def codec_label(codec: str, preset: str, options: str) -> str:
+    """How a report names a codec: always with its preset, then its other options."""
+    others = [item for item in options.split(",") if item and not item.startswith("preset=")]
+    inside = ", ".join([*([preset] if preset else []), *others])
+    return f"{codec} ({inside})" if inside else codec
+
+
+def average(table: pd.DataFrame) -> pd.DataFrame:
+    """One line per curve and rate point: means over sequences (each already a mean over instants).
+
+    ``sequences`` counts them; lines are in the order of rising bpp within a curve.
+    """
+    done = table[table["status"] == "ok"]
+    groups = done.groupby([*CURVE, "rate_point"], sort=False, dropna=False)
+    means = groups[MEASURES].mean()
+    means.insert(0, "sequences", groups.size())
+    return means.reset_index().sort_values([*CURVE, "bpp"], kind="stable").reset_index(drop=True)

@@ -1,0 +1,59 @@
+"""What a run prints when it ends: the RD table, what could not be measured, where the results are."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from bench.report.rows import average, load_runs
+from bench.runner.run import RunReport
+
+_MEASURES = {"bpp": 5, "psnr": 2, "ssim": 4, "ms_ssim": 4, "spike_error": 4}
+_HEADINGS = {"bpp": "bpp", "psnr": "PSNR", "ssim": "SSIM", "ms_ssim": "MS-SSIM", "spike_error": "wrong"}
+
+
+def print_run(done: RunReport) -> None:
+    """Print the averages of a run's rows."""
+    console = Console()
+    states = Counter(row.status for row in done.rows)
+    if states["ok"]:
+        means = average(load_runs([done.folder]).table)
+        for dataset, part in means.groupby("dataset", sort=False):
+            console.print(_table(str(dataset), part))
+    reasons = Counter((row.status, row.codec, row.reason) for row in done.rows if row.status != "ok")
+    for (status, codec, reason), count in reasons.items():
+        console.print(f"{status} {count} x {codec}: {reason}", highlight=False, soft_wrap=True)
+    counted = ", ".join(f"{count} {state}" for state, count in states.items())
+    console.print(f"{counted} in {done.seconds:.0f} s -> {done.folder}/rd.csv", highlight=False, soft_wrap=True)
+    if states["ok"]:
+        console.print(f"plots and tables: bench report {done.folder}", highlight=False, soft_wrap=True)
+
+
+def _table(dataset: str, means: pd.DataFrame) -> Table:
+    chains = dict.fromkeys(f"{line.extractor}+{line.analyzer}" for line in means.itertuples())
+    title = f"{dataset}, {', '.join(chains)}: means over n sequences"
+    table = Table(title=title, title_justify="left", title_style="", box=None, pad_edge=False, header_style="bold")
+    table.add_column("codec", overflow="fold")
+    table.add_column("point", no_wrap=True)
+    measures = {name: digits for name, digits in _MEASURES.items() if means[name].notna().any()}
+    for name in ("n", *(_HEADINGS[name] for name in measures)):
+        table.add_column(name, justify="right", no_wrap=True)
+    previous = ""
+    for line in means.to_dict("records"):
+        chain = f" [{line['extractor']}+{line['analyzer']}]" if len(chains) > 1 else ""
+        curve = f"{line['paradigm'].upper()} {line['label']}{chain}"
+        if previous and curve != previous:
+            table.add_section()
+        cells = [_number(line[name], digits) for name, digits in measures.items()]
+        table.add_row("" if curve == previous else curve, line["rate_point"], str(line["sequences"]), *cells)
+        previous = curve
+    return table
+
+
+def _number(value: object, digits: int) -> str:
+    number = float(value)  # type: ignore[arg-type]
+    return "" if math.isnan(number) else f"{number:.{digits}f}"
