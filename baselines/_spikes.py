@@ -15,6 +15,7 @@ class LosslessSpikeCodec(Codec):
 
     accepts = frozenset({"spikes"})
     rate_points = ("lossless",)
+    default_chroma = ""
 
     @abstractmethod
     def pack(self, spikes: np.ndarray) -> bytes:

@@ -9,7 +9,7 @@ from bench.interfaces import CodingCondition, RatePoint
 
 
 class SvtAv1(QpCodec, FfmpegCodec):
-    """SVT-AV1 at constant quantiser index (0 to 63), 4:2:0 with neutral chroma, tuned for PSNR."""
+    """SVT-AV1 at constant quantiser index (1 to 63), 4:2:0 with neutral chroma, tuned for PSNR."""
 
     name = "svtav1"
     encoder = "libsvtav1"

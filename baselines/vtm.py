@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from baselines._video import FRAME_RATE, QpCodec, VideoOptions, from_planes, to_planes
+from baselines._video import FRAME_RATE, QpCodec, from_planes, to_planes
 from bench.errors import BenchError
 from bench.fingerprint import digest, file_sha256
 from bench.interfaces import Availability, CodingCondition, RatePoint, StreamInfo, from_uint8, to_uint8
+from bench.interfaces import Options as BaseOptions
 from bench.tools import run_tool
 
 _CONFIGURATIONS = {
@@ -36,7 +37,7 @@ class Vtm(QpCodec):
     name = "vtm"
     qp_range = (0, 63)
 
-    class Options(VideoOptions):
+    class Options(BaseOptions):
         """Options: where the binaries and cfg/ lie on this machine; they stay out of results and streams."""
 
         encoder: str = Field(default="", exclude=True)

@@ -104,7 +104,7 @@ def _load(base: type[Component], name: str) -> object:
     entries = _entries(base)
     kind = base.__name__.lower()
     if name not in entries:
-        near = difflib.get_close_matches(name, entries, n=3, cutoff=0.4)
+        near = difflib.get_close_matches(name, entries, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(entries)) or 'none'}"
         raise BenchError(f"no {kind} named '{name}': {hint} (`bench list {GROUPS[base]}` shows all)")
     try:

@@ -15,7 +15,11 @@ def main() -> None:
     except BenchError as error:
         _fail(str(error))
     except KeyboardInterrupt:
-        _fail("interrupted; what was measured is kept, `--resume` goes on from there")
+        _fail("interrupted")
+    except SystemExit as end:
+        if end.code == 130:  # how typer hands on Ctrl-C
+            _fail("interrupted")
+        raise
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(2)

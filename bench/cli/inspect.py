@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.errors import BenchError
-from bench.interfaces import Component
+
+if TYPE_CHECKING:
+    from bench.interfaces import Component
 
 
 def register(app: typer.Typer) -> None:

@@ -41,14 +41,16 @@ def run(
     ] = None,
     intra_period: Annotated[int | None, typer.Option(help="Coded frames from one intra frame to the next.")] = None,
     structure: Annotated[str | None, typer.Option(help="low_delay or random_access.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of random parts; no shipped part has any, it is kept with each row.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run; results/<grid> by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     jobs: Annotated[int, typer.Option(min=0, help="Worker processes, one thread each (0: one per core).")] = 0,
     timing: Annotated[int, typer.Option(min=0, help="Then time every point alone, so many repeats.")] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
 ) -> None:
-    """Measure a grid of paradigms, codecs and datasets.
+    """Measure a grid of paradigms, codecs and datasets; exit code 1 where a point failed.
 
     Examples:
 
@@ -56,7 +58,7 @@ def run(
 
       bench run --paradigm cta,atc,caas --codec vvenc:preset=medium,x265 --dataset s-motion --limit 2
 
-      bench run --suite conventional --jobs 2 --resume
+      bench run --suite conventional --jobs 2
     """
     from bench.runner.plan import make_plan
     from bench.runner.spec import load_suite, make_spec
@@ -110,9 +112,16 @@ def _run(plan: Plan, folder: Path, resume: bool, jobs: int, timing: int) -> None
     from bench.runner.run import run_plan
 
     workers = jobs or os.cpu_count() or 1
-    with progress_bar("measuring") as progress:
-        done = run_plan(plan, folder, open_store(), workers=workers, resume=resume, timing=timing, progress=progress)
+    try:
+        with progress_bar("measuring") as progress:
+            done = run_plan(
+                plan, folder, open_store(), workers=workers, resume=resume, timing=timing, progress=progress
+            )
+    except KeyboardInterrupt:
+        raise BenchError("interrupted; what was measured is kept, `--resume` goes on from there") from None
     print_run(done)
+    if any(row.status == "failed" for row in done.rows):
+        raise typer.Exit(1)
 
 
 def _print_plan(plan: Plan) -> None:

@@ -35,15 +35,18 @@ def encode(
     stride: Annotated[int, typer.Option(min=1, help="Spike frames between coding instants.")] = 8,
     margin: Annotated[int, typer.Option(min=0, help="Spike frames before the first instant.")] = 20,
     intra_period: Annotated[int, typer.Option(min=1, help="Coded frames from one intra frame to the next.")] = 16,
+    structure: Annotated[str, typer.Option(help="low_delay or random_access.")] = "low_delay",
 ) -> None:
     """Encode a recording as the camera would."""
     from bench.runner.single import Cut, encode_recording
+    from bench.runner.spec import make_spec
 
     points = rate_points(rate)
-    cut = Cut(start, frames, stride, margin, intra_period)
+    coding = make_spec(intra_period=intra_period, structure=structure).coding
+    cut = Cut(start, frames, stride, margin)
     said = encode_recording(
         recording, out, cut, codec=codec, paradigm=paradigm, extractor=extractor, analyzer=analyzer,
-        size=size, spike_rate=spike_rate, rate_point=points[0] if points else None,
+        coding=coding, size=size, spike_rate=spike_rate, rate_point=points[0] if points else None,
     )  # fmt: skip
     typer.echo(said)
 
@@ -71,21 +74,17 @@ def decode(
 
 def verify(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
-    codec: Annotated[list[str] | None, typer.Option(help="Codec as given on this machine; may be repeated.")] = None,
 ) -> None:
     """Decode a run's streams again in fresh processes and compare; exit code 1 where one differs."""
-    from bench.interfaces import Codec
-    from bench.registry import create
     from bench.runner.results import RD_FILE, read_rows
     from bench.runner.verify import verify_run
 
     total = sum(row.status == "ok" for row in read_rows(run / RD_FILE))
     if not total:
         raise BenchError(f"{run} has no finished row")
-    specs = {create(Codec, spec).name: spec for spec in codec or []}
     bad = 0
     with progress_bar("verifying") as progress:
-        for done, check in enumerate(verify_run(run, open_store(), specs), start=1):
+        for done, check in enumerate(verify_run(run, open_store()), start=1):
             progress(done, total, f"{check.row.codec} {check.row.rate_point} {check.row.sequence}")
             if check.problem:
                 row = check.row

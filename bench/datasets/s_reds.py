@@ -7,6 +7,7 @@ luminance at index 150 (the name counts from 1).
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 import zipfile
@@ -28,6 +29,7 @@ from bench.tools import run_tool
 WHEEL = "spikezoo-0.2.3.7-py3-none-any.whl"
 SHA256 = "4dc7cb47e09f061e8023a3092de3b1bf937a72be32700547d9ed27089551e855"
 _INSIDE = "spikezoo/data/base/"
+_MEMBER = re.compile(_INSIDE + r"(test|train)/(gt/\w+\.png|spike/\w+\.dat)")
 _HEIGHT, _WIDTH, _TRUTH_AT = 250, 400, 150
 
 
@@ -122,12 +124,9 @@ def _unpack(wheel: Path, folder: Path) -> int:
     """Unpack the recordings alone, by name, into a new folder that then takes its place at once."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch, zipfile.ZipFile(wheel) as archive:
-        members = [name for name in archive.namelist() if name.startswith(_INSIDE) and not name.endswith("/")]
+        members = [name for name in archive.namelist() if _MEMBER.fullmatch(name)]
         for member in members:
-            split, kind, file = member.removeprefix(_INSIDE).split("/")
-            if split not in ("test", "train") or kind not in ("gt", "spike"):
-                continue
-            target = Path(scratch, "new", split, kind, Path(file).name)
+            target = Path(scratch, "new", member.removeprefix(_INSIDE))
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(archive.read(member))
         Path(scratch, "new").rename(folder)

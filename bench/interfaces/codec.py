@@ -39,6 +39,7 @@ reason), `rate_points_for` (other rate points for spikes), `check_rate_point`, `
 from __future__ import annotations
 
 import hashlib
+import re
 import zlib
 from abc import abstractmethod
 from dataclasses import dataclass, field
@@ -55,6 +56,7 @@ from bench.interfaces.condition import CodingCondition
 RatePoint = int | float | str
 MAGIC = b"SPK1"
 _PREFIX = len(MAGIC) + 4
+_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 # A container asks for no more than this many pixels: a damaged size must not become a huge allocation.
 _MAX_PIXELS = 1 << 33
 
@@ -270,15 +272,20 @@ def unpack_stream(stream: bytes) -> tuple[StreamInfo, bytes]:
     try:
         unpacker = msgpack.Unpacker(max_buffer_size=max(len(body), 1))
         unpacker.feed(body)
-        codec, options, weights, content, frames, height, width, rate_point = unpacker.unpack()
-        shape = (int(frames), int(height), int(width))
+        codec, options, weights, content, *shape, rate_point = unpacker.unpack()
+        # A name is a name, never a path: it selects the code that decodes.
+        if not _NAME.fullmatch(codec) or not isinstance(options, str) or not isinstance(weights, bytes):
+            raise ValueError("codec, options or weights are not what they should be")
+        if not isinstance(rate_point, int | float | str) or not all(isinstance(side, int) for side in shape):
+            raise ValueError("rate point or shape are not what they should be")
+        count, height, width = shape
         by_initial = {item.value[0]: item for item in Content}
-        info = StreamInfo(codec, options, weights, by_initial[content], shape, rate_point)
+        info = StreamInfo(codec, options, weights, by_initial[content], (count, height, width), rate_point)
         payload = body[unpacker.tell() :]
     except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
         raise StreamError(f"the stream's header is malformed: {_one_line(error)}") from None
-    if min(shape) < 1 or np.prod(shape, dtype=object) > _MAX_PIXELS:
-        raise StreamError(f"the stream's header states an impossible shape {shape}")
+    if min(info.shape) < 1 or count * height * width > _MAX_PIXELS:
+        raise StreamError(f"the stream's header states an impossible shape {info.shape}")
     return info, payload
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-# Five scales of an 11-pixel window need more than (11 - 1) * 2**4 pixels on the shorter side.
-MS_SSIM_MIN_SIDE = 161
+# torchmetrics wants the shorter side, divided by 2**4 and rounded down, above the window's 11 - 1 pixels.
+MS_SSIM_MIN_SIDE = 176
 SSIM_MIN_SIDE = 11
 
 

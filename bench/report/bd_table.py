@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from bench.metrics.bd import METHODS, Curve, Verdict, bd_quality, bd_rate, mean_verdict
+from bench.report.rows import curve_names, per_sequence
 
 QUALITIES = ("psnr", "ssim", "ms_ssim")
 
@@ -19,22 +20,14 @@ def bd_table(table: pd.DataFrame) -> pd.DataFrame:
     mean curves. Only curves with at least two rate points are compared; those with fewer are no curves.
     """
     lines: list[dict[str, Any]] = []
-    done = table[table["status"] == "ok"]
-    for (dataset, task), rows in done.groupby(["dataset", "task"], sort=False):
-        keys = ["extractor", "analyzer", "condition", "paradigm", "label"]
-        curves = {key: part for key, part in rows.groupby(keys, sort=False) if part["rate_point"].nunique() > 1}
+    points = per_sequence(table)
+    points = points.assign(curve=curve_names(points))
+    for (dataset, task), rows in points.groupby(["dataset", "task"], sort=False):
+        curves = {name: part for name, part in rows.groupby("curve", sort=False) if part["rate_point"].nunique() > 1}
         for quality in QUALITIES:
             for anchor, test in permutations(curves, 2):
-                lines.append(
-                    {
-                        "dataset": dataset,
-                        "task": task,
-                        "quality": quality,
-                        "anchor": _name(anchor),
-                        "test": _name(test),
-                        **_compare(curves[anchor], curves[test], quality),
-                    }
-                )
+                place = {"dataset": dataset, "task": task, "quality": quality, "anchor": anchor, "test": test}
+                lines.append(place | _compare(curves[anchor], curves[test], quality))
     return pd.DataFrame(lines)
 
 
@@ -44,11 +37,6 @@ def matrix(bd: pd.DataFrame, dataset: str, quality: str = "psnr") -> pd.DataFram
     order = list(dict.fromkeys(chosen["anchor"]))
     cells = chosen.pivot_table(index="test", columns="anchor", values="verdict", aggfunc="first")
     return cells.reindex(index=order, columns=order).fillna("")
-
-
-def _name(key: Any) -> str:
-    extractor, analyzer, _, paradigm, label = key
-    return f"{paradigm.upper()} {label} [{extractor}+{analyzer}]"
 
 
 def _compare(anchor: pd.DataFrame, test: pd.DataFrame, quality: str) -> dict[str, Any]:
@@ -86,9 +74,10 @@ def _curve(rows: pd.DataFrame, quality: str, sequence: str) -> Curve:
 
 
 def _pooled(rows: pd.DataFrame, quality: str, sequences: list[str]) -> Curve:
-    common = rows[rows["sequence"].isin(sequences)]
-    means = common.groupby("rate_point", sort=False)[["bpp", quality]].mean()
-    return _make(means.assign(condition=common["condition"].iloc[0]), quality)
+    """The curve of means over sequences; rate points that not all of these sequences have are left out."""
+    groups = rows[rows["sequence"].isin(sequences)].groupby("rate_point", sort=False)
+    means = groups[["bpp", quality]].mean()[groups.size() == len(sequences)]
+    return _make(means.assign(condition=rows["condition"].iloc[0]), quality)
 
 
 def _make(rows: pd.DataFrame, quality: str) -> Curve:

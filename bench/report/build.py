@@ -10,7 +10,7 @@ import pandas as pd
 from bench.report.bd_table import bd_table, matrix
 from bench.report.pictures import picture_sheets
 from bench.report.plots import rd_plot
-from bench.report.rows import MEASURES, Runs, average, load_runs
+from bench.report.rows import MEASURES, Runs, average, file_name, load_runs
 from bench.runner.store import disk_errors
 
 _HEADINGS = {
@@ -36,7 +36,7 @@ def build_report(folders: Sequence[Path], target: Path, progress: Callable[[int,
         for done, dataset in enumerate(datasets, start=2):
             progress(done, steps, f"plot of {dataset}")
             if (runs.table["dataset"].eq(dataset) & runs.table["psnr"].notna()).any():
-                plots += rd_plot(runs.table, dataset, target / f"rd_{_file_name(dataset)}")
+                plots += rd_plot(runs.table, dataset, target / f"rd_{file_name(dataset)}")
         progress(steps - 1, steps, "pictures")
         sheets = picture_sheets(runs.table, runs.documents, target)
         page = target / "README.md"
@@ -52,10 +52,6 @@ def write_table(table: pd.DataFrame, target: Path) -> list[Path]:
     paths[1].write_text(table.to_markdown(index=False, disable_numparse=True) + "\n", encoding="utf-8")
     paths[2].write_text(table.to_latex(index=False, escape=True), encoding="utf-8")
     return paths
-
-
-def _file_name(text: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_" else "-" for c in text)
 
 
 def _points(runs: Runs, target: Path) -> list[Path]:
@@ -86,7 +82,7 @@ def _bd_files(bd: pd.DataFrame, target: Path) -> list[Path]:
     written = [target / "bd.csv"]
     for dataset in dict.fromkeys(bd["dataset"]):
         cells = matrix(bd, dataset).reset_index().rename(columns={"test": "BD-rate [%] of ... against"})
-        written += write_table(cells, target / f"bd_matrix_{_file_name(dataset)}")
+        written += write_table(cells, target / f"bd_matrix_{file_name(dataset)}")
     return written
 
 
@@ -94,7 +90,7 @@ def _page(runs: Runs, bd: pd.DataFrame, plots: Sequence[Path], sheets: Sequence[
     """The report's page in Markdown."""
     lines = ["# Report", "", "Built by `bench report " + " ".join(runs.documents) + "` from the rows of:", ""]
     for folder, document in runs.documents.items():
-        made = document["provenance"]
+        made = document["provenance"][-1]
         lines.append(
             f"- `{folder}`: suite {made['suite']}, commit {made['git_commit'][:12] or 'unknown'}, {made['processor']}"
         )

@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 from bench.interfaces import Analyzer, Content, Dataset, Extractor, Kind, Paradigm, unpack_stream
 from bench.metrics.quality import psnr_per_frame
 from bench.registry import codec_for_stream, create
+from bench.report.rows import file_name
 from bench.runner.execute import SPIKE_THRESHOLD
-from bench.runner.run import stream_path
+from bench.runner.run import origin, stream_path
 
 _COLUMNS = 4
 
@@ -26,19 +27,15 @@ def picture_sheets(table: pd.DataFrame, documents: dict[str, dict[str, Any]], ta
     done = table[(table["status"] == "ok") & table["psnr"].notna()]
     for dataset, rows in done.groupby("dataset", sort=False):
         for sequence in _chosen(rows):
-            part = rows[rows["sequence"] == sequence]
+            part = rows[(rows["sequence"] == sequence) & (rows["segment"] == rows["segment"].min())]
             part = part[
                 [stream_path(Path(run), job).exists() for run, job in zip(part["run"], part["job"], strict=True)]
             ]
             if len(part):
-                path = target / f"pictures_{_file_name(str(dataset))}_{sequence}.png"
+                path = target / f"pictures_{file_name(str(dataset))}_{file_name(sequence)}.png"
                 _sheet(part, documents, path)
                 sheets.append(path)
     return sheets
-
-
-def _file_name(text: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_" else "-" for c in text)
 
 
 def _chosen(rows: pd.DataFrame) -> list[str]:
@@ -76,15 +73,9 @@ def _matched(rows: pd.DataFrame) -> tuple[pd.DataFrame, float]:
 
 def _scene(row: pd.Series, document: dict[str, Any], k: int) -> tuple[np.ndarray, np.ndarray]:
     card = document["conditions"][row["condition"]]
-    recording = create(Dataset, dataset_spec(str(row["dataset"]), document)).open(str(row["sequence"]))
+    recording = create(Dataset, origin(document, "datasets", str(row["dataset"]))).open(str(row["sequence"]))
     index = int(row["segment"]) + card["margin"] + k * card["stride"]
     return recording.truth([index])[0], recording.spikes(index, index + 1)[0].astype(np.float32)
-
-
-def dataset_spec(name: str, document: dict[str, Any]) -> str:
-    """The dataset as the run was given it, with the options that only its machine knows."""
-    bare = name.partition(":")[0]
-    return next((spec for spec in document["spec"]["datasets"] if spec.partition(":")[0] == bare), name)
 
 
 def _result(row: dict[Any, Any], document: dict[str, Any]) -> np.ndarray:
@@ -92,9 +83,8 @@ def _result(row: dict[Any, Any], document: dict[str, Any]) -> np.ndarray:
     card = document["conditions"][row["condition"]]
     stream = stream_path(Path(row["run"]), row["job"]).read_bytes()
     info, _ = unpack_stream(stream)
-    given = [entry["codec"] for entry in document["spec"]["codecs"] if ".py:" in entry["codec"]]
-    known = next((spec for spec in given if spec.lower().endswith(info.codec)), "")
-    decoded = codec_for_stream(info, known).decode(stream)
+    name = f"{info.codec}:{info.options}" if info.options else info.codec
+    decoded = codec_for_stream(info, origin(document, "codecs", name)).decode(stream)
     value = decoded.frames
     stages = create(Paradigm, row["paradigm"]).wire([row["task"]])
     behind = [stage.kind for stage in stages].index(Kind.DECODE)
@@ -110,7 +100,7 @@ def _result(row: dict[Any, Any], document: dict[str, Any]) -> np.ndarray:
 
 
 def _rate(row: dict[Any, Any], document: dict[str, Any]) -> float:
-    dataset = create(Dataset, dataset_spec(row["dataset"], document))
+    dataset = create(Dataset, origin(document, "datasets", row["dataset"]))
     return next(info.rate for info in dataset.sequences() if info.name == row["sequence"])
 
 

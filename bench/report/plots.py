@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.report.rows import average
+from bench.report.rows import average, curve_names
 
 # Colour tells the codec, line and marker the paradigm.
 _COLOURS = mpl.colormaps["tab10"].colors  # type: ignore[attr-defined]
@@ -41,13 +41,11 @@ def rd_plot(table: pd.DataFrame, dataset: str, target: Path) -> list[Path]:
 
 def _draw(axis: Axes, rows: pd.DataFrame, labels: list[str]) -> None:
     means = average(rows)
-    keys = ["paradigm", "label", "extractor", "analyzer"]
-    several = means[["extractor", "analyzer"]].drop_duplicates().shape[0] > 1
-    for (paradigm, label, extractor, analyzer), curve in means.groupby(keys, sort=False):
+    means["curve"] = curve_names(means)
+    for name, curve in means.groupby("curve", sort=False):
+        paradigm, label = curve[["paradigm", "label"]].iloc[0]
         line, marker = _STYLES.get(paradigm, ("-.", "x"))
         colour = _COLOURS[labels.index(label) % len(_COLOURS)]
-        chain = f" [{extractor}+{analyzer}]" if several else ""
-        name = f"{paradigm.upper()} {label}{chain}"
         # ATC and CAAS coincide under the identity analyzer: an open marker shows both.
         fill = "none" if paradigm == "atc" else colour
         size = 8 if paradigm == "atc" else 5

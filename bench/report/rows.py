@@ -68,13 +68,45 @@ def codec_label(codec: str, preset: str, options: str) -> str:
     return f"{codec} ({inside})" if inside else codec
 
 
+def file_name(text: str) -> str:
+    """A name for a file, with nothing in it that a shell or a file system would mind."""
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in text)
+
+
+def curve_names(table: pd.DataFrame) -> pd.Series:
+    """One name per row's curve, with as much of the chain and the condition as is needed to tell curves apart."""
+    names = table["paradigm"].str.upper() + " " + table["label"]
+    chain = table["extractor"] + "+" + table["analyzer"]
+    if chain.nunique() > 1:
+        names += " [" + chain + "]"
+    for _, part in table.groupby("dataset", sort=False):
+        if part.groupby(["extractor", "analyzer"])["condition"].nunique().max() > 1:
+            return names + " {" + table["condition"] + "}"
+    return names
+
+
+def per_sequence(table: pd.DataFrame) -> pd.DataFrame:
+    """One line per curve, rate point and sequence: the mean over its segments, which are equally long.
+
+    A sequence of which a segment is missing at some point is left out there: its mean would be of other spikes.
+    """
+    done = table[table["status"] == "ok"]
+    segments = table.groupby([*CURVE, "sequence"], dropna=False)["segment"].nunique()
+    groups = done.groupby([*CURVE, "sequence", "rate_point"], sort=False, dropna=False)
+    means = groups[MEASURES].mean()
+    means["speed_class"] = groups["speed_class"].first()
+    means["segments"] = groups.size()
+    means = means.reset_index()
+    wanted = segments.reindex(pd.MultiIndex.from_frame(means[[*CURVE, "sequence"]])).to_numpy()
+    return means[means["segments"].to_numpy() == wanted]
+
+
 def average(table: pd.DataFrame) -> pd.DataFrame:
     """One line per curve and rate point: means over sequences (each already a mean over instants).
 
     ``sequences`` counts them; lines are in the order of rising bpp within a curve.
     """
-    done = table[table["status"] == "ok"]
-    groups = done.groupby([*CURVE, "rate_point"], sort=False, dropna=False)
+    groups = per_sequence(table).groupby([*CURVE, "rate_point"], sort=False, dropna=False)
     means = groups[MEASURES].mean()
     means.insert(0, "sequences", groups.size())
     return means.reset_index().sort_values([*CURVE, "bpp"], kind="stable").reset_index(drop=True)

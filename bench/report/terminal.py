@@ -9,7 +9,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from bench.report.rows import average, load_runs
+from bench.report.rows import average, curve_names, load_runs
 from bench.runner.run import RunReport
 
 _MEASURES = {"bpp": 5, "psnr": 2, "ssim": 4, "ms_ssim": 4, "spike_error": 4}
@@ -43,9 +43,8 @@ def _table(dataset: str, means: pd.DataFrame) -> Table:
     for name in ("n", *(_HEADINGS[name] for name in measures)):
         table.add_column(name, justify="right", no_wrap=True)
     previous = ""
-    for line in means.to_dict("records"):
-        chain = f" [{line['extractor']}+{line['analyzer']}]" if len(chains) > 1 else ""
-        curve = f"{line['paradigm'].upper()} {line['label']}{chain}"
+    for line in means.assign(curve=curve_names(means)).to_dict("records"):
+        curve = line["curve"]
         if previous and curve != previous:
             table.add_section()
         cells = [_number(line[name], digits) for name, digits in measures.items()]

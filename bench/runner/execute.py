@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,11 @@ from bench.interfaces import (
     Recording,
     Stage,
     Task,
+    pack_stream,
+    unpack_stream,
 )
 from bench.metrics.spikes import evaluate_spikes
-from bench.registry import create
-from bench.runner.plan import Job
+from bench.runner.plan import Job, component_for
 from bench.runner.results import RDRow
 from bench.runner.store import Entry, Made, Store, array_bytes, write_atomic
 from bench.spikes import PackedSpikes
@@ -96,13 +98,13 @@ def sent_frames(job: Job, store: Store) -> np.ndarray:
 class _JobRun:
     def __init__(self, job: Job, store: Store) -> None:
         self.job, self.store = job, store
-        self.dataset = _component(Dataset, job.dataset)
-        self.codec = _component(Codec, job.codec)
-        self.extractor = _component(Extractor, job.extractor)
-        self.analyzer = _component(Analyzer, job.analyzer)
-        self.task = _component(Task, job.task)
+        self.dataset = component_for(Dataset, job.dataset)
+        self.codec = component_for(Codec, job.codec)
+        self.extractor = component_for(Extractor, job.extractor)
+        self.analyzer = component_for(Analyzer, job.analyzer)
+        self.task = component_for(Task, job.task)
         self.times: list[StageTime] = []
-        self.stages = _component(Paradigm, job.paradigm).wire([job.task])
+        self.stages = component_for(Paradigm, job.paradigm).wire([job.task])
 
     def outcome(self) -> Outcome:
         """Camera side to the stream; then one stored evaluation of everything behind the link."""
@@ -120,6 +122,7 @@ class _JobRun:
                 [component_fingerprint(part) for part in (self.extractor, self.analyzer, self.task)],
                 code_fingerprint(__name__),
                 self.job.instants,
+                self.job.info.rate,
                 self.job.evaluated,
                 stream_stage.content.value if stream_stage.content else "",
                 self.job.paradigm,
@@ -214,7 +217,9 @@ class _JobRun:
         return self.analyzer.analyze(source.load(), source.motion)
 
     def _encode(self, stage: Stage, source: _Value) -> Entry:
+        """Encode, once for the same frames: ATC's result and CAAS's feature may be the same picture."""
         job, content = self.job, stage.content or Content.FEATURES
+        kind = Content.SPIKES if content.is_spikes else Content.FEATURES
         key = digest(
             [
                 "encode",
@@ -224,18 +229,21 @@ class _JobRun:
                 source.identity,
                 job.rate_point,
                 job.card.coding.model_dump(),
-                content.is_spikes,
-                # The container names its content, so a feature stream and a result stream differ in one byte.
-                content.value,
+                kind.value,
             ]
         )
 
         def make() -> Made:
             frames = source.load().astype(np.float32, copy=False)
-            encoded = self.codec.encode(frames, job.rate_point, job.card.coding, content)
+            encoded = self.codec.encode(frames, job.rate_point, job.card.coding, kind)
             return encoded.stream, {"estimated_bits": encoded.estimated_bits}
 
-        return self._timed("encode", stage.side.value, key, make)
+        entry = self._timed("encode", stage.side.value, key, make)
+        if content is kind:
+            return entry
+        info, payload = unpack_stream(entry.data)
+        stream = pack_stream(replace(info, content=content), payload)  # the container says what its frames are
+        return Entry(hashlib.sha256(stream).hexdigest(), entry.facts, stream)
 
     # Behind the link
 
@@ -321,11 +329,6 @@ def decode_fresh(
     return Decoded(frames, np.load(motion, allow_pickle=False) if motion.exists() else None), answer["sha256"]
 
 
-@functools.lru_cache(maxsize=64)
-def _component(base: type[Any], spec: str) -> Any:
-    return create(base, spec)
-
-
 @functools.lru_cache(maxsize=4096)
 def _fingerprint(dataset: Dataset, sequence: str) -> str:
     return dataset.fingerprint(sequence)
@@ -336,11 +339,11 @@ def _same(array: np.ndarray) -> np.ndarray:
 
 
 def _row(job: Job, **measured: Any) -> RDRow:
-    codec: Codec = _component(Codec, job.codec)
+    codec: Codec = component_for(Codec, job.codec)
     return RDRow(
         schema_version=1,
         job=job.id,
-        dataset=_component(Dataset, job.dataset).spec,
+        dataset=component_for(Dataset, job.dataset).spec,
         sequence=job.info.name,
         speed_class=job.info.speed_class,
         segment=job.start,

@@ -10,8 +10,8 @@ from typing import Any
 
 from bench.errors import BenchError
 from bench.interfaces import RatePoint
-from bench.runner.results import RD_FILE, RDRow, read_rows
-from bench.runner.run import read_run_file
+from bench.runner.results import RD_FILE, RDRow, codec_spec, read_rows
+from bench.runner.run import origin, read_run_file
 
 
 def explain_row(name: str, results: Path) -> Iterator[str]:
@@ -29,7 +29,7 @@ def explain_row(name: str, results: Path) -> Iterator[str]:
         if value not in (None, ""):
             yield f"  {column} = {value}"
     yield f"condition {row.condition} = {json.dumps(document['conditions'].get(row.condition, {}))}"
-    made = document["provenance"]
+    made = document["provenance"][-1]
     yield f"made by suite {made['suite']} at commit {made['git_commit'] or 'unknown'}, {made['processor']}"
     yield "command that makes it again:"
     yield "  " + command_for(row, document)
@@ -40,7 +40,13 @@ def find_row(name: str, results: Path) -> tuple[Path, RDRow]:
     run, _, job = name.rpartition("#")
     folders = [Path(run)] if run else sorted(path.parent for path in results.glob(f"*/{RD_FILE}"))
     for folder in folders:
-        for row in read_rows(folder / RD_FILE):
+        try:
+            rows = read_rows(folder / RD_FILE)
+        except BenchError:
+            if run:
+                raise
+            continue  # another run's table may be damaged; the row may still be found elsewhere
+        for row in rows:
             if row.job == job:
                 return folder, row
     where = run or f"{results}/*"
@@ -50,23 +56,16 @@ def find_row(name: str, results: Path) -> tuple[Path, RDRow]:
 def command_for(row: RDRow, document: dict[str, Any]) -> str:
     """The shell command for one row."""
     card = document["conditions"][row.condition]
-    spec = document["spec"]
-    codec = f"{row.codec}:{row.options}" if row.options else row.codec
-    given = [
-        entry["codec"] for entry in spec["codecs"] if ".py:" in entry["codec"] and row.codec in entry["codec"].lower()
-    ]
     arguments: dict[str, RatePoint] = {
         "--paradigm": row.paradigm,
-        "--codec": given[0] if given else codec,
-        "--dataset": next(
-            (d for d in spec["datasets"] if d.partition(":")[0] == row.dataset.partition(":")[0]), row.dataset
-        ),
+        "--codec": origin(document, "codecs", codec_spec(row)),
+        "--dataset": origin(document, "datasets", row.dataset),
         "--extractor": row.extractor,
         "--analyzer": row.analyzer,
         "--task": row.task,
         "--rates": row.rate_point,
         "--sequences": row.sequence,
-        "--segments": spec["segments"],
+        "--segments": document["spec"]["segments"],
         "--frames": card["num_frames"],
         "--stride": card["stride"],
         "--margin": card["margin"],

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Any
 
 from bench.errors import BenchError
 from bench.fingerprint import digest
@@ -12,7 +14,7 @@ from bench.interfaces import (
     Analyzer,
     Availability,
     Codec,
-    CodingCondition,
+    Component,
     ConditionCard,
     Content,
     Dataset,
@@ -28,6 +30,7 @@ from bench.registry import create
 from bench.runner.spec import CodecEntry, RunSpec
 
 _NOT_ASKED = Availability(ok=False)
+_NO_POINT = "not at this rate point: "
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class Job:
         Coding instants k whose result has a truth.
     skip
         Why the job is not run; empty where it is.
+    id
+        Twelve hex digits over what names the job's cell in the grid, the same on every machine.
     """
 
     dataset: str
@@ -62,13 +67,7 @@ class Job:
     rate_point: RatePoint = ""
     availability: Availability = _NOT_ASKED
     skip: str = ""
-
-    @property
-    def id(self) -> str:
-        """Twelve hex digits over what names the job's cell in the grid."""
-        components = [self.dataset, self.paradigm, self.task, self.extractor, self.analyzer, self.codec]
-        place = [self.info.name, self.start, str(self.rate_point), self.card.digest, self.seed]
-        return digest(components + place)[:12]
+    id: str = ""
 
     @property
     def instants(self) -> list[int]:
@@ -108,6 +107,7 @@ def make_plan(spec: RunSpec) -> Plan:
         If a name is unknown, a dataset is not available, or a recording is too short for the condition.
     """
     spec.check_names()
+    _check_datasets(spec)
     codecs = [(entry, create(Codec, entry.codec)) for entry in spec.codecs]
     available = {entry.codec: codec.available() for entry, codec in codecs}
     jobs: list[Job] = []
@@ -117,7 +117,18 @@ def make_plan(spec: RunSpec) -> Plan:
                 jobs += _at_rate_points(cell, spec, entry, codec, available[entry.codec])
     if not jobs:
         raise BenchError("the grid is empty: no sequence, codec or paradigm is left")
-    return Plan(spec, tuple(jobs))
+    wrong = [job.skip for job in jobs if job.skip.startswith(_NO_POINT)]
+    if wrong and all(job.skip for job in jobs):
+        raise BenchError(wrong[0].removeprefix(_NO_POINT))
+    return Plan(spec, tuple({job.id: job for job in jobs}.values()))
+
+
+def _check_datasets(spec: RunSpec) -> None:
+    """Refuse two datasets that rows could not tell apart (two folders read by the same kind of dataset)."""
+    named = [create(Dataset, dataset).spec for dataset in spec.datasets]
+    twice = {name for name in named if named.count(name) > 1}
+    if twice:
+        raise BenchError(f"two datasets are both named '{min(twice)}' in results; measure them in two runs")
 
 
 def _cells(spec: RunSpec) -> Iterator[Job]:
@@ -147,23 +158,55 @@ def _cells(spec: RunSpec) -> Iterator[Job]:
 def _at_rate_points(cell: Job, spec: RunSpec, entry: CodecEntry, codec: Codec, availability: Availability) -> list[Job]:
     """A cell's jobs with one codec, from its lowest rate to its highest."""
     content = coded_content(cell.paradigm, cell.task)
-    stated = entry.rates or spec.rates
-    skip = "" if availability.ok else availability.reason
-    if not codec.takes(content):
-        takes = " and ".join(sorted(codec.accepts))
-        skip = f"{codec.name} takes {takes} only, {cell.paradigm} codes {content.value}"
-    else:
-        for point in stated:
+    points = entry.rates or spec.rates or codec.rate_points_for(content)
+    jobs = []
+    for point in points:
+        skip = "" if availability.ok else availability.reason
+        if not codec.takes(content):
+            takes = " and ".join(sorted(codec.accepts))
+            skip = f"{codec.name} takes {takes} only, {cell.paradigm} codes {content.value}"
+        elif points is spec.rates:
+            skip = _refusal(codec, point) or skip
+        else:
             codec.check_rate_point(point)
-    return [
-        replace(cell, codec=entry.codec, rate_point=point, availability=availability, skip=skip)
-        for point in stated or codec.rate_points_for(content)
-    ]
+        job = replace(cell, codec=entry.codec, rate_point=point, availability=availability, skip=skip)
+        jobs.append(replace(job, id=_job_id(job)))
+    return jobs
+
+
+def _refusal(codec: Codec, point: RatePoint) -> str:
+    """Why a codec has no part in rate points that were given for all codecs."""
+    try:
+        codec.check_rate_point(point)
+    except BenchError as error:
+        return f"{_NO_POINT}{error}"
+    return ""
+
+
+def _job_id(job: Job) -> str:
+    """Hash of the components' canonical specs and the place in the grid."""
+    kinds: dict[type[Component], str] = {
+        Dataset: job.dataset,
+        Paradigm: job.paradigm,
+        Task: job.task,
+        Extractor: job.extractor,
+        Analyzer: job.analyzer,
+        Codec: job.codec,
+    }
+    components = [component_for(base, spec).spec for base, spec in kinds.items()]
+    place = [job.info.name, job.start, str(job.rate_point), job.card.digest, job.seed]
+    return digest(components + place)[:12]
+
+
+@functools.lru_cache(maxsize=256)
+def component_for(base: type[Any], spec: str) -> Any:
+    """The component of a spec, made once per process."""
+    return create(base, spec)
 
 
 def coded_content(paradigm: str, task: str) -> Content:
     """What a paradigm sends for a task."""
-    stages = create(Paradigm, paradigm).wire([task])
+    stages = component_for(Paradigm, paradigm).wire([task])
     check_wiring(stages, [task])
     return next(stage.content for stage in stages if stage.kind is Kind.ENCODE and stage.content)
 
@@ -182,9 +225,10 @@ def _segments(dataset: Dataset, spec: RunSpec) -> list[tuple[SequenceInfo, int]]
     infos = dataset.sequences()
     if spec.sequences:
         known = {info.name for info in infos}
-        if not known & set(spec.sequences):
+        absent = sorted(set(spec.sequences) - known)
+        if absent:
             some = ", ".join(sorted(known)[:10])
-            raise BenchError(f"{dataset.name} has none of {', '.join(spec.sequences)} (it has: {some})")
+            raise BenchError(f"{dataset.name} has no sequence {', '.join(absent)} (it has: {some})")
         infos = [info for info in infos if info.name in spec.sequences]
     if spec.limit:
         infos = infos[: spec.limit]
@@ -192,7 +236,7 @@ def _segments(dataset: Dataset, spec: RunSpec) -> list[tuple[SequenceInfo, int]]
 
 
 def _starts(info: SequenceInfo, spec: RunSpec) -> list[int]:
-    """Consecutive segments; where only some instants have a truth, the first of these is a coding instant."""
+    """Consecutive segments; where only some instants have a truth, the first segment codes the first of them."""
     need = spec.num_spikes
     if info.num_spikes < need:
         fits = (info.num_spikes - 2 * spec.margin - 1) // spec.stride + 1
@@ -201,19 +245,27 @@ def _starts(info: SequenceInfo, spec: RunSpec) -> list[int]:
             f"{info.name} has {info.num_spikes} spike frames; {spec.frames} instants at stride {spec.stride} with "
             f"margin {spec.margin} need {need}: {hint}"
         )
-    first = 0
-    if info.truth_at:
-        room = min(info.truth_at[0] - spec.margin, (spec.frames - 1) * spec.stride)
-        if room < 0:
-            raise BenchError(f"{info.name}: its truth at {info.truth_at[0]} lies within the margin {spec.margin}")
-        first = info.truth_at[0] - spec.margin - room // spec.stride * spec.stride
-        while first + need > info.num_spikes:
-            first -= spec.stride
-        if first < 0:
-            raise BenchError(f"{info.name}: no segment of {need} spike frames holds its truth; use fewer --frames")
+    first = _first_start(info, spec) if info.truth_at else 0
     step = spec.frames * spec.stride
     starts = list(range(first, info.num_spikes - need + 1, step))
     return starts[: spec.segments] if spec.segments else starts
+
+
+def _first_start(info: SequenceInfo, spec: RunSpec) -> int:
+    """Where a segment starts, so that the first known instant is coded, as far as can be from intra frames.
+
+    Intra frames are better than their neighbours, so a lone evaluated instant must not sit on one by accident.
+    """
+    truth_at = (info.truth_at or (0,))[0]
+    starts = {k: truth_at - spec.margin - k * spec.stride for k in range(spec.frames)}
+    fitting = [k for k, start in starts.items() if 0 <= start <= info.num_spikes - spec.num_spikes]
+    if not fitting:
+        raise BenchError(
+            f"{info.name}: no segment of {spec.num_spikes} spike frames codes its truth at {truth_at}; use fewer "
+            "--frames or a smaller --margin"
+        )
+    period = spec.intra_period
+    return starts[min(fitting, key=lambda k: (abs(k % period - period / 2), k))]
 
 
 def _evaluated(info: SequenceInfo, start: int, spec: RunSpec) -> tuple[int, ...]:
@@ -224,7 +276,7 @@ def _evaluated(info: SequenceInfo, start: int, spec: RunSpec) -> tuple[int, ...]
 def _card(spec: RunSpec, info: SequenceInfo, start: int, task: str, extractor: str, analyzer: str) -> ConditionCard:
     evaluated = _evaluated(info, start, spec)
     whole = len(evaluated) == spec.frames
-    made = create(Extractor, extractor), create(Analyzer, analyzer)
+    made = component_for(Extractor, extractor), component_for(Analyzer, analyzer)
     return ConditionCard(
         task=task,
         num_spikes=spec.num_spikes,
@@ -232,7 +284,7 @@ def _card(spec: RunSpec, info: SequenceInfo, start: int, task: str, extractor: s
         num_frames=spec.frames,
         margin=spec.margin,
         evaluated="all" if whole else evaluated or "none",
-        coding=CodingCondition(intra_period=spec.intra_period, structure=spec.structure),
+        coding=spec.coding,
         extractor=made[0].spec,
         extractor_sha256=made[0].weights_sha256,
         analyzer=made[1].spec,

@@ -43,7 +43,7 @@ class RDRow(BaseModel):
     codec_version: str = Field(description="Version of what does the coding.")
     codec_sha256: str = Field(description="SHA-256 of the external binaries; empty where there are none.")
     weights_sha256: str = Field(description="SHA-256 of learned weights; empty where there are none.")
-    chroma: str = Field(description="How luma-only content was coded: 400, or 420 neutral.")
+    chroma: str = Field(description="How luma-only content was coded: 400, or 420 neutral; empty for spike codecs.")
     rate_point: str = Field(description="The codec's rate point (a QP, say).")
     condition: str = Field(description="Hash of the condition card; the card is in run.json.")
     height: int = Field(description="H, pixels.")
@@ -56,7 +56,7 @@ class RDRow(BaseModel):
     bpf: Number = Field(default=None, description="bits / (K*H*W): bits per coded frame pixel.")
     psnr: Number = Field(default=None, description="dB, peak 1, mean over the evaluated instants.")
     ssim: Number = Field(default=None, description="SSIM, mean over the evaluated instants.")
-    ms_ssim: Number = Field(default=None, description="MS-SSIM; empty below 161 pixels a side.")
+    ms_ssim: Number = Field(default=None, description="MS-SSIM; empty below 176 pixels a side.")
     spike_error: Number = Field(default=None, description="CTA: share of wrong spikes.")
     rate_error: Number = Field(default=None, description="CTA: mean absolute firing-rate error, spikes per frame.")
     decoded_sha256: str = Field(default="", description="SHA-256 of the frames that a fresh process decoded.")
@@ -70,6 +70,11 @@ class RDRow(BaseModel):
 
 
 COLUMNS = tuple(RDRow.model_fields)
+
+
+def codec_spec(row: RDRow) -> str:
+    """The row's codec with its options."""
+    return f"{row.codec}:{row.options}" if row.options else row.codec
 
 
 def row_line(row: RDRow) -> str:

@@ -16,14 +16,13 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from bench.errors import BenchError
-from bench.interfaces import Codec, unpack_stream
-from bench.registry import create
+from bench.interfaces import Codec, Component, Dataset, unpack_stream
 from bench.runner.execute import Outcome, StageTime, run_job, sent_frames
-from bench.runner.plan import Job, Plan
+from bench.runner.plan import Job, Plan, component_for
 from bench.runner.pool import Finished, run_jobs
 from bench.runner.provenance import provenance
 from bench.runner.results import RD_FILE, RUN_FILE, SCHEMA, STREAMS, RDRow, RowLog, read_rows, write_rows
-from bench.runner.store import MissError, Store, disk_errors, write_atomic
+from bench.runner.store import Store, disk_errors, write_atomic
 
 Progress = Callable[[int, int, str], None]
 
@@ -55,7 +54,8 @@ def run_plan(
     with _locked(folder):
         store.sweep()
         rows = _rows_so_far(plan, folder, resume)
-        _write_run_file(folder, plan, {"status": "running"})
+        history = [*(read_run_file(folder)["provenance"] if rows else []), provenance()]
+        _write_run_file(folder, plan, {"status": "running", "provenance": history})
         log = RowLog(folder / RD_FILE)
         times: list[StageTime] = []
         bugs: list[str] = []
@@ -74,7 +74,8 @@ def run_plan(
         ordered = [rows[job.id] for job in plan.jobs]
         write_rows(folder / RD_FILE, ordered)
         seconds = time.perf_counter() - began
-        _write_run_file(folder, plan, {"status": "finished", "wall_seconds": seconds, **_booked(times, workers)})
+        outcome = {"status": "finished", "wall_seconds": seconds, **_booked(times, workers), "provenance": history}
+        _write_run_file(folder, plan, outcome)
     return RunReport(folder, ordered, seconds, bugs)
 
 
@@ -85,7 +86,7 @@ def _outcomes(jobs: Sequence[Job], store: Store, workers: int) -> Iterable[Finis
     for job in jobs:
         try:
             outcome = run_job(job, known)
-        except (MissError, BenchError):
+        except Exception:  # not there; or a fault, which the worker that runs the job puts into its row
             missing.append(job)
         else:
             yield Finished(job, outcome)
@@ -123,10 +124,8 @@ def _rows_so_far(plan: Plan, folder: Path, resume: bool) -> dict[str, RDRow]:
     stated = read_run_file(folder).get("plan", "")
     if stated != plan.digest:
         raise BenchError(f"{folder} holds another run (its grid or conditions differ); use another --out")
-    wanted = {job.id for job in plan.jobs}
-    kept = {row.job: row for row in read_rows(path) if row.job in wanted and row.status != "failed"}
-    # A stream that did not reach its place before a kill makes its row count as not measured.
-    kept = {job: row for job, row in kept.items() if row.status != "ok" or stream_path(folder, job).exists()}
+    # Failed points are tried again, and skipped ones may have become possible.
+    kept = {row.job: row for row in read_rows(path) if row.status == "ok" and stream_path(folder, row.job).exists()}
     write_rows(path, kept.values())
     return kept
 
@@ -165,14 +164,30 @@ def _write_run_file(folder: Path, plan: Plan, outcome: dict[str, Any]) -> None:
         "schema": SCHEMA,
         "plan": plan.digest,
         **outcome,
-        "provenance": provenance(),
         "spec": plan.spec.model_dump(mode="json"),
         "conditions": {name: card.model_dump(mode="json") for name, card in plan.cards.items()},
         "codecs": {job.codec: asdict(job.availability) for job in plan.jobs},
+        "origins": _origins(plan),
         "speeds": {f"{job.dataset}/{job.info.name}": dict(job.info.speeds) for job in plan.jobs if job.info.speeds},
     }
     with disk_errors(folder):
         write_atomic(folder / RUN_FILE, (json.dumps(document, indent=1) + "\n").encode())
+
+
+def _origins(plan: Plan) -> dict[str, dict[str, str]]:
+    """Codecs and datasets as given on this machine, by the names that rows have."""
+    kinds: dict[str, tuple[type[Component], set[str]]] = {
+        "codecs": (Codec, {job.codec for job in plan.jobs}),
+        "datasets": (Dataset, {job.dataset for job in plan.jobs}),
+    }
+    return {
+        kind: {component_for(base, spec).spec: spec for spec in sorted(specs)} for kind, (base, specs) in kinds.items()
+    }
+
+
+def origin(document: dict[str, Any], kind: str, name: str) -> str:
+    """A codec or dataset of a run as it was given there; the name itself where that is all there is."""
+    return str(document["origins"][kind].get(name, name))
 
 
 def read_run_file(folder: Path) -> dict[str, Any]:
@@ -202,7 +217,7 @@ def _timing_lane(
     timed: dict[str, RDRow] = {}
     jobs = [job for job in plan.jobs if rows[job.id].status == "ok"]
     for done, job in enumerate(jobs, start=1):
-        codec = create(Codec, job.codec)
+        codec = component_for(Codec, job.codec)
         stream = stream_path(folder, job.id).read_bytes()
         info, _ = unpack_stream(stream)
         frames = sent_frames(job, store)

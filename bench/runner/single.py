@@ -34,7 +34,6 @@ class Cut:
     frames: int
     stride: int
     margin: int
-    intra_period: int
 
     def fitted(self, name: str, num_spikes: int) -> Cut:
         """The same cut with `frames` filled in; raises `BenchError` where it does not fit."""
@@ -45,7 +44,7 @@ class Cut:
                 f"{name}: {num_spikes} spike frames from {self.start} on hold {max(room, 0)} instants at stride "
                 f"{self.stride} with margin {self.margin}, not {max(frames, 1)}"
             )
-        return Cut(self.start, frames, self.stride, self.margin, self.intra_period)
+        return Cut(self.start, frames, self.stride, self.margin)
 
     @property
     def num_spikes(self) -> int:
@@ -58,6 +57,7 @@ def encode_recording(
     out: Path,
     cut: Cut,
     *,
+    coding: CodingCondition,
     codec: str,
     paradigm: str,
     extractor: str,
@@ -88,8 +88,7 @@ def encode_recording(
         else:
             value = create(Analyzer, analyzer).analyze(value)
     point = rate_point if rate_point is not None else encoder.rate_points_for(content)[-1]
-    condition = CodingCondition(intra_period=cut.intra_period)
-    stream = encoder.encode(value.astype(np.float32, copy=False), point, condition, content).stream
+    stream = encoder.encode(value.astype(np.float32, copy=False), point, coding, content).stream
     with disk_errors(out.parent):
         write_atomic(out, stream)
     bpp = 8 * len(stream) / (cut.num_spikes * info.height * info.width)

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bench.errors import BenchError
-from bench.interfaces import Codec, Dataset, Extractor, Paradigm, RatePoint, Structure, Task
+from bench.interfaces import Codec, CodingCondition, Dataset, Extractor, Paradigm, RatePoint, Structure, Task
 from bench.interfaces.component import Component
 from bench.registry import create
 
@@ -69,6 +69,11 @@ class RunSpec(BaseModel):
         if isinstance(value, list | tuple):
             return tuple({"codec": item} if isinstance(item, str) else item for item in value)
         return value
+
+    @property
+    def coding(self) -> CodingCondition:
+        """What a codec sees of the condition."""
+        return CodingCondition(intra_period=self.intra_period, structure=self.structure)
 
     @property
     def num_spikes(self) -> int:

@@ -108,7 +108,7 @@ class Store:
         folder = self.root / "locks"
         with disk_errors(self.root):
             folder.mkdir(parents=True, exist_ok=True)
-            return FileLock(folder / key[:3])
+            return FileLock(folder / key)
 
     def _read(self, key: str) -> Entry | None:
         facts_path, data_path = self._paths(key)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from bench.errors import BenchError
 from bench.runner.execute import decode_fresh
-from bench.runner.results import RD_FILE, RDRow, read_rows
-from bench.runner.run import stream_path
+from bench.runner.results import RD_FILE, RDRow, codec_spec, read_rows
+from bench.runner.run import origin, read_run_file, stream_path
 from bench.runner.store import Store
 
 
@@ -21,17 +21,12 @@ class Check:
     problem: str = ""
 
 
-def verify_run(folder: Path, store: Store, specs: dict[str, str]) -> Iterator[Check]:
-    """Check every row that has a stream.
-
-    Parameters
-    ----------
-    specs
-        Codecs by bare name as given on this machine, for those that the registry does not know.
-    """
+def verify_run(folder: Path, store: Store) -> Iterator[Check]:
+    """Check every row that has a stream."""
+    document = read_run_file(folder)
     for row in read_rows(folder / RD_FILE):
         if row.status == "ok":
-            yield Check(row, _problem(folder, row, store, specs.get(row.codec, "")))
+            yield Check(row, _problem(folder, row, store, origin(document, "codecs", codec_spec(row))))
 
 
 def _problem(folder: Path, row: RDRow, store: Store, spec: str) -> str:

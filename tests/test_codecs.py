@@ -1,0 +1,162 @@
+import re
+import subprocess
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from baselines._video import ffmpeg_binary, from_planes, to_planes
+from bench.conform import conform
+from bench.errors import BenchError
+from bench.interfaces import Codec, CodingCondition, Content, from_uint8, to_uint8, unpack_stream
+from bench.registry import create
+
+VIDEO = ["vvenc", "x265", "x264", "svtav1", "ffv1"]
+SPIKE_ONLY = ["raw", "zstd", "xz", "isi"]
+CONDITION = CodingCondition()
+
+
+@pytest.mark.parametrize("name", [*SPIKE_ONLY, *VIDEO])
+def test_conformance(name):
+    codec = create(Codec, name)
+    assert codec.available().ok
+    assert [result for result in conform(codec) if result.problem] == []
+
+
+@pytest.mark.slow
+def test_conformance_of_vtm():
+    codec = create(Codec, "vtm")
+    if not codec.available().ok:
+        pytest.skip(codec.available().reason)
+    assert [result for result in conform(codec) if result.problem] == []
+
+
+class _Broken(create(Codec, "raw").__class__):
+    """Breaks one promise at a time, to see the kit notice."""
+
+    def unpack(self, payload, shape):
+        return 1 - super().unpack(payload, shape)
+
+
+class _Growing(create(Codec, "raw").__class__):
+    count = 0
+
+    def pack(self, spikes):
+        type(self).count += 1
+        return super().pack(spikes) + bytes(self.count)
+
+    def unpack(self, payload, shape):
+        return super().unpack(payload[: -(-int(np.prod(shape)) // 8)], shape)
+
+
+def test_the_kit_notices_broken_codecs():
+    assert any(r.check.startswith("odd sizes") and r.problem for r in conform(_Broken()))
+    found = {result.check for result in conform(_Growing()) if result.problem}
+    assert "encoding twice gives the same bytes" in found
+
+
+@pytest.mark.parametrize("name", SPIKE_ONLY)
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_lossless_codecs_give_spikes_back(name, data):
+    shape = data.draw(st.tuples(st.integers(1, 40), st.integers(1, 9), st.integers(1, 9)))
+    frames = data.draw(arrays(np.uint8, shape, elements=st.integers(0, 1))).astype(np.float32)
+    codec = create(Codec, name)
+    stream = codec.encode(frames, "lossless", CONDITION, Content.SPIKES).stream
+    assert np.array_equal(codec.decode(stream).frames, frames)
+
+
+def test_raw_costs_one_bit_per_spike_and_a_header(spikes):
+    frames = spikes(64, 32, 40).astype(np.float32)
+    stream = create(Codec, "raw").encode(frames, "lossless", CONDITION, Content.SPIKES).stream
+    assert 0 < len(stream) - frames.size // 8 <= 40
+
+
+def test_isi_is_the_strongest_floor_on_camera_spikes(spikes):
+    frames = spikes(200).astype(np.float32)
+    sizes = {
+        name: len(create(Codec, name).encode(frames, "lossless", CONDITION, Content.SPIKES).stream)
+        for name in SPIKE_ONLY
+    }
+    assert sizes["isi"] < sizes["xz"] < sizes["raw"]
+    assert sizes["isi"] < sizes["zstd"]
+
+
+def test_spike_codecs_refuse_grey_frames(moving):
+    with pytest.raises(BenchError, match="takes spikes only, not features"):
+        create(Codec, "raw").encode(moving(), "lossless", CONDITION, Content.FEATURES)
+    with pytest.raises(BenchError, match="not binary"):
+        create(Codec, "raw").encode(moving(), "lossless", CONDITION, Content.SPIKES)
+
+
+@pytest.mark.parametrize("pixel_format", ["gray", "yuv420p", "yuv420p10le"])
+def test_planes_reverse(pixel_format):
+    frames = np.random.default_rng(0).integers(0, 256, (3, 4, 6)).astype(np.uint8)
+    assert np.array_equal(from_planes(to_planes(frames, pixel_format), 4, 6, pixel_format), frames)
+
+
+def test_quantisation_rounds_half_up():
+    assert to_uint8(np.array([0, 0.5 / 255, 0.49 / 255, 1], np.float32)).tolist() == [0, 1, 0, 255]
+    every = np.arange(256, dtype=np.uint8)
+    assert np.array_equal(to_uint8(from_uint8(every)), every)
+
+
+@pytest.mark.parametrize("name", ["vvenc", "x265", "x264", "svtav1"])
+@pytest.mark.parametrize(("period", "structure"), [(16, "low_delay"), (8, "low_delay"), (16, "random_access")])
+def test_intra_frames_stand_where_the_condition_says(name, period, structure, moving):
+    codec = create(Codec, name)
+    condition = CodingCondition(intra_period=period, structure=structure)
+    _, payload = unpack_stream(codec.encode(moving(36), codec.rate_points[-1], condition, Content.FEATURES).stream)
+    command = [ffmpeg_binary(), "-f", codec.muxer, "-i", "pipe:", "-vf", "showinfo", "-fps_mode", "passthrough"]
+    shown = subprocess.run([*command, "-f", "null", "-"], input=payload, capture_output=True, check=True)
+    kinds = re.findall(r"iskey:\d type:(\w)", shown.stderr.decode())
+    assert len(kinds) == 36
+    assert [k for k, kind in enumerate(kinds) if kind == "I"] == list(range(0, 36, period))
+    if structure == "low_delay" and name in ("x265", "x264"):
+        assert "B" not in kinds
+
+
+def test_x264_and_x265_streams_hold_no_settings_text(moving):
+    for name in ("x264", "x265"):
+        codec = create(Codec, name)
+        stream = codec.encode(moving(), codec.rate_points[0], CONDITION, Content.FEATURES).stream
+        assert name.encode() not in stream.partition(name.encode())[2]  # the header's name only
+        assert b"options:" not in stream
+
+
+def test_ffv1_is_lossless_on_eight_bits(moving):
+    codec = create(Codec, "ffv1")
+    frames = moving(5, 33, 47)
+    decoded = codec.decode(codec.encode(frames, "lossless", CONDITION, Content.FEATURES).stream).frames
+    assert np.array_equal(decoded, from_uint8(to_uint8(frames)))
+
+
+@pytest.mark.parametrize("name", ["vvenc", "x265", "x264", "svtav1"])
+def test_finer_quantisers_give_better_frames(name, moving):
+    codec = create(Codec, name)
+    frames = moving(9, 64, 64)
+    errors = []
+    for point in codec.rate_points:
+        decoded = codec.decode(codec.encode(frames, point, CONDITION, Content.FEATURES).stream).frames
+        errors.append(float(np.square(decoded - frames).mean()))
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 2e-3
+
+
+def test_conditions_that_a_codec_cannot_meet_are_errors(moving):
+    codec = create(Codec, "vvenc")
+    for condition in (CodingCondition(intra_period=12), CodingCondition(intra_period=8, structure="random_access")):
+        with pytest.raises(BenchError, match="intra period"):
+            codec.encode(moving(), 37, condition, Content.FEATURES)
+    with pytest.raises(BenchError, match="QP must be a whole number from 0 to 63"):
+        codec.encode(moving(), 64, CONDITION, Content.FEATURES)
+
+
+def test_ffmpeg_without_an_encoder_is_told(monkeypatch):
+    monkeypatch.setattr("baselines._video._ffmpeg_facts", lambda: ("7.0", frozenset({"libx264"})))
+    state = create(Codec, "vvenc").available()
+    assert not state.ok
+    assert "no encoder libvvenc" in state.reason
+    assert create(Codec, "x264").available().ok

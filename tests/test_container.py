@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.errors import BenchError, StreamError
+from bench.interfaces import Codec, CodingCondition, Content, StreamInfo, pack_stream, unpack_stream
+from bench.registry import codec_for_stream, create
+
+INFOS = st.builds(
+    StreamInfo,
+    codec=st.from_regex(r"[A-Za-z0-9_.-]{1,20}", fullmatch=True),
+    options=st.text(max_size=40),
+    weights=st.sampled_from([b"", b"12345678"]),
+    content=st.sampled_from(Content),
+    shape=st.tuples(*[st.integers(1, 2000)] * 3),
+    rate_point=st.one_of(st.integers(-100, 100), st.floats(0, 100), st.text(max_size=9)),
+)
+
+
+@given(INFOS, st.binary(max_size=200))
+def test_containers_reverse(info, payload):
+    assert unpack_stream(pack_stream(info, payload)) == (info, payload)
+
+
+def test_the_header_is_small():
+    info = StreamInfo("vvenc", "", b"", Content.FEATURES, (32, 256, 256), 37)
+    assert len(pack_stream(info, b"")) <= 32
+
+
+@settings(max_examples=200)
+@given(st.binary(max_size=300))
+def test_foreign_bytes_are_refused(data):
+    with pytest.raises(StreamError):
+        unpack_stream(data)
+    with pytest.raises(StreamError):
+        unpack_stream(b"SPK1" + data)
+
+
+@pytest.mark.parametrize("name", ["zstd", "isi"])
+def test_a_thousand_corruptions_never_give_frames(name, spikes):
+    codec = create(Codec, name)
+    frames = spikes(20, 16, 16).astype(np.float32)
+    stream = codec.encode(frames, "lossless", CodingCondition(), Content.SPIKES).stream
+    random = np.random.default_rng(0)
+    for _ in range(1000):
+        damaged = bytearray(stream)
+        for _ in range(random.integers(1, 4)):
+            damaged[random.integers(0, len(damaged))] ^= int(random.integers(1, 256))
+        cut = damaged[: random.integers(0, len(damaged))] if random.random() < 0.2 else damaged
+        with pytest.raises(StreamError):
+            codec.decode(bytes(cut))
+
+
+@pytest.mark.parametrize("name", ["raw", "zstd", "xz", "isi"])
+def test_damage_behind_a_right_checksum_never_crashes(name, spikes):
+    codec = create(Codec, name)
+    frames = spikes(20, 16, 16).astype(np.float32)
+    info, payload = unpack_stream(codec.encode(frames, "lossless", CodingCondition(), Content.SPIKES).stream)
+    random = np.random.default_rng(0)
+    for _ in range(200):
+        damaged = bytearray(payload)
+        damaged[random.integers(0, len(damaged))] ^= int(random.integers(1, 256))
+        try:
+            decoded = codec.decode(pack_stream(info, bytes(damaged)))
+        except BenchError:
+            continue
+        assert decoded.frames.shape == frames.shape
+
+
+def test_impossible_headers_are_refused():
+    info = StreamInfo("raw", "", b"", Content.SPIKES, (1 << 20, 1 << 20, 1 << 20), "lossless")
+    with pytest.raises(StreamError, match="impossible shape"):
+        unpack_stream(pack_stream(info, b""))
+
+
+@pytest.mark.parametrize("name", ["/tmp/evil.py:Codec", "evil.py:Codec", "../raw", "", 3, None])
+def test_a_stream_cannot_name_a_file(name):
+    info = StreamInfo(name, "", b"", Content.SPIKES, (1, 8, 8), "lossless")
+    with pytest.raises(StreamError, match="malformed"):
+        unpack_stream(pack_stream(info, b"12345678"))
+
+
+def test_streams_of_another_codec_or_weights_are_refused(spikes):
+    stream = create(Codec, "raw").encode(spikes(2).astype(np.float32), "lossless", CodingCondition(), Content.SPIKES)
+    with pytest.raises(StreamError, match="made by 'raw', not by 'zstd'"):
+        create(Codec, "zstd").decode(stream.stream)
+    info, payload = unpack_stream(stream.stream)
+    foreign = StreamInfo(info.codec, info.options, b"12345678", info.content, info.shape, info.rate_point)
+    with pytest.raises(StreamError, match="other weights"):
+        create(Codec, "raw").decode(pack_stream(foreign, payload))
+
+
+def test_a_stream_cannot_name_a_program():
+    info = StreamInfo("vtm", "decoder=/bin/sh", b"", Content.FEATURES, (1, 8, 8), 32)
+    with pytest.raises(StreamError, match="only this machine may set"):
+        codec_for_stream(info)
+
+
+def test_options_of_the_stream_win_and_local_ones_stay():
+    info = StreamInfo("vvenc", "preset=slow", b"", Content.FEATURES, (1, 8, 8), 32)
+    codec = codec_for_stream(info, "vvenc:limit_seconds=5,preset=faster")
+    assert codec.options.preset == "slow"
+    assert codec.options.limit_seconds == 5

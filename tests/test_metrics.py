@@ -1,0 +1,115 @@
+import math
+
+import numpy as np
+import pytest
+from scipy.interpolate import PchipInterpolator
+
+from bench.metrics.bd import Curve, Verdict, bd_quality, bd_rate, mean_verdict
+from bench.metrics.quality import evaluate_frames, psnr_per_frame
+from bench.metrics.spikes import evaluate_spikes
+
+ANCHOR = Curve((0.01, 0.02, 0.045, 0.09), (28.1, 30.9, 33.2, 35.8))
+TEST = Curve((0.008, 0.017, 0.04, 0.085), (28.0, 31.0, 33.9, 36.4))
+
+
+def test_psnr_is_per_frame_then_mean():
+    truth = np.zeros((2, 16, 16), np.float32)
+    result = truth.copy()
+    result[0] += 0.1
+    result[1] += 0.01
+    assert psnr_per_frame(result, truth) == pytest.approx([20, 40], abs=1e-4)
+    assert evaluate_frames(result, truth)["psnr"] == pytest.approx(30, abs=1e-4)
+    assert psnr_per_frame(truth, truth)[0] == math.inf
+
+
+def test_ssim_agrees_with_another_implementation(moving):
+    from skimage.metrics import structural_similarity
+
+    truth = moving(2, 176, 184)
+    result = np.clip(truth + np.random.default_rng(0).normal(0, 0.05, truth.shape), 0, 1).astype(np.float32)
+    measured = evaluate_frames(result, truth)
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
+    other = np.mean([structural_similarity(a, b, **options) for a, b in zip(result, truth, strict=True)])
+    assert measured["ssim"] == pytest.approx(other, abs=2e-3)
+    assert measured["ssim"] < measured["ms_ssim"] < 1
+    same = evaluate_frames(truth, truth)
+    assert same["ssim"] == pytest.approx(1) and same["ms_ssim"] == pytest.approx(1)
+
+
+def test_frames_too_small_give_no_number():
+    small = evaluate_frames(np.zeros((1, 8, 8), np.float32), np.ones((1, 8, 8), np.float32))
+    assert math.isnan(small["ssim"]) and math.isnan(small["ms_ssim"]) and small["psnr"] == 0
+    largest_without = np.random.default_rng(0).random((2, 1, 175, 200)).astype(np.float32)
+    assert math.isnan(evaluate_frames(*largest_without)["ms_ssim"])
+    medium = evaluate_frames(*np.random.default_rng(0).random((2, 1, 64, 64)).astype(np.float32))
+    assert math.isfinite(medium["ssim"]) and math.isnan(medium["ms_ssim"])
+
+
+def test_spike_distortion():
+    original = np.zeros((4, 2, 2), np.uint8)
+    decoded = original.copy()
+    decoded[0, 0, 0] = decoded[1, 0, 0] = 1
+    assert evaluate_spikes(decoded, original) == {"spike_error": 2 / 16, "rate_error": 0.5 / 4}
+
+
+def _bd_rate_by_hand(anchor, test):
+    """The definition, integrated numerically over the common qualities."""
+    low = max(anchor.qualities[0], test.qualities[0])
+    high = min(anchor.qualities[-1], test.qualities[-1])
+    grid = np.linspace(low, high, 20001)
+    curves = [PchipInterpolator(c.qualities, np.log(c.rates))(grid) for c in (anchor, test)]
+    return 100 * (np.exp(np.mean(curves[1] - curves[0])) - 1)
+
+
+def test_bd_rate_is_its_definition():
+    verdict = bd_rate(ANCHOR, TEST)
+    assert verdict.value == pytest.approx(_bd_rate_by_hand(ANCHOR, TEST), abs=0.01)
+    assert verdict.overlap == pytest.approx((35.8 - 28.1) / (36.4 - 28.0))
+    assert set(verdict.others) == {"akima", "cubic"}
+    assert bd_quality(ANCHOR, TEST).value > 0
+
+
+def test_order_of_points_does_not_matter():
+    shuffled = Curve(TEST.rates[::-1], TEST.qualities[::-1])
+    assert bd_rate(ANCHOR, shuffled) == bd_rate(ANCHOR, TEST)
+
+
+def test_lower_is_better_metrics():
+    falling = [Curve(c.rates, tuple(50 - q for q in c.qualities)) for c in (ANCHOR, TEST)]
+    assert bd_rate(*falling, lower_is_better=True).value == pytest.approx(bd_rate(ANCHOR, TEST).value)
+    assert bd_quality(*falling, lower_is_better=True).value == pytest.approx(-bd_quality(ANCHOR, TEST).value)
+    assert bd_rate(*falling).value is None
+
+
+@pytest.mark.parametrize(
+    ("curve", "reason"),
+    [
+        (Curve(ANCHOR.rates, ANCHOR.qualities, "another"), "different condition cards"),
+        (Curve(ANCHOR.rates[:3], ANCHOR.qualities[:3]), "3 points, at least 4"),
+        (Curve(ANCHOR.rates, (28, 30, 29.5, 31)), "does not rise"),
+        (Curve(ANCHOR.rates, (28, 30, 31, math.inf)), "not finite"),
+        (Curve((0.01, 0.01, 0.02, 0.03), ANCHOR.qualities), "same rate"),
+        (Curve((0, 0.01, 0.02, 0.03), ANCHOR.qualities), "not positive"),
+        (Curve(ANCHOR.rates, (35, 40, 45, 50)), "overlap by 4% (below 50%)"),
+        (Curve(ANCHOR.rates, (40, 45, 50, 55)), "overlap by 0%"),
+    ],
+)
+def test_refusals_have_reasons(curve, reason):
+    verdict = bd_rate(ANCHOR, curve)
+    assert verdict.value is None
+    assert reason in verdict.reason
+    assert verdict.text().startswith("(")
+
+
+def test_mean_over_sequences_says_what_is_missing():
+    verdicts = {"a": Verdict(-10.0), "b": Verdict(-20.0), "c": Verdict(-30.0), "d": Verdict(None, "too short")}
+    mean = mean_verdict(verdicts)
+    assert mean.value == pytest.approx(-20)
+    assert mean.count == (3, 4)
+    assert "d: too short" in mean.reason
+    low, high = mean.interval
+    assert -30 <= low < -20 < high <= -10
+    assert mean_verdict(verdicts) == mean
+    assert mean.text() == "-20.00 [3 of 4]"
+    assert mean_verdict({"a": Verdict(1.0)}).interval is None
+    assert mean_verdict({"a": Verdict(None, "why")}).value is None

@@ -1,0 +1,138 @@
+import pytest
+
+from bench.errors import BenchError
+from bench.interfaces import SequenceInfo
+from bench.runner.plan import _starts, make_plan
+from bench.runner.spec import load_suite, make_spec
+from tests.conftest import TINY
+
+
+def _info(num_spikes, truth_at=None):
+    return SequenceInfo("x", 8, 8, num_spikes, 0.6, truth_at=truth_at)
+
+
+def test_the_default_grid():
+    plan = make_plan(make_spec())
+    assert plan.summary() == {"jobs": 32, "to run": 32, "to skip": 0}
+    assert len({job.id for job in plan.jobs}) == 32
+    (card,) = plan.cards.values()
+    assert (card.num_spikes, card.num_frames, card.evaluated) == (289, 32, "all")
+    assert plan.jobs[0].instants[:2] == [20, 28]
+    assert make_plan(make_spec()).digest == plan.digest
+
+
+def test_codecs_that_take_only_spikes_are_skipped_elsewhere():
+    plan = make_plan(make_spec(datasets=(TINY,), frames=8, paradigms=("cta", "atc", "caas"), codecs=("raw", "x265")))
+    skipped = [job for job in plan.jobs if job.skip]
+    assert {(job.codec, job.paradigm) for job in skipped} == {("raw", "atc"), ("raw", "caas")}
+    assert skipped[0].skip == "raw takes spikes only, atc codes result"
+
+
+def test_rate_points_for_all_leave_out_codecs_that_lack_them():
+    plan = make_plan(make_spec(datasets=(TINY,), frames=8, limit=1, codecs=("x265", "ffv1"), rates=(40,)))
+    assert [bool(job.skip) for job in plan.jobs] == [False, True]
+    assert "no rate point 40" in plan.jobs[1].skip
+
+
+def test_one_codec_by_two_specs_is_one_row():
+    plan = make_plan(make_spec(datasets=(TINY,), frames=8, limit=1, codecs=("x265", "x265:preset=medium")))
+    assert len(plan.jobs) == 4
+
+
+def test_unavailable_codecs_are_rows_with_the_reason(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("VTM_ENCODER", raising=False)
+    plan = make_plan(make_spec(datasets=(TINY,), frames=8, codecs=("vtm",)))
+    assert all("EncoderApp is not on PATH" in job.skip for job in plan.jobs)
+
+
+def test_a_condition_has_one_hash_and_every_field_changes_it():
+    base = {"datasets": (TINY,), "frames": 8, "limit": 1}
+    digests = {
+        next(iter(make_plan(make_spec(**{**base, **change})).cards))
+        for change in (
+            {},
+            {"frames": 7},
+            {"stride": 4},
+            {"margin": 10},
+            {"intra_period": 8},
+            {"structure": "random_access"},
+            {"extractors": ("tfi",)},
+            {"extractors": ("tfp:window=9",)},
+        )
+    }
+    assert len(digests) == 8
+    codecs = make_plan(make_spec(**base, codecs=("x264", "x265"), paradigms=("cta", "caas")))
+    assert len(codecs.cards) == 1
+
+
+def test_segments_follow_each_other_and_hold_the_truth():
+    spec = make_spec(segments=0)
+    assert _starts(_info(289 + 2 * 256), spec) == [0, 256, 512]
+    assert _starts(_info(301, (150,)), spec) == [10]  # instants 30, 38, ..., 150: k = 15, no intra frame
+    assert _starts(_info(321, (30, 40)), make_spec()) == [2]
+    assert _starts(_info(10_000, (5000,)), make_spec()) == [5000 - 20 - 8 * 8]
+
+
+@pytest.mark.parametrize(
+    ("info", "message"),
+    [
+        (_info(288), "need 289: use --frames 31"),
+        (_info(30), "use a smaller --margin"),
+        (_info(300, (10,)), "no segment of 289 spike frames codes its truth at 10"),
+        (_info(289, (288,)), "use fewer --frames"),
+    ],
+)
+def test_recordings_that_are_too_short_say_so(info, message):
+    with pytest.raises(BenchError, match=message):
+        _starts(info, make_spec())
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"frames": 0}, "frames"),
+        ({"structure": "high_delay"}, "structure"),
+        ({"colour": "red"}, "colour: no such field"),
+        ({"codecs": ()}, "codecs"),
+        ({"name": "../up"}, "name"),
+    ],
+)
+def test_wrong_fields_are_named(fields, message):
+    with pytest.raises(BenchError, match=message):
+        make_spec(**fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"codecs": ("vvnc",)}, "did you mean vvenc"),
+        ({"paradigms": ("caa",)}, "did you mean caas"),
+        ({"sequences": ("absent",)}, "has no sequence absent"),
+        ({"analyzers": ("identty",)}, "did you mean identity"),
+        ({"codecs": ("vvenc",), "rates": (99,)}, "QP must be"),
+        ({"codecs": ("ffv1",), "rates": (3,)}, "no rate point 3"),
+        ({"codecs": ({"codec": "ffv1", "rates": (3,)}, "x265")}, "no rate point 3"),
+        ({"datasets": (TINY, TINY)}, "two datasets are both named"),
+    ],
+)
+def test_wrong_names_end_a_run_before_it_starts(fields, message):
+    with pytest.raises(BenchError, match=message):
+        make_plan(make_spec(**fields))
+
+
+def test_suites(tmp_path):
+    for name in ("conventional", "vtm", "vtm-cta"):
+        assert make_spec(**load_suite(name)).name == name
+    path = tmp_path / "mine.toml"
+    path.write_text('frames = 4\n[[codecs]]\ncodec = "x265"\nrates = [40, 45]\nparadigms = ["caas"]\n')
+    spec = make_spec(**load_suite(str(path)))
+    assert (spec.name, spec.frames, spec.codecs[0].rates) == ("mine", 4, (40, 45))
+    with pytest.raises(BenchError, match="shipped suites: conventional"):
+        load_suite("absent")
+    path.write_text("frames = [")
+    with pytest.raises(BenchError, match="not valid TOML"):
+        load_suite(str(path))
+    path.write_text('paradigm = "caas"')
+    with pytest.raises(BenchError, match=r"mine\.toml: paradigm: no such field"):
+        load_suite(str(path))

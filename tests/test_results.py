@@ -1,0 +1,91 @@
+import math
+from pathlib import Path
+
+import pytest
+
+from bench.errors import BenchError
+from bench.runner.results import COLUMNS, RDRow, RowLog, read_rows, row_line, write_rows
+
+DOCS = Path(__file__).parents[1] / "docs" / "results.md"
+
+
+def _row(job="a" * 12, **changes):
+    values = {
+        "schema_version": 1, "job": job, "dataset": "s-motion", "sequence": "low, 1", "speed_class": "low",
+        "segment": 0, "task": "reconstruction", "paradigm": "caas", "extractor": "tfp", "analyzer": "identity",
+        "codec": "vvenc", "options": "preset=slow,threads=2", "preset": "slow", "codec_version": "1",
+        "codec_sha256": "", "weights_sha256": "", "chroma": "400", "rate_point": "37", "condition": "c" * 12,
+        "height": 8, "width": 8, "num_spikes": 49, "num_frames": 2, "bits": 800, "bpp": 800 / (49 * 64),
+        "psnr": 30.123456789012345, "ssim": None, "status": "ok", "seed": 0,
+    }  # fmt: skip
+    return RDRow(**{**values, **changes})
+
+
+def test_rows_reverse_exactly(tmp_path):
+    path = tmp_path / "rd.csv"
+    rows = [_row(), _row("b" * 12, psnr=math.inf, reason='says "no", twice', status="failed", bits=None)]
+    write_rows(path, rows)
+    assert read_rows(path) == rows
+
+
+def test_missing_values_are_empty_cells():
+    cells = dict(zip(COLUMNS, row_line(_row(ssim=math.nan, psnr=None)).rstrip("\n").split(","), strict=False))
+    assert "nan" not in row_line(_row(ssim=math.nan))
+    assert cells["job"] == "a" * 12
+
+
+def test_a_line_cut_off_by_a_kill_is_no_row(tmp_path):
+    path = tmp_path / "rd.csv"
+    write_rows(path, [_row(), _row("b" * 12)])
+    whole = path.read_bytes()
+    for cut in range(1, len(row_line(_row()))):
+        path.write_bytes(whole[:-cut])
+        assert [row.job for row in read_rows(path)] == ["a" * 12]
+    log = RowLog(path)
+    log.append(_row("c" * 12))
+    assert [row.job for row in read_rows(path)] == ["a" * 12, "c" * 12]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("schema_version,", "schema,", "its columns differ"),
+        (",caas,", ",caas,extra,", "cells expected"),
+        (",800,", ",many,", "line 2, column bits"),
+        (",ok,", ",fine,", "line 2, column status"),
+        ("\n1,", "\n2,", "column schema_version"),
+        ("\n1,", "\none,", "column schema_version"),
+    ],
+)
+def test_wrong_tables_are_named_by_line_and_column(tmp_path, old, new, message):
+    path = tmp_path / "rd.csv"
+    write_rows(path, [_row()])
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(BenchError, match=message):
+        read_rows(path)
+
+
+def test_one_job_with_two_results_is_refused(tmp_path):
+    path = tmp_path / "rd.csv"
+    write_rows(path, [_row(), _row(bits=8)])
+    with pytest.raises(BenchError, match="job aaaaaaaaaaaa stands twice with different values"):
+        read_rows(path)
+
+
+def test_files_that_are_no_tables_are_refused(tmp_path):
+    path = tmp_path / "rd.csv"
+    for data in (b"", b"\xff\xfe\x00binary", b"<html>\n</html>\n"):
+        path.write_bytes(data)
+        with pytest.raises(BenchError, match=r"rd\.csv"):
+            read_rows(path)
+    with pytest.raises(BenchError, match="No such file"):
+        read_rows(tmp_path / "absent.csv")
+
+
+def test_every_column_is_documented():
+    lines = [line for line in DOCS.read_text().splitlines() if line.startswith("| `")]
+    documented = [line.split("`")[1] for line in lines]
+    assert documented[: len(COLUMNS)] == list(COLUMNS)
+    for name, field in RDRow.model_fields.items():
+        line = next(line for line in lines if line.startswith(f"| `{name}`"))
+        assert str(field.description) in line

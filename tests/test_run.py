@@ -1,0 +1,342 @@
+"""Whole runs through the command line, in processes of their own."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from bench.runner.results import RD_FILE, read_rows
+from bench.spikes import write_dat
+from tests.conftest import TINY_FLAGS, one_line_error
+
+CODECS = ["--codec", "x265,zstd,raw", "--paradigm", "cta,atc,caas"]
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    """An unbroken run of the tiny grid, with one worker."""
+    folder = tmp_path_factory.mktemp("reference") / "run"
+    command = [sys.executable, "-c", "from bench.cli import main; main()", "run", *TINY_FLAGS, *CODECS]
+    subprocess.run([*command, "--jobs", "1", "--out", str(folder)], check=True, capture_output=True)
+    return folder
+
+
+def test_the_grid_is_measured_and_rows_hold_together(reference):
+    rows = read_rows(reference / RD_FILE)
+    done = [row for row in rows if row.status == "ok"]
+    assert len(rows) == 2 * (3 * 4 + 3 + 3)
+    assert {(row.codec, row.paradigm) for row in done} == {
+        ("x265", "cta"), ("x265", "atc"), ("x265", "caas"), ("zstd", "cta"), ("raw", "cta"),
+    }  # fmt: skip
+    for row in done:
+        stream = reference / "streams" / f"{row.job}.spk"
+        assert row.bits == 8 * stream.stat().st_size
+        assert row.bpp == pytest.approx(row.bits / (row.num_spikes * row.height * row.width))
+        assert row.bpf == pytest.approx(row.bits / (row.num_frames * row.height * row.width))
+        assert len(row.decoded_sha256) == 64
+        assert (row.spike_error is not None) == (row.paradigm == "cta")
+        assert row.encode_seconds is None  # no timing was asked for
+    assert all("spikes only" in row.reason for row in rows if row.status == "skipped")
+    raw = [row for row in done if row.codec == "raw"]
+    assert all(1 < row.bpp < 1.01 and row.spike_error == 0 for row in raw)
+    document = json.loads((reference / "run.json").read_text())
+    assert document["status"] == "finished"
+    assert {row.condition for row in rows} == set(document["conditions"])
+    assert set(document["stage_seconds"]) == {"camera", "cloud", "bench"}
+
+
+def test_atc_and_caas_coincide_under_the_identity_analyzer(reference):
+    rows = [row for row in read_rows(reference / RD_FILE) if row.codec == "x265"]
+    by_paradigm = {
+        name: [(r.sequence, r.rate_point, r.bits, r.psnr, r.decoded_sha256) for r in rows if r.paradigm == name]
+        for name in ("atc", "caas")
+    }
+    assert by_paradigm["atc"] == by_paradigm["caas"]
+
+
+def _texts(folder):
+    with (folder / RD_FILE).open() as file:
+        return list(csv.reader(file))
+
+
+def test_workers_change_nothing(reference, bench, tmp_path):
+    environment = {"BENCH_CACHE": str(tmp_path / "cache")}
+    bench("run", *TINY_FLAGS, *CODECS, "--jobs", "2", "--out", tmp_path / "two", environment=environment)
+    assert _texts(tmp_path / "two") == _texts(reference)
+
+
+def test_a_second_run_needs_its_own_folder_and_comes_from_the_store(reference, bench, tmp_path):
+    done = bench("run", *TINY_FLAGS, *CODECS, "--out", reference, check=2)
+    one_line_error(done, "holds a run already", "--resume", "--out")
+    bench("run", *TINY_FLAGS, *CODECS, "--out", tmp_path / "again")
+    assert _texts(tmp_path / "again") == _texts(reference)
+    document = json.loads((tmp_path / "again" / "run.json").read_text())
+    assert document["stage_seconds"] == {}  # nothing was made again
+    one_line_error(bench("run", *TINY_FLAGS, "--out", reference, "--resume", check=2), "holds another run")
+
+
+def test_killed_runs_go_on_where_they_stopped(reference, tmp_path):
+    """kill -9 at changing moments, then --resume: the rows of an unbroken run, none lost or doubled."""
+    folder = tmp_path / "killed"
+    environment = {**os.environ, "BENCH_CACHE": str(tmp_path / "cache")}
+    command = [sys.executable, "-c", "from bench.cli import main; main()", "run", *TINY_FLAGS, *CODECS]
+    command += ["--jobs", "2", "--out", str(folder)]
+    kills = 0
+    for attempt in range(40):
+        resume = ["--resume"] if (folder / RD_FILE).exists() else []
+        process = subprocess.Popen([*command, *resume], env=environment, stderr=subprocess.PIPE, start_new_session=True)
+        try:
+            process.wait(timeout=2 + 1.3 * attempt)
+        except subprocess.TimeoutExpired:
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            kills += 1
+            continue
+        assert process.returncode == 0, process.stderr.read()
+        break
+    assert kills >= 1
+    assert _texts(folder) == _texts(reference)
+    assert _texts(folder)[0][0] == "schema_version"
+
+
+def test_interrupting_keeps_rows_and_leaves_no_worker(bench, tmp_path):
+    folder = tmp_path / "run"
+    environment = {**os.environ, "BENCH_CACHE": str(tmp_path / "cache")}
+    command = [sys.executable, "-c", "from bench.cli import main; main()", "run", *TINY_FLAGS, *CODECS]
+    process = subprocess.Popen(
+        [*command, "--jobs", "2", "--out", str(folder)],
+        env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and (not (folder / RD_FILE).exists() or len(read_rows(folder / RD_FILE)) < 14):
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert errors == "bench: interrupted; what was measured is kept, `--resume` goes on from there\n"
+    kept = len(read_rows(folder / RD_FILE))
+    assert kept >= 14
+    time.sleep(1)
+    alive = subprocess.run(["pgrep", "-g", str(process.pid)], capture_output=True, check=False)
+    assert alive.stdout == b""
+
+
+def test_two_runs_in_one_folder_are_told_apart(bench, tmp_path):
+    from filelock import FileLock
+
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with FileLock(folder / ".lock"):
+        one_line_error(bench("run", *TINY_FLAGS, "--out", folder, check=2), "another run is writing to")
+
+
+def test_a_full_disk_is_one_line_and_keeps_rows(bench, tmp_path):
+    """A file-size limit stands in for a full disk: writing the store fails as it does there."""
+    script = (
+        "import errno, os, sys\n"
+        "from bench.runner import store\n"
+        "real, count = store.write_atomic, [0]\n"
+        "def write(path, data):\n"
+        "    count[0] += 'streams' in str(path)\n"
+        "    if count[0] > 3: raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))\n"
+        "    return real(path, data)\n"
+        "import bench.runner.run as run\n"
+        "run.write_atomic = write\n"
+        "from bench.cli import main; main()\n"
+    )
+    command = [sys.executable, "-c", script, "run", *TINY_FLAGS, *CODECS, "--jobs", "1", "--out", str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    one_line_error(done, "No space left on device", "--resume")
+    kept = [row for row in read_rows(tmp_path / "run" / RD_FILE) if row.status == "ok"]
+    assert len(kept) == 3
+    bench("run", *TINY_FLAGS, *CODECS, "--jobs", "1", "--out", tmp_path / "run", "--resume")
+    assert len([row for row in read_rows(tmp_path / "run" / RD_FILE) if row.status == "ok"]) == 28
+
+
+def test_verify_names_the_one_damaged_stream(reference, bench, tmp_path):
+    import shutil
+
+    folder = tmp_path / "copy"
+    shutil.copytree(reference, folder)
+    assert "28 of 28 streams decode" in bench("verify", folder).stdout
+    victim = next(row for row in read_rows(folder / RD_FILE) if row.codec == "x265" and row.paradigm == "caas")
+    path = folder / "streams" / f"{victim.job}.spk"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+    done = bench("verify", folder, check=1)
+    assert done.stdout.count("BAD") == 1
+    assert f"BAD {victim.job}" in done.stdout and "27 of 28" in done.stdout
+    path.unlink()
+    assert "No such file" in bench("verify", folder, check=1).stdout
+
+
+def test_timing_lane_fills_its_columns(bench, tmp_path):
+    bench(
+        "run", *TINY_FLAGS, "--codec", "x264", "--rates", "40", "--limit", "1", "--timing", "2", "--out", tmp_path / "r"
+    )
+    (row,) = read_rows(tmp_path / "r" / RD_FILE)
+    assert row.encode_seconds > 0 and row.decode_seconds > 0
+    assert row.encode_spread >= 0 and row.decode_spread >= 0
+
+
+def test_explain_prints_a_command_that_makes_the_row_again(reference, bench, tmp_path):
+    import shlex
+
+    row = next(row for row in read_rows(reference / RD_FILE) if row.codec == "x265" and row.paradigm == "cta")
+    said = bench("explain", f"{reference}#{row.job}").stdout
+    assert f"psnr = {row.psnr}" in said
+    command = shlex.split(said.strip().splitlines()[-1])
+    assert command[0] == "bench"
+    bench(*command[1:], "--out", tmp_path / "again")
+    assert read_rows(tmp_path / "again" / RD_FILE) == [row]
+    one_line_error(bench("explain", "0" * 12, check=2), "no row")
+
+
+def test_dry_run_prints_the_plan_and_makes_nothing(bench, tmp_path):
+    said = bench("run", *TINY_FLAGS, *CODECS, "--dry-run").stdout
+    assert "36 jobs, 28 to run, 8 to skip" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_codec_from_another_package_is_a_codec_like_any_other(bench, tmp_path):
+    """tests/plugin, installed into the environment, runs everywhere with no line changed here."""
+    assert "deflate" in bench("list", "codecs").stdout
+    bench("conform", "deflate")
+    bench("run", *TINY_FLAGS, "--codec", "deflate", "--paradigm", "cta,atc,caas", "--out", tmp_path / "run")
+    rows = read_rows(tmp_path / "run" / RD_FILE)
+    assert {row.paradigm for row in rows} == {"cta", "atc", "caas"}
+    assert {row.status for row in rows} == {"ok"}
+    assert "24 of 24 streams" in bench("verify", tmp_path / "run").stdout
+
+
+def test_a_codec_in_a_file_runs_too(bench, tmp_path, plugin_path):
+    copy = tmp_path / "mine.py"
+    copy.write_text(plugin_path.read_text().replace('"deflate"', '"mine"'))
+    spec = f"{copy}:Deflate"
+    bench("run", *TINY_FLAGS, "--codec", spec, "--rates", "16", "--out", tmp_path / "run")
+    assert {(row.codec, row.status) for row in read_rows(tmp_path / "run" / RD_FILE)} == {("mine", "ok")}
+    assert "2 of 2" in bench("verify", tmp_path / "run").stdout
+
+
+def test_failing_points_are_rows_and_bugs_are_logged(bench, tmp_path, plugin_path):
+    text = plugin_path.read_text()
+    copy = tmp_path / "faulty.py"
+    copy.write_text(
+        text.replace(
+            "return zlib.compress", "if rate_point == 32: raise ZeroDivisionError('oops')\n        return zlib.compress"
+        ).replace('"deflate"', '"faulty"')
+    )
+    flags = [*TINY_FLAGS, "--limit", "1", "--out", tmp_path / "run"]
+    bench("run", *flags, "--codec", f"{copy}:Deflate", check=1)
+    states = {row.rate_point: (row.status, row.reason) for row in read_rows(tmp_path / "run" / RD_FILE)}
+    assert states["32"][0] == "failed" and "ZeroDivisionError: oops" in states["32"][1]
+    assert [states[point][0] for point in ("64", "16", "8")] == ["ok"] * 3
+    assert "Traceback" in (tmp_path / "run" / "errors.log").read_text()
+
+
+def test_reports_are_built_from_rows(reference, bench, tmp_path):
+    target = tmp_path / "report"
+    bench("report", reference, "--out", target)
+    names = {path.name for path in target.iterdir()}
+    dataset = "s-motion-num-spikes-121-size-32".replace("num-spikes", "num_spikes")
+    for name in ("README.md", "bd.csv", "table_caas.tex", "table_cta.md", f"rd_{dataset}.png", f"rd_{dataset}.svg"):
+        assert name in names, names
+    assert any(name.startswith("pictures_") for name in names)
+    page = (target / "README.md").read_text()
+    assert "raw takes spikes only" in page
+    assert "nan" not in page.lower()
+    with (target / "bd.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    same = [
+        line for line in lines if line["quality"] == "psnr" and "ATC x265" in line["anchor"] and "CAAS" in line["test"]
+    ]
+    for line in same:  # identical points: no difference, or one reason why none can be stated
+        assert float(line["bd_rate"] or 0) == 0
+        assert line["bd_rate"] or line["reason"]
+    before = {path.name: path.read_bytes() for path in target.iterdir()}
+    bench("report", reference, "--out", target)
+    assert {path.name: path.read_bytes() for path in target.iterdir()} == before
+
+
+def test_encode_and_decode_a_recording(bench, tmp_path, spikes):
+    write_dat(tmp_path / "rec.dat", spikes(97, 24, 32))
+    size = ["--size", "32x24", "--spike-rate", "0.6"]
+    for paradigm, codec in (("caas", "x265"), ("atc", "ffv1"), ("cta", "isi")):
+        stream = tmp_path / f"{paradigm}.spk"
+        bench("encode", tmp_path / "rec.dat", *size, "--codec", codec, "--paradigm", paradigm, "-o", stream)
+        target = tmp_path / f"{paradigm}.npy"
+        bench("decode", stream, "-o", target, "--spike-rate", "0.6")
+        assert np.load(target).shape == (8, 24, 32)
+    bench("decode", tmp_path / "caas.spk", "-o", tmp_path / "pictures")
+    assert len(list((tmp_path / "pictures").glob("*.png"))) == 8
+    bench("decode", tmp_path / "cta.spk", "-o", tmp_path / "raw.npy", "--raw")
+    assert np.array_equal(np.load(tmp_path / "raw.npy"), spikes(97, 24, 32))
+    # A lossless stream and the features of the original give the same pictures.
+    assert np.abs(np.load(tmp_path / "cta.npy") - np.load(tmp_path / "atc.npy")).max() < 1 / 255
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "--codec", "vvnc"], ["did you mean vvenc"]),
+        (["run", "--dataset", "s-motio"], ["did you mean s-motion"]),
+        (["run", "--paradigm", "caa"], ["did you mean caas"]),
+        (["run", "--extractor", "tfq"], ["did you mean tf"]),
+        (["run", "--suite", "absent"], ["shipped suites"]),
+        (["run", "--frames", "99"], ["need 825: use --frames 36"]),
+        (["run", "--codec", "vvenc", "--rates", "99"], ["QP must be"]),
+        (["run", "--dataset", "dat:root=/nowhere"], ["/nowhere does not exist"]),
+        (["run", "--resume"], ["no run of this grid"]),
+        (["conform", "vvnc"], ["did you mean vvenc"]),
+        (["list", "codexes"], ["no kind of component"]),
+        (["verify", "absent"], ["No such file"]),
+        (["report", "absent"], ["is absent a run's folder?"]),
+        (["decode", "absent.spk", "-o", "x.npy"], ["absent.spk: No such file"]),
+        (["data", "get", "s-reds", "--from", "absent.whl"], ["absent.whl"]),
+        (["data", "get", "s-red"], ["did you mean s-reds"]),
+        (["encode", "absent.dat", "--size", "8x8", "-o", "x.spk"], ["absent.dat"]),
+    ],
+)
+def test_mistakes_are_one_line(bench, arguments, words):
+    one_line_error(bench(*arguments, check=2), *words)
+
+
+def test_damaged_recordings_and_streams_are_one_line(bench, tmp_path, spikes):
+    write_dat(tmp_path / "rec.dat", spikes(97, 24, 32))
+    data = (tmp_path / "rec.dat").read_bytes()
+    (tmp_path / "cut.dat").write_bytes(data[:-5])
+    done = bench("encode", tmp_path / "cut.dat", "--size", "32x24", "-o", tmp_path / "x.spk", check=2)
+    one_line_error(done, "cut.dat: found", "expected")
+    done = bench("encode", tmp_path / "rec.dat", "--size", "32x24", "--frames", "99", "-o", tmp_path / "x.spk", check=2)
+    one_line_error(done, "hold 8 instants")
+    (tmp_path / "bad.spk").write_bytes(b"SPK1" + data[:50])
+    one_line_error(bench("decode", tmp_path / "bad.spk", "-o", tmp_path / "x.npy", check=2), "truncated or damaged")
+    assert not (tmp_path / "x.spk").exists() and not (tmp_path / "x.npy").exists()
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import atexit, sys; sys.argv = ['bench', '--help']\n"
+        "heavy = {'numpy', 'torch', 'pandas', 'pydantic'}\n"
+        "atexit.register(lambda: print(sorted(heavy & set(sys.modules))))\n"
+        "from bench.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("[]")
+
+
+def test_doctor_reports(bench):
+    said = bench("doctor").stdout
+    assert "vvenc" in said and "torch" in said
+
+
+def test_data_show_lists_sequences(bench):
+    said = bench("data", "show", "s-motion:size=64").stdout
+    assert "low-1" in said and "every instant" in said
