@@ -74,7 +74,7 @@ def test_impossible_headers_are_refused():
         unpack_stream(pack_stream(info, b""))
 
 
-@pytest.mark.parametrize("name", ["/tmp/evil.py:Codec", "evil.py:Codec", "../raw", "", 3, None])
+@pytest.mark.parametrize("name", ["/home/evil.py:Codec", "evil.py:Codec", "../raw", "", 3, None])
 def test_a_stream_cannot_name_a_file(name):
     info = StreamInfo(name, "", b"", Content.SPIKES, (1, 8, 8), "lossless")
     with pytest.raises(StreamError, match="malformed"):

@@ -1,0 +1,107 @@
+"""Speed of the spike primitives, each beside a yardstick measured in the same run.
+
+python benchmarks/spikes.py
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from bench.extractors.tfi import Tfi
+from bench.extractors.tfp import Tfp
+from bench.spikes import PackedSpikes, read_dat, simulate, write_dat
+
+FRAMES, HEIGHT, WIDTH = 289, 256, 256
+
+
+def median_seconds(action: Callable[[], object], repeats: int = 15) -> float:
+    """Median of several runs after one warm-up."""
+    action()
+    seconds = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        action()
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds)
+
+
+def python_loop(luminance: np.ndarray, rate: float) -> None:
+    """The camera pixel by pixel, in plain Python."""
+    for row in luminance.transpose(1, 2, 0).tolist():
+        for pixel in row:
+            v = 0.0
+            spikes = []
+            for light in pixel:
+                v += rate * light
+                fired = v >= 1.0
+                v -= fired
+                spikes.append(fired)
+
+
+def long_recording(folder: Path) -> tuple[float, float, int]:
+    """Map, list and slice 10 s at 20 kHz of 400x250 (2.5 GB) as a sparse file; seconds, and peak memory in MB."""
+    import resource
+
+    path = folder / "long.dat"
+    with path.open("wb") as file:
+        file.truncate(200_000 * 400 * 250 // 8)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    opened = median_seconds(lambda: read_dat(path, 250, 400), 3)
+    recording = read_dat(path, 250, 400)
+    sliced = median_seconds(lambda: recording[150_000:150_289], 3)
+    return opened, sliced, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024
+
+
+def main() -> None:
+    """Print one line per figure."""
+    random = np.random.default_rng(0)
+    luminance = random.random((FRAMES, HEIGHT, WIDTH), np.float32)
+    spikes = simulate(luminance, rate=0.6)
+    packed = PackedSpikes.pack(spikes)
+
+    def report(name: str, seconds: float, yardstick: str, other: float, ratio: float) -> None:
+        print(f"{name:<42} {seconds * 1e3:9.2f} ms   {yardstick:<34} {other * 1e3:9.2f} ms   {ratio:7.2f}")
+
+    print(f"{FRAMES} frames of {WIDTH}x{HEIGHT}, medians; the last column is a ratio of throughputs or of times")
+    unpack, numpy_unpack = median_seconds(lambda: packed[:]), median_seconds(lambda: np.unpackbits(packed.data))
+    report("packed to array", unpack, "np.unpackbits alone", numpy_unpack, numpy_unpack / unpack)
+    pack, numpy_pack = median_seconds(lambda: PackedSpikes.pack(spikes)), median_seconds(lambda: np.packbits(spikes))
+    report("array to packed", pack, "np.packbits alone", numpy_pack, numpy_pack / pack)
+
+    def copy_arrays() -> None:
+        luminance.copy()
+        np.full(spikes.shape, 1, np.uint8)
+
+    camera, copied = median_seconds(lambda: simulate(luminance, rate=0.6)), median_seconds(copy_arrays)
+    report("simulator", camera, "copying its input, writing its output", copied, camera / copied)
+    part = luminance[:, :16, :16]
+    small = median_seconds(lambda: simulate(part, rate=0.6), 5)
+    loop = median_seconds(lambda: python_loop(part, 0.6), 3)
+    whole = loop * HEIGHT * WIDTH / part[0].size
+    report("simulator", camera, "Python loop (16x16, scaled up)", whole, whole / camera)
+    report("simulator, 16x16 pixels", small, "Python loop", loop, loop / small)
+    instants = 20 + 8 * np.arange(32)
+    for extractor in (Tfp(), Tfi()):
+        seconds = median_seconds(lambda e=extractor: e.extract(spikes, instants, 0.6))
+        print(f"{extractor.name + ', 32 instants':<42} {seconds * 1e3:9.2f} ms")
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "a.dat"
+        written = median_seconds(lambda: write_dat(path, spikes))
+        read = median_seconds(lambda: read_dat(path, HEIGHT, WIDTH)[:])
+        other = Path(name) / "numpy.dat"
+        plain_write = median_seconds(lambda: np.packbits(spikes).tofile(other))
+        plain_read = median_seconds(lambda: np.unpackbits(np.fromfile(other, np.uint8)))
+        report(".dat file to array", read, "np.fromfile and np.unpackbits", plain_read, plain_read / read)
+        report("array to .dat file", written, "np.packbits and tofile", plain_write, plain_write / written)
+        opened, sliced, grown = long_recording(Path(name))
+        print(f"2.5 GB recording: open {opened * 1e3:.2f} ms, 289 frames {sliced * 1e3:.1f} ms, memory +{grown} MB")
+
+
+if __name__ == "__main__":
+    main()
