@@ -85,13 +85,13 @@ def test_lower_is_better_metrics():
     ("curve", "reason"),
     [
         (Curve(ANCHOR.rates, ANCHOR.qualities, "another"), "different condition cards"),
-        (Curve(ANCHOR.rates[:3], ANCHOR.qualities[:3]), "3 points, at least 4"),
-        (Curve(ANCHOR.rates, (28, 30, 29.5, 31)), "does not rise"),
+        (Curve(ANCHOR.rates[:3], ANCHOR.qualities[:3]), "3 points of 4"),
+        (Curve(ANCHOR.rates, (28, 30, 29.5, 31)), "falls as rate rises"),
         (Curve(ANCHOR.rates, (28, 30, 31, math.inf)), "not finite"),
         (Curve((0.01, 0.01, 0.02, 0.03), ANCHOR.qualities), "same rate"),
         (Curve((0, 0.01, 0.02, 0.03), ANCHOR.qualities), "not positive"),
-        (Curve(ANCHOR.rates, (35, 40, 45, 50)), "overlap by 4% (below 50%)"),
-        (Curve(ANCHOR.rates, (40, 45, 50, 55)), "overlap by 0%"),
+        (Curve(ANCHOR.rates, (35, 40, 45, 50)), "overlap 4%"),
+        (Curve(ANCHOR.rates, (40, 45, 50, 55)), "overlap 0%"),
     ],
 )
 def test_refusals_have_reasons(curve, reason):

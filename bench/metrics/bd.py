@@ -145,7 +145,7 @@ def _figure(anchor: Curve, test: Curve, kind: str, lower_is_better: bool) -> Ver
     overlap = _overlap(*axis)
     if overlap < MIN_OVERLAP:
         what = "quality" if kind == "rate" else "rate"
-        return Verdict(None, f"the curves' {what} ranges overlap by {overlap:.0%} (below {MIN_OVERLAP:.0%})", overlap)
+        return Verdict(None, f"{what} ranges overlap {overlap:.0%}", overlap)
     arguments = (anchor_rates, anchor_quality, test_rates, test_quality)
     sign = -1.0 if kind == "quality" and lower_is_better else 1.0
     values: dict[str, float | None] = {method: _integrate(kind, method, sign, *arguments) for method in METHODS}
@@ -161,7 +161,7 @@ def _prepare(curve: Curve, sign: float) -> tuple[np.ndarray, np.ndarray] | str:
     if len(rates) != len(qualities):
         return f"{len(rates)} rates but {len(qualities)} qualities"
     if len(rates) < MIN_POINTS:
-        return f"{len(rates)} points, at least {MIN_POINTS} are needed"
+        return f"{len(rates)} points of {MIN_POINTS}"
     if not (np.isfinite(rates).all() and np.isfinite(qualities).all()):
         return "a rate or quality is not finite"
     if rates.min() <= 0:
@@ -171,7 +171,7 @@ def _prepare(curve: Curve, sign: float) -> tuple[np.ndarray, np.ndarray] | str:
     if not (np.diff(rates) > 0).all():
         return "two points have the same rate"
     if not (np.diff(qualities) > 0).all():
-        return "quality does not rise with rate at every point"
+        return "quality falls as rate rises"
     return rates, qualities
 
 

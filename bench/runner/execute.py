@@ -60,14 +60,13 @@ class Outcome:
     times: list[StageTime] = field(default_factory=list)
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Value:
     """What flows between stages: an identity that keys what follows, and the array when it is asked for."""
 
     identity: str
     load: Callable[[], np.ndarray]
     motion: np.ndarray | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def run_job(job: Job, store: Store) -> Outcome:
@@ -171,9 +170,9 @@ class _JobRun:
         def make() -> Made:
             return array_bytes(self._recording().truth(self._truth_instants())), {}
 
-        return (
-            self.store.get(key, make).array() if self.dataset.keep else self._recording().truth(self._truth_instants())
-        )
+        if not self.dataset.keep:
+            return self._recording().truth(self._truth_instants())
+        return self.store.get(key, make).array()
 
     def _data_key(self, what: str, extent: list[int]) -> str:
         return digest([what, _fingerprint(self.dataset, self.job.info.name), extent])
