@@ -117,7 +117,10 @@ def _ffmpeg_facts() -> tuple[str, frozenset[str]]:
     version, _ = run_tool([ffmpeg_binary(), "-version"], limit_seconds=30)
     listing, _ = run_tool([ffmpeg_binary(), "-hide_banner", "-encoders"], limit_seconds=30)
     encoders = re.findall(r"^ [A-Z.]{6} (\S+)", listing.decode(errors="replace"), re.MULTILINE)
-    return version.decode(errors="replace").split()[2], frozenset(encoders)
+    stated = re.match(r"ffmpeg version (\S+)", version.decode(errors="replace"))
+    if stated is None:
+        raise BenchError(f"{ffmpeg_binary()} does not say that it is ffmpeg")
+    return stated[1], frozenset(encoders)
 
 
 class FfmpegCodec(Codec):

@@ -47,6 +47,8 @@ def conform(codec: Codec) -> Iterator[Result]:
             problem = check(codec)
         except BenchError as error:
             problem = str(error)
+        except Exception as error:  # a codec that is being written may raise anything
+            problem = f"{type(error).__name__}: {error}"
         yield Result(name, problem)
         if name == "available" and problem:
             return

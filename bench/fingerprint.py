@@ -11,8 +11,6 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
-
 from bench.interfaces import Component
 
 _FIRST_PARTY = ("bench", "baselines", "paradigms")
@@ -21,14 +19,6 @@ _FIRST_PARTY = ("bench", "baselines", "paradigms")
 def digest(value: object) -> str:
     """SHA-256 in hex of a JSON-able value, keys sorted."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def array_sha256(array: np.ndarray) -> str:
-    """SHA-256 in hex of an array's type, shape and bytes."""
-    little = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
-    state = hashlib.sha256(f"{little.dtype.str}{little.shape}".encode())
-    state.update(little.data)
-    return state.hexdigest()
 
 
 @functools.lru_cache(maxsize=64)
@@ -76,10 +66,11 @@ def code_fingerprint(module: str) -> str:
         text = path.read_bytes()
         sources[name] = hashlib.sha256(text).hexdigest()
         for imported in _imports(text, name, is_package=path.name == "__init__.py"):
-            if imported.partition(".")[0] in own:
-                queue.append(imported)
+            top = imported.partition(".")[0]
+            if top in own or not (top in sys.stdlib_module_names or top in _distributions()):
+                queue.append(imported)  # the suite's, or a file that belongs to no package and so has no version
             else:
-                foreign.add(imported.partition(".")[0])
+                foreign.add(top)
     return digest([sorted(sources.items()), {name: _version(name) for name in sorted(foreign)}])
 
 
@@ -115,8 +106,7 @@ def _imports(source: bytes, name: str, *, is_package: bool) -> set[str]:
 def _version(name: str) -> str:
     if name in sys.stdlib_module_names:
         return ""
-    distributions = _distributions().get(name)
-    return importlib.metadata.version(distributions[0]) if distributions else ""
+    return importlib.metadata.version(_distributions()[name][0])
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import importlib.util
 import sys
 from importlib.metadata import EntryPoint, entry_points
@@ -109,14 +110,15 @@ def _load(base: type[Component], name: str) -> object:
         raise BenchError(f"no {kind} named '{name}': {hint} (`bench list {GROUPS[base]}` shows all)")
     try:
         return entries[name].load()
-    except (ImportError, AttributeError) as error:
-        raise BenchError(f"{kind} '{name}' cannot be loaded: {error}") from error
+    except Exception as error:  # another package's import may fail in any way
+        raise BenchError(f"{kind} '{name}' cannot be loaded: {type(error).__name__}: {error}") from error
 
 
 def _from_file(path: Path, class_name: str) -> object:
     if not path.is_file():
         raise BenchError(f"no file {path}")
-    module_name = f"bench_user_{path.stem}"
+    place = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
+    module_name = f"bench_user_{path.stem}_{place}"
     module_spec = importlib.util.spec_from_file_location(module_name, path.resolve())
     if module_spec is None or module_spec.loader is None:
         raise BenchError(f"{path} is not a Python file")

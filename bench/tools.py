@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.errors import BenchError
 
 _running: set[int] = set()
-_lock = threading.Lock()
+_lock = threading.RLock()  # `kill_tools` also runs in signal handlers
 
 
 def run_tool(

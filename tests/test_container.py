@@ -102,3 +102,50 @@ def test_options_of_the_stream_win_and_local_ones_stay():
     codec = codec_for_stream(info, "vvenc:limit_seconds=5,preset=faster")
     assert codec.options.preset == "slow"
     assert codec.options.limit_seconds == 5
+
+
+HEADERS = st.lists(
+    st.one_of(st.integers(-5, 1 << 40), st.text(max_size=9), st.binary(max_size=9), st.floats(), st.none()),
+    min_size=0,
+    max_size=10,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(HEADERS, st.binary(max_size=40))
+def test_crafted_headers_with_a_right_checksum_are_refused_or_read(header, payload):
+    import zlib
+
+    import msgpack
+
+    body = msgpack.packb(header) + payload
+    try:
+        info, _ = unpack_stream(b"SPK1" + zlib.crc32(body).to_bytes(4, "little") + body)
+        codec_for_stream(info)
+    except BenchError:
+        return
+
+
+@pytest.mark.parametrize("options", ["a=\rb", "self=1", "preset=\nslow", '"', "x" * 99, "limit_seconds=1", "=", ","])
+def test_crafted_options_are_refused(options):
+    with pytest.raises(BenchError):
+        codec_for_stream(StreamInfo("vvenc", options, b"", Content.FEATURES, (1, 8, 8), 32))
+
+
+def test_streams_of_endless_frames_are_refused():
+    info = StreamInfo("isi", "", b"", Content.SPIKES, (1 << 28, 1, 1), "lossless")
+    with pytest.raises(StreamError, match="impossible shape"):
+        unpack_stream(pack_stream(info, b"\x00\x00\x00\x00"))
+
+
+def test_values_that_are_no_frames_are_never_given_back(spikes):
+    class Doubtful(create(Codec, "raw").__class__):
+        def decompress(self, payload, info):
+            return np.full(info.shape, self.value, np.float32)
+
+    codec = Doubtful()
+    stream = codec.encode(spikes(3).astype(np.float32), "lossless", CodingCondition(), Content.SPIKES).stream
+    for value in (np.nan, 255.0, -1.0):
+        codec.value = value
+        with pytest.raises(StreamError, match="as decoded"):
+            codec.decode(stream)

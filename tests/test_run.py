@@ -153,27 +153,79 @@ def test_two_runs_in_one_folder_are_told_apart(bench, tmp_path):
         one_line_error(bench("run", *TINY_FLAGS, "--out", folder, check=2), "another run is writing to")
 
 
-def test_a_full_disk_is_one_line_and_keeps_rows(bench, tmp_path):
-    """A file-size limit stands in for a full disk: writing the store fails as it does there."""
-    script = (
-        "import errno, os, sys\n"
-        "from bench.runner import store\n"
-        "real, count = store.write_atomic, [0]\n"
-        "def write(path, data):\n"
-        "    count[0] += 'streams' in str(path)\n"
-        "    if count[0] > 3: raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))\n"
-        "    return real(path, data)\n"
-        "import bench.runner.run as run\n"
-        "run.write_atomic = write\n"
-        "from bench.cli import main; main()\n"
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of two megabytes."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], capture_output=True, check=False
     )
-    command = [sys.executable, "-c", script, "run", *TINY_FLAGS, *CODECS, "--jobs", "1", "--out", str(tmp_path / "run")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip("mounting a small file system needs root")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("full", ["results", "cache"])
+def test_a_full_disk_is_one_line_and_keeps_rows(reference, bench, tmp_path, small_disk, full):
+    """The run's folder or the store fills up in the middle of a run; freed, --resume completes it."""
+    places = {"results": tmp_path / "results", "cache": tmp_path / "cache", full: small_disk / "here"}
+    ballast = small_disk / "ballast"
+    # Room for some streams and rows, or for the first entries of the store, but not for all.
+    ballast.write_bytes(bytes((2048 - (60 if full == "results" else 900)) * 1024))
+    environment = {"BENCH_CACHE": str(places["cache"])}
+    flags = ["run", *TINY_FLAGS, *CODECS, "--out", places["results"], "--jobs", "2"]
+    done = bench(*flags, check=2, environment=environment)
     one_line_error(done, "No space left on device", "--resume")
-    kept = [row for row in read_rows(tmp_path / "run" / RD_FILE) if row.status == "ok"]
-    assert len(kept) == 3
-    bench("run", *TINY_FLAGS, *CODECS, "--jobs", "1", "--out", tmp_path / "run", "--resume")
-    assert len([row for row in read_rows(tmp_path / "run" / RD_FILE) if row.status == "ok"]) == 28
+    kept = [row for row in read_rows(places["results"] / RD_FILE) if row.status == "ok"]
+    assert len(kept) < 28
+    ballast.unlink()
+    bench(*flags, "--resume", environment=environment)
+    assert _texts(places["results"]) == _texts(reference)
+
+
+def test_a_worker_that_dies_costs_its_own_row_alone(bench, tmp_path, plugin_path):
+    copy = tmp_path / "deadly.py"
+    deadly = "if rate_point == 32: os.kill(os.getpid(), 9)\n        return zlib.compress"
+    copy.write_text("import os\n" + plugin_path.read_text().replace("return zlib.compress", deadly))
+    flags = [*TINY_FLAGS, "--limit", "1", "--out", tmp_path / "run", "--jobs", "2"]
+    bench("run", *flags, "--codec", f"{copy}:Deflate", check=1)
+    states = {row.rate_point: (row.status, row.reason) for row in read_rows(tmp_path / "run" / RD_FILE)}
+    assert states.pop("32") == ("failed", "the worker process died (killed, or out of memory)")
+    assert {status for status, _ in states.values()} == {"ok"} and len(states) == 3
+
+
+def test_encoders_do_not_outlive_a_killed_run(tmp_path, plugin_path):
+    copy = tmp_path / "endless.py"
+    endless = "run_tool(['sleep', '987.125'])\n        return zlib.compress"
+    text = "from bench.tools import run_tool\n" + plugin_path.read_text().replace("return zlib.compress", endless)
+    copy.write_text(text)
+
+    def encoders():
+        return subprocess.run(["pgrep", "-f", "sleep 987.125"], capture_output=True, check=False).stdout
+
+    def wait_until(there):
+        deadline = time.monotonic() + 60
+        while bool(encoders()) != there and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert bool(encoders()) == there
+
+    process = _start(tmp_path / "run", tmp_path / "cache", "--codec", f"{copy}:Deflate")
+    wait_until(True)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    wait_until(False)
+
+
+def test_runs_over_changed_data_are_not_mixed(bench, tmp_path, spikes):
+    write_dat(tmp_path / "rec.dat", spikes(97, 24, 32))
+    flags = ["run", "--dataset", f"dat:root={tmp_path / 'rec.dat'},size=32x24", "--frames", "8"]
+    flags += ["--codec", "x264", "--rates", "40", "--out", tmp_path / "run"]
+    bench(*flags)
+    bench(*flags, "--resume")
+    write_dat(tmp_path / "rec.dat", spikes(97, 24, 32)[::-1])
+    one_line_error(bench(*flags, "--resume", check=2), "code or data has changed", "sequences: ")
 
 
 def test_verify_names_the_one_damaged_stream(reference, bench, tmp_path):
@@ -271,12 +323,8 @@ def test_reports_are_built_from_rows(reference, bench, tmp_path):
     assert "nan" not in page.lower()
     with (target / "bd.csv").open() as file:
         lines = list(csv.DictReader(file))
-    same = [
-        line for line in lines if line["quality"] == "psnr" and "ATC x265" in line["anchor"] and "CAAS" in line["test"]
-    ]
-    for line in same:  # identical points: no difference, or one reason why none can be stated
-        assert float(line["bd_rate"] or 0) == 0
-        assert line["bd_rate"] or line["reason"]
+    same = [line for line in lines if line["quality"] == "psnr" and "ATC" in line["anchor"] and "CAAS" in line["test"]]
+    assert [float(line["bd_rate"]) for line in same] == [0.0]  # identical points
     before = {path.name: path.read_bytes() for path in target.iterdir()}
     bench("report", reference, "--out", target)
     assert {path.name: path.read_bytes() for path in target.iterdir()} == before
@@ -336,6 +384,36 @@ def test_damaged_recordings_and_streams_are_one_line(bench, tmp_path, spikes):
     (tmp_path / "bad.spk").write_bytes(b"SPK1" + data[:50])
     one_line_error(bench("decode", tmp_path / "bad.spk", "-o", tmp_path / "x.npy", check=2), "truncated or damaged")
     assert not (tmp_path / "x.spk").exists() and not (tmp_path / "x.npy").exists()
+
+
+def test_paths_of_the_wrong_kind_are_one_line(reference, bench, tmp_path):
+    file = tmp_path / "file"
+    file.write_text("x")
+    stream = next((reference / "streams").iterdir())
+    for arguments in (
+        ["run", *TINY_FLAGS, "--codec", "x264", "--out", file],
+        ["run", *TINY_FLAGS, "--codec", "x264", "--out", "/proc/none"],
+        ["run", *TINY_FLAGS, "--codec", "x264", "--out", "n" * 300],
+        ["report", reference, "--out", file],
+        ["decode", stream, "-o", file],
+        ["decode", tmp_path, "-o", tmp_path / "x.npy"],
+        ["data", "show", f"dat:root={file},size=8x8"],
+        ["run", "--suite", tmp_path],
+    ):
+        one_line_error(bench(*arguments, check=2))
+    one_line_error(bench("run", *TINY_FLAGS, "--out", "r", check=2, environment={"BENCH_CACHE": str(file)}), "file")
+    one_line_error(bench("doctor", check=2, environment={"BENCH_CACHE": str(file)}), "file")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"schema": 2}', '{"schema": 1}', '{"schema": 1, "plan": 3}'])
+def test_run_files_of_other_tools_are_one_line(reference, bench, tmp_path, text):
+    import shutil
+
+    folder = tmp_path / "run"
+    shutil.copytree(reference, folder)
+    (folder / "run.json").write_text(text)
+    for verb in ("verify", "report"):
+        one_line_error(bench(verb, folder, check=2), "run.json")
 
 
 def test_help_loads_nothing_heavy():

@@ -16,6 +16,8 @@ def main() -> None:
         _fail(str(error))
     except KeyboardInterrupt:
         _fail("interrupted")
+    except UnicodeDecodeError as error:
+        _fail(f"a file is not UTF-8 text: {error}")
     except SystemExit as end:
         if end.code == 130:  # how typer hands on Ctrl-C
             _fail("interrupted")
@@ -23,6 +25,8 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(2)
+    except OSError as error:
+        _fail(f"{error.filename or 'input or output'}: {error.strerror or error}")
 
 
 def _fail(message: str) -> None:

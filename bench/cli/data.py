@@ -43,4 +43,4 @@ def show(dataset: Annotated[str, typer.Argument(help="A dataset: name or name:ke
         truth = "every instant" if info.truth_at is None else ", ".join(map(str, info.truth_at)) or "none"
         size = f"{info.width}x{info.height}"
         table.add_row(info.name, size, str(info.num_spikes), f"{info.rate:g}", info.speed_class, speeds, truth)
-    Console().print(table)
+    Console(markup=False).print(table)

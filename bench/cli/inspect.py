@@ -39,7 +39,7 @@ def list_components(
     for name, base in kinds.items():
         for component in _described(base):
             table.add_row(name, *component)
-    Console().print(table)
+    Console(markup=False).print(table)
 
 
 def _described(base: type[Component]) -> list[tuple[str, str, str]]:
@@ -50,7 +50,7 @@ def _described(base: type[Component]) -> list[tuple[str, str, str]]:
         try:
             component: Component = create(base, name)
             state = component.available()
-            about = (component.__doc__ or "").strip().splitlines()[0]
+            about = (component.__doc__ or "").strip().partition("\n")[0]
             found.append((name, state.version or "available" if state.ok else f"not here: {state.reason}", about))
         except BenchError as error:
             needs_option = "Field required" in str(error)

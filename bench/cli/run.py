@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -95,8 +96,9 @@ def _folder(spec: RunSpec, plan: Plan, out: Path | None, resume: bool) -> Path:
     from bench.runner.run import read_run_file
 
     for folder in sorted(parent.glob(f"{name}*"), reverse=True):
-        if (folder / "run.json").exists() and read_run_file(folder)["plan"] == plan.digest:
-            return folder
+        with contextlib.suppress(BenchError):  # other folders of this name may hold anything
+            if read_run_file(folder)["plan"] == plan.digest:
+                return folder
     raise BenchError(f"no run of this grid under {parent}/ to go on with; leave --resume away or give --out")
 
 

@@ -19,17 +19,19 @@ def cache_root() -> Path:
 
 
 def read_grey(path: Path) -> np.ndarray:
-    """Read a picture as H x W uint8 luma.
+    """Read a picture of 8 bits per channel as H x W uint8 luma.
 
     Raises
     ------
     BenchError
-        If the file is missing or not a picture.
+        If the file is missing, not a picture, or has more than 8 bits per channel.
     """
     from PIL import Image
 
     try:
         with Image.open(path) as image:
+            if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):
+                raise BenchError(f"{path}: pictures of mode {image.mode} are not read, only those of 8 bits a channel")
             return np.asarray(image) if image.mode == "L" else luma(np.asarray(image.convert("RGB")))
     except OSError as error:
         raise BenchError(f"{path} cannot be read as a picture: {error}") from None

@@ -81,7 +81,7 @@ class Dat(Dataset):
 
     def _files(self) -> list[Path]:
         root = Path(self.options.root)
-        files = [root] if root.is_file() else sorted(root.glob("*.dat"))
+        files = [root] if root.is_file() else sorted(path for path in root.glob("*.dat") if path.is_file())
         if not files:
             raise BenchError(f"{root}: no .dat file" if root.exists() else f"{root} does not exist")
         return files

@@ -65,7 +65,7 @@ class Video(Dataset):
 
     def _source(self, name: str) -> Path:
         for path in self._sources():
-            if path.stem == name:
+            if _name(path) == name:
                 return path
         raise BenchError(f"{self.options.root} has no video '{name}'")
 
@@ -89,7 +89,11 @@ class Video(Dataset):
     def _info(self, path: Path) -> SequenceInfo:
         count, height, width = self._frames(path).shape
         num_spikes = (count - 1) * self.options.factor + 1
-        return SequenceInfo(path.stem, height, width, num_spikes, self.options.rate, truth_at=None)
+        return SequenceInfo(_name(path), height, width, num_spikes, self.options.rate, truth_at=None)
+
+
+def _name(path: Path) -> str:
+    return path.resolve().name if path.is_dir() else path.stem
 
 
 def _pictures(folder: Path) -> list[Path]:

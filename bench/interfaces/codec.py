@@ -57,7 +57,8 @@ RatePoint = int | float | str
 MAGIC = b"SPK1"
 _PREFIX = len(MAGIC) + 4
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
-# A container asks for no more than this many pixels: a damaged size must not become a huge allocation.
+# A container holds one segment. More frames or pixels than this are a damaged header, not a huge allocation.
+_MAX_FRAMES = 1 << 16
 _MAX_PIXELS = 1 << 33
 
 
@@ -209,6 +210,8 @@ class Codec(Component):
             raise BenchError(f"{self.name} takes {' and '.join(sorted(self.accepts))} only, not {content.value}")
         self.check_rate_point(rate_point)
         _check_frames(self.name, frames)
+        if not _holds(frames.shape):
+            raise BenchError(f"{self.name}: {frames.shape} frames are too many for one stream; code shorter segments")
         compressed = self.compress(frames, rate_point, condition)
         if not isinstance(compressed, Compressed):
             compressed = Compressed(compressed)
@@ -236,7 +239,7 @@ class Codec(Component):
             )
         try:
             decoded = self.decompress(payload, info)
-        except BenchError:
+        except (BenchError, OSError, MemoryError):
             raise
         except Exception as error:
             raise StreamError(f"{self.name}: the payload does not decode: {_one_line(error)}") from error
@@ -244,7 +247,11 @@ class Codec(Component):
             decoded = Decoded(decoded)
         if decoded.frames.shape != info.shape:
             raise StreamError(f"{self.name}: decoded {decoded.frames.shape} frames where the header says {info.shape}")
-        return Decoded(np.ascontiguousarray(decoded.frames, np.float32), decoded.motion)
+        try:
+            _check_frames(self.name, decoded.frames)
+        except BenchError as error:
+            raise StreamError(f"{error} (as decoded)") from None
+        return Decoded(np.ascontiguousarray(decoded.frames), decoded.motion)
 
 
 def pack_stream(info: StreamInfo, payload: bytes) -> bytes:
@@ -284,9 +291,15 @@ def unpack_stream(stream: bytes) -> tuple[StreamInfo, bytes]:
         payload = body[unpacker.tell() :]
     except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
         raise StreamError(f"the stream's header is malformed: {_one_line(error)}") from None
-    if min(info.shape) < 1 or count * height * width > _MAX_PIXELS:
+    if min(info.shape) < 1 or not _holds(info.shape):
         raise StreamError(f"the stream's header states an impossible shape {info.shape}")
     return info, payload
+
+
+def _holds(shape: tuple[int, ...]) -> bool:
+    """Whether one container may hold frames of this shape."""
+    count, height, width = shape
+    return count <= _MAX_FRAMES and count * height * width <= _MAX_PIXELS
 
 
 def to_uint8(frames: np.ndarray) -> np.ndarray:

@@ -54,7 +54,7 @@ class Component(ABC):
     options: Any
     origin: str = ""
 
-    def __init__(self, **options: object) -> None:
+    def __init__(self, /, **options: object) -> None:
         try:
             self.options = self.Options(**options)
         except ValidationError as error:
@@ -93,7 +93,11 @@ def parse_spec(spec: str) -> tuple[str, dict[str, str]]:
     """
     name, _, rest = spec.partition(":")
     options: dict[str, str] = {}
-    for item in next(csv.reader([rest], skipinitialspace=True), []) if rest else []:
+    try:
+        items = next(csv.reader([rest], skipinitialspace=True), []) if rest.isprintable() else [rest]
+    except csv.Error as error:
+        raise BenchError(f"'{spec}': {error}") from None
+    for item in items if rest else []:
         key, equals, value = item.partition("=")
         if not equals or not key:
             raise BenchError(f"'{spec}': '{item}' is not of the form key=value")

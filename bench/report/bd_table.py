@@ -40,9 +40,7 @@ def matrix(bd: pd.DataFrame, dataset: str, quality: str = "psnr") -> pd.DataFram
 
 
 def _compare(anchor: pd.DataFrame, test: pd.DataFrame, quality: str) -> dict[str, Any]:
-    names = [name for name in dict.fromkeys(anchor["sequence"]) if name in set(test["sequence"])]
-    if not names:
-        return {"verdict": "(no common sequence)", "reason": "no common sequence", "sequences": 0, "asked": 0}
+    names = list(dict.fromkeys([*anchor["sequence"], *test["sequence"]]))
     pairs = {name: (_curve(anchor, quality, name), _curve(test, quality, name)) for name in names}
     rate = mean_verdict({name: bd_rate(*pair) for name, pair in pairs.items()})
     gain = mean_verdict({name: bd_quality(*pair) for name, pair in pairs.items()})
@@ -70,15 +68,15 @@ def _short(verdict: Verdict) -> str:
 
 
 def _curve(rows: pd.DataFrame, quality: str, sequence: str) -> Curve:
-    return _make(rows[rows["sequence"] == sequence], quality)
+    return _make(rows[rows["sequence"] == sequence], quality, rows["condition"].iloc[0])
 
 
 def _pooled(rows: pd.DataFrame, quality: str, sequences: list[str]) -> Curve:
     """The curve of means over sequences; rate points that not all of these sequences have are left out."""
     groups = rows[rows["sequence"].isin(sequences)].groupby("rate_point", sort=False)
     means = groups[["bpp", quality]].mean()[groups.size() == len(sequences)]
-    return _make(means.assign(condition=rows["condition"].iloc[0]), quality)
+    return _make(means, quality, rows["condition"].iloc[0])
 
 
-def _make(rows: pd.DataFrame, quality: str) -> Curve:
-    return Curve(tuple(rows["bpp"]), tuple(rows[quality]), str(rows["condition"].iloc[0]))
+def _make(rows: pd.DataFrame, quality: str, condition: str) -> Curve:
+    return Curve(tuple(rows["bpp"]), tuple(rows[quality]), condition)

@@ -94,6 +94,8 @@ def _page(runs: Runs, bd: pd.DataFrame, plots: Sequence[Path], sheets: Sequence[
         lines.append(
             f"- `{folder}`: suite {made['suite']}, commit {made['git_commit'][:12] or 'unknown'}, {made['processor']}"
         )
+        if document["status"] != "finished":
+            lines.append("  (not finished: rows are missing)")
     lines += ["", "bpp is bits per spike (raw spikes cost 1), bpf bits per coded frame pixel.", ""]
     for path in plots:
         if path.suffix == ".png":

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench.interfaces import Analyzer, Content, Dataset, Extractor, Kind, Paradigm, unpack_stream
+from bench.interfaces import Analyzer, Dataset, Extractor, Paradigm, unpack_stream
 from bench.metrics.quality import psnr_per_frame
 from bench.registry import codec_for_stream, create
 from bench.report.rows import file_name
-from bench.runner.execute import SPIKE_THRESHOLD
+from bench.runner.execute import behind_link
 from bench.runner.run import origin, stream_path
 
 _COLUMNS = 4
@@ -85,18 +85,13 @@ def _result(row: dict[Any, Any], document: dict[str, Any]) -> np.ndarray:
     info, _ = unpack_stream(stream)
     name = f"{info.codec}:{info.options}" if info.options else info.codec
     decoded = codec_for_stream(info, origin(document, "codecs", name)).decode(stream)
-    value = decoded.frames
-    stages = create(Paradigm, row["paradigm"]).wire([row["task"]])
-    behind = [stage.kind for stage in stages].index(Kind.DECODE)
-    if info.content is Content.SPIKES:
-        value = (value > SPIKE_THRESHOLD).astype(np.uint8)
+    parts = (
+        create(Extractor, origin(document, "extractors", row["extractor"])),
+        create(Analyzer, origin(document, "analyzers", row["analyzer"])),
+    )
+    stages = create(Paradigm, origin(document, "paradigms", row["paradigm"])).wire([row["task"]])
     instants = np.array([card["margin"] + k * card["stride"] for k in range(card["num_frames"])])
-    for stage in stages[behind + 1 :]:
-        if stage.kind is Kind.EXTRACT:
-            value = create(Extractor, row["extractor"]).extract(value, instants, _rate(row, document))
-        else:
-            value = create(Analyzer, row["analyzer"]).analyze(value, decoded.motion)
-    return value
+    return behind_link(stages, decoded, *parts, instants, _rate(row, document))
 
 
 def _rate(row: dict[Any, Any], document: dict[str, Any]) -> float:

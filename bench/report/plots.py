@@ -44,13 +44,16 @@ def _draw(axis: Axes, rows: pd.DataFrame, labels: list[str]) -> None:
     means["curve"] = curve_names(means)
     for name, curve in means.groupby("curve", sort=False):
         paradigm, label = curve[["paradigm", "label"]].iloc[0]
+        uneven = ""
+        if curve["sequences"].nunique() > 1:
+            uneven = f" ({curve['sequences'].min()} to {curve['sequences'].max()} sequences)"
         line, marker = _STYLES.get(paradigm, ("-.", "x"))
         colour = _COLOURS[labels.index(label) % len(_COLOURS)]
         # ATC and CAAS coincide under the identity analyzer: an open marker shows both.
         fill = "none" if paradigm == "atc" else colour
         size = 8 if paradigm == "atc" else 5
         axis.plot(
-            curve["bpp"], curve["psnr"], line, marker=marker, color=colour, label=name,
+            curve["bpp"], curve["psnr"], line, marker=marker, color=colour, label=f"{name}{uneven}",
             markerfacecolor=fill, markersize=size, linewidth=1.4,
         )  # fmt: skip
     axis.set_xscale("log")

@@ -14,7 +14,7 @@ from bench.runner.results import RD_FILE, RDRow, read_rows
 from bench.runner.run import read_run_file
 
 # What makes rows one curve. The condition is among them: points of two cards never share a curve.
-CURVE = ["dataset", "task", "extractor", "analyzer", "condition", "paradigm", "label"]
+CURVE = ["dataset", "task", "extractor", "analyzer", "condition", "paradigm", "label", "seed"]
 MEASURES = ["bpp", "bpf", "psnr", "ssim", "ms_ssim", "spike_error", "rate_error"]
 
 
@@ -49,12 +49,15 @@ def load_runs(folders: Sequence[Path]) -> Runs:
         documents[str(folder)] = read_run_file(folder)
         rows = read_rows(folder / RD_FILE)
         for row in rows:
-            other = seen.setdefault(row.job, row)
+            other = seen.setdefault(row.job, row) if row.status == "ok" else row
             if (other.bits, other.psnr, other.decoded_sha256) != (row.bits, row.psnr, row.decoded_sha256):
                 raise BenchError(f"job {row.job} has different figures in {folder} and in another of the runs")
         frames.append(pd.DataFrame([row.model_dump() for row in rows], columns=list(RDRow.model_fields)))
         frames[-1]["run"] = str(folder)
-    table = pd.concat(frames, ignore_index=True).drop_duplicates("job")
+    table = pd.concat(frames, ignore_index=True)
+    # Where one run has a point that failed in another, the point counts.
+    table = table.sort_values("status", key=lambda states: states != "ok", kind="stable").drop_duplicates("job")
+    table = table.sort_index().reset_index(drop=True)
     table["label"] = [
         codec_label(*parts) for parts in zip(table["codec"], table["preset"], table["options"], strict=True)
     ]
@@ -76,6 +79,8 @@ def file_name(text: str) -> str:
 def curve_names(table: pd.DataFrame) -> pd.Series:
     """One name per row's curve, with as much of the chain and the condition as is needed to tell curves apart."""
     names = table["paradigm"].str.upper() + " " + table["label"]
+    if table["seed"].nunique() > 1:
+        names += " seed " + table["seed"].astype(str)
     chain = table["extractor"] + "+" + table["analyzer"]
     if chain.nunique() > 1:
         names += " [" + chain + "]"
@@ -95,7 +100,7 @@ def per_sequence(table: pd.DataFrame) -> pd.DataFrame:
     groups = done.groupby([*CURVE, "sequence", "rate_point"], sort=False, dropna=False)
     means = groups[MEASURES].mean()
     means["speed_class"] = groups["speed_class"].first()
-    means["segments"] = groups.size()
+    means["segments"] = groups["segment"].nunique()
     means = means.reset_index()
     wanted = segments.reindex(pd.MultiIndex.from_frame(means[[*CURVE, "sequence"]])).to_numpy()
     return means[means["segments"].to_numpy() == wanted]

@@ -18,7 +18,7 @@ _HEADINGS = {"bpp": "bpp", "psnr": "PSNR", "ssim": "SSIM", "ms_ssim": "MS-SSIM",
 
 def print_run(done: RunReport) -> None:
     """Print the averages of a run's rows."""
-    console = Console()
+    console = Console(markup=False)
     states = Counter(row.status for row in done.rows)
     if states["ok"]:
         means = average(load_runs([done.folder]).table)

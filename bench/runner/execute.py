@@ -7,7 +7,7 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ from bench.runner.store import Entry, Made, Store, array_bytes, write_atomic
 from bench.spikes import PackedSpikes
 from bench.tools import run_tool
 
-SPIKE_THRESHOLD = 0.5  # a lossy codec's decoded spike frames become spikes again by this threshold
+SPIKE_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,6 @@ class _Value:
 
     identity: str
     load: Callable[[], np.ndarray]
-    motion: np.ndarray | None = None
 
 
 def run_job(job: Job, store: Store) -> Outcome:
@@ -125,6 +124,7 @@ class _JobRun:
                 self.job.evaluated,
                 stream_stage.content.value if stream_stage.content else "",
                 self.job.paradigm,
+                spikes.identity,
             ]
         )
         evaluated = self.store.get(key, lambda: self._cloud(stream_stage, entry, spikes, truth_key))
@@ -175,7 +175,7 @@ class _JobRun:
         return self.store.get(key, make).array()
 
     def _data_key(self, what: str, extent: list[int]) -> str:
-        return digest([what, _fingerprint(self.dataset, self.job.info.name), extent])
+        return digest([what, sequence_fingerprint(self.dataset, self.job.info.name), extent])
 
     def _recording(self) -> Recording:
         return self.dataset.open(self.job.info.name)
@@ -213,7 +213,7 @@ class _JobRun:
     def _apply(self, stage: Stage, source: _Value) -> np.ndarray:
         if stage.kind is Kind.EXTRACT:
             return self.extractor.extract(source.load(), np.array(self.job.instants), self.job.info.rate)
-        return self.analyzer.analyze(source.load(), source.motion)
+        return self.analyzer.analyze(source.load())
 
     def _encode(self, stage: Stage, source: _Value) -> Entry:
         """Encode, once for the same frames: ATC's result and CAAS's feature may be the same picture."""
@@ -249,40 +249,73 @@ class _JobRun:
     def _cloud(self, sent: Stage, entry: Entry, spikes: _Value, truth_key: str) -> Made:
         """Decode in a fresh process, run what is left of the stages, and measure."""
         measures: dict[str, Any] = {}
-        values: dict[str, _Value] = {}
-        for stage in self.stages[self.stages.index(sent) + 1 :]:
-            began = time.perf_counter()
-            if stage.kind is Kind.DECODE:
-                decoded, sha256 = self._decode(entry.data)
-                measures["decoded_sha256"] = sha256
-                frames = decoded.frames
-                if stage.content is Content.SPIKES:
-                    frames = (frames > SPIKE_THRESHOLD).astype(np.uint8)
-                    measures.update(evaluate_spikes(frames, spikes.load()))
-                values[stage.output] = _Value("", functools.partial(_same, frames), decoded.motion)
-            else:
-                result = self._apply(stage, values[stage.source])
-                values[stage.output] = _Value("", functools.partial(_same, result))
-            self.times.append(StageTime(stage.kind.value, stage.side.value, time.perf_counter() - began))
         began = time.perf_counter()
+        with self.store.scratch() as folder:
+            decoded, measures["decoded_sha256"] = decode_fresh(entry.data, folder, self.job.codec)
+        self._book("decode", "cloud", began)
+        began = time.perf_counter()
+        result = behind_link(
+            self.stages, decoded, self.extractor, self.analyzer, np.array(self.job.instants), self.job.info.rate
+        )
+        self._book("analyze", "cloud", began)
+        began = time.perf_counter()
+        if sent.content is Content.SPIKES:
+            measures.update(evaluate_spikes(to_spikes(decoded.frames), spikes.load()))
         if self.job.evaluated:
-            result = values[f"result.{self.job.task}"].load()[list(self.job.evaluated)]
-            measures.update(self.task.evaluate(result, self._truth(truth_key)))
-        self.times.append(StageTime("evaluate", "bench", time.perf_counter() - began))
+            measures.update(self.task.evaluate(result[list(self.job.evaluated)], self._truth(truth_key)))
+        self._book("evaluate", "bench", began)
         return json.dumps(measures).encode(), {}
 
-    def _decode(self, stream: bytes) -> tuple[Decoded, str]:
-        with self.store.scratch() as folder:
-            return decode_fresh(stream, folder, self.job.codec)
+    def _book(self, kind: str, side: str, began: float) -> None:
+        self.times.append(StageTime(kind, side, time.perf_counter() - began))
 
     def _timed(self, kind: str, side: str, key: str, make: Callable[[], Made]) -> Entry:
         def timed() -> Made:
             began = time.perf_counter()
             made = make()
-            self.times.append(StageTime(kind, side, time.perf_counter() - began))
+            self._book(kind, side, began)
             return made
 
         return self.store.get(key, timed)
+
+
+def to_spikes(frames: np.ndarray) -> np.ndarray:
+    """Decoded spike frames as uint8 in {0, 1}: a lossy codec's values become spikes above one half."""
+    return (frames > SPIKE_THRESHOLD).astype(np.uint8)
+
+
+def behind_link(
+    stages: Sequence[Stage],
+    decoded: Decoded,
+    extractor: Extractor,
+    analyzer: Analyzer,
+    instants: np.ndarray,
+    rate: float,
+) -> np.ndarray:
+    """Run a paradigm's stages after its decoder.
+
+    Parameters
+    ----------
+    stages
+        The paradigm's wiring for one task.
+    decoded
+        What the codec gave back.
+    instants, rate
+        What the extractor needs where it runs in the cloud (CTA).
+
+    Returns
+    -------
+    numpy.ndarray
+        The task's result.
+    """
+    position = next(index for index, stage in enumerate(stages) if stage.kind is Kind.DECODE)
+    value = to_spikes(decoded.frames) if stages[position].content is Content.SPIKES else decoded.frames
+    for stage in stages[position + 1 :]:
+        if stage.kind is Kind.EXTRACT:
+            value = extractor.extract(value, instants, rate)
+        else:
+            value = analyzer.analyze(value, decoded.motion)
+    return value
 
 
 def decode_fresh(
@@ -311,16 +344,12 @@ def decode_fresh(
     """
     source, target = folder / "stream.spk", folder / "decoded"
     write_atomic(source, stream)
-    command = [
-        sys.executable,
-        "-m",
-        "bench.runner.decode",
-        str(source),
-        str(target),
-        *([codec] if codec else []),
-    ]
-    output, _ = run_tool(command, limit_seconds=limit_seconds, accept=(0, 2))
+    # -P: the working folder is no place to import from.
+    command = [sys.executable, "-P", "-m", "bench.runner.decode", str(source), str(target)]
+    output, _ = run_tool([*command, codec] if codec else command, limit_seconds=limit_seconds, accept=(0, 2, 3))
     answer = json.loads(output.splitlines()[-1]) if output.strip() else {"error": "the decoder said nothing"}
+    if "disk" in answer:
+        raise OSError(answer["disk"], answer["error"], str(folder))
     if "error" in answer:
         raise BenchError(str(answer["error"]))
     motion = folder / "decoded.motion.npy"
@@ -329,12 +358,9 @@ def decode_fresh(
 
 
 @functools.lru_cache(maxsize=4096)
-def _fingerprint(dataset: Dataset, sequence: str) -> str:
+def sequence_fingerprint(dataset: Dataset, sequence: str) -> str:
+    """A sequence's fingerprint, asked for once per process: it may mean hashing a long file."""
     return dataset.fingerprint(sequence)
-
-
-def _same(array: np.ndarray) -> np.ndarray:
-    return array
 
 
 def _row(job: Job, **measured: Any) -> RDRow:

@@ -55,14 +55,16 @@ def find_row(name: str, results: Path) -> tuple[Path, RDRow]:
 
 def command_for(row: RDRow, document: dict[str, Any]) -> str:
     """The shell command for one row."""
+    if row.condition not in document["conditions"]:
+        raise BenchError(f"run.json has no condition card {row.condition}, which row {row.job} names")
     card = document["conditions"][row.condition]
     arguments: dict[str, RatePoint] = {
-        "--paradigm": row.paradigm,
+        "--paradigm": origin(document, "paradigms", row.paradigm),
         "--codec": origin(document, "codecs", codec_spec(row)),
         "--dataset": origin(document, "datasets", row.dataset),
-        "--extractor": row.extractor,
-        "--analyzer": row.analyzer,
-        "--task": row.task,
+        "--extractor": origin(document, "extractors", row.extractor),
+        "--analyzer": origin(document, "analyzers", row.analyzer),
+        "--task": origin(document, "tasks", row.task),
         "--rates": row.rate_point,
         "--sequences": row.sequence,
         "--segments": document["spec"]["segments"],

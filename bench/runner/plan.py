@@ -223,6 +223,10 @@ def _analyzers(spec: RunSpec, task: str) -> list[str]:
 def _segments(dataset: Dataset, spec: RunSpec) -> list[tuple[SequenceInfo, int]]:
     """Chosen sequences, each with the starts of its segments."""
     infos = dataset.sequences()
+    named = [info.name for info in infos]
+    twice = {name for name in named if named.count(name) > 1} if len(set(named)) < len(named) else set()
+    if twice:
+        raise BenchError(f"{dataset.name} has two sequences named '{min(twice)}'; rename one")
     if spec.sequences:
         known = {info.name for info in infos}
         absent = sorted(set(spec.sequences) - known)

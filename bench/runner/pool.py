@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import multiprocessing
 import os
 import signal
+import tempfile
 import threading
 import traceback
 from collections import deque
@@ -19,7 +21,7 @@ from pathlib import Path
 from bench.errors import BenchError
 from bench.runner.execute import Outcome, failed, run_job
 from bench.runner.plan import Job
-from bench.runner.store import FatalError, Store
+from bench.runner.store import DISK_ERRORS, FatalError, Store, disk_message
 from bench.tools import kill_tools
 
 _ATTEMPTS = 2
@@ -35,49 +37,46 @@ class Finished:
 
 
 def run_jobs(jobs: Sequence[Job], store_root: Path, workers: int) -> Iterator[Finished]:
-    """Run jobs and give each as it finishes.
+    """Run jobs in worker processes of one thread each, and give each as it finishes.
 
     A job that fails becomes a row; a full disk or an interrupt ends the run. A worker that dies (out of memory,
-    killed) is replaced; its jobs are tried once more and then become failed rows.
+    killed) is replaced; its jobs are tried once more and then become failed rows. One worker is a process of its
+    own too: when this process is killed, the worker notices and stops its encoder.
     """
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    if workers == 1:
-        threading.Thread(target=_import_metrics, daemon=True).start()
-        try:
-            yield from (_attempt(job, store_root) for job in jobs)
-        finally:
-            kill_tools()
-    else:
-        yield from _run_pool(jobs, store_root, workers)
-
-
-def _run_pool(jobs: Sequence[Job], store_root: Path, workers: int) -> Iterator[Finished]:
+    environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
     waiting = deque((job, 1) for job in jobs)
     while waiting:
-        pool = ProcessPoolExecutor(
-            workers,
-            multiprocessing.get_context("spawn"),
-            initializer=_start_worker,
-            initargs=(os.environ.copy(),),
-        )
-        running: dict[Future[Finished], tuple[Job, int]] = {}
-        try:
-            while waiting or running:
-                while waiting and len(running) < workers:
-                    job, attempt = waiting.popleft()
-                    running[pool.submit(_attempt, job, store_root)] = (job, attempt)
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield future.result()
-                    del running[future]
-        except BrokenProcessPool:
-            for job, attempt in running.values():
-                if attempt < _ATTEMPTS:
-                    waiting.append((job, attempt + 1))
-                else:
-                    yield Finished(job, failed(job, "the worker process died (killed, or out of memory)"))
-        finally:
-            _stop(pool)
+        yield from _run_pool(waiting, store_root, workers, environment)
+
+
+def _run_pool(
+    waiting: deque[tuple[Job, int]], store_root: Path, workers: int, environment: dict[str, str]
+) -> Iterator[Finished]:
+    """Work on what waits until all is done or a worker dies; then what it had waits again, or has failed."""
+    pool = ProcessPoolExecutor(
+        workers,
+        multiprocessing.get_context("spawn"),
+        initializer=_start_worker,
+        initargs=(environment, store_root),
+    )
+    running: dict[Future[Finished], tuple[Job, int]] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                running[pool.submit(_attempt, waiting[0][0], store_root)] = waiting[0]
+                waiting.popleft()
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+                del running[future]
+    except BrokenProcessPool:
+        for job, attempt in running.values():
+            if attempt < _ATTEMPTS:
+                waiting.append((job, attempt + 1))
+            else:
+                yield Finished(job, failed(job, "the worker process died (killed, or out of memory)"))
+    finally:
+        _stop(pool)
 
 
 def _stop(pool: ProcessPoolExecutor) -> None:
@@ -97,12 +96,16 @@ def _attempt(job: Job, store_root: Path) -> Finished:
         raise
     except BenchError as error:
         return Finished(job, failed(job, str(error)))
+    except OSError as error:
+        if error.errno in DISK_ERRORS:
+            raise FatalError(disk_message(error.filename or store_root, error)) from error
+        return Finished(job, failed(job, f"{type(error).__name__}: {error}"), traceback.format_exc())
     except Exception as error:
         text = f"unexpected {type(error).__name__}: {error} (a bug; see errors.log)"
         return Finished(job, failed(job, text), traceback.format_exc())
 
 
-def _start_worker(environment: dict[str, str]) -> None:
+def _start_worker(environment: dict[str, str], store_root: Path) -> None:
     """Prepare a worker: no Ctrl-C of its own, tools end with it, and it ends with its parent."""
     os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -111,7 +114,9 @@ def _start_worker(environment: dict[str, str]) -> None:
     if parent is not None:
         watch = functools.partial(_leave_after, parent.sentinel)
         threading.Thread(target=watch, daemon=True).start()
-    threading.Thread(target=_import_metrics, daemon=True).start()
+    # Working folders of codecs lie in the store too, where the next run sweeps what a killed worker left.
+    with contextlib.suppress(FatalError):  # a disk that has filled up is told of by the job that needs it
+        tempfile.tempdir = str(Store(store_root).make_scratch())
 
 
 def _leave_after(sentinel: int) -> None:
@@ -122,8 +127,3 @@ def _leave_after(sentinel: int) -> None:
 def _leave() -> None:
     kill_tools()
     os._exit(1)
-
-
-def _import_metrics() -> None:
-    """Load torch and torchmetrics (seconds) while the first encoder runs in its own process."""
-    import torchmetrics.functional.image  # noqa: F401

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ def provenance() -> dict[str, Any]:
     return {
         "suite": __version__,
         "git_commit": git_commit(),
-        "command": " ".join(["bench", *sys.argv[1:]]),
+        "command": shlex.join(["bench", *sys.argv[1:]]),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",

@@ -14,10 +14,21 @@ from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.errors import BenchError
-from bench.interfaces import Codec, Component, Dataset, unpack_stream
-from bench.runner.execute import Outcome, StageTime, run_job, sent_frames
+from bench.fingerprint import component_fingerprint
+from bench.interfaces import (
+    Analyzer,
+    Codec,
+    Component,
+    Dataset,
+    Extractor,
+    Paradigm,
+    Task,
+    unpack_stream,
+)
+from bench.runner.execute import Outcome, StageTime, run_job, sent_frames, sequence_fingerprint
 from bench.runner.plan import Job, Plan, component_for
 from bench.runner.pool import Finished, run_jobs
 from bench.runner.provenance import provenance
@@ -53,6 +64,8 @@ def run_plan(
     began = time.perf_counter()
     with _locked(folder):
         store.sweep()
+        with store.scratch():  # a store that cannot be written to ends the run here, not in its workers
+            pass
         rows = _rows_so_far(plan, folder, resume)
         history = [*(read_run_file(folder)["provenance"] if rows else []), provenance()]
         _write_run_file(folder, plan, {"status": "running", "provenance": history})
@@ -121,9 +134,21 @@ def _rows_so_far(plan: Plan, folder: Path, resume: bool) -> dict[str, RDRow]:
         return {}
     if not resume:
         raise BenchError(f"{folder} holds a run already: --resume goes on with it, --out NAME starts another")
-    stated = read_run_file(folder).get("plan", "")
-    if stated != plan.digest:
+    document = read_run_file(folder)
+    if document["plan"] != plan.digest:
         raise BenchError(f"{folder} holds another run (its grid or conditions differ); use another --out")
+    now = _inputs(plan)
+    changed = [
+        f"{kind}: {name}"
+        for kind, known in document["inputs"].items()
+        for name, fingerprint in known.items()
+        if now.get(kind, {}).get(name, fingerprint) != fingerprint
+    ]
+    if changed:
+        raise BenchError(
+            f"{folder}: code or data has changed since this run began ({changed[0]}, {len(changed)} in all); rows of "
+            "both would not belong together, use another --out"
+        )
     # Failed points are tried again, and skipped ones may have become possible.
     kept = {row.job: row for row in read_rows(path) if row.status == "ok" and stream_path(folder, row.job).exists()}
     write_rows(path, kept.values())
@@ -168,26 +193,66 @@ def _write_run_file(folder: Path, plan: Plan, outcome: dict[str, Any]) -> None:
         "conditions": {name: card.model_dump(mode="json") for name, card in plan.cards.items()},
         "codecs": {job.codec: asdict(job.availability) for job in plan.jobs},
         "origins": _origins(plan),
+        "inputs": _inputs(plan),
         "speeds": {f"{job.dataset}/{job.info.name}": dict(job.info.speeds) for job in plan.jobs if job.info.speeds},
     }
     with disk_errors(folder):
         write_atomic(folder / RUN_FILE, (json.dumps(document, indent=1) + "\n").encode())
 
 
-def _origins(plan: Plan) -> dict[str, dict[str, str]]:
-    """Codecs and datasets as given on this machine, by the names that rows have."""
-    kinds: dict[str, tuple[type[Component], set[str]]] = {
+def _specs(plan: Plan) -> dict[str, tuple[type[Component], list[str]]]:
+    """Every kind of component that the plan uses, with the specs it was given."""
+    used = {
         "codecs": (Codec, {job.codec for job in plan.jobs}),
         "datasets": (Dataset, {job.dataset for job in plan.jobs}),
+        "extractors": (Extractor, {job.extractor for job in plan.jobs}),
+        "analyzers": (Analyzer, {job.analyzer for job in plan.jobs}),
+        "tasks": (Task, {job.task for job in plan.jobs}),
+        "paradigms": (Paradigm, {job.paradigm for job in plan.jobs}),
     }
+    return {kind: (base, sorted(specs)) for kind, (base, specs) in used.items()}
+
+
+def _origins(plan: Plan) -> dict[str, dict[str, str]]:
+    """Components as given on this machine, by the names that rows have."""
     return {
-        kind: {component_for(base, spec).spec: spec for spec in sorted(specs)} for kind, (base, specs) in kinds.items()
+        kind: {component_for(base, spec).spec: spec for spec in specs} for kind, (base, specs) in _specs(plan).items()
     }
+
+
+def _inputs(plan: Plan) -> dict[str, dict[str, str]]:
+    """Fingerprints of all that rows depend on: components with their code and weights, binaries, sequences."""
+    inputs = {
+        kind: {spec: component_fingerprint(component_for(base, spec)) for spec in specs}
+        for kind, (base, specs) in _specs(plan).items()
+        if kind != "datasets"
+    }
+    inputs["binaries"] = {job.codec: job.availability.sha256 for job in plan.jobs if job.availability.ok}
+    inputs["sequences"] = {
+        f"{job.dataset}/{job.info.name}": sequence_fingerprint(component_for(Dataset, job.dataset), job.info.name)
+        for job in plan.jobs
+    }
+    return inputs
 
 
 def origin(document: dict[str, Any], kind: str, name: str) -> str:
     """A codec or dataset of a run as it was given there; the name itself where that is all there is."""
-    return str(document["origins"][kind].get(name, name))
+    return str(document["origins"].get(kind, {}).get(name, name))
+
+
+class _RunFile(BaseModel):
+    """What run.json must hold to be used; docs/results.md describes the fields."""
+
+    model_config = ConfigDict(extra="allow")
+
+    schema_version: int = Field(alias="schema")
+    plan: str
+    status: str
+    provenance: list[dict[str, Any]] = Field(min_length=1)
+    spec: dict[str, Any]
+    conditions: dict[str, dict[str, Any]]
+    origins: dict[str, dict[str, str]]
+    inputs: dict[str, dict[str, str]] = Field(default_factory=dict)
 
 
 def read_run_file(folder: Path) -> dict[str, Any]:
@@ -207,7 +272,11 @@ def read_run_file(folder: Path) -> dict[str, Any]:
         raise BenchError(f"{path} is not valid JSON: {error}") from None
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         raise BenchError(f"{path} is not of schema {SCHEMA}; it was written by another version of the suite")
-    return document
+    try:
+        return _RunFile.model_validate(document).model_dump(by_alias=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BenchError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
 def _timing_lane(

@@ -22,8 +22,12 @@ from bench.interfaces import (
     unpack_stream,
 )
 from bench.registry import codec_for_stream, create
-from bench.runner.execute import SPIKE_THRESHOLD
+from bench.runner.execute import behind_link
 from bench.runner.store import disk_errors, write_atomic
+
+# A stream says what its frames are, and so which of the shipped paradigms sent it.
+_PARADIGMS = {Content.SPIKES: "cta", Content.FEATURES: "caas", Content.RESULT: "atc"}
+_MOST_PIXELS = 1 << 30  # one stream's spikes as float32 take four bytes each
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,11 @@ def encode_recording(
     if info is None:
         raise BenchError(f"{recording}: no such recording")
     cut = cut.fitted(recording.name, info.num_spikes)
+    if cut.num_spikes * info.height * info.width > _MOST_PIXELS:
+        raise BenchError(
+            f"{recording}: {cut.num_spikes} spike frames of {info.width}x{info.height} are too many for one stream; "
+            "code it in parts with --start and --frames"
+        )
     value = dataset.open(info.name).spikes(cut.start, cut.start + cut.num_spikes)
     instants = cut.margin + cut.stride * np.arange(cut.frames)
     content = Content.SPIKES
@@ -117,14 +126,13 @@ def decode_stream(
     info, _ = unpack_stream(stream)
     decoded = codec_for_stream(info, codec).decode(stream)
     frames = decoded.frames
-    if analyzer and info.content is not Content.RESULT:
-        if info.content is Content.SPIKES:
-            spikes = (frames > SPIKE_THRESHOLD).astype(np.uint8)
-            instants = np.arange(margin, max(len(spikes) - margin, margin + 1), stride)
-            if instants[-1] >= len(spikes):
-                raise BenchError(f"{path}: {len(spikes)} spike frames hold no instant with margin {margin}")
-            frames = create(Extractor, extractor).extract(spikes, instants, spike_rate)
-        frames = create(Analyzer, analyzer).analyze(frames, decoded.motion)
+    if analyzer:
+        instants = np.arange(margin, max(len(frames) - margin, margin + 1), stride)
+        if info.content is Content.SPIKES and instants[-1] >= len(frames):
+            raise BenchError(f"{path}: {len(frames)} spike frames hold no instant with margin {margin}")
+        stages = create(Paradigm, _PARADIGMS[info.content]).wire(["reconstruction"])
+        parts = create(Extractor, extractor), create(Analyzer, analyzer)
+        frames = behind_link(stages, decoded, *parts, instants, spike_rate)
     with disk_errors(out.parent):
         where = _write_frames(out, frames)
     count, height, width = frames.shape

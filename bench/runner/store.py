@@ -84,14 +84,18 @@ class Store:
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """A working folder of this process's own, gone afterwards."""
-        with disk_errors(self.root):
-            parent = self.root / "scratch"
-            parent.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=parent))
+        folder = self.make_scratch()
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def make_scratch(self) -> Path:
+        """A new working folder that bears this process's number; `sweep` removes it once the process is gone."""
+        with disk_errors(self.root):
+            parent = self.root / "scratch"
+            parent.mkdir(parents=True, exist_ok=True)
+            return Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=parent))
 
     def sweep(self) -> None:
         """Remove working folders that killed processes left behind."""
@@ -129,17 +133,26 @@ class Store:
             write_atomic(facts_path, json.dumps(noted).encode())
 
 
+DISK_ERRORS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOTDIR, errno.EEXIST}
+    | {errno.ENAMETOOLONG, errno.EISDIR, errno.EFBIG}
+)
+
+
 @contextmanager
 def disk_errors(place: Path) -> Iterator[None]:
-    """Turn a full or read-only disk into one line that ends the run."""
+    """Turn a full or read-only disk, or a file where a folder should be, into one line that ends the run."""
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
-            raise FatalError(
-                f"cannot write under {place}: {error.strerror}; what was measured is kept, go on with --resume"
-            ) from error
+        if error.errno in DISK_ERRORS:
+            raise FatalError(disk_message(place, error)) from error
         raise
+
+
+def disk_message(place: object, error: OSError) -> str:
+    """What a user reads when the disk is at fault."""
+    return f"cannot write under {place}: {error.strerror}; what was measured is kept, go on with --resume"
 
 
 def write_atomic(path: Path, data: bytes) -> None:
