@@ -24,8 +24,6 @@ from bench.runner.plan import Job
 from bench.runner.store import DISK_ERRORS, FatalError, Store, disk_message
 from bench.tools import kill_tools
 
-_ATTEMPTS = 2
-
 
 @dataclass(frozen=True)
 class Finished:
@@ -39,42 +37,45 @@ class Finished:
 def run_jobs(jobs: Sequence[Job], store_root: Path, workers: int) -> Iterator[Finished]:
     """Run jobs in worker processes of one thread each, and give each as it finishes.
 
-    A job that fails becomes a row; a full disk or an interrupt ends the run. A worker that dies (out of memory,
-    killed) is replaced; its jobs are tried once more and then become failed rows. One worker is a process of its
-    own too: when this process is killed, the worker notices and stops its encoder.
+    A job that fails becomes a row; a full disk or an interrupt ends the run. When a worker dies (out of memory,
+    killed), all jobs that were under way are tried once more, each alone, and the one that kills its worker again
+    becomes a failed row. One worker is a process of its own too: when this process is killed, the worker notices
+    and stops its encoder.
     """
     environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
-    waiting = deque((job, 1) for job in jobs)
+    waiting = deque(jobs)
     while waiting:
-        yield from _run_pool(waiting, store_root, workers, environment)
+        suspects: list[Job] = []
+        yield from _run_pool(waiting, suspects, store_root, workers, environment)
+        for job in suspects:
+            guilty: list[Job] = []
+            yield from _run_pool(deque([job]), guilty, store_root, 1, environment)
+            if guilty:
+                yield Finished(job, failed(job, "the worker process died (killed, or out of memory)"))
 
 
 def _run_pool(
-    waiting: deque[tuple[Job, int]], store_root: Path, workers: int, environment: dict[str, str]
+    waiting: deque[Job], suspects: list[Job], store_root: Path, workers: int, environment: dict[str, str]
 ) -> Iterator[Finished]:
-    """Work on what waits until all is done or a worker dies; then what it had waits again, or has failed."""
+    """Work on what waits until all is done or a worker dies; what was under way then goes to `suspects`."""
     pool = ProcessPoolExecutor(
         workers,
         multiprocessing.get_context("spawn"),
         initializer=_start_worker,
         initargs=(environment, store_root),
     )
-    running: dict[Future[Finished], tuple[Job, int]] = {}
+    running: dict[Future[Finished], Job] = {}
     try:
         while waiting or running:
             while waiting and len(running) < workers:
-                running[pool.submit(_attempt, waiting[0][0], store_root)] = waiting[0]
+                running[pool.submit(_attempt, waiting[0], store_root)] = waiting[0]
                 waiting.popleft()
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 yield future.result()
                 del running[future]
     except BrokenProcessPool:
-        for job, attempt in running.values():
-            if attempt < _ATTEMPTS:
-                waiting.append((job, attempt + 1))
-            else:
-                yield Finished(job, failed(job, "the worker process died (killed, or out of memory)"))
+        suspects += running.values()
     finally:
         _stop(pool)
 
