@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +24,16 @@ class Check:
 
 
 def verify_run(folder: Path, store: Store) -> Iterator[Check]:
-    """Check every row that has a stream."""
+    """Check every row that has a stream, as many at a time as there are cores."""
     document = read_run_file(folder)
-    for row in read_rows(folder / RD_FILE):
-        if row.status == "ok":
-            yield Check(row, _problem(folder, row, store, origin(document, "codecs", codec_spec(row))))
+    rows = [row for row in read_rows(folder / RD_FILE) if row.status == "ok"]
+
+    def check(row: RDRow) -> Check:
+        return Check(row, _problem(folder, row, store, origin(document, "codecs", codec_spec(row))))
+
+    # Threads are enough: each check waits for a process of its own.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(check, rows)
 
 
 def _problem(folder: Path, row: RDRow, store: Store, spec: str) -> str:
