@@ -36,6 +36,10 @@ class X265(QpCodec, FfmpegCodec):
             "scenecut": 0,
             "open-gop": 0,
             "info": 0,
+            # On 4:0:0 its analysis for weighted prediction reads chroma that is not there: with it, one encoding
+            # in five of the same frames differs from the others.
+            "weightp": 0,
+            "weightb": 0,
             "pools": "none" if self.options.threads == 1 else self.options.threads,
             "frame-threads": self.options.threads,
         }

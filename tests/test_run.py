@@ -84,7 +84,9 @@ def test_a_second_run_needs_its_own_folder_and_comes_from_the_store(reference, b
 def _start(folder, cache, *flags):
     """Start a run of the tiny grid in a session of its own."""
     resume = ["--resume"] if (folder / RD_FILE).exists() else []
-    command = [sys.executable, "-c", "from bench.cli import main; main()", "run", *TINY_FLAGS, *flags, *resume]
+    # Tests may themselves run where Ctrl-C is ignored (in the background), and children inherit that.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\nfrom bench.cli import main; main()"
+    command = [sys.executable, "-c", code, "run", *TINY_FLAGS, *flags, *resume]
     return subprocess.Popen(
         [*command, "--jobs", "2", "--out", str(folder)],
         env={**os.environ, "BENCH_CACHE": str(cache)}, start_new_session=True,
