@@ -34,6 +34,9 @@ def test_dat_is_mapped_not_read(tmp_path):
     packed = read_dat(path, 8, 8)
     assert isinstance(packed.data, np.memmap)
     assert len(packed) == 5
+    part = PackedSpikes(packed.data[2:4], 8, 8)  # a slice of a map starts elsewhere in the file
+    assert np.array_equal(part[0:2], packed[2:4])
+    assert np.array_equal(packed[0:5:2], packed[:][::2])
 
 
 @pytest.mark.parametrize("size", [0, 7, 9, 8 * 5 + 1])

@@ -6,6 +6,7 @@ rows bottom to top, eight pixels a byte, the first pixel in the lowest bit. H * 
 
 from __future__ import annotations
 
+import mmap
 from pathlib import Path
 
 import numpy as np
@@ -55,13 +56,24 @@ class PackedSpikes:
 
     def __getitem__(self, frames: slice) -> np.ndarray:
         """Unpack a slice of frames to uint8 in {0, 1}, rows top to bottom."""
-        chosen = self.data[frames]
+        chosen = self._read(frames)
         shape = (len(chosen), self.height, self.width)
         if self.width % 8 == 0:
             rows = _flip_rows(chosen, len(chosen), self.height)
             return np.unpackbits(rows, axis=None, bitorder="little").reshape(shape)
         bits = np.unpackbits(chosen, axis=None, bitorder="little").reshape(shape)
         return np.ascontiguousarray(bits[:, ::-1])
+
+    def _read(self, frames: slice) -> np.ndarray:
+        """The packed bytes of a slice. A mapped file is read, not touched: a page fault costs more than a copy."""
+        start, stop, step = frames.indices(len(self.data))
+        # Only the whole map of a file starts where the file does; a slice of one is an array like any other.
+        data = self.data
+        if not (isinstance(data, np.memmap) and isinstance(data.base, mmap.mmap)) or step != 1 or stop <= start:
+            return data[frames]
+        size = data.shape[1]
+        path = str(data.filename)
+        return np.fromfile(path, np.uint8, (stop - start) * size, offset=start * size).reshape(-1, size)
 
 
 def read_dat(path: Path, height: int, width: int) -> PackedSpikes:
