@@ -17,6 +17,7 @@ from bench.metrics.quality import psnr_per_frame
 from bench.registry import codec_for_stream, create
 from bench.report.rows import file_name
 from bench.runner.execute import behind_link
+from bench.runner.results import codec_spec
 from bench.runner.run import origin, stream_path
 
 _COLUMNS = 4
@@ -88,7 +89,7 @@ def _result(row: dict[Any, Any], document: dict[str, Any]) -> np.ndarray:
     card = document["conditions"][row["condition"]]
     stream = stream_path(Path(row["run"]), row["job"]).read_bytes()
     info, _ = unpack_stream(stream)
-    name = f"{info.codec}:{info.options}" if info.options else info.codec
+    name = codec_spec(info.codec, info.options)
     decoded = codec_for_stream(info, origin(document, "codecs", name)).decode(stream)
     parts = (
         create(Extractor, origin(document, "extractors", row["extractor"])),

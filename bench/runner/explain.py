@@ -60,7 +60,7 @@ def command_for(row: RDRow, document: dict[str, Any]) -> str:
     card = document["conditions"][row.condition]
     arguments: dict[str, RatePoint] = {
         "--paradigm": origin(document, "paradigms", row.paradigm),
-        "--codec": origin(document, "codecs", codec_spec(row)),
+        "--codec": origin(document, "codecs", codec_spec(row.codec, row.options)),
         "--dataset": origin(document, "datasets", row.dataset),
         "--extractor": origin(document, "extractors", row.extractor),
         "--analyzer": origin(document, "analyzers", row.analyzer),

@@ -72,9 +72,9 @@ class RDRow(BaseModel):
 COLUMNS = tuple(RDRow.model_fields)
 
 
-def codec_spec(row: RDRow) -> str:
-    """The row's codec with its options."""
-    return f"{row.codec}:{row.options}" if row.options else row.codec
+def codec_spec(codec: str, options: str) -> str:
+    """A row's or a stream's codec with its options."""
+    return f"{codec}:{options}" if options else codec
 
 
 def row_line(row: RDRow) -> str:

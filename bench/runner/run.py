@@ -8,7 +8,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,6 @@ class RunReport:
     folder: Path
     rows: list[RDRow]
     seconds: float
-    bugs: list[str] = field(default_factory=list)
 
 
 def run_plan(
@@ -68,10 +67,10 @@ def run_plan(
             pass
         rows = _rows_so_far(plan, folder, resume)
         history = [*(read_run_file(folder)["provenance"] if rows else []), provenance()]
-        _write_run_file(folder, plan, {"status": "running", "provenance": history})
+        facts = {**_facts(plan), "provenance": history}
+        _write_run_file(folder, {"status": "running", **facts})
         log = RowLog(folder / RD_FILE)
         times: list[StageTime] = []
-        bugs: list[str] = []
         pending = [job for job in plan.jobs if job.id not in rows]
         for done, finished in enumerate(_outcomes(pending, store, workers), start=len(rows) + 1):
             _keep(folder, finished.outcome)
@@ -79,7 +78,6 @@ def run_plan(
             rows[finished.job.id] = finished.outcome.row
             times += finished.outcome.times
             if finished.bug:
-                bugs.append(finished.bug)
                 _log_bug(folder, finished)
             progress(done, len(plan.jobs), _label(finished.job))
         if timing:
@@ -87,9 +85,8 @@ def run_plan(
         ordered = [rows[job.id] for job in plan.jobs]
         write_rows(folder / RD_FILE, ordered)
         seconds = time.perf_counter() - began
-        outcome = {"status": "finished", "wall_seconds": seconds, **_booked(times, workers), "provenance": history}
-        _write_run_file(folder, plan, outcome)
-    return RunReport(folder, ordered, seconds, bugs)
+        _write_run_file(folder, {"status": "finished", "wall_seconds": seconds, **_booked(times, workers), **facts})
+    return RunReport(folder, ordered, seconds)
 
 
 def _outcomes(jobs: Sequence[Job], store: Store, workers: int) -> Iterable[Finished]:
@@ -105,8 +102,7 @@ def _outcomes(jobs: Sequence[Job], store: Store, workers: int) -> Iterable[Finis
             yield Finished(job, outcome)
     if missing:
         # Jobs of one sequence wait for each other's simulation and extraction, so they are spread out.
-        order = {job.id: _spread_key(job) for job in missing}
-        yield from run_jobs(sorted(missing, key=lambda job: order[job.id]), store.root, min(workers, len(missing)))
+        yield from run_jobs(sorted(missing, key=_spread_key), store.root, min(workers, len(missing)))
 
 
 def _spread_key(job: Job) -> tuple[str, str, str, str, str]:
@@ -184,11 +180,10 @@ def _booked(times: Sequence[StageTime], workers: int) -> dict[str, Any]:
     return {"workers": workers, "stage_seconds": booked}
 
 
-def _write_run_file(folder: Path, plan: Plan, outcome: dict[str, Any]) -> None:
-    document = {
-        "schema": SCHEMA,
+def _facts(plan: Plan) -> dict[str, Any]:
+    """What run.json says of the plan; hashed once, when the run begins."""
+    return {
         "plan": plan.digest,
-        **outcome,
         "spec": plan.spec.model_dump(mode="json"),
         "conditions": {name: card.model_dump(mode="json") for name, card in plan.cards.items()},
         "codecs": {job.codec: asdict(job.availability) for job in plan.jobs},
@@ -196,8 +191,12 @@ def _write_run_file(folder: Path, plan: Plan, outcome: dict[str, Any]) -> None:
         "inputs": _inputs(plan),
         "speeds": {f"{job.dataset}/{job.info.name}": dict(job.info.speeds) for job in plan.jobs if job.info.speeds},
     }
+
+
+def _write_run_file(folder: Path, document: dict[str, Any]) -> None:
+    text = json.dumps({"schema": SCHEMA, **document}, indent=1) + "\n"
     with disk_errors(folder):
-        write_atomic(folder / RUN_FILE, (json.dumps(document, indent=1) + "\n").encode())
+        write_atomic(folder / RUN_FILE, text.encode())
 
 
 def _specs(plan: Plan) -> dict[str, tuple[type[Component], list[str]]]:

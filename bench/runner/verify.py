@@ -29,7 +29,7 @@ def verify_run(folder: Path, store: Store) -> Iterator[Check]:
     rows = [row for row in read_rows(folder / RD_FILE) if row.status == "ok"]
 
     def check(row: RDRow) -> Check:
-        return Check(row, _problem(folder, row, store, origin(document, "codecs", codec_spec(row))))
+        return Check(row, _problem(folder, row, store, origin(document, "codecs", codec_spec(row.codec, row.options))))
 
     # Threads are enough: each check waits for a process of its own.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
