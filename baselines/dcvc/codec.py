@@ -1,0 +1,117 @@
+"""The codec `dcvc`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from baselines.neural.codec import Colour, FrameModel, NeuralCodec, NeuralOptions, find_file
+from bench.errors import BenchError
+from bench.interfaces import RatePoint
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from baselines.dcvc.image import Cheng2020Anchor, ScaleHyperprior
+    from baselines.dcvc.video import VideoNetwork
+    from baselines.neural.latents import LatentCoder
+    from baselines.neural.parity import Case, Difference
+
+
+class Dcvc(NeuralCodec):
+    """DCVC (NeurIPS 2021).
+
+    The preset `official` has the authors' four rate points 0..3, each with networks of its own; `metric` selects what
+    they were trained for, and with it the intra codec (cheng2020-anchor or bmshj2018-hyperprior).
+    """
+
+    name = "dcvc"
+    rate_points = (0, 1, 2, 3)
+
+    class Options(NeuralOptions):
+        """Options, with what the official checkpoints were trained for."""
+
+        metric: Literal["psnr", "msssim"] = "psnr"
+
+    def weight_files(self, rate_point: RatePoint) -> tuple[Path, ...]:
+        """The intra and the inter checkpoint of a rate point."""
+        folder, metric = self.folder(), self.options.metric
+        quality = int(rate_point) + 3
+        image = "cheng2020-anchor" if metric == "psnr" else "bmshj2018-hyperprior-ms-ssim"
+        return (
+            find_file(folder, f"{image}-{quality}-*.pth*", "dcvc_image.*"),
+            find_file(folder, f"model_dcvc_quality_{rate_point}_{metric}.pth*", "dcvc_video.*"),
+        )
+
+    def load(self, rate_point: RatePoint, device: str) -> FrameModel:
+        """The networks of a rate point."""
+        image, video = _networks(*self.weight_files(rate_point))
+        return _Official(image.to(device), video.to(device))
+
+    def parity(self, case: Case) -> Iterator[Difference]:
+        """Compare the networks with the authors' results: their estimates, and the frames of their streams."""
+        import torch
+
+        from baselines.neural.latents import Estimator
+        from baselines.neural.parity import compare_frame
+
+        image, video = _networks(*self.weight_files(case.rate_point or 0))
+        image, video = image.to(case.dtype), video.to(case.dtype)
+        bits = _Official(image, video)
+        reference: Any = None
+        with torch.inference_mode():
+            for index, frame in enumerate(case.frames()):
+                if frame.shape[2] % 64 or frame.shape[3] % 64:
+                    raise BenchError("DCVC's cases have sides that are multiples of 64: its authors' code pads nothing")
+                if reference is None:
+                    coder = Estimator(bits.intra_bits)
+                    reference = image.estimate(coder, frame).clamp(0, 1)
+                    yield from compare_frame(case, index, {"x_hat": reference}, coder.bits)
+                    continue
+                coder = Estimator(bits.inter_bits)
+                serial = video.code(Estimator(bits.inter_bits), frame, reference)
+                reference = video.estimate(coder, frame, reference).clamp(0, 1)
+                frames = {"x_hat": reference, "ar_recon": serial}
+                yield from compare_frame(case, index, frames, coder.bits, prefix="est_bpp_")
+
+
+class _Official:
+    """The authors' networks of one rate point."""
+
+    multiple = 64
+    colour: Colour = "rgb"
+
+    def __init__(self, image: Cheng2020Anchor | ScaleHyperprior, video: VideoNetwork) -> None:
+        import numpy as np
+
+        from baselines.neural.entropy import BitCount
+
+        self.image, self.video = image, video
+        # CompressAI keeps its bound in float32.
+        self.intra_bits = BitCount(bound=float(np.float32(1e-9)))
+        self.inter_bits = BitCount(ceiling=50.0)
+
+    def code(
+        self, coder: LatentCoder, frame: Tensor | None, index: int, size: tuple[int, int], state: Any
+    ) -> tuple[Tensor, Any]:
+        decoded = self.image.code(coder, frame, size) if state is None else self.video.code(coder, frame, state)
+        reference = decoded.clamp(0, 1)
+        return reference, reference
+
+
+def _networks(image_file: Path, video_file: Path) -> tuple[Cheng2020Anchor | ScaleHyperprior, VideoNetwork]:
+    from baselines.dcvc.image import Cheng2020Anchor, ScaleHyperprior
+    from baselines.dcvc.video import VideoNetwork
+    from baselines.neural.published import load_published
+    from baselines.neural.weights import read_weights
+
+    tensors = read_weights(image_file)
+    # The number of channels tells the quality: 128 up to 3 (cheng2020) or 5 (bmshj2018), 192 above.
+    plain, residual = tensors.get("g_a.0.weight"), tensors.get("g_a.0.conv1.weight")
+    image: Cheng2020Anchor | ScaleHyperprior
+    if plain is not None and plain.ndim == 4:
+        image = ScaleHyperprior(len(plain), 192 if len(plain) == 128 else 320)
+    else:
+        image = Cheng2020Anchor(192 if residual is None else len(residual))
+    return load_published(image, image_file), load_published(VideoNetwork(), video_file)

@@ -1,0 +1,131 @@
+"""Building blocks of DCVC-DC's two networks; parameter names are those of the authors' checkpoints."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from baselines.neural.layers import conv, subpel
+
+
+class ResidualBlock(nn.Module):
+    """x + conv2(act(conv1(act(x)))), optionally with half the channels inside and an activation at the end."""
+
+    def __init__(self, channels: int, slope: float = 0.01, bottleneck: bool = False, end: bool = False) -> None:
+        super().__init__()
+        inside = channels // 2 if bottleneck else channels
+        self.conv1 = conv(channels, inside)
+        self.conv2 = conv(inside, channels)
+        self.slope, self.end = slope, end
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.conv2(F.leaky_relu(self.conv1(F.leaky_relu(x, self.slope)), self.slope))
+        return x + (F.leaky_relu(out, self.slope) if self.end else out)
+
+
+class ResidualDown(nn.Module):
+    """Residual block that halves H and W."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv1 = conv(inputs, outputs, 3, 2)
+        self.conv2 = conv(outputs, outputs)
+        self.downsample = conv(inputs, outputs, 1, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = F.leaky_relu(self.conv2(F.leaky_relu(self.conv1(x), 0.01)), 0.1)
+        return out + self.downsample(x)
+
+
+class ResidualUp(nn.Module):
+    """Residual block that doubles H and W, by 1x1 sub-pixel convolutions."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.subpel_conv = subpel(inputs, outputs, 1)
+        self.conv = conv(outputs, outputs)
+        self.upsample = subpel(inputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = F.leaky_relu(self.conv(F.leaky_relu(self.subpel_conv(x), 0.01)), 0.1)
+        return out + self.upsample(x)
+
+
+class DepthConv(nn.Module):
+    """1x1, depthwise 3x3, 1x1, beside the identity or a 1x1 adaptor."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Sequential(conv(inputs, inputs, 1), nn.LeakyReLU(0.01))
+        self.depth_conv = nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs)
+        self.conv2 = conv(inputs, outputs, 1)
+        self.adaptor = conv(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv2(self.depth_conv(self.conv1(x))) + self.adaptor(x)
+
+
+class FeedForward(nn.Module):
+    """Two 1x1 convolutions with a wide layer between (video network)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        wide = max(min(4 * channels, 1024), 2 * channels)
+        self.conv = nn.Sequential(
+            conv(channels, wide, 1), nn.LeakyReLU(0.1), conv(wide, channels, 1), nn.LeakyReLU(0.1)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv(x)
+
+
+class GatedFeedForward(nn.Module):
+    """1x1 convolutions around a gate: one half of the wide layer scales the other (image network)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = conv(channels, 4 * channels, 1)
+        self.conv_out = conv(2 * channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        value, gate = self.conv(x).chunk(2, 1)
+        return x + self.conv_out(value * F.leaky_relu(gate, 0.1))
+
+
+class DepthConvBlock(nn.Module):
+    """A depthwise convolution block and a feed-forward block."""
+
+    def __init__(self, inputs: int, outputs: int, gated: bool = False) -> None:
+        super().__init__()
+        feed_forward = GatedFeedForward(outputs) if gated else FeedForward(outputs)
+        self.block = nn.Sequential(DepthConv(inputs, outputs), feed_forward)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.block(x)
+
+
+class UNet(nn.Module):
+    """Two-level U-Net of depthwise blocks; H and W are multiples of 4."""
+
+    def __init__(self, inputs: int, outputs: int, gated: bool = False) -> None:
+        super().__init__()
+
+        def block(a: int, b: int) -> DepthConvBlock:
+            return DepthConvBlock(a, b, gated)
+
+        self.conv1 = block(inputs, 32)
+        self.conv2 = block(32, 64)
+        self.conv3 = block(64, 128)
+        self.context_refine = nn.Sequential(*(block(128, 128) for _ in range(4)))
+        self.up3 = subpel(128, 64, 1)
+        self.up_conv3 = block(128, 64)
+        self.up2 = subpel(64, 32, 1)
+        self.up_conv2 = block(64, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        full = self.conv1(x)
+        half = self.conv2(F.max_pool2d(full, 2))
+        quarter = self.context_refine(self.conv3(F.max_pool2d(half, 2)))
+        half = self.up_conv3(torch.cat((half, self.up3(quarter)), 1))
+        return self.up_conv2(torch.cat((full, self.up2(half)), 1))

@@ -1,0 +1,130 @@
+"""The codec `dcvc-dc`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from baselines.neural.codec import Colour, FrameModel, NeuralCodec, NeuralOptions, find_file
+from bench.errors import BenchError
+from bench.interfaces import RatePoint
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from baselines.dcvc_dc.image import ImageNetwork
+    from baselines.dcvc_dc.video import VideoNetwork
+    from baselines.neural.latents import LatentCoder
+    from baselines.neural.parity import Case, Difference
+
+_LEVELS = 64
+
+
+class DcvcDc(NeuralCodec):
+    """DCVC-DC (CVPR 2023): one variable-rate network pair.
+
+    The preset `official` has the authors' four rate points 0..3, and 64 finer ones, level0..level63, between the
+    first and the last. `metric` selects among the authors' checkpoints.
+    """
+
+    name = "dcvc-dc"
+    rate_points = (0, 1, 2, 3)
+
+    class Options(NeuralOptions):
+        """Options, with what the official checkpoints were trained for."""
+
+        metric: Literal["psnr", "ssim", "yuv420_psnr"] = "psnr"
+
+    def check_rate_point(self, rate_point: RatePoint) -> None:
+        """Rate points, or levels between the first and the last."""
+        if isinstance(rate_point, str) and rate_point in {f"level{i}" for i in range(_LEVELS)}:
+            return
+        super().check_rate_point(rate_point)
+
+    def weight_files(self, rate_point: RatePoint) -> tuple[Path, ...]:
+        """The intra and the inter checkpoint, one pair for all rate points."""
+        folder, metric = self.folder(), self.options.metric
+        return tuple(
+            find_file(folder, f"cvpr2023_{kind}_{metric}.pth*", f"dcvc_dc_{kind}.*") for kind in ("image", "video")
+        )
+
+    def load(self, rate_point: RatePoint, device: str) -> FrameModel:
+        """The pair at a rate point."""
+        image, video = _networks(*self.weight_files(rate_point))
+        colour: Colour = "yuv" if self.options.metric.startswith("yuv") else "rgb"
+        return _Official(image.to(device), video.to(device), rate_point, colour)
+
+    def parity(self, case: Case) -> Iterator[Difference]:
+        """Compare the networks with the authors' results."""
+        import torch
+
+        from baselines.neural.latents import Estimator
+        from baselines.neural.layers import pad_to
+        from baselines.neural.parity import compare_frame
+
+        if case.rate_point is None:
+            raise BenchError("the case's rate point is not in its name; give --rate-point 0..3 or level0..level63")
+        self.check_rate_point(case.rate_point)
+        image, video = _networks(*self.weight_files(case.rate_point))
+        model = _Official(image.to(case.dtype), video.to(case.dtype), case.rate_point, "rgb")
+        state = None
+        with torch.inference_mode():
+            for index, frame in enumerate(case.frames()):
+                padded, coder = pad_to(frame, model.multiple), Estimator(model.inter_bits)
+                decoded, state = model.code(coder, padded, index, (padded.shape[2], padded.shape[3]), state)
+                yield from compare_frame(case, index, {"x_hat": decoded}, coder.bits)
+
+
+class _Official:
+    """The authors' networks at one rate point."""
+
+    multiple = 16
+
+    def __init__(self, image: ImageNetwork, video: VideoNetwork, rate_point: RatePoint, colour: Colour) -> None:
+        from baselines.neural.entropy import BitCount
+
+        self.image, self.video, self.colour = image, video, colour
+        self.intra_bits = self.inter_bits = BitCount()
+        self._image_scales, self._video_scales = _scales(image, rate_point), _scales(video, rate_point)
+
+    def code(
+        self, coder: LatentCoder, frame: Tensor | None, index: int, size: tuple[int, int], state: Any
+    ) -> tuple[Tensor, Any]:
+        from baselines.dcvc_dc.video import State
+
+        if state is None:
+            decoded = self.image.code(coder, frame, self._image_scales, size)
+            return decoded, State(decoded)
+        after = self.video.code(coder, frame, state, self._video_scales, index)
+        return after.frame, after
+
+
+def _networks(image_file: Path, video_file: Path) -> tuple[ImageNetwork, VideoNetwork]:
+    from baselines.dcvc_dc.image import ImageNetwork
+    from baselines.dcvc_dc.video import VideoNetwork
+    from baselines.neural.published import load_published
+
+    return load_published(ImageNetwork(), image_file), load_published(VideoNetwork(), video_file)
+
+
+def _scales(network: nn.Module, rate_point: RatePoint) -> dict[str, torch.Tensor]:
+    """A rate point's factor for each ``*q_scale*`` parameter: an anchor, or log-linear between the outer two."""
+    import torch
+
+    scales = {}
+    for name, parameter in network.named_parameters():
+        if "q_scale" not in name:
+            continue
+        # In float64, whatever the network's precision: so the authors' figures were made.
+        anchors = parameter.detach().double().flatten()
+        if isinstance(rate_point, str):
+            first, last = math.log(float(anchors[0])), math.log(float(anchors[3]))
+            grid = torch.linspace(first, last, _LEVELS, dtype=torch.float64)
+            scale = torch.exp(grid[int(rate_point.removeprefix("level"))])
+        else:
+            scale = anchors[int(rate_point)]
+        scales[name] = scale.to(parameter)
+    return scales

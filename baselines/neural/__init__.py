@@ -1,0 +1,1 @@
+"""What the learned codecs share: layers, entropy models, entropy coding, fixed-point arithmetic, weight files."""

@@ -1,0 +1,241 @@
+"""The base of the learned codecs: frames in and out, the loop over them, the payload, weights and rate points.
+
+A codec on this base says how to make its model; the model codes one frame after another with whatever coder it is
+given (`baselines.neural.latents`)::
+
+    payload = u16 intra period | range-coded latents of all frames, a checksum after each
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import struct
+from abc import abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+import numpy as np
+from pydantic import Field
+
+from bench.errors import BenchError, StreamError
+from bench.fingerprint import file_sha256
+from bench.interfaces import (
+    Availability,
+    Codec,
+    CodingCondition,
+    Compressed,
+    RatePoint,
+    StreamInfo,
+    from_uint8,
+    to_uint8,
+)
+from bench.interfaces import Options as BaseOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+    from baselines.neural.entropy import BitCount
+    from baselines.neural.latents import LatentCoder
+
+Colour = Literal["luma", "rgb", "yuv"]
+_HEAD = struct.Struct("<H")
+
+
+class FrameModel(Protocol):
+    """Networks of one rate point, ready to code frames one after another.
+
+    Attributes
+    ----------
+    colour
+        What the networks take: luma (1 channel), rgb or yuv (3 channels).
+    multiple
+        H and W must be multiples of it; frames are padded by repeating the last row and column.
+    intra_bits, inter_bits
+        How estimated bits are counted from probabilities.
+    """
+
+    colour: Colour
+    multiple: int
+    intra_bits: BitCount
+    inter_bits: BitCount
+
+    def code(
+        self, coder: LatentCoder, frame: Tensor | None, index: int, size: tuple[int, int], state: Any
+    ) -> tuple[Tensor, Any]:
+        """Code frame `index` of a sequence, an intra frame where `state` is None.
+
+        Parameters
+        ----------
+        frame
+            1 x C x H x W in [0, 1], or None when decoding.
+        size
+            (H, W) of the padded frame.
+
+        Returns
+        -------
+        frame, state
+            The decoded frame, and what the next one needs.
+        """
+        ...
+
+
+class NeuralOptions(BaseOptions):
+    """Options of every learned codec.
+
+    ``small`` is trained by this project and comes with it; ``official`` loads the authors' checkpoints from the
+    folder `weights`, or from ``$BENCH_WEIGHTS/<codec>``. `weights` and `device` say something of this machine only.
+    """
+
+    preset: Literal["small", "official"] = "small"
+    weights: str = Field(default="", exclude=True)
+    device: str = Field(default="cpu", exclude=True)
+
+
+class NeuralCodec(Codec):
+    """Common part of DCVC, DCVC-DC and their like."""
+
+    Options: ClassVar[type[BaseOptions]] = NeuralOptions
+
+    @abstractmethod
+    def weight_files(self, rate_point: RatePoint) -> tuple[Path, ...]:
+        """Files of one rate point; raises `BenchError` naming what is missing."""
+
+    @abstractmethod
+    def load(self, rate_point: RatePoint, device: str) -> FrameModel:
+        """Networks of one rate point, in evaluation mode on the device."""
+
+    def folder(self) -> Path:
+        """Where the official preset's checkpoints are looked for.
+
+        Raises
+        ------
+        BenchError
+            If no folder is given, or it does not exist.
+        """
+        stated = self.options.weights or os.environ.get("BENCH_WEIGHTS", "")
+        if not stated:
+            raise BenchError(
+                f"{self.name}: the preset official needs the authors' checkpoints, from the folder that the option "
+                "weights or BENCH_WEIGHTS names"
+            )
+        folder = Path(stated)
+        folder = folder / self.name if not self.options.weights and (folder / self.name).is_dir() else folder
+        if not folder.is_dir():
+            raise BenchError(f"{self.name}: no folder {folder} for weights")
+        return folder
+
+    def available(self) -> Availability:
+        """Whether the weights of every rate point are here."""
+        try:
+            return Availability(True, f"{self.options.preset} weights", self.weights_sha256)
+        except BenchError as error:
+            return Availability(False, reason=str(error))
+
+    @property
+    def weights_sha256(self) -> str:
+        """One hash over the files of all rate points."""
+        from bench.fingerprint import digest
+
+        files = dict.fromkeys(path for point in self.rate_points for path in self.weight_files(point))
+        hashes = [file_sha256(path) for path in files]
+        return hashes[0] if len(hashes) == 1 else digest(hashes)
+
+    def compress(self, frames: np.ndarray, rate_point: RatePoint, condition: CodingCondition) -> Compressed:
+        """Code frame by frame, each from what was decoded of the one before."""
+        if condition.structure != "low_delay":
+            raise BenchError(f"{self.name} codes low_delay only, not {condition.structure}")
+        from baselines.neural.coding import StreamEncoder
+
+        model = self._model(rate_point)
+        encoder = StreamEncoder()
+        for _ in self._walk(model, encoder, frames.shape, condition.intra_period, from_uint8(to_uint8(frames))):
+            pass
+        bits = sum(float(component) for component in encoder.bits.values())
+        return Compressed(_HEAD.pack(condition.intra_period) + encoder.payload(), bits)
+
+    def decompress(self, payload: bytes, info: StreamInfo) -> np.ndarray:
+        """Decode frame by frame; a frame whose checksum differs ends it with an error."""
+        from baselines.neural.coding import StreamDecoder
+
+        if len(payload) < _HEAD.size:
+            raise StreamError(f"{self.name}: the payload is cut off")
+        (intra_period,) = _HEAD.unpack_from(payload)
+        if not intra_period:
+            raise StreamError(f"{self.name}: the payload states no intra period")
+        decoder = StreamDecoder(payload[_HEAD.size :])
+        frames = np.empty(info.shape, np.float32)
+        for k, frame in enumerate(self._walk(self._model(info.rate_point), decoder, info.shape, intra_period)):
+            frames[k] = frame
+        return from_uint8(to_uint8(frames))
+
+    def _walk(
+        self, model: FrameModel, coder: Any, shape: tuple[int, ...], intra_period: int, frames: np.ndarray | None = None
+    ) -> Iterator[np.ndarray]:
+        import torch
+
+        from baselines.neural.layers import pad_to
+
+        count, height, width = shape
+        size = (height + -height % model.multiple, width + -width % model.multiple)
+        state: Any = None
+        with torch.inference_mode():
+            for k in range(count):
+                source = None
+                if frames is not None:
+                    luma = torch.from_numpy(frames[k])[None, None].to(self.options.device)
+                    source = _from_luma(pad_to(luma, model.multiple), model.colour)
+                intra = k % intra_period == 0
+                coder.count = model.intra_bits if intra else model.inter_bits
+                decoded, state = model.code(coder, source, k, size, None if intra else state)
+                coder.end_frame()
+                luma = _to_luma(decoded, model.colour)[:height, :width]
+                yield luma.clamp(0, 1).float().cpu().numpy()
+
+    def _model(self, rate_point: RatePoint) -> FrameModel:
+        # Keyed on the files' hash, so that a file that changed is read again.
+        hashes = tuple(file_sha256(path) for path in self.weight_files(rate_point))
+        return _loaded(type(self), tuple(self.options), rate_point, hashes)
+
+
+@functools.lru_cache(maxsize=4)
+def _loaded(
+    codec: type[NeuralCodec], options: tuple[tuple[str, Any], ...], rate_point: RatePoint, _hashes: tuple[str, ...]
+) -> FrameModel:
+    made = codec(**dict(options))
+    return made.load(rate_point, made.options.device)
+
+
+def _from_luma(luma: Tensor, colour: Colour) -> Tensor:
+    """1 x 1 x H x W luma as the network's channels: grey RGB, or YCbCr with neutral chroma."""
+    import torch.nn.functional as F
+
+    if colour == "luma":
+        return luma
+    return luma.expand(1, 3, -1, -1) if colour == "rgb" else F.pad(luma, (0, 0, 0, 0, 0, 2), value=0.5)
+
+
+def _to_luma(frame: Tensor, colour: Colour) -> Tensor:
+    """1 x C x H x W as H x W luma (BT.709 for RGB)."""
+    if colour == "rgb":
+        return 0.2126 * frame[0, 0] + 0.7152 * frame[0, 1] + 0.0722 * frame[0, 2]
+    return frame[0, 0]
+
+
+def find_file(folder: Path, *patterns: str) -> Path:
+    """The one file in a folder that matches a pattern; earlier patterns come first.
+
+    Raises
+    ------
+    BenchError
+        If none or several match the same pattern.
+    """
+    for pattern in patterns:
+        found = sorted(folder.glob(pattern))
+        if len(found) > 1:
+            raise BenchError(f"{folder} has several files {pattern}: {', '.join(path.name for path in found)}")
+        if found:
+            return found[0]
+    raise BenchError(f"{folder} has no {' or '.join(patterns)}")

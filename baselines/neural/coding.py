@@ -1,0 +1,192 @@
+"""Latents into bytes and back: range coding with integer tables, and a checksum after every frame.
+
+One range coder runs through all frames of a stream. A symbol is coded with the table that its scale selects; symbols
+of one table go through the coder together, in a fixed order. A value beyond its table's support is an escape, followed
+by its Elias-gamma code. After each frame come 16 bits of checksum over its symbols: where the decoder's networks give
+other tables than the encoder's did (another device, another library), decoding stops there and names the frame.
+"""
+
+from __future__ import annotations
+
+import binascii
+from typing import TYPE_CHECKING
+
+import constriction
+import numpy as np
+import torch
+
+from baselines.neural.entropy import Prior, Tables, channel_tables
+from baselines.neural.latents import Estimator
+from bench.errors import StreamError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from baselines.neural.entropy import Family
+
+_LARGEST = 1 << 23
+_model = constriction.stream.model
+
+
+class _Models:
+    """Tables as the range coder wants them, built when first used."""
+
+    def __init__(self, tables: Tables) -> None:
+        self.tables = tables
+        self._built: dict[int, object] = {}
+
+    def __getitem__(self, index: int) -> object:
+        if index not in self._built:
+            frequencies = self.tables.frequencies[index].astype(np.float64)
+            self._built[index] = _model.Categorical(frequencies / frequencies.sum(), perfect=False)
+        return self._built[index]
+
+
+class _Session:
+    """What encoder and decoder share: the models of each prior, and the running checksum."""
+
+    def __init__(self) -> None:
+        self._models: dict[int, _Models] = {}
+        self._checksum = 0
+        self.frame = 0
+
+    def models(self, source: Family | Prior) -> _Models:
+        # Keyed on the object: a stream's networks outlive its session.
+        if id(source) not in self._models:
+            tables = channel_tables(source) if isinstance(source, Prior) else source.tables
+            self._models[id(source)] = _Models(tables)
+        return self._models[id(source)]
+
+    def note(self, symbols: np.ndarray) -> None:
+        self._checksum = binascii.crc_hqx(symbols.astype("<i4").tobytes(), self._checksum)
+
+    @property
+    def checksum(self) -> np.ndarray:
+        return np.array([self._checksum], np.int32)
+
+
+class StreamEncoder(Estimator):
+    """Writes what a network codes, and counts the bits that its likelihoods promise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._coder = constriction.stream.queue.RangeEncoder()
+        self._session = _Session()
+
+    def factorized(self, name: str, prior: Prior, z: Tensor | None, shape: tuple[int, ...]) -> Tensor:
+        """Round around the medians and write, channel by channel."""
+        z_hat = super().factorized(name, prior, z, shape)
+        symbols = _symbols(z_hat - prior.medians)
+        channels = np.repeat(np.arange(shape[1]), shape[2] * shape[3])
+        self._write(self._session.models(prior), channels, symbols)
+        return z_hat
+
+    def conditional(self, name: str, family: Family, residual: Tensor | None, sigma: Tensor) -> Tensor:
+        """Round and write."""
+        symbols = super().conditional(name, family, residual, sigma)
+        models = self._session.models(family)
+        self._write(models, models.tables.index(sigma).flatten().cpu().numpy(), _symbols(symbols))
+        return symbols
+
+    def end_frame(self) -> None:
+        """Write the checksum over the frame's symbols."""
+        self._coder.encode(self._session.checksum, _model.Uniform(1 << 16))
+
+    def payload(self) -> bytes:
+        """Everything written so far."""
+        return self._coder.get_compressed().astype("<u4").tobytes()
+
+    def _write(self, models: _Models, index: np.ndarray, symbols: np.ndarray) -> None:
+        self._session.note(symbols)
+        for table, places in _groups(index):
+            values = symbols[places]
+            escape = len(models.tables.frequencies[table]) - 1
+            shifted = values - models.tables.offsets[table]
+            outside = (shifted < 0) | (shifted >= escape)
+            self._coder.encode(np.where(outside, escape, shifted).astype(np.int32), models[table])
+            for value in values[outside]:
+                self._write_escape(int(value))
+
+    def _write_escape(self, value: int) -> None:
+        # Elias gamma of 2|v| + sign + 1: the number of bits, then the bits below the first.
+        code = 2 * abs(value) + (value < 0) + 1
+        length = code.bit_length() - 1
+        self._coder.encode(np.array([length], np.int32), _model.Uniform(32))
+        for shift in range(length - 1, -1, -1):
+            self._coder.encode(np.array([code >> shift & 1], np.int32), _model.Uniform(2))
+
+
+class StreamDecoder:
+    """Reads what `StreamEncoder` wrote, driven by the same walk through the networks.
+
+    Raises
+    ------
+    StreamError
+        From `end_frame`, if a frame's checksum differs: the networks here gave other tables than the encoder's.
+    """
+
+    def __init__(self, payload: bytes) -> None:
+        if len(payload) % 4:
+            raise StreamError(f"the payload of {len(payload)} bytes is no whole number of words")
+        self._coder = constriction.stream.queue.RangeDecoder(np.frombuffer(payload, "<u4").astype(np.uint32))
+        self._session = _Session()
+
+    def factorized(self, name: str, prior: Prior, z: Tensor | None, shape: tuple[int, ...]) -> Tensor:
+        """Read hyper-latents channel by channel."""
+        channels = np.repeat(np.arange(shape[1]), shape[2] * shape[3])
+        symbols = self._read(self._session.models(prior), channels)
+        medians = prior.medians
+        return torch.from_numpy(symbols).view(shape).to(medians) + medians
+
+    def conditional(self, name: str, family: Family, residual: Tensor | None, sigma: Tensor) -> Tensor:
+        """Read one symbol per scale."""
+        models = self._session.models(family)
+        symbols = self._read(models, models.tables.index(sigma).flatten().cpu().numpy())
+        return torch.from_numpy(symbols).view(sigma.shape).to(sigma)
+
+    def end_frame(self) -> None:
+        """Compare the checksum over the frame's symbols."""
+        stored = self._coder.decode(_model.Uniform(1 << 16), 1)
+        frame, self._session.frame = self._session.frame, self._session.frame + 1
+        if stored[0] != self._session.checksum[0]:
+            raise StreamError(
+                f"frame {frame}: the latents' checksum differs; the networks here gave other probabilities than the "
+                "encoder's (another device, thread count or library version)"
+            )
+
+    def _read(self, models: _Models, index: np.ndarray) -> np.ndarray:
+        symbols = np.empty(len(index), np.int32)
+        for table, places in _groups(index):
+            shifted = self._coder.decode(models[table], len(places))
+            values = shifted + np.int32(models.tables.offsets[table])
+            for i in np.flatnonzero(shifted == len(models.tables.frequencies[table]) - 1):
+                values[i] = self._read_escape()
+            symbols[places] = values
+        self._session.note(symbols)
+        return symbols
+
+    def _read_escape(self) -> int:
+        length = int(self._coder.decode(_model.Uniform(32), 1)[0])
+        code = 1
+        for bit in self._coder.decode(_model.Uniform(2), length) if length else ():
+            code = code << 1 | int(bit)
+        value = (code - 1) >> 1
+        if value > _LARGEST:
+            raise StreamError(f"frame {self._session.frame}: a latent beyond all range; not a stream of these networks")
+        return -value if (code - 1) & 1 else value
+
+
+def _groups(index: np.ndarray) -> list[tuple[int, np.ndarray]]:
+    """Places of each table, tables ascending, places in order."""
+    order = np.argsort(index, kind="stable")
+    ordered = index[order]
+    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
+    return [(int(ordered[start]), places) for start, places in zip(starts, np.split(order, starts[1:]), strict=True)]
+
+
+def _symbols(values: Tensor) -> np.ndarray:
+    array = values.flatten().cpu().numpy()
+    # Written so that a NaN is caught as well.
+    if not (np.abs(array) <= _LARGEST).all():
+        raise StreamError("a latent is not finite or beyond all range; the weights do not fit these frames")
+    return np.rint(array).astype(np.int32)

@@ -1,0 +1,210 @@
+"""Entropy models of the learned codecs: how many bits a symbol costs, and the tables that code it.
+
+Symbols are integers around zero: every model codes ``round(latent - mean)``. Two kinds of model exist. A
+`FactorizedPrior` (Balle et al. 2018) holds one learned density per channel, for hyper-latents. A conditional
+family, `LAPLACE` or `GAUSSIAN`, has a scale per symbol that a network predicts.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from decimal import Decimal, localcontext
+from functools import cached_property
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_SIGMA_RANGE = (1e-5, 1e10)
+# Frequencies of a table add up to about this; rarer symbols than one in it go through the escape.
+_TABLE_TOTAL = 1 << 16
+_MAX_SUPPORT = 128
+
+
+@dataclass(frozen=True)
+class BitCount:
+    """How a codec's authors turn a probability into estimated bits: -log2(p + floor), clipped to [0, ceiling]."""
+
+    floor: float = 1e-5
+    ceiling: float = math.inf
+    # CompressAI bounds the probability from below instead of adding to it.
+    bound: float = 0.0
+
+    def __call__(self, probability: Tensor) -> Tensor:
+        if self.bound:
+            return -torch.log2(probability.clamp_min(self.bound))
+        return (-torch.log(probability + self.floor) / math.log(2.0)).clamp(0.0, self.ceiling)
+
+
+@dataclass(frozen=True, eq=False)
+class Tables:
+    """Integer frequency tables for an entropy coder.
+
+    Attributes
+    ----------
+    frequencies
+        One int array per table; entry j is the frequency of symbol ``offsets[i] + j``, the last that of the escape.
+    offsets
+        Smallest symbol of each table.
+    thresholds
+        For conditional tables: scales between which the next table takes over (ascending); None for channels'.
+    """
+
+    frequencies: tuple[np.ndarray, ...]
+    offsets: np.ndarray
+    thresholds: Tensor | None = None
+
+    def index(self, sigma: Tensor) -> Tensor:
+        """Table of each scale. Comparisons only, so equal scales give equal tables everywhere."""
+        assert self.thresholds is not None  # noqa: S101 -- a programming error, not a user's
+        return torch.bucketize(sigma, self.thresholds.to(sigma))
+
+
+class Family:
+    """A zero-mean symmetric density with one scale, and its coding tables over a log-spaced grid of scales."""
+
+    def __init__(self, smallest: float, largest: float, count: int) -> None:
+        ratio = (largest / smallest) ** (1 / (count - 1))
+        self.scales = [smallest * ratio**i for i in range(count)]
+        self._ratio = ratio
+
+    @abstractmethod
+    def probability(self, symbols: Tensor, sigma: Tensor) -> Tensor:
+        """Probability of each integer symbol under its scale."""
+
+    @abstractmethod
+    def tail(self, x: float, sigma: float) -> float:
+        """Probability of a value above x >= 0."""
+
+    @cached_property
+    def tables(self) -> Tables:
+        """One table per scale of the grid; a scale belongs to the nearest of them in the log domain."""
+        frequencies, offsets = [], []
+        for sigma in self.scales:
+            tails = [self.tail(k + 0.5, sigma) for k in range(_MAX_SUPPORT + 1)]
+            support = next((k for k in range(2, _MAX_SUPPORT) if tails[k] * _TABLE_TOTAL < 0.5), _MAX_SUPPORT)
+            half = [tails[k - 1] - tails[k] for k in range(1, support + 1)]
+            masses = [*reversed(half), 1 - 2 * tails[0], *half, 2 * tails[support]]
+            frequencies.append(to_frequencies(masses))
+            offsets.append(-support)
+        thresholds = torch.tensor([s * self._ratio**0.5 for s in self.scales[:-1]], dtype=torch.float64)
+        return Tables(tuple(frequencies), np.array(offsets), thresholds)
+
+
+class Laplace(Family):
+    """Laplace density: the conditional model of DCVC and of DCVC-DC's video network."""
+
+    def probability(self, symbols: Tensor, sigma: Tensor) -> Tensor:
+        sigma = sigma.clamp(*_SIGMA_RANGE)
+        return _laplace_cdf(symbols + 0.5, sigma) - _laplace_cdf(symbols - 0.5, sigma)
+
+    def tail(self, x: float, sigma: float) -> float:
+        # The decimal module rounds exp correctly, so that the tables are the same on every platform's libm.
+        with localcontext(prec=30):
+            return float((Decimal(-x) / Decimal(sigma)).exp() / 2)
+
+
+class Gaussian(Family):
+    """Normal density: the conditional model of the intra networks."""
+
+    def probability(self, symbols: Tensor, sigma: Tensor) -> Tensor:
+        sigma = sigma.clamp(*_SIGMA_RANGE)
+        # Both tails are taken on the side where they are small: no cancellation.
+        distance = symbols.abs()
+        return _normal_cdf((0.5 - distance) / sigma) - _normal_cdf((-0.5 - distance) / sigma)
+
+    def tail(self, x: float, sigma: float) -> float:
+        return 0.5 * math.erfc(x / (sigma * math.sqrt(2)))
+
+
+LAPLACE = Laplace(0.01, 64.0, 128)
+GAUSSIAN = Gaussian(0.05, 256.0, 128)
+
+
+class Prior(nn.Module):
+    """A learned density per channel."""
+
+    @property
+    @abstractmethod
+    def medians(self) -> Tensor:
+        """Centre of each channel's symbols, 1 x C x 1 x 1."""
+
+    @abstractmethod
+    def probability(self, z_hat: Tensor) -> Tensor:
+        """Probability of rounded values, N x C x h x w."""
+
+
+class FactorizedPrior(Prior):
+    """Density per channel as a monotone network's sigmoid: the z model of DCVC and DCVC-DC ("bit estimator").
+
+    ``f1``..``f3``: x <- x softplus(h) + b, x <- x + tanh(x) tanh(a); ``f4``: the first step alone.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        for i in range(1, 5):
+            self.add_module(f"f{i}", _CdfLayer(channels, last=i == 4))
+
+    @property
+    def medians(self) -> Tensor:
+        """Zeros: this prior has no learned centres."""
+        return torch.zeros_like(self.get_parameter("f4.b"))
+
+    def cdf(self, z: Tensor) -> Tensor:
+        """Cumulative density at z, N x C x H x W."""
+        for layer in self.children():
+            z = layer(z)
+        return torch.sigmoid(z)
+
+    def probability(self, z_hat: Tensor) -> Tensor:
+        """Probability of rounded values, N x C x h x w."""
+        return self.cdf(z_hat + 0.5) - self.cdf(z_hat - 0.5)
+
+
+class _CdfLayer(nn.Module):
+    def __init__(self, channels: int, last: bool) -> None:
+        super().__init__()
+        shape = (1, channels, 1, 1)
+        self.h = nn.Parameter(0.01 * torch.randn(shape))
+        self.b = nn.Parameter(0.01 * torch.randn(shape))
+        if not last:
+            self.a = nn.Parameter(0.01 * torch.randn(shape))
+        self.last = last
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x * F.softplus(self.h) + self.b
+        return x if self.last else x + torch.tanh(x) * torch.tanh(self.a)
+
+
+def channel_tables(prior: Prior) -> Tables:
+    """Integer tables of a factorised prior, computed in float64 on the CPU: one per channel."""
+    exact = deepcopy(prior).double().cpu()
+    reach = torch.arange(-_MAX_SUPPORT, _MAX_SUPPORT + 1, dtype=torch.float64).view(1, 1, -1, 1)
+    with torch.no_grad():
+        masses = exact.probability(reach + exact.medians)[0, :, :, 0].clamp_min(0).numpy()
+    frequencies, offsets = [], []
+    for row in masses:
+        kept = np.flatnonzero(row * _TABLE_TOTAL >= 0.5)
+        low, high = (int(kept[0]), int(kept[-1])) if kept.size else (_MAX_SUPPORT, _MAX_SUPPORT)
+        inside = row[low : high + 1]
+        frequencies.append(to_frequencies([*inside, max(0.0, 1 - float(inside.sum()))]))
+        offsets.append(low - _MAX_SUPPORT)
+    return Tables(tuple(frequencies), np.array(offsets))
+
+
+def to_frequencies(masses: Sequence[float]) -> np.ndarray:
+    """Masses as integers, none below one."""
+    return np.maximum(np.rint(np.asarray(masses) * _TABLE_TOTAL), 1).astype(np.int32)
+
+
+def _laplace_cdf(x: Tensor, sigma: Tensor) -> Tensor:
+    return 0.5 - 0.5 * x.sign() * torch.expm1(-x.abs() / sigma)
+
+
+def _normal_cdf(x: Tensor) -> Tensor:
+    return 0.5 * torch.erfc(-(0.5**0.5) * x)

@@ -1,0 +1,152 @@
+"""Layers that more than one learned codec uses, with parameter names as in the authors' checkpoints."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_PEDESTAL = 2.0**-36
+
+
+def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
+    """Convolution that keeps H x W / stride (zero padding of half the kernel)."""
+    return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2)
+
+
+def upconv(inputs: int, outputs: int, kernel: int) -> nn.ConvTranspose2d:
+    """Transposed convolution that doubles H and W."""
+    return nn.ConvTranspose2d(inputs, outputs, kernel, 2, kernel // 2, output_padding=1)
+
+
+def subpel(inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:
+    """Sub-pixel convolution: four times the channels, then pixel shuffle to twice the size."""
+    return nn.Sequential(conv(inputs, 4 * outputs, kernel), nn.PixelShuffle(2))
+
+
+class Gdn(nn.Module):
+    """Generalised divisive normalisation (Balle et al. 2016): x / sqrt(beta + gamma x^2), or x * sqrt(...) inverse.
+
+    `beta` and `gamma` are stored as square roots above a small pedestal, so that training cannot make them negative.
+    """
+
+    def __init__(self, channels: int, inverse: bool = False) -> None:
+        super().__init__()
+        self.inverse = inverse
+        self.beta = nn.Parameter(torch.sqrt(torch.ones(channels) + _PEDESTAL))
+        self.gamma = nn.Parameter(torch.sqrt(0.1 * torch.eye(channels) + _PEDESTAL))
+
+    def forward(self, x: Tensor) -> Tensor:
+        beta = self.beta.clamp_min((1e-6 + _PEDESTAL) ** 0.5) ** 2 - _PEDESTAL
+        gamma = self.gamma.clamp_min(_PEDESTAL**0.5) ** 2 - _PEDESTAL
+        norm = torch.sqrt(F.conv2d(x * x, gamma[:, :, None, None], beta))
+        return x * norm if self.inverse else x / norm
+
+
+class MaskedConv(nn.Conv2d):
+    """5x5 convolution that sees only what raster order has coded: two rows above, two columns to the left.
+
+    The mask multiplies the weights at every call: checkpoints may hold values at the taps behind it.
+    """
+
+    mask: Tensor
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 5, padding=2)
+        mask = torch.zeros_like(self.weight)
+        mask[:, :, :2], mask[:, :, 2, :2] = 1, 1
+        self.register_buffer("mask", mask)
+
+    @property
+    def causal_weight(self) -> Tensor:
+        """The weights with every acausal tap at zero."""
+        return self.weight * self.mask
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.causal_weight, self.bias, padding=2)
+
+
+class SpyNet(nn.Module):
+    """Optical flow from a frame to its reference over four pyramid levels (Ranjan and Black 2017).
+
+    Parameters
+    ----------
+    frame
+        Channels of a frame.
+    widths
+        Channels of the four hidden layers of each level.
+    """
+
+    def __init__(self, frame: int = 3, widths: tuple[int, int, int, int] = (32, 64, 32, 16), kernel: int = 7) -> None:
+        super().__init__()
+        sizes = (2 * frame + 2, *widths, 2)
+        self.moduleBasic = nn.ModuleList(_FlowLevel(sizes, kernel) for _ in range(4))
+
+    def forward(self, frame: Tensor, reference: Tensor) -> Tensor:
+        """Flow N x 2 x H x W in pixels (x, then y); H and W are multiples of 16."""
+        pyramid = [(frame, reference)]
+        for _ in range(3):
+            pyramid.append((halve(pyramid[-1][0]), halve(pyramid[-1][1])))
+        coarsest = pyramid[-1][0]
+        flow = coarsest.new_zeros(len(coarsest), 2, coarsest.shape[2] // 2, coarsest.shape[3] // 2)
+        for level, (current, past) in zip(self.moduleBasic, reversed(pyramid), strict=True):
+            flow = 2.0 * double(flow)
+            flow = flow + level(torch.cat((current, warp(past, flow), flow), 1))
+        return flow
+
+
+class _FlowLevel(nn.Module):
+    def __init__(self, sizes: tuple[int, ...], kernel: int) -> None:
+        super().__init__()
+        for i in range(5):
+            self.add_module(f"conv{i + 1}", conv(sizes[i], sizes[i + 1], kernel))
+
+    def forward(self, x: Tensor) -> Tensor:
+        *hidden, last = self.children()
+        for layer in hidden:
+            x = F.relu(layer(x))
+        return last(x)
+
+
+def double(x: Tensor) -> Tensor:
+    """Bilinear to twice the size (pixel centres at half positions)."""
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def halve(x: Tensor) -> Tensor:
+    """Mean of each 2x2 block; H and W are even."""
+    return F.avg_pool2d(x, 2)
+
+
+def warp(image: Tensor, flow: Tensor) -> Tensor:
+    """Backward warp: out(p) = image(p + flow(p)), bilinear, clamped at the border.
+
+    Parameters
+    ----------
+    image
+        N x C x H x W.
+    flow
+        N x 2 x H x W in pixels, x then y.
+    """
+    height, width = flow.shape[2:]
+    unit = flow.new_tensor([(width - 1) / 2, (height - 1) / 2]).view(1, 2, 1, 1)
+    grid = _unit_grid(height, width, flow.device).to(flow.dtype) + flow / unit
+    return F.grid_sample(image, grid.permute(0, 2, 3, 1), "bilinear", "border", align_corners=True)
+
+
+@lru_cache(maxsize=32)
+def _unit_grid(height: int, width: int, device: torch.device) -> Tensor:
+    # In float32 whatever the model's precision: the published figures of both DCVC codecs come from such grids.
+    y, x = torch.meshgrid(
+        torch.linspace(-1, 1, height, device=device), torch.linspace(-1, 1, width, device=device), indexing="ij"
+    )
+    return torch.stack((x, y))[None]
+
+
+def pad_to(x: Tensor, multiple: int) -> Tensor:
+    """Repeat the last row and column until H and W are multiples."""
+    height, width = x.shape[2:]
+    right, bottom = -width % multiple, -height % multiple
+    return F.pad(x, (0, right, 0, bottom), mode="replicate") if right or bottom else x

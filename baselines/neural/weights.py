@@ -1,0 +1,131 @@
+"""Weight files: safetensors, or the authors' checkpoints read without running any code in them."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+_WRAPPERS = ("state_dict", "net", "model", "network")
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read a checkpoint: name -> tensor, unwrapped and without ``module.`` prefixes.
+
+    Raises
+    ------
+    BenchError
+        If the file is missing, a web page or something else than a checkpoint, holds code or values that are not
+        finite.
+    """
+    tensors = _unwrap(_read(path), path)
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise BenchError(f"{path}: '{name}' holds values that are not finite; the file is damaged")
+    return tensors
+
+
+def load_into(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, optional: Sequence[str] = ()) -> None:
+    """Load every parameter of a network.
+
+    Parameters
+    ----------
+    optional
+        Suffixes of names that a checkpoint may lack or hold in any shape: tables that are computed here.
+
+    Raises
+    ------
+    BenchError
+        If names or shapes differ, naming some.
+    """
+    import torch
+
+    own = {name: value for name, value in network.state_dict().items() if not name.endswith(tuple(optional))}
+    given = {name: value for name, value in tensors.items() if not name.endswith(tuple(optional))}
+    missing, extra = sorted(set(own) - set(given)), sorted(set(given) - set(own))
+    common = sorted(set(own) & set(given))
+    shaped = [
+        f"{name} {tuple(given[name].shape)} instead of {tuple(own[name].shape)}"
+        for name in common
+        if given[name].shape != own[name].shape
+    ]
+    if missing or extra or shaped:
+        raise BenchError(f"{path} is not a checkpoint of this network: {_differences(missing, extra, shaped)}")
+    with torch.no_grad():
+        for name, value in own.items():
+            value.copy_(given[name])
+
+
+def nearest_network(tensors: Mapping[str, Tensor], known: Mapping[str, Sequence[str]]) -> str | None:
+    """The network whose parameter names these tensors share most, if they share a third at least."""
+    shares = {name: len(set(keys) & set(tensors)) / len(set(keys) | set(tensors)) for name, keys in known.items()}
+    best = max(shares, key=shares.__getitem__, default=None)
+    return best if best is not None and shares[best] > 1 / 3 else None
+
+
+def files_sha256(paths: Sequence[Path]) -> str:
+    """One SHA-256 over files in the given order."""
+    state = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as stream:
+            state.update(hashlib.file_digest(stream, "sha256").digest())
+    return state.hexdigest()
+
+
+def _read(path: Path) -> object:
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(512)
+    except OSError as error:
+        raise BenchError(f"{path}: {error.strerror}") from None
+    text = start.lstrip().lower()
+    if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+        raise BenchError(f"{path} is a web page, not a checkpoint; download the file itself")
+    if not start:
+        raise BenchError(f"{path} is empty")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except SafetensorError as error:
+        raise BenchError(f"{path} is not a safetensors file: {error}") from None
+    except pickle.UnpicklingError as error:
+        first = " ".join(str(error).split())
+        if "weights_only" in first or "Unsupported" in first:
+            raise BenchError(
+                f"{path} holds other objects than tensors, and loading them could run code: refused"
+            ) from None
+        raise BenchError(f"{path} is not a checkpoint: {first[:120]}") from None
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        raise BenchError(f"{path} is not a checkpoint, or is cut off: {' '.join(str(error).split())[:120]}") from None
+
+
+def _unwrap(loaded: object, path: Path) -> dict[str, Tensor]:
+    import torch
+
+    for key in _WRAPPERS:
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
+            loaded = loaded[key]
+    if not isinstance(loaded, Mapping) or not loaded or not all(isinstance(v, torch.Tensor) for v in loaded.values()):
+        raise BenchError(f"{path} holds no parameters by name ({type(loaded).__name__})")
+    return {str(name).removeprefix("module."): value for name, value in loaded.items()}
+
+
+def _differences(missing: list[str], extra: list[str], shaped: list[str]) -> str:
+    parts = []
+    for label, names in (("missing", missing), ("extra", extra), ("of other shape", shaped)):
+        if names:
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            parts.append(f"{label} {', '.join(names[:3])}{more}")
+    return "; ".join(parts)

@@ -1,0 +1,52 @@
+"""``bench parity``: learned codecs beside their authors' own results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bench.errors import BenchError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command()(parity)
+
+
+def parity(
+    codec: Annotated[str, typer.Argument(help="A codec with published networks: dcvc or dcvc-dc.")],
+    weights: Annotated[Path, typer.Option(help="Folder with the checkpoints.")],
+    case: Annotated[Path, typer.Option(help="A case: frames and what the authors' code gave for them (.npz).")],
+    rate_point: Annotated[str, typer.Option(help="0..3 or levelN; by default as the case's name says.")] = "",
+    precision: Annotated[str, typer.Option(help="float32 or float64; by default as the case's name says.")] = "",
+) -> None:
+    """Compare a codec's networks with their authors' results; exit code 1 past the bounds.
+
+    The bounds are 1e-4 in float32 and 1e-9 in float64: for frames absolute, for bits per pixel relative.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from baselines.neural.parity import read_case
+    from bench.interfaces import Codec
+    from bench.registry import create
+
+    if not hasattr(create(Codec, codec), "parity"):
+        raise BenchError(f"{codec} has no published networks to compare with")
+    made: Any = create(Codec, f'{codec.partition(":")[0]}:preset=official,"weights={weights}"')
+    table = Table(box=None, pad_edge=False)
+    for column in ("frame", "component", "largest difference", "bound", ""):
+        table.add_column(column, justify="left" if column in ("component", "") else "right")
+    bad = 0
+    for difference in made.parity(read_case(case, rate_point, precision)):
+        verdict = "ok" if difference.ok else "FAIL"
+        table.add_row(
+            str(difference.frame), difference.component, f"{difference.value:.2e}", f"{difference.bound:.0e}", verdict
+        )
+        bad += not difference.ok
+    Console(markup=False).print(table)
+    if bad:
+        typer.echo(f"{bad} comparisons past their bounds", err=True)
+        raise typer.Exit(1)
