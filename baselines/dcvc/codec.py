@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from baselines.neural.codec import Colour, FrameModel, NeuralCodec, NeuralOptions, find_file
 from bench.errors import BenchError
-from bench.interfaces import RatePoint
+from bench.interfaces import Content, RatePoint
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from baselines.dcvc.image import Cheng2020Anchor, ScaleHyperprior
+    from baselines.dcvc.small import SmallImageNetwork, SmallVideoNetwork
     from baselines.dcvc.video import VideoNetwork
     from baselines.neural.latents import LatentCoder
     from baselines.neural.parity import Case, Difference
+    from baselines.neural.recipe import Recipe
+
+_SMALL_POINTS = tuple(range(7))
 
 
 class Dcvc(NeuralCodec):
@@ -34,8 +38,19 @@ class Dcvc(NeuralCodec):
 
         metric: Literal["psnr", "msssim"] = "psnr"
 
+    def rate_points_for(self, content: Content) -> tuple[RatePoint, ...]:
+        """Four official rate points, seven small ones."""
+        return self.rate_points if self.options.preset == "official" else _SMALL_POINTS
+
+    def check_rate_point(self, rate_point: RatePoint) -> None:
+        """Those of the preset."""
+        if rate_point not in (points := self.rate_points_for(Content.FEATURES)):
+            raise BenchError(f"{self.name}: no rate point {rate_point!r} (it has: {', '.join(map(str, points))})")
+
     def weight_files(self, rate_point: RatePoint) -> tuple[Path, ...]:
-        """The intra and the inter checkpoint of a rate point."""
+        """The intra and the inter checkpoint of a rate point, or the one small file."""
+        if self.options.preset == "small":
+            return (self.small_file(Path(__file__).parent),)
         folder, metric = self.folder(), self.options.metric
         quality = int(rate_point) + 3
         image = "cheng2020-anchor" if metric == "psnr" else "bmshj2018-hyperprior-ms-ssim"
@@ -46,8 +61,24 @@ class Dcvc(NeuralCodec):
 
     def load(self, rate_point: RatePoint, device: str) -> FrameModel:
         """The networks of a rate point."""
+        if self.options.preset == "small":
+            import torch
+
+            from baselines.dcvc.training import DcvcRecipe
+            from baselines.neural.small import restore_small
+            from baselines.neural.weights import read_weights
+
+            network = DcvcRecipe().network
+            restore_small(network, read_weights(*self.weight_files(rate_point)), device)
+            return SmallModel(network, torch.tensor([rate_point], device=device))
         image, video = _networks(*self.weight_files(rate_point))
         return _Official(image.to(device), video.to(device))
+
+    def recipe(self) -> Recipe:
+        """How the small preset is trained."""
+        from baselines.dcvc.training import DcvcRecipe
+
+        return DcvcRecipe()
 
     def parity(self, case: Case) -> Iterator[Difference]:
         """Compare the networks with the authors' results: their estimates, and the frames of their streams."""
@@ -98,6 +129,30 @@ class _Official:
         decoded = self.image.code(coder, frame, size) if state is None else self.video.code(coder, frame, state)
         reference = decoded.clamp(0, 1)
         return reference, reference
+
+
+class SmallModel:
+    """The small networks, each item of a batch at a rate point of its own."""
+
+    multiple = 16
+    colour: Colour = "luma"
+
+    def __init__(self, network: nn.Module, rate: Tensor) -> None:
+        from baselines.neural.small import stream_bits
+
+        self.image: SmallImageNetwork = network.get_submodule("image")  # type: ignore[assignment]
+        self.video: SmallVideoNetwork = network.get_submodule("video")  # type: ignore[assignment]
+        self.intra_bits = self.inter_bits = stream_bits()
+        self._rate = rate
+
+    def code(
+        self, coder: LatentCoder, frame: Tensor | None, index: int, size: tuple[int, int], state: Any
+    ) -> tuple[Tensor, Any]:
+        if state is None:
+            decoded = self.image.code(coder, frame, self._rate, (len(self._rate), *size))
+        else:
+            decoded = self.video.code(coder, frame, state, self._rate)
+        return decoded, decoded
 
 
 def _networks(image_file: Path, video_file: Path) -> tuple[Cheng2020Anchor | ScaleHyperprior, VideoNetwork]:

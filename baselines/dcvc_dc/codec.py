@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from baselines.neural.codec import Colour, FrameModel, NeuralCodec, NeuralOptions, find_file
 from bench.errors import BenchError
-from bench.interfaces import RatePoint
+from bench.interfaces import Content, RatePoint
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
     from baselines.dcvc_dc.image import ImageNetwork
+    from baselines.dcvc_dc.small import SmallImageNetwork, SmallVideoNetwork
     from baselines.dcvc_dc.video import VideoNetwork
     from baselines.neural.latents import LatentCoder
     from baselines.neural.parity import Case, Difference
+    from baselines.neural.recipe import Recipe
 
 _LEVELS = 64
+_SMALL_POINTS = tuple(range(7))
 
 
 class DcvcDc(NeuralCodec):
@@ -39,13 +42,21 @@ class DcvcDc(NeuralCodec):
         metric: Literal["psnr", "ssim", "yuv420_psnr"] = "psnr"
 
     def check_rate_point(self, rate_point: RatePoint) -> None:
-        """Rate points, or levels between the first and the last."""
-        if isinstance(rate_point, str) and rate_point in {f"level{i}" for i in range(_LEVELS)}:
-            return
-        super().check_rate_point(rate_point)
+        """Rate points, or for the official preset levels between the first and the last."""
+        points: tuple[RatePoint, ...] = self.rate_points_for(Content.FEATURES)
+        if self.options.preset == "official":
+            points = (*points, *(f"level{i}" for i in range(_LEVELS)))
+        if rate_point not in points:
+            raise BenchError(f"{self.name}: no rate point {rate_point!r} (it has: {_listed(points)})")
+
+    def rate_points_for(self, content: Content) -> tuple[RatePoint, ...]:
+        """Four official rate points, seven small ones."""
+        return self.rate_points if self.options.preset == "official" else _SMALL_POINTS
 
     def weight_files(self, rate_point: RatePoint) -> tuple[Path, ...]:
-        """The intra and the inter checkpoint, one pair for all rate points."""
+        """The official intra and inter checkpoint, or the one small file: for all rate points."""
+        if self.options.preset == "small":
+            return (self.small_file(Path(__file__).parent),)
         folder, metric = self.folder(), self.options.metric
         return tuple(
             find_file(folder, f"cvpr2023_{kind}_{metric}.pth*", f"dcvc_dc_{kind}.*") for kind in ("image", "video")
@@ -53,9 +64,25 @@ class DcvcDc(NeuralCodec):
 
     def load(self, rate_point: RatePoint, device: str) -> FrameModel:
         """The pair at a rate point."""
+        if self.options.preset == "small":
+            import torch
+
+            from baselines.dcvc_dc.training import DcvcDcRecipe
+            from baselines.neural.small import restore_small
+            from baselines.neural.weights import read_weights
+
+            network = DcvcDcRecipe().network
+            restore_small(network, read_weights(*self.weight_files(rate_point)), device)
+            return SmallModel(network, torch.tensor([rate_point], device=device))
         image, video = _networks(*self.weight_files(rate_point))
         colour: Colour = "yuv" if self.options.metric.startswith("yuv") else "rgb"
         return _Official(image.to(device), video.to(device), rate_point, colour)
+
+    def recipe(self) -> Recipe:
+        """How the small preset is trained."""
+        from baselines.dcvc_dc.training import DcvcDcRecipe
+
+        return DcvcDcRecipe()
 
     def parity(self, case: Case) -> Iterator[Difference]:
         """Compare the networks with the authors' results."""
@@ -100,6 +127,36 @@ class _Official:
             return decoded, State(decoded)
         after = self.video.code(coder, frame, state, self._video_scales, index)
         return after.frame, after
+
+
+class SmallModel:
+    """The small networks, each item of a batch at a rate point of its own."""
+
+    multiple = 16
+    colour: Colour = "luma"
+
+    def __init__(self, network: nn.Module, rate: Tensor) -> None:
+        from baselines.neural.small import stream_bits
+
+        self.image: SmallImageNetwork = network.get_submodule("image")  # type: ignore[assignment]
+        self.video: SmallVideoNetwork = network.get_submodule("video")  # type: ignore[assignment]
+        self.intra_bits = self.inter_bits = stream_bits()
+        self._rate = rate
+
+    def code(
+        self, coder: LatentCoder, frame: Tensor | None, index: int, size: tuple[int, int], state: Any
+    ) -> tuple[Tensor, Any]:
+        from baselines.dcvc_dc.small import SmallState
+
+        if state is None:
+            decoded = self.image.code(coder, frame, self._rate, (len(self._rate), *size))
+            return decoded, SmallState(decoded)
+        after = self.video.code(coder, frame, state, self._rate, index)
+        return after.frame, after
+
+
+def _listed(points: tuple[RatePoint, ...]) -> str:
+    return ", ".join(map(str, points[:8])) + (f" .. {points[-1]}" if len(points) > 8 else "")
 
 
 def _networks(image_file: Path, video_file: Path) -> tuple[ImageNetwork, VideoNetwork]:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from baselines.neural.entropy import Family
+from baselines.neural.fixed import FixedMasked
 from baselines.neural.latents import LatentCoder
 from baselines.neural.layers import MaskedConv
 
@@ -26,8 +27,9 @@ def code_autoregressive(
     family: Family,
     latent: Tensor | None,
     hints: Tensor,
-    context: MaskedConv,
+    context: MaskedConv | FixedMasked,
     parameters: Callable[[Tensor], tuple[Tensor, Tensor]],
+    view: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """Code a latent place by place, each conditioned on those decoded before.
 
@@ -41,6 +43,8 @@ def code_autoregressive(
         The causal convolution over decoded values.
     parameters
         From hints and context, 1 x (D + E) x 1 x P, to scales and means of P places.
+    view
+        What the context sees of decoded values, 1 x C x 1 x P; by default the values themselves.
 
     Returns
     -------
@@ -50,20 +54,21 @@ def code_autoregressive(
     channels = context.in_channels
     height, width = hints.shape[2:]
     # Channels last, two rows above and two columns on both sides at zero, as the convolution's padding has them.
-    decoded = hints.new_zeros((height + 2) * (width + 4), channels)
+    seen = hints.new_zeros((height + 2) * (width + 4), channels)
+    decoded = hints.new_empty(1, channels, height * width)
     taps = torch.stack([context.causal_weight[:, :, row, column] for row, column in _TAPS], 1).flatten(1)
     flat_hints = hints[0].flatten(1)
     flat_latent = None if latent is None else latent[0].flatten(1)
     for rows, columns in _wavefronts(height, width):
         places = rows * width + columns
-        seen = torch.stack([(rows + row) * (width + 4) + columns + column for row, column in _TAPS], 1)
-        around = F.linear(decoded[seen].flatten(1), taps, context.bias)
+        near = torch.stack([(rows + row) * (width + 4) + columns + column for row, column in _TAPS], 1)
+        around = F.linear(seen[near].flatten(1), taps, context.bias)
         scales, means = parameters(torch.cat((flat_hints[:, places], around.T))[None, :, None])
         residual = None if flat_latent is None else flat_latent[:, places][None, :, None] - means
         values = coder.conditional(name, family, residual, scales) + means
-        decoded[(rows + 2) * (width + 4) + columns + 2] = values[0, :, 0].T
-    grid = decoded.view(height + 2, width + 4, channels)[2:, 2:-2]
-    return grid.permute(2, 0, 1)[None].contiguous()
+        decoded[:, :, places] = values[:, :, 0]
+        seen[(rows + 2) * (width + 4) + columns + 2] = (values if view is None else view(values))[0, :, 0].T
+    return decoded.view(1, channels, height, width)
 
 
 def _wavefronts(height: int, width: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -25,6 +25,7 @@ from bench.interfaces import (
     Codec,
     CodingCondition,
     Compressed,
+    Content,
     RatePoint,
     StreamInfo,
     from_uint8,
@@ -107,6 +108,19 @@ class NeuralCodec(Codec):
     def load(self, rate_point: RatePoint, device: str) -> FrameModel:
         """Networks of one rate point, in evaluation mode on the device."""
 
+    def small_file(self, package: Path) -> Path:
+        """The small preset's weights: those in the package, or the file that the option `weights` names.
+
+        Raises
+        ------
+        BenchError
+            If there is no such file.
+        """
+        path = Path(self.options.weights) if self.options.weights else package / "small.safetensors"
+        if not path.is_file():
+            raise BenchError(f"{self.name}: no weights {path} (`bench train {self.name}` makes such a file)")
+        return path
+
     def folder(self) -> Path:
         """Where the official preset's checkpoints are looked for.
 
@@ -139,7 +153,8 @@ class NeuralCodec(Codec):
         """One hash over the files of all rate points."""
         from bench.fingerprint import digest
 
-        files = dict.fromkeys(path for point in self.rate_points for path in self.weight_files(point))
+        points = self.rate_points_for(Content.FEATURES)
+        files = dict.fromkeys(path for point in points for path in self.weight_files(point))
         hashes = [file_sha256(path) for path in files]
         return hashes[0] if len(hashes) == 1 else digest(hashes)
 

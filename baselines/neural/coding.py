@@ -15,14 +15,14 @@ import constriction
 import numpy as np
 import torch
 
-from baselines.neural.entropy import Prior, Tables, channel_tables
+from baselines.neural.entropy import Tables
 from baselines.neural.latents import Estimator
 from bench.errors import StreamError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from baselines.neural.entropy import Family
+    from baselines.neural.entropy import Family, Prior
 
 _LARGEST = 1 << 23
 _model = constriction.stream.model
@@ -53,8 +53,7 @@ class _Session:
     def models(self, source: Family | Prior) -> _Models:
         # Keyed on the object: a stream's networks outlive its session.
         if id(source) not in self._models:
-            tables = channel_tables(source) if isinstance(source, Prior) else source.tables
-            self._models[id(source)] = _Models(tables)
+            self._models[id(source)] = _Models(source.tables)
         return self._models[id(source)]
 
     def note(self, symbols: np.ndarray) -> None:

@@ -138,6 +138,11 @@ class Prior(nn.Module):
     def probability(self, z_hat: Tensor) -> Tensor:
         """Probability of rounded values, N x C x h x w."""
 
+    @property
+    def tables(self) -> Tables:
+        """Integer coding tables, one per channel."""
+        return channel_tables(self)
+
 
 class FactorizedPrior(Prior):
     """Density per channel as a monotone network's sigmoid: the z model of DCVC and DCVC-DC ("bit estimator").

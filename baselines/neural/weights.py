@@ -32,7 +32,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def load_into(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, optional: Sequence[str] = ()) -> None:
+def load_into(
+    network: nn.Module, tensors: Mapping[str, Tensor], path: Path | str, optional: Sequence[str] = ()
+) -> None:
     """Load every parameter of a network.
 
     Parameters

@@ -80,7 +80,7 @@ class Video(Dataset):
         return found
 
     def _frames(self, path: Path) -> np.ndarray:
-        read = _read_pictures if path.is_dir() else _read_video
+        read = _read_pictures if path.is_dir() else read_video
         frames = read(path, self.options.frames)
         if len(frames) < 2:
             raise BenchError(f"{path}: {len(frames)} frame where interpolation needs 2")
@@ -110,7 +110,8 @@ def _read_pictures(folder: Path, limit: int) -> np.ndarray:
     return np.stack(frames)
 
 
-def _read_video(path: Path, limit: int) -> np.ndarray:
+def read_video(path: Path, limit: int) -> np.ndarray:
+    """Read the first frames of a video as T x H x W uint8 luma."""
     import imageio_ffmpeg
 
     try:

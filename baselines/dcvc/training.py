@@ -1,0 +1,28 @@
+"""How `dcvc:preset=small` is trained."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from baselines.dcvc.codec import SmallModel
+from baselines.dcvc.small import SmallImageNetwork, SmallVideoNetwork
+from baselines.neural.training import SmallRecipe
+
+
+class DcvcRecipe(SmallRecipe):
+    """As the paper's: every inter frame counts the same."""
+
+    pace = 115.0
+
+    def __init__(self) -> None:
+        self.image, self.video = SmallImageNetwork(), SmallVideoNetwork()
+        self.network = nn.ModuleDict({"image": self.image, "video": self.video})
+
+    def start(self, frames: Tensor) -> None:
+        """Scales of the priors from the statistics of the linear transforms."""
+        self.image.calibrate(frames[:, :1])
+        self.video.calibrate(frames[:, 1:2], frames[:, :1])
+
+    def model(self, network: nn.Module, rate: Tensor) -> SmallModel:
+        """The networks at the rate point of each item."""
+        return SmallModel(network, rate)

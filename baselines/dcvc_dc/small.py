@@ -1,0 +1,417 @@
+"""DCVC-DC in small: luma, one variable-rate network for intra and one for inter frames, in fixed-point arithmetic.
+
+The architecture is that of `image.py` and `video.py`, narrow: depthwise blocks, four-step priors with content-adaptive
+steps, motion with its own temporal prior, offset diversity, contexts at three scales from a propagated feature, and
+quality that follows the frame's place in groups of four. Beside its transforms stand the linear paths of
+`baselines.neural.small`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from baselines.neural.fixed import (
+    STEP,
+    FixedConv,
+    FixedLayer,
+    FixedSubpel,
+    add,
+    snap,
+    snap_motion,
+    warp_fixed,
+)  # fmt: skip
+from baselines.neural.latents import LatentCoder
+from baselines.neural.layers import SpyNet, conv, halve, pad_to
+from baselines.neural.small import (
+    FRAME_GAIN,
+    FRAME_STEP,
+    MOTION_STEPS,
+    SCALES,
+    STEPS,
+    DctTransform,
+    FixedPrior,
+    Rates,
+    Residual,
+    block_motion,
+    frequency_gain,
+    output_of,
+    scale_of,
+    to_frame,
+    to_network,
+    zeroed,
+)  # fmt: skip
+
+_FULL, _HALF, _QUARTER, _EIGHTH = 8, 16, 24, 32
+_LATENT, _MOTION, _HIDDEN = 96, 16, 64
+_ADAPTOR = (0, 1, 0, 2)
+# Channel group g is coded at step s where the pixel's place in its 2x2 block is g XOR _ORDER[s].
+_ORDER = (0, 3, 2, 1)
+
+
+class Block(nn.Module):
+    """Depthwise block and feed-forward block, see `blocks.DepthConvBlock`."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv1 = FixedConv(inputs, inputs, 1, activation="leaky")
+        self.depth_conv = FixedConv(inputs, inputs, groups=inputs)
+        self.conv2 = FixedConv(inputs, outputs, 1)
+        self.adaptor = FixedConv(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+        self.wide = FixedConv(outputs, 2 * outputs, 1, activation="leaky")
+        self.narrow = FixedConv(2 * outputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = add(self.conv2(self.depth_conv(self.conv1(x))), self.adaptor(x))
+        return add(x, self.narrow(self.wide(x)))
+
+
+class QuadPrior(FixedLayer):
+    """Hyperprior and four-step spatial prior of one latent, conditioned on what else is known.
+
+    Parameters
+    ----------
+    channels, hidden, hyper
+        Of the latent, inside, and of the hyper-latent.
+    known
+        Channels of the conditions (temporal context, the last frame's latent).
+    rates
+        Number of rate points: each has its own starting scales, means and steps.
+    """
+
+    def __init__(self, channels: int, hidden: int, hyper: int, known: int, rates: int) -> None:
+        super().__init__()
+        self.register_buffer("gain", frequency_gain(channels) if channels == _LATENT else torch.ones(1, 1, 1, 1))
+        self.prior = FixedPrior(hyper)
+        self.hyper_encoder = nn.Sequential(
+            conv(channels, hidden),
+            nn.LeakyReLU(),
+            conv(hidden, hidden, 3, 2),
+            nn.LeakyReLU(),
+            conv(hidden, hyper, 3, 2),
+        )
+        self.hyper_decoder = nn.Sequential(
+            FixedSubpel(hyper, hidden, 1, "leaky"), FixedConv(hidden, hidden, activation="leaky"),
+            FixedSubpel(hidden, hidden, 1, "leaky"),
+        )  # fmt: skip
+        self.fusion = nn.Sequential(Block(hidden + known, hidden), Block(hidden, hidden))
+        self.head = FixedConv(hidden, 3 * channels, 1, zero=True)
+        self.adaptors = nn.ModuleList(FixedConv(hidden + channels, hidden, 1) for _ in range(3))
+        self.trunk = nn.Sequential(Block(hidden, hidden), Block(hidden, hidden))
+        self.trunk_head = FixedConv(hidden, 2 * channels, 1, zero=True)
+        self.rate_bias = nn.Parameter(torch.zeros(rates, 2 * channels, 1, 1))
+        self.channels, self.hyper = channels, hyper
+
+    def code(
+        self, coder: LatentCoder, name: str, latent: Tensor | None, known: Sequence[Tensor], rate: Tensor,
+        shape: tuple[int, int, int],
+    ) -> Tensor:  # fmt: skip
+        """Code a latent.
+
+        Parameters
+        ----------
+        latent
+            N x C x h x w in units of its rate point's steps; None when decoding.
+        known
+            Conditions on the grid, N x ... x h x w.
+        rate
+            Rate point of each item.
+        shape
+            (N, h, w).
+
+        Returns
+        -------
+        Tensor
+            The decoded latent, in float64 where frozen.
+        """
+        batch, height, width = shape
+        gain = self.get_buffer("gain")
+        z = None if latent is None else self.hyper_encoder(pad_to(latent / gain, 4))
+        z_hat = coder.factorized(f"{name}_z", self.prior, z, (batch, self.hyper, -(-height // 4), -(-width // 4)))
+        hyper = self.hyper_decoder(snap(z_hat, self.frozen))[:, :, :height, :width]
+        fused = self.fusion(torch.cat((hyper, *known), 1))
+        bias = self.rate_bias[rate]
+        steps, scales, means = self._split(self.head(fused), bias)
+        steps = (1 + steps / 4).clamp(0.5, 4)
+        scaled = None if latent is None else latent / steps
+        decoded = torch.zeros_like(means)
+        for i, mask in enumerate(_masks(self.channels, height, width, fused)):
+            if i:
+                seen = snap(decoded / gain, self.frozen)
+                out = self.trunk_head(self.trunk(self.adaptors[i - 1](torch.cat((fused, seen), 1))))
+                scales, means = (out + bias).chunk(2, 1)
+            mean = means * gain
+            residual = None if scaled is None else _gather(scaled - mean, mask)
+            symbols = coder.conditional(name, SCALES, residual, _gather(scale_of(scales, self.frozen), mask))
+            decoded = decoded + (symbols.repeat(1, 4, 1, 1) + mean) * mask
+        return decoded.double() * steps.double() if self.frozen else decoded * steps
+
+    def _split(self, out: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        steps, rest = out[:, : self.channels], out[:, self.channels :]
+        scales, means = (rest + bias).chunk(2, 1)
+        return steps, scales, means
+
+    def calibrate(self, deviation: Tensor) -> None:
+        """Start from Laplace scales that fit these standard deviations, rates x C."""
+        with torch.no_grad():
+            self.rate_bias[:, : self.channels, 0, 0] = output_of(deviation / 2**0.5).clamp(-7.5, 7.5)
+
+    def freeze_weights(self) -> None:
+        with torch.no_grad():
+            self.rate_bias.copy_(torch.round(self.rate_bias / STEP) * STEP)
+
+
+def _masks(channels: int, height: int, width: int, like: Tensor) -> list[Tensor]:
+    rows = torch.arange(height, device=like.device)[:, None] % 2
+    columns = torch.arange(width, device=like.device)[None, :] % 2
+    groups = torch.arange(4, device=like.device).repeat_interleave(channels // 4)
+    return [((groups[:, None, None] ^ order) == 2 * rows + columns).to(like)[None] for order in _ORDER]
+
+
+def _gather(x: Tensor, mask: Tensor) -> Tensor:
+    first, second, third, fourth = (x * mask).chunk(4, 1)
+    return first + second + third + fourth
+
+
+class SmallImageNetwork(FixedLayer):
+    """Intra frames."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.transform = DctTransform(_LATENT)
+        self.rates = Rates(_LATENT, STEPS)
+        self.encoder = nn.Sequential(
+            conv(1, _HALF, 5, 2), nn.LeakyReLU(), conv(_HALF, _QUARTER, 3, 2), nn.LeakyReLU(),
+            conv(_QUARTER, _EIGHTH, 3, 2), nn.LeakyReLU(), zeroed(conv(_EIGHTH, _LATENT, 3, 2)),
+        )  # fmt: skip
+        self.prior = QuadPrior(_LATENT, 80, 16, 0, len(STEPS))
+        self.decoder = Synthesis(_LATENT)
+
+    def code(self, coder: LatentCoder, frame: Tensor | None, rate: Tensor, shape: tuple[int, int, int]) -> Tensor:
+        """Code frames N x 1 x H x W; returns them decoded. `shape` is (N, H, W)."""
+        steps = self.rates(rate, self.frozen)
+        latent = None
+        if frame is not None:
+            latent = (self.transform(frame - 0.5) + self.encoder(frame - 0.5)) / steps
+        batch, height, width = shape
+        decoded = self.prior.code(coder, "y", latent, (), rate, (batch, height // 16, width // 16))
+        coefficients = decoded * steps
+        detail, _ = self.decoder(coefficients, None)
+        return to_frame(self.transform.invert(coefficients) + detail, self.frozen)
+
+    def calibrate(self, frames: Tensor) -> None:
+        """Fit the prior's first scales to what the transform gives for these frames."""
+        with torch.no_grad():
+            deviation = self.transform(frames - 0.5).std((0, 2, 3))
+            self.prior.calibrate(deviation / torch.tensor(STEPS)[:, None].to(deviation))
+
+
+class Synthesis(nn.Module):
+    """Branch of the decoder: coefficients, and contexts where there are any, to the full frame's detail and feature."""
+
+    def __init__(self, channels: int, contexts: bool = False) -> None:
+        super().__init__()
+        more = (_FULL, _HALF, _QUARTER) if contexts else (0, 0, 0)
+        self.up1 = FixedSubpel(channels, _EIGHTH, 3, "leaky")
+        self.up2 = FixedSubpel(_EIGHTH, _QUARTER, 3, "leaky")
+        self.res1 = Residual(_QUARTER + more[2], _QUARTER)
+        self.up3 = FixedSubpel(_QUARTER + more[2], _HALF, 3, "leaky")
+        self.res2 = Residual(_HALF + more[1], _HALF)
+        self.up4 = FixedSubpel(_HALF + more[1], _FULL, 3, "leaky")
+        self.first = FixedConv(_FULL + more[0], _FULL)
+        self.unet = UNet()
+        self.last = FixedConv(_FULL, 1, zero=True)
+
+    def forward(self, coefficients: Tensor, contexts: tuple[Tensor, Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
+        frozen = self.first.frozen
+        # Coefficients are small beside the range: times eight, their grid is 1/512.
+        x = self.up2(self.up1(snap(8 * coefficients.to(self.first.conv.weight.dtype), frozen)))
+        x = self.up3(self.res1(x if contexts is None else torch.cat((x, contexts[2]), 1)))
+        x = self.up4(self.res2(x if contexts is None else torch.cat((x, contexts[1]), 1)))
+        feature = self.unet(self.first(x if contexts is None else torch.cat((x, contexts[0]), 1)))
+        return self.last(feature) / FRAME_GAIN, feature
+
+
+class UNet(nn.Module):
+    """Two-level U-Net, see `blocks.UNet`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.conv2, self.conv3 = Block(_FULL, _FULL), Block(_FULL, _HALF), Block(_HALF, _QUARTER)
+        self.refine = Block(_QUARTER, _QUARTER)
+        self.up3, self.up_conv3 = FixedSubpel(_QUARTER, _HALF, 1), Block(2 * _HALF, _HALF)
+        self.up2, self.up_conv2 = FixedSubpel(_HALF, _FULL, 1), Block(2 * _FULL, _FULL)
+
+    def forward(self, x: Tensor) -> Tensor:
+        full = self.conv1(x)
+        half = self.conv2(F.max_pool2d(full, 2))
+        quarter = self.refine(self.conv3(F.max_pool2d(half, 2)))
+        half = self.up_conv3(torch.cat((half, self.up3(quarter)), 1))
+        return self.up_conv2(torch.cat((full, self.up2(half)), 1))
+
+
+@dataclass(frozen=True)
+class SmallState:
+    """What one decoded frame leaves for the next; see `video.State`."""
+
+    frame: Tensor
+    feature: Tensor | None = None
+    mv_feature: Tensor | None = None
+    y: Tensor | None = None
+    mv_y: Tensor | None = None
+
+
+class OffsetDiversity(nn.Module):
+    """Context at full size: the feature warped by the motion and by two learned offsets per half of its channels."""
+
+    groups, repeats = 2, 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        pairs = self.groups * self.repeats
+        self.hints = nn.Sequential(
+            FixedConv(_FULL + 3, _HALF, 3, 2, activation="leaky"), FixedConv(_HALF, _HALF, activation="leaky")
+        )
+        self.offsets = FixedConv(_HALF, 2 * pairs, zero=True)
+        self.fusion = FixedConv(self.repeats * _FULL, _FULL, 1)
+
+    def forward(self, feature: Tensor, hints: Tensor, motion: Tensor) -> Tensor:
+        frozen = self.offsets.frozen
+        batch, channels, height, width = feature.shape
+        pairs = self.groups * self.repeats
+        # Nearest instead of bilinear enlargement, and no masks: both would need rounding of their own.
+        offsets = F.interpolate(self.offsets(self.hints(hints)), scale_factor=2.0, mode="nearest")
+        flows = offsets.view(batch, pairs, 2, height, width) + motion[:, None]
+        slices = feature.view(batch, self.groups, channels // self.groups, height, width).repeat(
+            1, self.repeats, 1, 1, 1
+        )
+        moved = warp_fixed(slices.flatten(0, 1), snap_motion(flows.flatten(0, 1), frozen), frozen)
+        return self.fusion(moved.reshape(batch, self.repeats * channels, height, width))
+
+
+class SmallVideoNetwork(FixedLayer):
+    """Inter frames."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        rates = len(STEPS)
+        # Motion.
+        self.optic_flow = SpyNet(1, (12, 16, 12, 8), 5)
+        self.motion_rates = Rates(_MOTION, MOTION_STEPS)
+        self.mv_encoder = nn.Sequential(
+            conv(2, 16, 3, 2), nn.LeakyReLU(), conv(16, 16, 3, 2), nn.LeakyReLU(), conv(16, 16, 3, 2), nn.LeakyReLU(),
+            zeroed(conv(16, _MOTION, 3, 2)),
+        )  # fmt: skip
+        self.mv_prior = QuadPrior(_MOTION, 32, 8, _MOTION + 16, rates)
+        self.mv_decoder = nn.Sequential(
+            FixedSubpel(_MOTION, 16, 3, "leaky"), FixedSubpel(16, 16, 3, "leaky"), Block(16, 16)
+        )
+        self.mv_out = nn.Sequential(FixedSubpel(16, 8, 3, "leaky"), FixedSubpel(8, 2, 3, zero=True))
+        self.mv_past = FixedConv(16, 16, 3, 2)
+        self.mv_past2 = FixedConv(16, 16, 3, 2)
+        # Contexts.
+        self.feature_adaptor_intra = FixedConv(1, _FULL)
+        self.feature_adaptor = nn.ModuleList(FixedConv(_FULL, _FULL, 1) for _ in range(3))
+        self.extract1 = nn.Sequential(FixedConv(_FULL, _FULL), Residual(_FULL))
+        self.extract2 = nn.Sequential(FixedConv(_FULL, _HALF, 3, 2), Residual(_HALF))
+        self.extract3 = nn.Sequential(FixedConv(_HALF, _QUARTER, 3, 2), Residual(_QUARTER))
+        self.align = OffsetDiversity()
+        self.fuse3_up = nn.Sequential(FixedSubpel(_QUARTER, _HALF), Residual(_HALF))
+        self.fuse3 = FixedConv(_QUARTER, _QUARTER)
+        self.fuse2_up = nn.Sequential(FixedSubpel(2 * _HALF, _FULL), Residual(_FULL))
+        self.fuse2 = FixedConv(2 * _HALF, _HALF)
+        self.fuse1 = FixedConv(2 * _FULL, _FULL)
+        # Frame.
+        self.transform = DctTransform(_LATENT)
+        self.rates = Rates(_LATENT, STEPS)
+        self.encoder1 = conv(2 + _FULL, _HALF, 3, 2)
+        self.encoder2 = conv(2 * _HALF, _QUARTER, 3, 2)
+        self.encoder3 = conv(2 * _QUARTER, _EIGHTH, 3, 2)
+        self.encoder4 = zeroed(conv(_EIGHTH, _LATENT, 3, 2))
+        self.temporal = nn.Sequential(FixedConv(_QUARTER, 32, 3, 2, activation="leaky"), FixedConv(32, 32, 3, 2))
+        self.prior = QuadPrior(_LATENT, _HIDDEN, 16, 32 + _LATENT, rates)
+        self.decoder = Synthesis(_LATENT, contexts=True)
+
+    def code(self, coder: LatentCoder, frame: Tensor | None, state: SmallState, rate: Tensor, index: int) -> SmallState:
+        """Code frames N x 1 x H x W given what the frames before left."""
+        motion, mv_feature, mv_y = self._code_motion(coder, frame, state, rate)
+        # Block motion alone predicts the frame; what is left of it goes through the linear path.
+        predicted = warp_fixed(state.frame, motion, self.frozen, FRAME_STEP)
+        contexts = self._contexts(state, predicted, motion, index)
+        steps = self.rates(rate, self.frozen)
+        latent = None
+        if frame is not None:
+            latent = (self.transform(frame - predicted) + self._encode(frame, predicted, contexts)) / steps
+        batch, _, height, width = state.frame.shape
+        shape = (batch, height // 16, width // 16)
+        past = torch.zeros(batch, _LATENT, *shape[1:]).to(motion) if state.y is None else state.y
+        decoded = self.prior.code(coder, "y", latent, (self.temporal(contexts[2]), past), rate, shape)
+        coefficients = decoded * steps
+        detail, feature = self.decoder(coefficients, contexts)
+        image = to_frame(predicted - 0.5 + self.transform.invert(coefficients) + detail, self.frozen)
+        kept = snap((decoded / self.prior.get_buffer("gain")).to(detail), self.frozen)
+        return SmallState(image, feature, mv_feature, kept, mv_y)
+
+    def _code_motion(
+        self, coder: LatentCoder, frame: Tensor | None, state: SmallState, rate: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        batch, _, height, width = state.frame.shape
+        steps = self.motion_rates(rate, self.frozen)
+        latent = None
+        if frame is not None:
+            flow = self.optic_flow(to_network(frame) / 4, to_network(state.frame) / 4)
+            means = F.pad(F.avg_pool2d(flow, 16), (0, 0, 0, 0, 0, _MOTION - 2))
+            latent = (means + self.mv_encoder(flow / 4)) / steps
+        shape = (batch, height // 16, width // 16)
+        if state.mv_y is None or state.mv_feature is None:
+            past = torch.zeros(batch, _MOTION + 16, *shape[1:]).to(state.frame)
+        else:
+            past = torch.cat((state.mv_y, self.mv_past2(self.mv_past(state.mv_feature))), 1)
+        decoded = self.mv_prior.code(coder, "mv", latent, (past,), rate, shape)
+        motion_latent = snap((decoded * steps / 4).to(state.frame), self.frozen)
+        feature = self.mv_decoder(motion_latent)
+        # In units of four pixels.
+        motion = snap_motion(4 * add(block_motion(motion_latent, self.frozen), self.mv_out(feature)), self.frozen)
+        return motion, feature, snap(decoded.to(state.frame), self.frozen)
+
+    def _contexts(
+        self, state: SmallState, predicted: Tensor, motion: Tensor, index: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        frozen = self.frozen
+        if state.feature is None:
+            feature = self.feature_adaptor_intra(to_network(state.frame))
+        else:
+            feature = self.feature_adaptor[_ADAPTOR[index % 4]](state.feature)
+        full = self.extract1(feature)
+        half = self.extract2(full)
+        quarter = self.extract3(half)
+        hints = torch.cat((warp_fixed(full, motion, frozen), to_network(predicted), motion / 4), 1)
+        half_motion = snap_motion(halve(motion) / 2, frozen)
+        full = self.align(full, hints, motion)
+        half = warp_fixed(half, half_motion, frozen)
+        quarter = warp_fixed(quarter, snap_motion(halve(half_motion) / 2, frozen), frozen)
+        up = self.fuse3_up(quarter)
+        joined = torch.cat((up, half), 1)
+        return (
+            add(full, self.fuse1(torch.cat((self.fuse2_up(joined), full), 1))),
+            add(half, self.fuse2(joined)),
+            add(quarter, self.fuse3(quarter)),
+        )
+
+    def _encode(self, frame: Tensor, predicted: Tensor, contexts: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        full, half, quarter = contexts
+        x = F.leaky_relu(
+            self.encoder1(torch.cat((to_network(frame) / 4, to_network(frame - predicted + 0.5), full), 1)), 0.1
+        )
+        x = F.leaky_relu(self.encoder2(torch.cat((x, half), 1)), 0.1)
+        return self.encoder4(F.leaky_relu(self.encoder3(torch.cat((x, quarter), 1)), 0.1))
+
+    def calibrate(self, frames: Tensor, past: Tensor) -> None:
+        """Fit the priors' first scales to the differences of successive frames, motion ignored."""
+        with torch.no_grad():
+            deviation = self.transform(frames - past).std((0, 2, 3))
+            self.prior.calibrate(deviation / torch.tensor(STEPS)[:, None].to(deviation))

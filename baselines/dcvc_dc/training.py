@@ -1,0 +1,29 @@
+"""How `dcvc-dc:preset=small` is trained."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from baselines.dcvc_dc.codec import SmallModel
+from baselines.dcvc_dc.small import SmallImageNetwork, SmallVideoNetwork
+from baselines.neural.training import SmallRecipe
+
+
+class DcvcDcRecipe(SmallRecipe):
+    """As the paper's: quality follows the frame's place in groups of four (section 3.2)."""
+
+    quality = (0.5, 1.2, 0.5, 0.9)
+    pace = 80.0
+
+    def __init__(self) -> None:
+        self.image, self.video = SmallImageNetwork(), SmallVideoNetwork()
+        self.network = nn.ModuleDict({"image": self.image, "video": self.video})
+
+    def start(self, frames: Tensor) -> None:
+        """Scales of the priors from the statistics of the linear transforms."""
+        self.image.calibrate(frames[:, :1])
+        self.video.calibrate(frames[:, 1:2], frames[:, :1])
+
+    def model(self, network: nn.Module, rate: Tensor) -> SmallModel:
+        """The networks at the rate point of each item."""
+        return SmallModel(network, rate)

@@ -1,0 +1,228 @@
+"""Fixed-point networks: layers whose results do not depend on the order of additions, and so on nothing else either.
+
+Floating-point sums depend on their order, and that on thread count, kernel, library and device. A decoder whose
+networks select an entropy coder's tables, or build the frame that the next one is predicted from, falls apart over
+the last bit. Here every value that enters a convolution is a whole number of 1/64 within +-16, every weight a whole
+number of a power of two per output channel, chosen so that no partial sum can reach 2^24 units. Within that bound
+float32 adds integers exactly, in any order: the fast kernels run, and all of them give the same bits.
+
+While a network trains, its layers only clip to the range. `freeze` rounds the weights for good and turns rounding on;
+its cost in rate and quality is measured (docs/performance.md).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from baselines.neural.layers import MaskedConv, warp
+
+STEP = 1 / 64
+LIMIT = 16.0
+# Largest magnitude of a value in units of STEP, and of a sum in units of its smallest term.
+_UNITS = round(LIMIT / STEP)
+_EXACT = 2**24
+# Motion is on a grid of 1/16 pixel: bilinear weights are then whole numbers of 1/256.
+MOTION_STEP = 1 / 16
+_SLOPE = 1 / 8
+_GDN_STEP = 2.0**-16
+
+Activation = Literal["none", "leaky"]
+
+
+class FixedLayer(nn.Module):
+    """Base of layers that behave otherwise once they are frozen."""
+
+    frozen = False
+
+    def freeze_weights(self) -> None:
+        """Round the parameters for good; by default there are none."""
+
+
+def freeze(network: nn.Module) -> None:
+    """Turn every fixed-point layer inside a network into its exact form."""
+    for module in network.modules():
+        if isinstance(module, FixedLayer) and not module.frozen:
+            module.freeze_weights()
+            module.frozen = True
+
+
+def snap(x: Tensor, frozen: bool) -> Tensor:
+    """Clip to the range, and round to the grid where frozen."""
+    if frozen:
+        return torch.round(x * (1 / STEP)).clamp_(-_UNITS, _UNITS).mul_(STEP)
+    return x.clamp(-LIMIT, LIMIT)
+
+
+def add(x: Tensor, y: Tensor) -> Tensor:
+    """Sum of two values on the grid, clipped to the range."""
+    return (x + y).clamp(-LIMIT, LIMIT)
+
+
+class FixedConv(FixedLayer):
+    """Convolution, activation, rounding.
+
+    Parameters
+    ----------
+    stride, groups
+        As in `torch.nn.Conv2d`; padding keeps H x W / stride.
+    activation
+        ``leaky`` has slope 1/8: a power of two, so that it needs no rounding of its own.
+    zero
+        Start at zero, for branches beside a transform that works without them.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int = 3,
+        stride: int = 1,
+        groups: int = 1,
+        activation: Activation = "none",
+        zero: bool = False,
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups)
+        self.activation = activation
+        if zero:
+            nn.init.zeros_(self.conv.weight)
+        nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        return snap(F.leaky_relu(x, _SLOPE) if self.activation == "leaky" else x, self.frozen)
+
+    def freeze_weights(self) -> None:
+        with torch.no_grad():
+            weight, bias = round_weights(self.conv.weight.flatten(1), self.conv.bias)  # type: ignore[arg-type]
+            self.conv.weight.copy_(weight.view_as(self.conv.weight))
+            self.conv.bias.copy_(bias)  # type: ignore[union-attr]
+
+
+class FixedSubpel(nn.Sequential):
+    """Convolution to four times the channels and pixel shuffle to twice the size."""
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int = 3, activation: Activation = "none", zero: bool = False
+    ) -> None:
+        super().__init__(FixedConv(inputs, 4 * outputs, kernel, activation=activation, zero=zero), nn.PixelShuffle(2))
+
+
+class FixedGdn(FixedLayer):
+    """Generalised divisive normalisation, see `baselines.neural.layers.Gdn`.
+
+    Where frozen it runs in float64: sums of whole numbers below 2^53, then a square root and a product or quotient,
+    which IEEE 754 rounds the same everywhere.
+    """
+
+    def __init__(self, channels: int, inverse: bool = False) -> None:
+        super().__init__()
+        self.inverse = inverse
+        self.beta = nn.Parameter(torch.ones(channels))
+        self.gamma = nn.Parameter(0.1 * torch.eye(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        exact = x.double() if self.frozen else x
+        beta, gamma = self.beta.clamp_min(1e-3).to(exact), self.gamma.clamp_min(0).to(exact)
+        norm = (torch.einsum("nchw,dc->ndhw", exact * exact, gamma) + beta[:, None, None]).sqrt()
+        return snap((exact * norm if self.inverse else exact / norm).to(x), self.frozen)
+
+    def freeze_weights(self) -> None:
+        with torch.no_grad():
+            self.beta.copy_(torch.round(self.beta.clamp_min(1e-3) / _GDN_STEP) * _GDN_STEP)
+            self.gamma.copy_(torch.round(self.gamma.clamp_min(0) / _GDN_STEP) * _GDN_STEP)
+
+
+class FixedMasked(FixedLayer):
+    """5x5 convolution that sees what raster order has coded, see `baselines.neural.layers.MaskedConv`."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv = MaskedConv(inputs, outputs)
+        self.in_channels = inputs
+        nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]
+
+    @property
+    def causal_weight(self) -> Tensor:
+        """The weights with every acausal tap at zero."""
+        return self.conv.causal_weight
+
+    @property
+    def bias(self) -> Tensor | None:
+        """One value per output."""
+        return self.conv.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        return snap(self.conv(x), self.frozen)
+
+    def freeze_weights(self) -> None:
+        with torch.no_grad():
+            weight, bias = round_weights(self.causal_weight.flatten(1), self.conv.bias)  # type: ignore[arg-type]
+            self.conv.weight.copy_(weight.view_as(self.conv.weight))
+            self.conv.bias.copy_(bias)  # type: ignore[union-attr]
+
+
+def round_weights(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Round each row to the finest power of two whose sums stay exact; the bias to the grid of the products.
+
+    Parameters
+    ----------
+    weight
+        outputs x fan-in.
+    """
+    exact_weight, exact_bias = weight.double(), bias.double()
+    fraction = torch.full((len(weight),), 20.0, dtype=torch.float64, device=weight.device)
+    for _ in range(40):
+        scale = torch.exp2(fraction)[:, None]
+        integer = torch.round(exact_weight * scale)
+        biased = torch.round(exact_bias * scale[:, 0] / STEP)
+        over = integer.abs().sum(1) * _UNITS + biased.abs() >= _EXACT
+        if not over.any():
+            break
+        fraction = fraction - over.double()
+    return (integer / scale).float(), (biased * STEP / scale[:, 0]).float()
+
+
+def warp_fixed(image: Tensor, motion: Tensor, frozen: bool, step: float = STEP) -> Tensor:
+    """Backward warp by motion on the grid of 1/16 pixel: bilinear, clamped at the border.
+
+    Parameters
+    ----------
+    image
+        N x C x H x W, whole numbers of `step`, at most 2^15 of them.
+    motion
+        N x 2 x H x W in pixels, x then y.
+    """
+    if not frozen:
+        return warp(image, motion)
+    batch, channels, height, width = image.shape
+    rows = torch.arange(height, device=image.device, dtype=motion.dtype).view(1, -1, 1)
+    columns = torch.arange(width, device=image.device, dtype=motion.dtype).view(1, 1, -1)
+    x = (columns + motion[:, 0]).clamp(0, width - 1)
+    y = (rows + motion[:, 1]).clamp(0, height - 1)
+    left, top = x.floor(), y.floor()
+    across, down = (x - left).view(batch, -1, 1), (y - top).view(batch, -1, 1)
+    right, bottom = (left + 1).clamp_max(width - 1).long(), (top + 1).clamp_max(height - 1).long()
+    left, top = left.long(), top.long()
+    # Rows of channels are gathered whole.
+    base = torch.arange(batch, device=image.device).view(-1, 1, 1) * (height * width)
+    flat = image.permute(0, 2, 3, 1).reshape(-1, channels)
+
+    def at(row: Tensor, column: Tensor) -> Tensor:
+        return flat.index_select(0, (base + row * width + column).flatten()).view(batch, -1, channels)
+
+    upper = at(top, left) * (1 - across) + at(top, right) * across
+    lower = at(bottom, left) * (1 - across) + at(bottom, right) * across
+    out = upper * (1 - down) + lower * down
+    return torch.round(out * (1 / step)).mul_(step).view(batch, height, width, channels).permute(0, 3, 1, 2)
+
+
+def snap_motion(motion: Tensor, frozen: bool) -> Tensor:
+    """Round motion to 1/16 pixel, passing gradients through."""
+    if frozen:
+        return torch.round(motion * (1 / MOTION_STEP)).mul_(MOTION_STEP)
+    return motion

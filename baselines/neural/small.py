@@ -1,0 +1,208 @@
+"""What the small codecs share: a transform that works before training, motion, variable rate, and stored tables.
+
+Every small codec starts as a plain one: a 16x16 DCT of the frame, or of what motion compensation leaves of it, and
+motion as block means. The networks of its architecture stand beside these linear paths as branches that start at
+zero. An hour on two cores then goes into making a working codec better, not into finding one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from baselines.neural.entropy import BitCount, FactorizedPrior, Laplace, Tables, channel_tables
+from baselines.neural.fixed import FixedConv, FixedLayer, add, freeze, snap
+from baselines.neural.weights import load_into
+
+BLOCK = 16
+# Starting quantisation steps of the rate points, of an orthonormal transform's coefficients and of motion in pixels.
+STEPS = (0.9, 0.6, 0.4, 0.27, 0.18, 0.12, 0.08)
+MOTION_STEPS = (4.0, 3.0, 2.0, 1.5, 1.0, 0.75, 0.5)
+# Frames are on a grid of 1/1024: times 16, around zero, they are values of a fixed-point network.
+FRAME_STEP = 1 / 1024
+FRAME_GAIN = 16.0
+_COEFFICIENT_STEP = 2.0**-12
+_BASIS_STEP = 2.0**-16
+# A fixed-point network names one of 64 scales: from 0.05 to 40, a factor of 1.11 apart.
+SCALES = Laplace(0.05, 40.0, 64)
+_LOG_FIRST, _LOG_RATIO = math.log(SCALES.scales[0]), math.log(SCALES.scales[1] / SCALES.scales[0])
+_TABLE_REACH = 40
+
+
+class Rates(nn.Module):
+    """Quantisation steps of a variable-rate latent: one per channel times one per rate point, both learned.
+
+    Parameters
+    ----------
+    steps
+        Starting step of each rate point, from the lowest rate to the highest.
+    """
+
+    def __init__(self, channels: int, steps: tuple[float, ...]) -> None:
+        super().__init__()
+        self.basic = nn.Parameter(torch.zeros(1, channels, 1, 1))
+        self.scale = nn.Parameter(torch.tensor(steps).log().view(-1, 1, 1, 1))
+        # Written when training ends: decoders read numbers, and never compute an exponential.
+        self.register_buffer("steps", torch.zeros(len(steps), channels, 1, 1))
+
+    def forward(self, rate: Tensor, frozen: bool) -> Tensor:
+        """Steps N x C x 1 x 1 of the rate point of each item."""
+        if frozen:
+            return self.get_buffer("steps")[rate]
+        return (self.basic + self.scale[rate]).exp()
+
+    def store(self) -> None:
+        """Write the table that frozen networks use."""
+        with torch.no_grad():
+            self.get_buffer("steps").copy_((self.basic + self.scale).exp())
+
+
+class DctTransform(FixedLayer):
+    """Learned linear transform of 16x16 blocks that starts as the DCT, its coefficients of lowest frequency.
+
+    Analysis is an encoder's and runs in floating point. Synthesis is exact: float64 sums of whole numbers.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        basis = dct_basis(BLOCK)[:channels].view(channels, 1, BLOCK, BLOCK)
+        self.analysis = nn.Parameter(basis.clone())
+        self.synthesis = nn.Parameter(basis.clone())
+
+    def forward(self, frame: Tensor) -> Tensor:
+        """N x 1 x H x W to N x C x H/16 x W/16."""
+        return F.conv2d(frame, self.analysis, stride=BLOCK)
+
+    def invert(self, coefficients: Tensor) -> Tensor:
+        """N x C x h x w to N x 1 x 16 h x 16 w; in float64 where frozen."""
+        kernel = self.synthesis.flatten(1)
+        if self.frozen:
+            coefficients = torch.round(coefficients.double() * (1 / _COEFFICIENT_STEP)) * _COEFFICIENT_STEP
+            kernel = kernel.double()
+        return F.pixel_shuffle(torch.einsum("nchw,cp->nphw", coefficients, kernel), BLOCK)
+
+    def freeze_weights(self) -> None:
+        with torch.no_grad():
+            self.synthesis.copy_(torch.round(self.synthesis / _BASIS_STEP) * _BASIS_STEP)
+
+
+def dct_basis(size: int) -> Tensor:
+    """Orthonormal 2-D DCT-II basis, size^2 x size x size, ordered by frequency (lowest first)."""
+    k = torch.arange(size, dtype=torch.float64)
+    rows = torch.cos(math.pi / size * (k[None] + 0.5) * k[:, None]) * math.sqrt(2 / size)
+    rows[0] /= math.sqrt(2)
+    basis = torch.einsum("iy,jx->ijyx", rows, rows).reshape(size * size, size, size)
+    frequency = (k[:, None] ** 2 + k[None] ** 2).flatten() + 1e-3 * k.repeat(size)
+    return basis[frequency.argsort()].float()
+
+
+def frequency_gain(channels: int) -> Tensor:
+    """1 x C x 1 x 1 powers of two by which latents are divided before networks see them: low frequencies are large."""
+    gain = torch.ones(channels)
+    gain[:1], gain[1:6], gain[6:21] = 16, 4, 2
+    return gain.view(1, -1, 1, 1)
+
+
+class FixedPrior(FactorizedPrior):
+    """A factorised prior whose coding tables are stored with the weights, as integers."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        # The last entry is the escape's.
+        self.register_buffer("frequencies", torch.ones(channels, 2 * _TABLE_REACH + 2, dtype=torch.int32))
+
+    def store(self) -> None:
+        """Write the integer tables."""
+        tables, stored = channel_tables(self), self.get_buffer("frequencies")
+        stored.fill_(1)
+        for row, frequencies, offset in zip(stored, tables.frequencies, tables.offsets, strict=True):
+            for j, frequency in enumerate(frequencies[:-1]):
+                if abs(symbol := int(offset) + j) <= _TABLE_REACH:
+                    row[symbol + _TABLE_REACH] = int(frequency)
+            row[-1] = int(frequencies[-1])
+
+    @property
+    def tables(self) -> Tables:
+        """The stored tables."""
+        rows = self.get_buffer("frequencies").cpu().numpy()
+        return Tables(tuple(rows), np.full(len(rows), -_TABLE_REACH))
+
+
+def store_tables(network: nn.Module) -> None:
+    """Write what decoders read instead of computing: steps and tables. Goes before `freeze`."""
+    for module in network.modules():
+        if isinstance(module, Rates | FixedPrior):
+            module.store()
+
+
+def scale_of(output: Tensor, frozen: bool) -> Tensor:
+    """Scale that a network's output names: 0 is the middle of the table, 1/4 one entry further."""
+    position = (4 * output + 31.5).clamp(0, 63)
+    if not frozen:
+        return (_LOG_FIRST + _LOG_RATIO * position).exp()
+    table = torch.tensor(SCALES.scales, dtype=torch.float32, device=output.device)
+    return table[torch.round(position).long()]
+
+
+def output_of(scale: Tensor) -> Tensor:
+    """The output that names a scale, the inverse of `scale_of`."""
+    return ((scale.log() - _LOG_FIRST) / _LOG_RATIO - 31.5) / 4
+
+
+def to_network(frame: Tensor) -> Tensor:
+    """Frame in [0, 1] as values of a fixed-point network, within +-8."""
+    return (frame - 0.5) * FRAME_GAIN
+
+
+def to_frame(values: Tensor, frozen: bool) -> Tensor:
+    """Values around zero as a frame in [0, 1], on its grid where frozen; float32."""
+    frame = (values + 0.5).clamp(0, 1)
+    return (torch.round(frame * (1 / FRAME_STEP)) * FRAME_STEP).float() if frozen else frame
+
+
+class Residual(nn.Module):
+    """x plus two convolutions, in fixed point."""
+
+    def __init__(self, channels: int, inside: int = 0) -> None:
+        super().__init__()
+        self.conv1 = FixedConv(channels, inside or channels, activation="leaky")
+        self.conv2 = FixedConv(inside or channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return add(x, self.conv2(self.conv1(x)))
+
+
+def block_motion(latent: Tensor, frozen: bool) -> Tensor:
+    """Motion that a latent's first two channels hold as means of 16x16 blocks, as a surface over all pixels.
+
+    Each pixel gets the mean of the blocks around it over a 16x16 window: bilinear between the blocks' centres.
+    """
+    blocks = F.interpolate(latent[:, :2], scale_factor=float(BLOCK), mode="nearest")
+    half = BLOCK // 2
+    padded = F.pad(blocks, (half, half - 1, half, half - 1), mode="replicate")
+    # A sum of 256 values on the grid is exact in any order.
+    return snap(F.avg_pool2d(padded, BLOCK, 1), frozen)
+
+
+def zeroed(layer: nn.Conv2d) -> nn.Conv2d:
+    """The layer with weights and bias at zero: a branch that starts by adding nothing."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
+def restore_small(network: nn.Module, weights: Mapping[str, Tensor], device: str) -> None:
+    """Load shipped weights into a new network, in its exact form."""
+    load_into(network, weights, "the small preset's weights")
+    freeze(network)  # rounding what is rounded changes nothing
+    network.to(device).eval()
+
+
+def stream_bits() -> BitCount:
+    """Bits as the small codecs estimate them: the probability alone, no rarer than an escape."""
+    return BitCount(bound=2.0**-20)

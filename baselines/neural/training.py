@@ -1,0 +1,136 @@
+"""How the small codecs are trained: a coder with gradients, one loss over all rate points, and a recipe."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from baselines.neural.entropy import Family, Prior
+from baselines.neural.fixed import freeze
+from baselines.neural.latents import Estimator
+from baselines.neural.recipe import Recipe
+from baselines.neural.small import STEPS, store_tables
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from baselines.neural.codec import FrameModel
+
+
+class SmallRecipe(Recipe):
+    """Intra and inter network together, with more inter frames in a row as training goes on.
+
+    Attributes
+    ----------
+    quality
+        Weight of the distortion of inter frame i, at i modulo the length.
+    """
+
+    quality: Sequence[float] = (1.0,)
+
+    @abstractmethod
+    def model(self, network: nn.Module, rate: Tensor) -> FrameModel:
+        """The networks at the rate point of each item."""
+
+    def loss(self, frames: Tensor, progress: float) -> tuple[Tensor, Mapping[str, float]]:
+        """An intra frame and one to three inter frames, each from what was decoded of the one before."""
+        batch, _, height, width = frames.shape
+        # Rate points spread over the batch, from a random first.
+        rate = (torch.randint(len(STEPS), ()) + 2 * torch.arange(batch)).remainder(len(STEPS)).to(frames.device)
+        model = self.model(self.network, rate)
+        count = 1 if progress < 0.25 else 2 if progress < 0.6 else 3
+        total, state, bpp, psnr = torch.zeros(()), None, 0.0, 0.0
+        for index in range(count + 1):
+            coder, frame = TrainingCoder(), frames[:, index : index + 1]
+            decoded, state = model.code(coder, frame, index, (height, width), state)
+            weight = self.quality[index % len(self.quality)] if index else 1.0
+            loss, frame_bpp, frame_psnr = rate_distortion(coder, decoded, frame, rate, weight)
+            total = total.to(loss) + loss / (count if index else 1)
+            bpp, psnr = bpp + frame_bpp / (count + 1), psnr + frame_psnr / (count + 1)
+        return total, {"bpp": bpp, "psnr": psnr}
+
+    def finish(self, network: nn.Module) -> Mapping[str, Tensor]:
+        """Tables written, weights rounded."""
+        store_tables(network)
+        freeze(network)
+        return {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+
+    def evaluate(self, network: nn.Module, frames: np.ndarray) -> list[dict[str, float]]:
+        """Rate and quality at every rate point."""
+        found = []
+        for rate in range(len(STEPS)):
+            model = self.model(network, torch.tensor([rate]))
+            found.append({"rate_point": rate, **_evaluate(model, frames)})
+        return found
+
+
+class TrainingCoder:
+    """Latents as training sees them: rounded with gradients passed through, bits of the same with uniform noise.
+
+    Attributes
+    ----------
+    bits
+        N-vector of estimated bits per item, by component.
+    """
+
+    def __init__(self) -> None:
+        self.bits: defaultdict[str, Tensor] = defaultdict(lambda: torch.zeros(()))
+
+    def factorized(self, name: str, prior: Prior, z: Tensor | None, shape: tuple[int, ...]) -> Tensor:
+        """Hyper-latents, rounded."""
+        assert z is not None  # noqa: S101 -- training always has the frame
+        self._count(name, prior.probability(_noisy(z)))
+        return z + (torch.round(z) - z).detach()
+
+    def conditional(self, name: str, family: Family, residual: Tensor | None, sigma: Tensor) -> Tensor:
+        """Symbols of a latent, rounded."""
+        assert residual is not None  # noqa: S101 -- training always has the frame
+        self._count(name, family.probability(_noisy(residual), sigma))
+        return residual + (torch.round(residual) - residual).detach()
+
+    def _count(self, name: str, probability: Tensor) -> None:
+        # Below 2^-16 a symbol is escaped: a bound keeps the gradient of the tail finite.
+        bits = -torch.log2(probability.clamp_min(2.0**-20))
+        self.bits[name] = self.bits[name].to(bits) + bits.flatten(1).sum(1)
+
+
+def _noisy(x: Tensor) -> Tensor:
+    return x + torch.rand_like(x) - 0.5
+
+
+def rate_distortion(
+    coder: TrainingCoder, decoded: Tensor, frame: Tensor, rate: Tensor, weight: float = 1.0
+) -> tuple[Tensor, float, float]:
+    """Loss, bits per pixel and PSNR of a batch whose items have rate points of their own.
+
+    At high rates a step s gives distortion s^2 / 12 and slope dD/dR = -2 ln 2 D: that slope weighs rate against
+    distortion at every rate point. Low rates have few bits: their losses are scaled up to count as much.
+    """
+    step = torch.tensor(STEPS, device=frame.device)[rate]
+    pixels = frame.shape[2] * frame.shape[3]
+    bits = sum((value for value in coder.bits.values()), start=torch.zeros_like(step))
+    error = (decoded - frame).square().mean((1, 2, 3))
+    slope = 2 * math.log(2) * step.square() / 12
+    loss = ((bits / pixels + weight * error / slope) * step).mean()
+    psnr = -10 * error.detach().clamp_min(1e-10).log10().mean()
+    return loss, float(bits.detach().mean() / pixels), float(psnr)
+
+
+def _evaluate(model: FrameModel, frames: np.ndarray) -> dict[str, float]:
+    """Bits per coded pixel and PSNR over sequences N x K x S x S, coded in the closed loop."""
+    bits = error = 0.0
+    with torch.inference_mode():
+        for sequence in frames:
+            coder, state = Estimator(model.intra_bits), None
+            for index, frame in enumerate(torch.from_numpy(sequence)[:, None, None]):
+                decoded, state = model.code(coder, frame, index, (frame.shape[2], frame.shape[3]), state)
+                error += float((decoded - frame).square().mean())
+            bits += sum(float(value) for value in coder.bits.values())
+    count = frames.shape[0] * frames.shape[1]
+    return {"bpf": bits / frames.size, "psnr": -10 * math.log10(error / count)}

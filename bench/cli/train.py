@@ -1,0 +1,72 @@
+"""``bench train``: make the weights of a learned codec's small preset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bench.errors import BenchError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command()(train)
+
+
+def train(
+    codec: Annotated[str, typer.Argument(help="A learned codec: dcvc, dcvc-dc, spikecodec.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of photographs or videos; without one, drawn dead leaves.")
+    ] = None,
+    validation: Annotated[
+        Path | None, typer.Option(help="Folder that the card's figures are from; without one, dead leaves.")
+    ] = None,
+    minutes: Annotated[
+        float, typer.Option(min=0.1, help="Budget on two cores; the recipe's pace makes it steps.")
+    ] = 60,
+    steps: Annotated[int, typer.Option(min=0, help="Steps, instead of minutes.")] = 0,
+    samples: Annotated[int, typer.Option(min=8, help="Recordings that are simulated for training.")] = 1600,
+    seed: Annotated[int, typer.Option(help="Seeds data, starting weights and noise.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run (default train/CODEC).")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+) -> None:
+    """Train a small codec: small.safetensors, card.json, log.csv, curve.png and a checkpoint in the run's folder.
+
+    Killed runs go on with --resume, and end with the weights of an unbroken one.
+    """
+    import time
+
+    import torch
+
+    from bench.cli._shared import progress_bar
+    from bench.datasets._files import cache_root
+    from bench.interfaces import Codec
+    from bench.registry import create
+    from bench.train.loop import Settings, train_codec
+    from bench.train.shards import open_shards
+
+    made: Any = create(Codec, codec)
+    if not hasattr(made, "recipe"):
+        raise BenchError(f"{codec} is not a codec that is trained here")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise BenchError("no CUDA device here; leave --device out")
+    torch.manual_seed(seed)
+    recipe = made.recipe()
+    cache = cache_root() / "train"
+    began = time.monotonic()
+    with progress_bar("data") as progress:
+        shards = open_shards(data, cache, samples, seed, progress)
+        held_out = open_shards(validation, cache, min(samples, 24), seed + 1, progress)
+    folder = out or Path("train") / made.name
+    settings = Settings(made.name, shards.digest, steps or max(1, round(minutes * recipe.pace)), seed)
+    with progress_bar(f"training {made.name}") as progress:
+        card = train_codec(recipe, settings, shards, held_out, folder, device, resume, progress)
+    typer.echo(f"{folder}: {settings.steps} steps, {time.monotonic() - began:.0f} s in this process")
+    for point in card["validation"]:
+        typer.echo(
+            f"  rate point {point['rate_point']}: {point['bpf']:.4f} bits per coded pixel, {point['psnr']:.2f} dB"
+        )
+    typer.echo(f"try it: bench run --paradigm caas --codec {made.name}:weights={folder / 'small.safetensors'}")

@@ -1,0 +1,1 @@
+"""Training of the learned codecs: data written once, resumable runs, a card beside the weights."""

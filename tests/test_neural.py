@@ -1,0 +1,230 @@
+import hashlib
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from baselines.dcvc.image import Cheng2020Anchor, ScaleHyperprior
+from baselines.dcvc.video import VideoNetwork as DcvcVideo
+from baselines.dcvc_dc.image import ImageNetwork as DcImage
+from baselines.dcvc_dc.video import VideoNetwork as DcVideo
+from baselines.neural.autoregressive import code_autoregressive
+from baselines.neural.coding import StreamDecoder, StreamEncoder
+from baselines.neural.entropy import GAUSSIAN, LAPLACE, FactorizedPrior
+from baselines.neural.fixed import STEP, FixedConv, FixedGdn, freeze, round_weights, warp_fixed
+from baselines.neural.latents import Estimator
+from baselines.neural.layers import MaskedConv, warp
+from baselines.neural.small import SCALES, scale_of
+from baselines.neural.weights import load_into, nearest_network, read_weights
+from bench.cli import main
+from bench.errors import BenchError, StreamError
+
+# SHA-256 over the "name shape" lines of the authors' state dicts, with their number of entries.
+PUBLISHED = [
+    (DcImage, {}, 333, "2678611f13874fdc"),
+    (DcVideo, {}, 702, "e032b33a1582ff61"),
+    (DcvcVideo, {}, 228, "520d4f8efd3ecbc0"),
+    (Cheng2020Anchor, {"n": 192}, 160, "ec1f8170081e98f9"),
+    (Cheng2020Anchor, {"n": 128}, 160, "94692e3e6db334ba"),
+    (ScaleHyperprior, {"n": 128, "m": 192}, 91, "915aea47497fb665"),
+    (ScaleHyperprior, {"n": 192, "m": 320}, 91, "ac4fa1d5a2be59d4"),
+]
+
+
+@pytest.mark.parametrize(("network", "sizes", "count", "digest"), PUBLISHED)
+def test_state_dicts_have_the_authors_names_and_shapes(network, sizes, count, digest):
+    state = network(**sizes).state_dict()
+    lines = sorted(f"{name} {'x'.join(map(str, value.shape))}" for name, value in state.items())
+    assert len(lines) == count
+    assert hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16] == digest
+
+
+@pytest.mark.parametrize("family", [LAPLACE, GAUSSIAN, SCALES])
+def test_tables_hold_the_density(family):
+    sigma = torch.tensor(family.scales, dtype=torch.float64)
+    assert family.tables.index(sigma).tolist() == list(range(len(sigma)))
+    for scale, frequencies, offset in zip(sigma, family.tables.frequencies, family.tables.offsets, strict=True):
+        symbols = torch.arange(offset, offset + len(frequencies) - 1, dtype=torch.float64)
+        share = torch.from_numpy(frequencies[:-1] / frequencies.sum())
+        # Neighbouring tables differ by a few percent; a frequency is off by one at most.
+        assert torch.allclose(share, family.probability(symbols, scale), atol=1e-4)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    values=st.lists(st.floats(-300, 300) | st.sampled_from([0.5, -0.5, 5e5, -5e5]), min_size=1, max_size=40),
+    seed=st.integers(0, 2**31),
+)
+def test_what_is_written_is_read(values, seed):
+    generator = torch.Generator().manual_seed(seed)
+    residual = torch.tensor(values).view(1, -1, 1, 1)
+    sigma = torch.rand(residual.shape, generator=generator) * 20
+    torch.manual_seed(seed)
+    prior = FactorizedPrior(3)
+    z = 5 * torch.randn((1, 3, 2, 2), generator=generator)
+    encoder = StreamEncoder()
+    z_hat = encoder.factorized("z", prior, z, z.shape)
+    symbols = encoder.conditional("y", LAPLACE, residual, sigma)
+    encoder.end_frame()
+    decoder = StreamDecoder(encoder.payload())
+    assert torch.equal(decoder.factorized("z", prior, None, z.shape), z_hat)
+    assert torch.equal(decoder.conditional("y", LAPLACE, None, sigma), symbols)
+    decoder.end_frame()
+
+
+def test_real_bits_are_the_estimated_ones():
+    generator = torch.Generator().manual_seed(0)
+    position = torch.rand((1, 64, 32, 32), generator=generator) * 12 - 6
+    sigma = scale_of(position, frozen=True)
+    uniform = torch.rand(sigma.shape, generator=generator) - 0.5
+    residual = -sigma * uniform.sign() * torch.log1p(-2 * uniform.abs())
+    encoder = StreamEncoder()
+    encoder.conditional("y", SCALES, residual, sigma)
+    assert 8 * len(encoder.payload()) == pytest.approx(float(encoder.bits["y"]), rel=0.002)
+
+
+def test_other_probabilities_are_noticed_and_the_frame_is_named():
+    encoder = StreamEncoder()
+    sigma = torch.full((1, 1, 1, 200), 3.0)
+    for frame in range(3):
+        encoder.conditional("y", LAPLACE, 4 * torch.sin(torch.arange(200.0) + frame).view(sigma.shape), sigma)
+        encoder.end_frame()
+    decoder = StreamDecoder(encoder.payload())
+    decoder.conditional("y", LAPLACE, None, sigma)
+    decoder.end_frame()
+    other = sigma.clone()
+    other[..., 7] = 4.0
+    with pytest.raises(StreamError, match="frame 1"):
+        for _ in range(2):
+            decoder.conditional("y", LAPLACE, None, other)
+            decoder.end_frame()
+
+
+def test_latents_that_are_not_finite_are_refused():
+    with pytest.raises(StreamError, match="not finite"):
+        StreamEncoder().conditional("y", LAPLACE, torch.tensor([[[[float("nan")]]]]), torch.ones(1, 1, 1, 1))
+
+
+def test_wavefronts_give_what_the_serial_scan_gives():
+    torch.manual_seed(0)
+    context, mix = MaskedConv(4, 8).double(), torch.nn.Conv2d(14, 8, 1).double()
+    latent, hints = 4 * torch.randn(1, 4, 5, 7).double(), torch.randn(1, 6, 5, 7).double()
+
+    def parameters(x):
+        scales, means = mix(x).chunk(2, 1)
+        return scales.abs() + 0.1, means
+
+    with torch.no_grad():
+        decoded = code_autoregressive(Estimator(), "y", LAPLACE, latent, hints, context, parameters)
+        serial = torch.zeros_like(latent)
+        for row in range(5):
+            for column in range(7):
+                _, means = parameters(torch.cat((hints, context(serial)), 1))
+                place = (0, slice(None), row, column)
+                serial[place] = torch.round(latent[place] - means[place]) + means[place]
+    assert torch.allclose(decoded, serial, atol=1e-12)
+
+
+def _grid(shape, generator, limit=16.0):
+    return (torch.rand(shape, generator=generator) * 2 * limit - limit).div(STEP).round().mul(STEP)
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "kernel", "groups"), [(64, 32, 3, 1), (288, 96, 1, 1), (24, 24, 3, 24)])
+def test_fixed_convolutions_are_exact(inputs, outputs, kernel, groups):
+    generator = torch.Generator().manual_seed(1)
+    layer = FixedConv(inputs, outputs, kernel, groups=groups, activation="leaky")
+    freeze(layer)
+    # The worst case: every input at the end of the range.
+    for x in (
+        _grid((2, inputs, 17, 19), generator),
+        16 * torch.sign(torch.randn(2, inputs, 17, 19, generator=generator)),
+    ):
+        with torch.no_grad():
+            single = layer(x)
+            double = layer.double()(x.double()).float()
+            layer.float()
+            with torch.backends.mkldnn.flags(enabled=False):
+                plain = layer(x)
+        assert torch.equal(single, double)
+        assert torch.equal(single, plain)
+        assert torch.equal(single, single.div(STEP).round() * STEP)
+
+
+def test_rounded_weights_stay_close_and_rounding_again_changes_nothing():
+    torch.manual_seed(0)
+    weight, bias = torch.randn(16, 288) / 17, torch.randn(16)
+    rounded, rounded_bias = round_weights(weight, bias)
+    assert (rounded - weight).abs().max() < 0.002
+    again, again_bias = round_weights(rounded, rounded_bias)
+    assert torch.equal(again, rounded)
+    assert torch.equal(again_bias, rounded_bias)
+
+
+def test_fixed_normalisation_is_on_the_grid():
+    layer = FixedGdn(8, inverse=True)
+    freeze(layer)
+    out = layer(_grid((1, 8, 5, 6), torch.Generator().manual_seed(0), 4.0))
+    assert torch.equal(out, out.div(STEP).round() * STEP)
+
+
+def test_the_fixed_warp_is_the_bilinear_one():
+    generator = torch.Generator().manual_seed(2)
+    image = _grid((2, 3, 24, 40), generator)
+    motion = (torch.rand((2, 2, 24, 40), generator=generator) * 30 - 15).mul(16).round().div(16)
+    exact = warp_fixed(image, motion, frozen=True)
+    assert (exact - warp(image, motion)).abs().max() < STEP / 2 + 1e-3
+    assert torch.equal(warp_fixed(image, torch.zeros_like(motion), frozen=True), image)
+
+
+def test_weight_files(tmp_path):
+    network = torch.nn.Linear(2, 3)
+    good = tmp_path / "good.pth"
+    torch.save({"state_dict": {f"module.{name}": value for name, value in network.state_dict().items()}}, good)
+    load_into(torch.nn.Linear(2, 3), read_weights(good), good)
+
+    page = tmp_path / "page.pth"
+    page.write_text("<!DOCTYPE html><html></html>")
+    code = tmp_path / "code.pth"
+    code.write_bytes(pickle.dumps({"weight": np.ones(3), "run": print}))
+    cut = tmp_path / "cut.pth"
+    cut.write_bytes(good.read_bytes()[:200])
+    torch.save({"weight": torch.full((3, 2), float("nan")), "bias": torch.zeros(3)}, tmp_path / "nan.pth")
+    torch.save([1, 2], tmp_path / "list.pth")
+    (tmp_path / "bad.safetensors").write_bytes(b"12345678abc")
+    (tmp_path / "empty.pth").touch()
+    for name, words in (
+        ("page.pth", "web page"), ("code.pth", "refused|not a checkpoint"), ("cut.pth", "cut off|not a checkpoint"),
+        ("nan.pth", "not finite"), ("list.pth", "no parameters"), ("bad.safetensors", "not a safetensors"),
+        ("empty.pth", "empty"), ("none.pth", "No such file"),
+    ):  # fmt: skip
+        with pytest.raises(BenchError, match=words):
+            read_weights(tmp_path / name)
+    with pytest.raises(BenchError, match="missing bias"):
+        load_into(network, {"weight": torch.zeros(3, 2)}, "file")
+    with pytest.raises(BenchError, match=r"weight \(2, 2\) instead of \(3, 2\)"):
+        load_into(network, {"weight": torch.zeros(2, 2), "bias": torch.zeros(3)}, "file")
+    assert nearest_network({"a": 1, "b": 2}, {"one": ["a", "b", "c"], "two": ["x"]}) == "one"
+    assert nearest_network({"q": 1}, {"one": ["a", "b", "c"]}) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["parity", "vvenc", "--weights", "x", "--case", "y"], "no published networks"),
+        (["parity", "dcvc", "--weights", ".", "--case", "nowhere_float64.npz"], "not a case"),
+        (["train", "vvenc"], "not a codec that is trained"),
+        (["train", "dcvc", "--data", "nowhere"], "no folder"),
+    ],
+)
+def test_mistakes_are_one_line(arguments, words, monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
+    monkeypatch.setattr("sys.argv", ["bench", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 2
+    message = capsys.readouterr().err
+    assert words in message
+    assert message.count("\n") == 1
