@@ -7,12 +7,14 @@ import torch
 
 from baselines.dcvc.training import DcvcRecipe
 from baselines.dcvc_dc.training import DcvcDcRecipe
+from baselines.spikecodec.training import SpikeCodecRecipe
+from bench.conform import conform
 from bench.errors import BenchError
 from bench.interfaces import Codec, CodingCondition, Content
 from bench.registry import create
 from bench.train import loop
 from bench.train.loop import Settings, train_codec
-from bench.train.shards import FRAMES, NUM_SPIKES, SIZE, batch_of, dead_leaves, open_shards
+from bench.train.shards import FRAMES, MARGIN, NUM_SPIKES, SIZE, dead_leaves, open_shards
 from tests.conftest import one_line_error
 
 
@@ -40,10 +42,15 @@ def test_shards_are_written_once_and_the_same(shards, tmp_path):
 
 
 def test_batches_depend_on_their_number_alone(shards):
-    first = batch_of(shards, 3, 48, seed=1, step=7)
+    first = shards.frames(3, 48, seed=1, step=7)
     assert first.shape == (3, FRAMES, 48, 48)
-    assert np.array_equal(first, batch_of(shards, 3, 48, seed=1, step=7))
-    assert not np.array_equal(first, batch_of(shards, 3, 48, seed=1, step=8))
+    assert np.array_equal(first, shards.frames(3, 48, seed=1, step=7))
+    assert not np.array_equal(first, shards.frames(3, 48, seed=1, step=8))
+    spikes, truth = shards.scenes(16, 64, seed=1, step=7)
+    assert spikes.shape == (16, 2 * MARGIN, 64, 64)
+    # The firing rate is 0.6 of the luminance, and the window is centred on the instant that the truth is of.
+    assert abs(spikes.mean() / truth.mean() - 0.6) < 0.03
+    assert np.corrcoef(spikes[:, 15:25].mean((2, 3)).mean(1), truth.mean((1, 2, 3)))[0, 1] > 0.99
 
 
 def test_dead_leaves_fill_the_picture():
@@ -84,6 +91,20 @@ def test_a_killed_run_ends_with_the_weights_of_an_unbroken_one(kind, shards, tmp
     assert [row["step"] for row in csv.DictReader((whole / "log.csv").open())] == ["2", "4", "6"]
     assert json.loads((whole / "card.json").read_text())["validation"][0]["psnr"] > 15
     assert (whole / "curve.png").stat().st_size > 1000
+
+
+def test_spikecodec_is_trained_and_fires(shards, tmp_path):
+    settings = Settings("spikecodec", shards.digest, 2, 0)
+    train_codec(_recipe(SpikeCodecRecipe), settings, shards, shards, tmp_path, "cpu", False, quiet)
+    codec = create(Codec, f"spikecodec:weights={tmp_path / 'small.safetensors'}")
+    assert [result for result in conform(codec) if result.problem] == []
+    # A constant scene: the rate of the spikes that are fired is the rate of those that came.
+    random = np.random.default_rng(0)
+    spikes = (random.random((50, 32, 48)) < 0.3).astype(np.float32)
+    encoded = codec.encode(spikes, 6, CodingCondition(), Content.SPIKES)
+    decoded = codec.decode(encoded.stream).frames
+    assert set(np.unique(decoded)) <= {0.0, 1.0}
+    assert abs(decoded.mean() - 0.3) < 0.02
 
 
 def test_trained_weights_make_a_codec(shards, tmp_path, moving):

@@ -13,13 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.neural.autoregressive import code_autoregressive
 from baselines.neural.fixed import (
-    STEP,
     FixedConv,
     FixedGdn,
     FixedLayer,
-    FixedMasked,
     FixedSubpel,
     add,
     snap,
@@ -27,98 +24,25 @@ from baselines.neural.fixed import (
     warp_fixed,
 )  # fmt: skip
 from baselines.neural.latents import LatentCoder
-from baselines.neural.layers import Gdn, SpyNet, conv, pad_to
+from baselines.neural.layers import Gdn, SpyNet, conv
+from baselines.neural.serial import SerialPrior
 from baselines.neural.small import (
     FRAME_GAIN,
     FRAME_STEP,
+    LATENT,
     MOTION_STEPS,
-    SCALES,
     STEPS,
     DctTransform,
-    FixedPrior,
     Rates,
     Residual,
     block_motion,
-    frequency_gain,
-    output_of,
-    scale_of,
     to_frame,
     to_network,
     zeroed,
 )  # fmt: skip
 
 _FULL, _HALF, _QUARTER, _EIGHTH = 8, 16, 24, 32
-_LATENT, _MOTION = 96, 16
-
-
-class SerialPrior(FixedLayer):
-    """Hyperprior and serial spatial prior of one latent, conditioned on what else is known.
-
-    Parameters
-    ----------
-    channels, hidden, hyper
-        Of the latent, inside, and of the hyper-latent.
-    known
-        Channels of the condition (0 for none).
-    """
-
-    def __init__(self, channels: int, hidden: int, hyper: int, known: int) -> None:
-        super().__init__()
-        self.register_buffer("gain", frequency_gain(channels) if channels == _LATENT else torch.ones(1, 1, 1, 1))
-        self.prior = FixedPrior(hyper)
-        self.hyper_encoder = nn.Sequential(
-            conv(channels, hidden), nn.LeakyReLU(), conv(hidden, hidden, 5, 2), nn.LeakyReLU(),
-            conv(hidden, hyper, 5, 2),
-        )  # fmt: skip
-        self.hyper_decoder = nn.Sequential(
-            FixedSubpel(hyper, hidden, 3, "leaky"), FixedSubpel(hidden, hidden, 3, "leaky"),
-            FixedConv(hidden, hidden),
-        )  # fmt: skip
-        self.context = FixedMasked(channels, hidden)
-        self.parameters_net = nn.Sequential(
-            FixedConv(2 * hidden + known, 2 * hidden, 1, activation="leaky"),
-            FixedConv(2 * hidden, 2 * hidden, 1, activation="leaky"),
-            FixedConv(2 * hidden, 2 * channels, 1, zero=True),
-        )
-        self.rate_bias = nn.Parameter(torch.zeros(len(STEPS), 2 * channels, 1, 1))
-        self.hyper = hyper
-
-    def code(
-        self, coder: LatentCoder, name: str, latent: Tensor | None, known: Sequence[Tensor], rate: Tensor,
-        shape: tuple[int, int, int],
-    ) -> Tensor:  # fmt: skip
-        """Code a latent; see `baselines.dcvc_dc.small.QuadPrior.code`."""
-        batch, height, width = shape
-        gain = self.get_buffer("gain")
-        z = None if latent is None else self.hyper_encoder(pad_to(latent / gain, 4))
-        z_hat = coder.factorized(f"{name}_z", self.prior, z, (batch, self.hyper, -(-height // 4), -(-width // 4)))
-        hyper = self.hyper_decoder(snap(z_hat, self.frozen))[:, :, :height, :width]
-        hints, bias = torch.cat((hyper, *known), 1), self.rate_bias[rate]
-
-        def parameters(x: Tensor) -> tuple[Tensor, Tensor]:
-            # The context comes unrounded from the serial walk; what is on the grid stays.
-            scales, means = (self.parameters_net(snap(x, self.frozen)) + bias).chunk(2, 1)
-            return scale_of(scales, self.frozen), means * gain
-
-        def view(values: Tensor) -> Tensor:
-            return snap(values / gain, self.frozen)
-
-        if self.training and latent is not None:
-            # All places at once: the context sees what rounding without means would give.
-            rounded = latent + (torch.round(latent) - latent).detach()
-            scales, means = parameters(torch.cat((hints, self.context(view(rounded))), 1))
-            return coder.conditional(name, SCALES, latent - means, scales) + means
-        return code_autoregressive(coder, name, SCALES, latent, hints, self.context, parameters, view)
-
-    def calibrate(self, deviation: Tensor) -> None:
-        """Start from Laplace scales that fit these standard deviations, rates x C."""
-        with torch.no_grad():
-            channels = deviation.shape[1]
-            self.rate_bias[:, :channels, 0, 0] = output_of(deviation / 2**0.5).clamp(-7.5, 7.5)
-
-    def freeze_weights(self) -> None:
-        with torch.no_grad():
-            self.rate_bias.copy_(torch.round(self.rate_bias / STEP) * STEP)
+_MOTION = 16
 
 
 class Synthesis(nn.Module):
@@ -146,14 +70,14 @@ class SmallImageNetwork(FixedLayer):
 
     def __init__(self) -> None:
         super().__init__()
-        self.transform = DctTransform(_LATENT)
-        self.rates = Rates(_LATENT, STEPS)
+        self.transform = DctTransform(LATENT)
+        self.rates = Rates(LATENT, STEPS)
         self.encoder = nn.Sequential(
             conv(1, _HALF, 5, 2), Gdn(_HALF), conv(_HALF, _QUARTER, 3, 2), Gdn(_QUARTER),
-            conv(_QUARTER, _EIGHTH, 3, 2), Gdn(_EIGHTH), zeroed(conv(_EIGHTH, _LATENT, 3, 2)),
+            conv(_QUARTER, _EIGHTH, 3, 2), Gdn(_EIGHTH), zeroed(conv(_EIGHTH, LATENT, 3, 2)),
         )  # fmt: skip
-        self.prior = SerialPrior(_LATENT, 64, 16, 0)
-        self.decoder = Synthesis(_LATENT)
+        self.prior = SerialPrior(LATENT, 64, 16, 0)
+        self.decoder = Synthesis(LATENT)
 
     def code(self, coder: LatentCoder, frame: Tensor | None, rate: Tensor, shape: tuple[int, int, int]) -> Tensor:
         """Code frames N x 1 x H x W; returns them decoded. `shape` is (N, H, W)."""
@@ -197,18 +121,18 @@ class SmallVideoNetwork(FixedLayer):
         self.extract = nn.Sequential(FixedConv(1, _FULL), Residual(_FULL))
         self.refine = nn.Sequential(Residual(_FULL), FixedConv(_FULL, _FULL))
         # Frame.
-        self.transform = DctTransform(_LATENT)
-        self.rates = Rates(_LATENT, STEPS)
+        self.transform = DctTransform(LATENT)
+        self.rates = Rates(LATENT, STEPS)
         self.encoder = nn.Sequential(
             conv(2 + _FULL, _HALF, 5, 2), Gdn(_HALF), conv(_HALF, _QUARTER, 5, 2), Gdn(_QUARTER),
-            conv(_QUARTER, _EIGHTH, 3, 2), Gdn(_EIGHTH), zeroed(conv(_EIGHTH, _LATENT, 3, 2)),
+            conv(_QUARTER, _EIGHTH, 3, 2), Gdn(_EIGHTH), zeroed(conv(_EIGHTH, LATENT, 3, 2)),
         )  # fmt: skip
         self.temporal = nn.Sequential(
             FixedConv(_FULL, _HALF, 5, 2), FixedGdn(_HALF), FixedConv(_HALF, _QUARTER, 3, 2), FixedGdn(_QUARTER),
             FixedConv(_QUARTER, _EIGHTH, 3, 2), FixedGdn(_EIGHTH), FixedConv(_EIGHTH, 48, 3, 2),
         )  # fmt: skip
-        self.prior = SerialPrior(_LATENT, 72, 16, 48)
-        self.decoder = Synthesis(_LATENT, _FULL)
+        self.prior = SerialPrior(LATENT, 72, 16, 48)
+        self.decoder = Synthesis(LATENT, _FULL)
 
     def code(self, coder: LatentCoder, frame: Tensor | None, reference: Tensor, rate: Tensor) -> Tensor:
         """Code frames N x 1 x H x W given those decoded before."""

@@ -30,6 +30,7 @@ from baselines.neural.layers import SpyNet, conv, halve, pad_to
 from baselines.neural.small import (
     FRAME_GAIN,
     FRAME_STEP,
+    LATENT,
     MOTION_STEPS,
     SCALES,
     STEPS,
@@ -47,7 +48,7 @@ from baselines.neural.small import (
 )  # fmt: skip
 
 _FULL, _HALF, _QUARTER, _EIGHTH = 8, 16, 24, 32
-_LATENT, _MOTION, _HIDDEN = 96, 16, 64
+_MOTION, _HIDDEN = 16, 64
 _ADAPTOR = (0, 1, 0, 2)
 # Channel group g is coded at step s where the pixel's place in its 2x2 block is g XOR _ORDER[s].
 _ORDER = (0, 3, 2, 1)
@@ -85,7 +86,7 @@ class QuadPrior(FixedLayer):
 
     def __init__(self, channels: int, hidden: int, hyper: int, known: int, rates: int) -> None:
         super().__init__()
-        self.register_buffer("gain", frequency_gain(channels) if channels == _LATENT else torch.ones(1, 1, 1, 1))
+        self.register_buffer("gain", frequency_gain(channels) if channels == LATENT else torch.ones(1, 1, 1, 1))
         self.prior = FixedPrior(hyper)
         self.hyper_encoder = nn.Sequential(
             conv(channels, hidden),
@@ -182,14 +183,14 @@ class SmallImageNetwork(FixedLayer):
 
     def __init__(self) -> None:
         super().__init__()
-        self.transform = DctTransform(_LATENT)
-        self.rates = Rates(_LATENT, STEPS)
+        self.transform = DctTransform(LATENT)
+        self.rates = Rates(LATENT, STEPS)
         self.encoder = nn.Sequential(
             conv(1, _HALF, 5, 2), nn.LeakyReLU(), conv(_HALF, _QUARTER, 3, 2), nn.LeakyReLU(),
-            conv(_QUARTER, _EIGHTH, 3, 2), nn.LeakyReLU(), zeroed(conv(_EIGHTH, _LATENT, 3, 2)),
+            conv(_QUARTER, _EIGHTH, 3, 2), nn.LeakyReLU(), zeroed(conv(_EIGHTH, LATENT, 3, 2)),
         )  # fmt: skip
-        self.prior = QuadPrior(_LATENT, 80, 16, 0, len(STEPS))
-        self.decoder = Synthesis(_LATENT)
+        self.prior = QuadPrior(LATENT, 80, 16, 0, len(STEPS))
+        self.decoder = Synthesis(LATENT)
 
     def code(self, coder: LatentCoder, frame: Tensor | None, rate: Tensor, shape: tuple[int, int, int]) -> Tensor:
         """Code frames N x 1 x H x W; returns them decoded. `shape` is (N, H, W)."""
@@ -326,15 +327,15 @@ class SmallVideoNetwork(FixedLayer):
         self.fuse2 = FixedConv(2 * _HALF, _HALF)
         self.fuse1 = FixedConv(2 * _FULL, _FULL)
         # Frame.
-        self.transform = DctTransform(_LATENT)
-        self.rates = Rates(_LATENT, STEPS)
+        self.transform = DctTransform(LATENT)
+        self.rates = Rates(LATENT, STEPS)
         self.encoder1 = conv(2 + _FULL, _HALF, 3, 2)
         self.encoder2 = conv(2 * _HALF, _QUARTER, 3, 2)
         self.encoder3 = conv(2 * _QUARTER, _EIGHTH, 3, 2)
-        self.encoder4 = zeroed(conv(_EIGHTH, _LATENT, 3, 2))
+        self.encoder4 = zeroed(conv(_EIGHTH, LATENT, 3, 2))
         self.temporal = nn.Sequential(FixedConv(_QUARTER, 32, 3, 2, activation="leaky"), FixedConv(32, 32, 3, 2))
-        self.prior = QuadPrior(_LATENT, _HIDDEN, 16, 32 + _LATENT, rates)
-        self.decoder = Synthesis(_LATENT, contexts=True)
+        self.prior = QuadPrior(LATENT, _HIDDEN, 16, 32 + LATENT, rates)
+        self.decoder = Synthesis(LATENT, contexts=True)
 
     def code(self, coder: LatentCoder, frame: Tensor | None, state: SmallState, rate: Tensor, index: int) -> SmallState:
         """Code frames N x 1 x H x W given what the frames before left."""
@@ -348,7 +349,7 @@ class SmallVideoNetwork(FixedLayer):
             latent = (self.transform(frame - predicted) + self._encode(frame, predicted, contexts)) / steps
         batch, _, height, width = state.frame.shape
         shape = (batch, height // 16, width // 16)
-        past = torch.zeros(batch, _LATENT, *shape[1:]).to(motion) if state.y is None else state.y
+        past = torch.zeros(batch, LATENT, *shape[1:]).to(motion) if state.y is None else state.y
         decoded = self.prior.code(coder, "y", latent, (self.temporal(contexts[2]), past), rate, shape)
         coefficients = decoded * steps
         detail, feature = self.decoder(coefficients, contexts)

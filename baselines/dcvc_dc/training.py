@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from torch import Tensor, nn
 
 from baselines.dcvc_dc.codec import SmallModel
 from baselines.dcvc_dc.small import SmallImageNetwork, SmallVideoNetwork
 from baselines.neural.training import SmallRecipe
+
+if TYPE_CHECKING:
+    from baselines.neural.recipe import Batch
 
 
 class DcvcDcRecipe(SmallRecipe):
@@ -19,8 +24,9 @@ class DcvcDcRecipe(SmallRecipe):
         self.image, self.video = SmallImageNetwork(), SmallVideoNetwork()
         self.network = nn.ModuleDict({"image": self.image, "video": self.video})
 
-    def start(self, frames: Tensor) -> None:
+    def start(self, batch: Batch) -> None:
         """Scales of the priors from the statistics of the linear transforms."""
+        (frames,) = batch
         self.image.calibrate(frames[:, :1])
         self.video.calibrate(frames[:, 1:2], frames[:, :1])
 

@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor, nn
+
+    from bench.train.shards import Shards
+
+    Batch = tuple[Tensor, ...]
 
 
 class Recipe(ABC):
@@ -31,17 +34,21 @@ class Recipe(ABC):
     crop: int = 64
 
     @abstractmethod
-    def start(self, frames: Tensor) -> None:
-        """Fit starting values to the first batch, N x K x S x S in [0, 1]."""
+    def draw(self, shards: Shards, seed: int, step: int) -> Batch:
+        """Batch of a step; it depends on the arguments alone."""
 
     @abstractmethod
-    def loss(self, frames: Tensor, progress: float) -> tuple[Tensor, Mapping[str, float]]:
-        """Loss of a batch at a share of the training in [0, 1), and what to log: at least ``bpp`` and ``psnr``."""
+    def start(self, batch: Batch) -> None:
+        """Fit starting values to the first batch."""
+
+    @abstractmethod
+    def loss(self, batch: Batch, progress: float) -> tuple[Tensor, Mapping[str, float]]:
+        """Loss of a batch at a share of the training in [0, 1), and what to log: ``bpp`` and ``psnr``."""
 
     @abstractmethod
     def finish(self, network: nn.Module) -> Mapping[str, Tensor]:
         """Bring a trained network into its shipped form, in place, and return its weights."""
 
     @abstractmethod
-    def evaluate(self, network: nn.Module, frames: np.ndarray) -> list[dict[str, float]]:
-        """Rate (``bpf``) and quality (``psnr``) at every ``rate_point``, on sequences N x K x S x S in [0, 1]."""
+    def evaluate(self, network: nn.Module, shards: Shards) -> list[dict[str, float]]:
+        """Rate (``bpf``) and quality (``psnr``) at every ``rate_point`` on samples that were held out."""

@@ -20,6 +20,8 @@ from baselines.neural.fixed import FixedConv, FixedLayer, add, freeze, snap
 from baselines.neural.weights import load_into
 
 BLOCK = 16
+# Coefficients of a block that are coded.
+LATENT = 96
 # Starting quantisation steps of the rate points, of an orthonormal transform's coefficients and of motion in pixels.
 STEPS = (0.9, 0.6, 0.4, 0.27, 0.18, 0.12, 0.08)
 MOTION_STEPS = (4.0, 3.0, 2.0, 1.5, 1.0, 0.75, 0.5)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from baselines.neural.codec import FrameModel
+    from baselines.neural.recipe import Batch
+    from bench.train.shards import Shards
 
 
 class SmallRecipe(Recipe):
@@ -38,36 +40,52 @@ class SmallRecipe(Recipe):
     def model(self, network: nn.Module, rate: Tensor) -> FrameModel:
         """The networks at the rate point of each item."""
 
-    def loss(self, frames: Tensor, progress: float) -> tuple[Tensor, Mapping[str, float]]:
+    def draw(self, shards: Shards, seed: int, step: int) -> Batch:
+        """Sequences of features and of true luminance."""
+        return (torch.from_numpy(shards.frames(self.batch, self.crop, seed, step)),)
+
+    def loss(self, batch: Batch, progress: float) -> tuple[Tensor, Mapping[str, float]]:
         """An intra frame and one to three inter frames, each from what was decoded of the one before."""
-        batch, _, height, width = frames.shape
+        (frames,) = batch
+        count, _, height, width = frames.shape
         # Rate points spread over the batch, from a random first.
-        rate = (torch.randint(len(STEPS), ()) + 2 * torch.arange(batch)).remainder(len(STEPS)).to(frames.device)
+        rate = spread_rates(count).to(frames.device)
         model = self.model(self.network, rate)
-        count = 1 if progress < 0.25 else 2 if progress < 0.6 else 3
+        inter = 1 if progress < 0.25 else 2 if progress < 0.6 else 3
         total, state, bpp, psnr = torch.zeros(()), None, 0.0, 0.0
-        for index in range(count + 1):
+        for index in range(inter + 1):
             coder, frame = TrainingCoder(), frames[:, index : index + 1]
             decoded, state = model.code(coder, frame, index, (height, width), state)
             weight = self.quality[index % len(self.quality)] if index else 1.0
             loss, frame_bpp, frame_psnr = rate_distortion(coder, decoded, frame, rate, weight)
-            total = total.to(loss) + loss / (count if index else 1)
-            bpp, psnr = bpp + frame_bpp / (count + 1), psnr + frame_psnr / (count + 1)
+            total = total.to(loss) + loss / (inter if index else 1)
+            bpp, psnr = bpp + frame_bpp / (inter + 1), psnr + frame_psnr / (inter + 1)
         return total, {"bpp": bpp, "psnr": psnr}
 
     def finish(self, network: nn.Module) -> Mapping[str, Tensor]:
         """Tables written, weights rounded."""
-        store_tables(network)
-        freeze(network)
-        return {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+        return finish_small(network)
 
-    def evaluate(self, network: nn.Module, frames: np.ndarray) -> list[dict[str, float]]:
-        """Rate and quality at every rate point."""
+    def evaluate(self, network: nn.Module, shards: Shards) -> list[dict[str, float]]:
+        """Rate and quality of the first held-out sequences at every rate point."""
+        frames = shards.held_out(24)
         found = []
         for rate in range(len(STEPS)):
             model = self.model(network, torch.tensor([rate]))
             found.append({"rate_point": rate, **_evaluate(model, frames)})
         return found
+
+
+def finish_small(network: nn.Module) -> dict[str, Tensor]:
+    """Bring a small network into its exact form, in place, and give its weights."""
+    store_tables(network)
+    freeze(network)
+    return {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+
+
+def spread_rates(count: int) -> Tensor:
+    """A rate point for each item of a batch, spread over all of them from a random first."""
+    return (torch.randint(len(STEPS), ()) + 2 * torch.arange(count)).remainder(len(STEPS))
 
 
 class TrainingCoder:

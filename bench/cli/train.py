@@ -69,4 +69,5 @@ def train(
         typer.echo(
             f"  rate point {point['rate_point']}: {point['bpf']:.4f} bits per coded pixel, {point['psnr']:.2f} dB"
         )
-    typer.echo(f"try it: bench run --paradigm caas --codec {made.name}:weights={folder / 'small.safetensors'}")
+    paradigm = "caas" if "frames" in made.accepts else "cta"
+    typer.echo(f"try it: bench run --paradigm {paradigm} --codec {made.name}:weights={folder / 'small.safetensors'}")

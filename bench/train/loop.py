@@ -17,17 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from baselines.neural.recipe import Recipe
 from bench.errors import BenchError
-from bench.train.shards import Shards, batch_of, validation
+from bench.train.shards import Shards
 
 WEIGHTS = "small.safetensors"
 _CHECKPOINT, _LOG, _CARD, _CURVE = "checkpoint.pt", "log.csv", "card.json", "curve.png"
-_VALIDATION = 24
 _CHECKPOINT_SECONDS = 120.0
 _WARMUP_STEPS = 50
 _AVERAGING = 0.998
@@ -84,27 +82,26 @@ def train(
             # Noise and choices of a step come from its number: a resumed run draws the same.
             torch.manual_seed(hash((settings.seed, step)))
             loss, facts = recipe.loss(_batch(recipe, shards, settings.seed, step, device), share)
-            if not math.isfinite(float(loss)):
+            value = loss.item()
+            if not math.isfinite(value):
                 raise BenchError(f"step {step}: the loss is not finite; a lower learning rate may help")
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
             _average(averaged, network)
-            log.add(step, {"loss": float(loss), **facts})
+            log.add(step, {"loss": value, **facts})
             progress(step + 1, settings.steps, log.label)
             if (step + 1) % log.every == 0 and time.monotonic() - saved > _CHECKPOINT_SECONDS:
-                log.flush()
                 _save(folder, settings, step + 1, spent + time.monotonic() - began, network, averaged, optimizer)
                 saved = time.monotonic()
-        log.flush()
     _save(folder, settings, settings.steps, spent + time.monotonic() - began, network, averaged, optimizer)
     network.load_state_dict(averaged)
     return spent + time.monotonic() - began
 
 
-def _batch(recipe: Recipe, shards: Shards, seed: int, step: int, device: str) -> Tensor:
-    return torch.from_numpy(batch_of(shards, recipe.batch, recipe.crop, seed, step)).to(device)
+def _batch(recipe: Recipe, shards: Shards, seed: int, step: int, device: str) -> tuple[Tensor, ...]:
+    return tuple(tensor.to(device) for tensor in recipe.draw(shards, seed, step))
 
 
 def _cosine(share: float) -> float:
@@ -204,12 +201,9 @@ class _Log:
         if (step + 1) % self.every == 0:
             means = {name: value / self._count for name, value in self._sums.items()}
             self._writer.writerow({"step": step + 1, **{name: f"{means[name]:.5g}" for name in self.columns[1:]}})
+            self._file.flush()
             self.label = f"loss {means['loss']:.3f}, {means['bpp']:.3f} bpp, {means['psnr']:.2f} dB"
             self._sums, self._count = {}, 0
-
-    def flush(self) -> None:
-        """Write to disk."""
-        self._file.flush()
 
 
 def train_codec(
@@ -242,7 +236,6 @@ def train_codec(
     weights = recipe.finish(network)
     blob = save(dict(weights))
     write_atomic(folder / WEIGHTS, blob)
-    frames = np.stack(list(validation(held_out, _VALIDATION)))
     facts = provenance()
     card = {
         **vars(settings),
@@ -250,7 +243,7 @@ def train_codec(
         "parameters": parameters,
         "sha256": hashlib.sha256(blob).hexdigest(),
         "held_out": held_out.digest,
-        "validation": recipe.evaluate(network, frames),
+        "validation": recipe.evaluate(network, held_out),
         **{key: facts[key] for key in ("git_commit", "python", "processor", "cores")},
         "torch": torch.__version__,
     }

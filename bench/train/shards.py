@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +51,50 @@ class Shards:
 
     def __len__(self) -> int:
         return len(self.truth)
+
+    def frames(self, size: int, crop: int, seed: int, step: int) -> np.ndarray:
+        """Batch of a step: the same for the same seed and step, whatever ran before.
+
+        Returns
+        -------
+        numpy.ndarray
+            size x K x crop x crop float32 in [0, 1]: TFP features mostly, true luminance for the rest.
+        """
+        random = np.random.default_rng([seed, step])
+        batch = np.empty((size, FRAMES, crop, crop), np.float32)
+        for item in batch:
+            source = self.truth if random.random() < 0.3 else self.features
+            row, column = random.integers(SIZE - crop + 1, size=2)
+            frames = source[random.integers(len(self)), :, row : row + crop, column : column + crop]
+            item[:] = frames[:: random.choice([1, -1]), :: random.choice([1, -1]), :: random.choice([1, -1])]
+            if random.random() < 0.5:
+                item[:] = item.transpose(0, 2, 1).copy()
+        return batch / np.float32(255)
+
+    def scenes(self, size: int, crop: int, seed: int, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Batch of a step for codecs of spikes.
+
+        Returns
+        -------
+        spikes, truth
+            size x 2 MARGIN x crop x crop float32 in {0, 1}, the spikes around one coding instant each, and
+            size x 1 x crop x crop float32 in [0, 1], the luminance there.
+        """
+        random = np.random.default_rng([seed, step])
+        spikes = np.empty((size, 2 * MARGIN, crop, crop), np.float32)
+        truth = np.empty((size, 1, crop, crop), np.float32)
+        for target, source in zip(truth, spikes, strict=True):
+            sample, k = random.integers(len(self)), random.integers(FRAMES)
+            row, column = random.integers(SIZE - crop + 1, size=2)
+            window = slice(INSTANTS[k] - MARGIN, INSTANTS[k] + MARGIN)
+            place = (slice(None), slice(row, row + crop), slice(column, column + crop))
+            source[:] = PackedSpikes(self.spikes[sample, window], SIZE, SIZE)[:][place]
+            target[0] = self.truth[sample, k][place[1:]] / np.float32(255)
+        return spikes, truth
+
+    def held_out(self, count: int) -> np.ndarray:
+        """TFP features of the first samples, count x K x S x S float32 in [0, 1]."""
+        return self.features[:count].astype(np.float32) / 255
 
 
 def open_shards(
@@ -220,29 +264,3 @@ def dead_leaves(random: np.random.Generator, size: int = 192) -> np.ndarray:
         inside = np.clip(radius - np.hypot(dy, dx) + 0.5, 0, 1)
         picture[box] += (inside * (shade - picture[box])).astype(np.float32)
     return np.clip(picture, 0, 1)
-
-
-def batch_of(shards: Shards, size: int, crop: int, seed: int, step: int) -> np.ndarray:
-    """Batch of a step: the same for the same seed and step, whatever ran before.
-
-    Returns
-    -------
-    numpy.ndarray
-        size x K x crop x crop float32 in [0, 1]: TFP features mostly, true luminance for the rest.
-    """
-    random = np.random.default_rng([seed, step])
-    batch = np.empty((size, FRAMES, crop, crop), np.float32)
-    for item in batch:
-        source = shards.truth if random.random() < 0.3 else shards.features
-        row, column = random.integers(SIZE - crop + 1, size=2)
-        frames = source[random.integers(len(shards)), :, row : row + crop, column : column + crop]
-        item[:] = frames[:: random.choice([1, -1]), :: random.choice([1, -1]), :: random.choice([1, -1])]
-        if random.random() < 0.5:
-            item[:] = item.transpose(0, 2, 1).copy()
-    return batch / np.float32(255)
-
-
-def validation(shards: Shards, count: int) -> Iterator[np.ndarray]:
-    """Fixed sequences K x S x S in [0, 1]: TFP features of the first samples."""
-    for i in range(min(count, len(shards))):
-        yield shards.features[i].astype(np.float32) / 255

@@ -1,0 +1,84 @@
+"""The serial spatial prior of the small codecs: hyperprior and 5x5 context, in fixed point."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from baselines.neural.autoregressive import code_autoregressive
+from baselines.neural.fixed import STEP, FixedConv, FixedLayer, FixedMasked, FixedSubpel, snap
+from baselines.neural.latents import LatentCoder
+from baselines.neural.layers import conv, pad_to
+from baselines.neural.small import LATENT, SCALES, STEPS, FixedPrior, frequency_gain, output_of, scale_of
+
+
+class SerialPrior(FixedLayer):
+    """Hyperprior and serial spatial prior of one latent, conditioned on what else is known.
+
+    Parameters
+    ----------
+    channels, hidden, hyper
+        Of the latent, inside, and of the hyper-latent.
+    known
+        Channels of the condition (0 for none).
+    """
+
+    def __init__(self, channels: int, hidden: int, hyper: int, known: int) -> None:
+        super().__init__()
+        self.register_buffer("gain", frequency_gain(channels) if channels == LATENT else torch.ones(1, 1, 1, 1))
+        self.prior = FixedPrior(hyper)
+        self.hyper_encoder = nn.Sequential(
+            conv(channels, hidden), nn.LeakyReLU(), conv(hidden, hidden, 5, 2), nn.LeakyReLU(),
+            conv(hidden, hyper, 5, 2),
+        )  # fmt: skip
+        self.hyper_decoder = nn.Sequential(
+            FixedSubpel(hyper, hidden, 3, "leaky"), FixedSubpel(hidden, hidden, 3, "leaky"),
+            FixedConv(hidden, hidden),
+        )  # fmt: skip
+        self.context = FixedMasked(channels, hidden)
+        self.parameters_net = nn.Sequential(
+            FixedConv(2 * hidden + known, 2 * hidden, 1, activation="leaky"),
+            FixedConv(2 * hidden, 2 * hidden, 1, activation="leaky"),
+            FixedConv(2 * hidden, 2 * channels, 1, zero=True),
+        )
+        self.rate_bias = nn.Parameter(torch.zeros(len(STEPS), 2 * channels, 1, 1))
+        self.hyper = hyper
+
+    def code(
+        self, coder: LatentCoder, name: str, latent: Tensor | None, known: Sequence[Tensor], rate: Tensor,
+        shape: tuple[int, int, int],
+    ) -> Tensor:  # fmt: skip
+        """Code a latent; see `baselines.dcvc_dc.small.QuadPrior.code`."""
+        batch, height, width = shape
+        gain = self.get_buffer("gain")
+        z = None if latent is None else self.hyper_encoder(pad_to(latent / gain, 4))
+        z_hat = coder.factorized(f"{name}_z", self.prior, z, (batch, self.hyper, -(-height // 4), -(-width // 4)))
+        hyper = self.hyper_decoder(snap(z_hat, self.frozen))[:, :, :height, :width]
+        hints, bias = torch.cat((hyper, *known), 1), self.rate_bias[rate]
+
+        def parameters(x: Tensor) -> tuple[Tensor, Tensor]:
+            # The context comes unrounded from the serial walk; what is on the grid stays.
+            scales, means = (self.parameters_net(snap(x, self.frozen)) + bias).chunk(2, 1)
+            return scale_of(scales, self.frozen), means * gain
+
+        def view(values: Tensor) -> Tensor:
+            return snap(values / gain, self.frozen)
+
+        if self.training and latent is not None:
+            # All places at once: the context sees what rounding without means would give.
+            rounded = latent + (torch.round(latent) - latent).detach()
+            scales, means = parameters(torch.cat((hints, self.context(view(rounded))), 1))
+            return coder.conditional(name, SCALES, latent - means, scales) + means
+        return code_autoregressive(coder, name, SCALES, latent, hints, self.context, parameters, view)
+
+    def calibrate(self, deviation: Tensor) -> None:
+        """Start from Laplace scales that fit these standard deviations, rates x C."""
+        with torch.no_grad():
+            channels = deviation.shape[1]
+            self.rate_bias[:, :channels, 0, 0] = output_of(deviation / 2**0.5).clamp(-7.5, 7.5)
+
+    def freeze_weights(self) -> None:
+        with torch.no_grad():
+            self.rate_bias.copy_(torch.round(self.rate_bias / STEP) * STEP)

@@ -1,0 +1,135 @@
+"""The codec `spikecodec`."""
+
+from __future__ import annotations
+
+import functools
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from bench.errors import BenchError, StreamError
+from bench.fingerprint import file_sha256
+from bench.interfaces import Availability, Codec, CodingCondition, Compressed, RatePoint, StreamInfo
+from bench.interfaces import Options as BaseOptions
+
+if TYPE_CHECKING:
+    from baselines.neural.recipe import Recipe
+    from baselines.spikecodec.network import SceneNetwork
+
+_HEAD = struct.Struct("<BB")
+
+
+class SpikeCodec(Codec):
+    """SpikeCodec (arXiv 2306.14108): one scene per eight spike frames, coded by itself; spikes are fired anew.
+
+    A codec for spikes alone. Its network is a small one that is trained here::
+
+        payload = u8 largest firing rate in 1/255 | u8 number of spike frames modulo 256
+                | range-coded latents of all scenes, a checksum after each
+    """
+
+    name = "spikecodec"
+    accepts = frozenset({"spikes"})
+    rate_points = tuple(range(7))
+
+    class Options(BaseOptions):
+        """Options: the preset; where weights lie and what device runs them, on this machine."""
+
+        preset: Literal["small"] = "small"
+        weights: str = Field(default="", exclude=True)
+        device: str = Field(default="cpu", exclude=True)
+
+    def weight_file(self) -> Path:
+        """The weights: those in the package, or the file that the option `weights` names."""
+        path = Path(self.options.weights) if self.options.weights else Path(__file__).parent / "small.safetensors"
+        if not path.is_file():
+            raise BenchError(f"{self.name}: no weights {path} (`bench train {self.name}` makes such a file)")
+        return path
+
+    def available(self) -> Availability:
+        """Whether the weights are here."""
+        try:
+            return Availability(True, "small weights", self.weights_sha256)
+        except BenchError as error:
+            return Availability(False, reason=str(error))
+
+    @property
+    def weights_sha256(self) -> str:
+        """Hash of the weight file."""
+        return file_sha256(self.weight_file())
+
+    def recipe(self) -> Recipe:
+        """How the small preset is trained."""
+        from baselines.spikecodec.training import SpikeCodecRecipe
+
+        return SpikeCodecRecipe()
+
+    def compress(self, frames: np.ndarray, rate_point: RatePoint, condition: CodingCondition) -> Compressed:
+        """Recover the scenes and code them one by one; every scene is an intra frame."""
+        import torch
+
+        from baselines.neural.coding import StreamEncoder
+        from baselines.neural.layers import pad_to
+        from baselines.neural.small import stream_bits
+        from baselines.spikecodec.network import window_rates
+
+        rates = window_rates(frames.astype(np.uint8))
+        # The long windows' largest rate: what luminance 1 stands for.
+        largest = max(1, min(255, int(np.ceil(float(rates[:, -1].max()) * 255))))
+        network, encoder = self._network(), StreamEncoder()
+        encoder.count = stream_bits()
+        with torch.inference_mode():
+            for scene in rates:
+                relative = torch.from_numpy(scene * np.float32(255 / largest)).clamp(max=1)[None]
+                padded = pad_to(network.recovery(relative.to(self.options.device)), 16)
+                self._code(network, encoder, padded, rate_point, padded.shape[2:])
+        bits = sum(float(component) for component in encoder.bits.values())
+        return Compressed(_HEAD.pack(largest, len(frames) % 256) + encoder.payload(), bits)
+
+    def decompress(self, payload: bytes, info: StreamInfo) -> np.ndarray:
+        """Decode the scenes and fire their spikes."""
+        import torch
+
+        from baselines.neural.coding import StreamDecoder
+        from baselines.spikecodec.network import GROUP, fire
+
+        count, height, width = info.shape
+        if len(payload) < _HEAD.size or not payload[0]:
+            raise StreamError(f"{self.name}: the payload is cut off or states no firing rate")
+        largest, remainder = _HEAD.unpack_from(payload)
+        if remainder != count % 256:
+            raise StreamError(f"{self.name}: the payload is of another number of spike frames than {count}")
+        size = (height + -height % 16, width + -width % 16)
+        network, decoder = self._network(), StreamDecoder(payload[_HEAD.size :])
+        with torch.inference_mode():
+            scenes = [
+                self._code(network, decoder, None, info.rate_point, size)[0, 0, :height, :width].cpu().numpy()
+                for _ in range(-(-count // GROUP))
+            ]
+        return fire(np.stack(scenes), largest, count).astype(np.float32)
+
+    def _code(self, network: SceneNetwork, coder: Any, scene: Any, rate_point: RatePoint, size: Any) -> Any:
+        import torch
+
+        rate = torch.tensor([rate_point], device=self.options.device)
+        decoded = network.code(coder, scene, rate, (1, *size))
+        coder.end_frame()
+        return decoded
+
+    def _network(self) -> SceneNetwork:
+        path = self.weight_file()
+        return _loaded(path, self.options.device, file_sha256(path))
+
+
+@functools.lru_cache(maxsize=2)
+def _loaded(path: Path, device: str, _sha256: str) -> SceneNetwork:
+    from baselines.neural.small import restore_small
+    from baselines.neural.weights import read_weights
+    from baselines.spikecodec.network import SceneNetwork
+
+    network = SceneNetwork()
+    restore_small(network, read_weights(path), device)
+    return network

@@ -1,0 +1,169 @@
+"""SpikeCodec in small: scene recovery, variational auto-encoder with attention, spike simulator.
+
+::
+
+    spikes around a scene's instant -> windows' rates -> recovery -> scene -> analysis -> y -> quantise -> y_hat
+                                                                     y -> hyperprior, 5x5 context -> scales, means
+    y_hat -> synthesis -> decoded scene -> integrate and fire -> spikes
+
+Only what lies before the quantiser runs in floating point: the rest is exact (`baselines.neural.fixed`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from baselines.neural.fixed import FixedConv, FixedGdn, FixedLayer, FixedSubpel, add, snap
+from baselines.neural.latents import LatentCoder
+from baselines.neural.layers import Gdn, conv
+from baselines.neural.serial import SerialPrior
+from baselines.neural.small import (
+    FRAME_GAIN,
+    FRAME_STEP,
+    LATENT,
+    STEPS,
+    DctTransform,
+    Rates,
+    Residual,
+    to_frame,
+    zeroed,
+)  # fmt: skip
+from bench.spikes import SpikeCamera
+
+# Spike frames that one scene stands for, and the windows around it whose firing rates recovery sees.
+GROUP = 8
+WINDOWS = (4, 10, 20, 40)
+_HALF, _QUARTER, _EIGHTH = 16, 24, 32
+_WEIGHTS = 2 * GROUP  # interpolation weights between two scenes are whole numbers of 1/16
+_LEVELS = round(1 / FRAME_STEP)
+
+
+class SceneRecovery(nn.Module):
+    """Luminance at an instant from firing rates around it: short windows for motion, long ones against noise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.branch = nn.Sequential(
+            conv(len(WINDOWS), 16), nn.LeakyReLU(0.1), conv(16, 16), nn.LeakyReLU(0.1), conv(16, 16),
+            nn.LeakyReLU(0.1), zeroed(conv(16, 1)),
+        )  # fmt: skip
+
+    def forward(self, rates: Tensor) -> Tensor:
+        """Firing rates N x 4 x H x W, relative to the recording's largest, to a scene N x 1 x H x W in [0, 1]."""
+        return (rates[:, 2:3] + self.branch(rates - 0.5)).clamp(0, 1)
+
+
+class Attention(FixedLayer):
+    """x plus a branch of its own, weighted by a gate between 0 and 1."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = Residual(channels, channels // 2)
+        self.gate = nn.Sequential(Residual(channels, channels // 2), FixedConv(channels, channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        # A piecewise linear gate: its product with values on the grid stays far below 2^24 units.
+        gate = (0.5 + self.gate(x) / 4).clamp(0, 1)
+        return add(x, snap(self.body(x) * gate, self.frozen))
+
+
+class SceneNetwork(FixedLayer):
+    """Recovery, and the auto-encoder of scenes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.recovery = SceneRecovery()
+        self.transform = DctTransform(LATENT)
+        self.rates = Rates(LATENT, STEPS)
+        self.encoder = nn.Sequential(
+            conv(1, _HALF, 5, 2), Gdn(_HALF), conv(_HALF, _QUARTER, 5, 2), Gdn(_QUARTER),
+            conv(_QUARTER, _EIGHTH, 3, 2), Gdn(_EIGHTH), zeroed(conv(_EIGHTH, LATENT, 3, 2)),
+        )  # fmt: skip
+        self.prior = SerialPrior(LATENT, 64, 16, 0)
+        self.decoder = nn.Sequential(
+            FixedSubpel(LATENT, _EIGHTH), FixedGdn(_EIGHTH, inverse=True), Attention(_EIGHTH),
+            FixedSubpel(_EIGHTH, _QUARTER), FixedGdn(_QUARTER, inverse=True), Attention(_QUARTER),
+            FixedSubpel(_QUARTER, _HALF), FixedGdn(_HALF, inverse=True), Residual(_HALF), FixedSubpel(_HALF, 8),
+            Residual(8), FixedConv(8, 1, zero=True),
+        )  # fmt: skip
+
+    def code(self, coder: LatentCoder, scene: Tensor | None, rate: Tensor, shape: tuple[int, int, int]) -> Tensor:
+        """Code scenes N x 1 x H x W in [0, 1]; returns them decoded. `shape` is (N, H, W), multiples of 16."""
+        steps = self.rates(rate, self.frozen)
+        latent = None
+        if scene is not None:
+            latent = (self.transform(scene - 0.5) + self.encoder(scene - 0.5)) / steps
+        batch, height, width = shape
+        decoded = self.prior.code(coder, "y", latent, (), rate, (batch, height // 16, width // 16))
+        coefficients = (decoded.double() if self.frozen else decoded) * steps
+        # Coefficients are small beside the range: times eight, their grid is 1/512.
+        detail = self.decoder(snap(8 * coefficients.to(steps), self.frozen)) / FRAME_GAIN
+        return to_frame(self.transform.invert(coefficients) + detail, self.frozen)
+
+    def calibrate(self, scenes: Tensor) -> None:
+        """Fit the prior's first scales to what the transform gives for these scenes."""
+        with torch.no_grad():
+            deviation = self.transform(scenes - 0.5).std((0, 2, 3))
+            self.prior.calibrate(deviation / torch.tensor(STEPS)[:, None].to(deviation))
+
+
+def window_rates(spikes: np.ndarray) -> np.ndarray:
+    """Firing rates at every scene's instant.
+
+    Parameters
+    ----------
+    spikes
+        T x H x W in {0, 1}. Scene j lies in the middle of frames 8 j .. 8 j + 7.
+
+    Returns
+    -------
+    numpy.ndarray
+        ceil(T / 8) x 4 x H x W float32; windows that reach beyond the ends are cut there.
+    """
+    count = -(-len(spikes) // GROUP)
+    # Sums up to each frame: a window costs two look-ups, whatever its length.
+    sums = np.zeros((len(spikes) + 1, *spikes.shape[1:]), np.uint32)
+    np.cumsum(spikes, axis=0, dtype=np.uint32, out=sums[1:])
+    rates = np.empty((count, len(WINDOWS), *spikes.shape[1:]), np.float32)
+    for j in range(count):
+        middle = min(j * GROUP + GROUP // 2, len(spikes))
+        for channel, window in enumerate(WINDOWS):
+            first, last = max(0, middle - window // 2), min(len(spikes), middle + window // 2)
+            rates[j, channel] = (sums[last] - sums[first]).astype(np.float32) / np.float32(last - first)
+    return rates
+
+
+def fire(scenes: np.ndarray, largest: int, count: int) -> np.ndarray:
+    """Spikes of decoded scenes: luminance between scenes is interpolated, integrated, and fires at the threshold.
+
+    Parameters
+    ----------
+    scenes
+        J x H x W float32, whole numbers of 1/1024 in [0, 1].
+    largest
+        Firing rate of luminance 1, in units of 1/255.
+    count
+        Number of spike frames.
+
+    Returns
+    -------
+    numpy.ndarray
+        count x H x W uint8.
+    """
+    height, width = scenes.shape[1:]
+    levels = np.rint(scenes * _LEVELS).astype(np.float32) * np.float32(largest)
+    threshold = _LEVELS * 255 * _WEIGHTS
+    # Pixels start at phases spread evenly over the plane (an R2 sequence in 16-bit integers), not together.
+    rows, columns = np.mgrid[0:height, 0:width]
+    phase = (49472 * columns + 37345 * rows) % 65536
+    camera = SpikeCamera(height, width, theta=float(threshold), initial=np.floor(phase * (threshold / 65536)))
+    spikes = np.empty((count, height, width), np.uint8)
+    for index in range(count):
+        # Frame i lies (2 i + 1) / 16 after the middle of the group before the first.
+        position = 2 * index + 1 + GROUP
+        before, weight = divmod(position, _WEIGHTS)
+        first, second = (levels[min(max(j, 0), len(levels) - 1)] for j in (before - 1, before))
+        spikes[index] = camera.expose((first * (_WEIGHTS - weight) + second * weight)[None])[0]
+    return spikes

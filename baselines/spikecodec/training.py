@@ -1,0 +1,81 @@
+"""How `spikecodec:preset=small` is trained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from baselines.neural.latents import Estimator
+from baselines.neural.recipe import Recipe
+from baselines.neural.small import STEPS, stream_bits
+from baselines.neural.training import TrainingCoder, finish_small, rate_distortion, spread_rates
+from baselines.spikecodec.network import WINDOWS, SceneNetwork
+
+if TYPE_CHECKING:
+    from baselines.neural.recipe import Batch
+    from bench.train.shards import Shards
+
+# Spikes per frame of unit luminance in the training data.
+_RATE = 0.6
+
+
+class SpikeCodecRecipe(Recipe):
+    """Scenes from spikes towards the true luminance: recovery and auto-encoder together."""
+
+    pace = 240.0
+
+    def __init__(self) -> None:
+        self.scenes = SceneNetwork()
+        self.network = self.scenes
+
+    def draw(self, shards: Shards, seed: int, step: int) -> Batch:
+        """Firing rates in windows around coding instants, and the luminance there."""
+        spikes, truth = shards.scenes(self.batch, self.crop, seed, step)
+        return _rates(torch.from_numpy(spikes)), torch.from_numpy(truth)
+
+    def start(self, batch: Batch) -> None:
+        """Scales of the prior from the statistics of the linear transform."""
+        self.scenes.calibrate(batch[1])
+
+    def loss(self, batch: Batch, progress: float) -> tuple[Tensor, Mapping[str, float]]:
+        """Rate, and distortion against the luminance that the spikes came from."""
+        rates, truth = batch
+        rate, coder = spread_rates(len(truth)).to(truth.device), TrainingCoder()
+        recovered = self.scenes.recovery(rates)
+        decoded = self.scenes.code(coder, recovered, rate, (len(truth), truth.shape[2], truth.shape[3]))
+        loss, bpp, psnr = rate_distortion(coder, decoded, truth, rate)
+        # Recovery also learns by itself, most at the beginning.
+        return loss + (10 - 8 * progress) * (recovered - truth).square().mean(), {"bpp": bpp, "psnr": psnr}
+
+    def finish(self, network: nn.Module) -> Mapping[str, Tensor]:
+        """Tables written, weights rounded."""
+        return finish_small(network)
+
+    def evaluate(self, network: nn.Module, shards: Shards) -> list[dict[str, float]]:
+        """Rate and quality against the luminance at every rate point."""
+        assert isinstance(network, SceneNetwork)  # noqa: S101 -- the trainer's copy of it
+        spikes, truth = (torch.from_numpy(part) for part in shards.scenes(64, 128, 0, 0))
+        found = []
+        with torch.inference_mode():
+            recovered = network.recovery(_rates(spikes))
+            for rate in range(len(STEPS)):
+                bits = error = 0.0
+                for scene, wanted in zip(recovered[:, None], truth[:, None], strict=True):
+                    coder = Estimator(stream_bits())
+                    decoded = network.code(coder, scene, torch.tensor([rate]), (1, *scene.shape[2:]))
+                    bits += sum(float(value) for value in coder.bits.values())
+                    error += float((decoded - wanted).square().mean())
+                psnr = -10 * math.log10(error / len(truth))
+                found.append({"rate_point": rate, "bpf": bits / truth.numel(), "psnr": psnr})
+        return found
+
+
+def _rates(spikes: Tensor) -> Tensor:
+    """Relative firing rates in each window, N x T x S x S to N x 4 x S x S."""
+    middle = spikes.shape[1] // 2
+    windows = [spikes[:, middle - window // 2 : middle + window // 2].mean(1) for window in WINDOWS]
+    return (torch.stack(windows, 1) / _RATE).clamp(max=1)
