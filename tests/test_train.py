@@ -63,7 +63,7 @@ def test_dead_leaves_fill_the_picture():
 def _recipe(kind):
     torch.manual_seed(0)
     recipe = kind()
-    recipe.batch, recipe.crop = 2, 64
+    recipe.batch, recipe.crop, recipe.checked = 2, 64, 1
     return recipe
 
 
@@ -89,7 +89,7 @@ def test_a_killed_run_ends_with_the_weights_of_an_unbroken_one(kind, shards, tmp
     assert resumed["sha256"] == card["sha256"]
     assert (broken / "log.csv").read_text() == (whole / "log.csv").read_text()
     assert [row["step"] for row in csv.DictReader((whole / "log.csv").open())] == ["2", "4", "6"]
-    assert json.loads((whole / "card.json").read_text())["validation"][0]["psnr"] > 15
+    assert json.loads((whole / "card.json").read_text())["validation"][0]["psnr"] > 12
     assert (whole / "curve.png").stat().st_size > 1000
 
 

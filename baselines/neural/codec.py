@@ -116,7 +116,7 @@ class NeuralCodec(Codec):
         BenchError
             If there is no such file.
         """
-        path = Path(self.options.weights) if self.options.weights else package / "small.safetensors"
+        path = Path(self.options.weights) if self.options.weights else package / "weights" / "small.safetensors"
         if not path.is_file():
             raise BenchError(f"{self.name}: no weights {path} (`bench train {self.name}` makes such a file)")
         return path

@@ -25,6 +25,8 @@ class Recipe(ABC):
         Steps a minute on two cores, which turns a budget of minutes into steps.
     rate, batch, crop
         Largest learning rate, sequences in a batch, and their side in pixels.
+    checked
+        Held-out samples that the card's figures are from.
     """
 
     network: nn.Module
@@ -32,6 +34,7 @@ class Recipe(ABC):
     rate: float = 4e-4
     batch: int = 8
     crop: int = 64
+    checked: int = 24
 
     @abstractmethod
     def draw(self, shards: Shards, seed: int, step: int) -> Batch:

@@ -68,7 +68,7 @@ class SmallRecipe(Recipe):
 
     def evaluate(self, network: nn.Module, shards: Shards) -> list[dict[str, float]]:
         """Rate and quality of the first held-out sequences at every rate point."""
-        frames = shards.held_out(24)
+        frames = shards.held_out(self.checked)
         found = []
         for rate in range(len(STEPS)):
             model = self.model(network, torch.tensor([rate]))

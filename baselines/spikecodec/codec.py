@@ -44,7 +44,11 @@ class SpikeCodec(Codec):
 
     def weight_file(self) -> Path:
         """The weights: those in the package, or the file that the option `weights` names."""
-        path = Path(self.options.weights) if self.options.weights else Path(__file__).parent / "small.safetensors"
+        path = (
+            Path(self.options.weights)
+            if self.options.weights
+            else Path(__file__).parent / "weights" / "small.safetensors"
+        )
         if not path.is_file():
             raise BenchError(f"{self.name}: no weights {path} (`bench train {self.name}` makes such a file)")
         return path

@@ -27,6 +27,7 @@ class SpikeCodecRecipe(Recipe):
     """Scenes from spikes towards the true luminance: recovery and auto-encoder together."""
 
     pace = 240.0
+    checked = 64
 
     def __init__(self) -> None:
         self.scenes = SceneNetwork()
@@ -58,7 +59,7 @@ class SpikeCodecRecipe(Recipe):
     def evaluate(self, network: nn.Module, shards: Shards) -> list[dict[str, float]]:
         """Rate and quality against the luminance at every rate point."""
         assert isinstance(network, SceneNetwork)  # noqa: S101 -- the trainer's copy of it
-        spikes, truth = (torch.from_numpy(part) for part in shards.scenes(64, 128, 0, 0))
+        spikes, truth = (torch.from_numpy(part) for part in shards.scenes(self.checked, 128, 0, 0))
         found = []
         with torch.inference_mode():
             recovered = network.recovery(_rates(spikes))
