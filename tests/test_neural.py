@@ -11,7 +11,7 @@ from baselines.dcvc.image import Cheng2020Anchor, ScaleHyperprior
 from baselines.dcvc.video import VideoNetwork as DcvcVideo
 from baselines.dcvc_dc.image import ImageNetwork as DcImage
 from baselines.dcvc_dc.video import VideoNetwork as DcVideo
-from baselines.neural.autoregressive import code_autoregressive
+from baselines.neural.autoregressive import code_autoregressive, on_places
 from baselines.neural.coding import StreamDecoder, StreamEncoder
 from baselines.neural.entropy import GAUSSIAN, LAPLACE, FactorizedPrior
 from baselines.neural.fixed import STEP, FixedConv, FixedGdn, freeze, round_weights, warp_fixed
@@ -114,7 +114,7 @@ def test_wavefronts_give_what_the_serial_scan_gives():
     latent, hints = 4 * torch.randn(1, 4, 5, 7).double(), torch.randn(1, 6, 5, 7).double()
 
     def parameters(x):
-        scales, means = mix(x).chunk(2, 1)
+        scales, means = (mix if x.ndim == 4 else on_places(mix))(x).chunk(2, 1)
         return scales.abs() + 0.1, means
 
     with torch.no_grad():

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.neural.autoregressive import code_autoregressive
+from baselines.neural.autoregressive import code_autoregressive, on_places
 from baselines.neural.entropy import GAUSSIAN, Prior
 from baselines.neural.latents import Estimator, LatentCoder
 from baselines.neural.layers import Gdn, MaskedConv, conv, subpel, upconv
@@ -200,7 +200,8 @@ class Cheng2020Anchor(nn.Module):
         return y, self.h_s(z_hat)
 
     def _scales_and_means(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        scales, means = self.entropy_parameters(x).chunk(2, 1)
+        network = self.entropy_parameters if x.ndim == 4 else on_places(self.entropy_parameters)
+        scales, means = network(x).chunk(2, 1)
         return torch.maximum(scales, self.gaussian_conditional.lower_bound_scale.bound), means
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.neural.autoregressive import code_autoregressive
+from baselines.neural.autoregressive import code_autoregressive, on_places
 from baselines.neural.entropy import LAPLACE, FactorizedPrior
 from baselines.neural.latents import Estimator, LatentCoder
 from baselines.neural.layers import Gdn, MaskedConv, SpyNet, conv, subpel, upconv, warp
@@ -155,7 +155,8 @@ class VideoNetwork(nn.Module):
         return y, self.mvpriorDecoder(z_hat)
 
     def _motion_parameters(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        means, scales = self.entropy_parameters_mv(x).chunk(2, 1)
+        network = self.entropy_parameters_mv if x.ndim == 4 else on_places(self.entropy_parameters_mv)
+        means, scales = network(x).chunk(2, 1)
         return scales, means
 
     def _context(self, mv_y: Tensor, reference: Tensor) -> Tensor:
@@ -172,7 +173,8 @@ class VideoNetwork(nn.Module):
         return y, torch.cat((self.temporalPriorEncoder(context), self.priorDecoder(z_hat)), 1)
 
     def _frame_parameters(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        means, scales = self.entropy_parameters(x).chunk(2, 1)
+        network = self.entropy_parameters if x.ndim == 4 else on_places(self.entropy_parameters)
+        means, scales = network(x).chunk(2, 1)
         return scales, means
 
     def _reconstruct(self, y: Tensor, context: Tensor) -> Tensor:

@@ -7,11 +7,12 @@ latents take w + 3 (h - 1) steps instead of h w, and the decoded values are thos
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from baselines.neural.entropy import Family
 from baselines.neural.fixed import FixedMasked
@@ -42,9 +43,9 @@ def code_autoregressive(
     context
         The causal convolution over decoded values.
     parameters
-        From hints and context, 1 x (D + E) x 1 x P, to scales and means of P places.
+        From hints and context of P places, P x (D + E), to their scales and means, P x C each.
     view
-        What the context sees of decoded values, 1 x C x 1 x P; by default the values themselves.
+        What the context sees of decoded values, P x C; by default the values themselves.
 
     Returns
     -------
@@ -53,27 +54,40 @@ def code_autoregressive(
     """
     channels = context.in_channels
     height, width = hints.shape[2:]
-    # Channels last, two rows above and two columns on both sides at zero, as the convolution's padding has them.
+    # Places by channels, with two rows above and two columns on both sides at zero, as the convolution's padding has.
     seen = hints.new_zeros((height + 2) * (width + 4), channels)
-    decoded = hints.new_empty(1, channels, height * width)
+    decoded = hints.new_empty(height * width, channels)
     taps = torch.stack([context.causal_weight[:, :, row, column] for row, column in _TAPS], 1).flatten(1)
-    flat_hints = hints[0].flatten(1)
-    flat_latent = None if latent is None else latent[0].flatten(1)
-    for rows, columns in _wavefronts(height, width):
-        places = rows * width + columns
-        near = torch.stack([(rows + row) * (width + 4) + columns + column for row, column in _TAPS], 1)
-        around = F.linear(seen[near].flatten(1), taps, context.bias)
-        scales, means = parameters(torch.cat((flat_hints[:, places], around.T))[None, :, None])
-        residual = None if flat_latent is None else flat_latent[:, places][None, :, None] - means
+    bias = context.bias
+    known = hints[0].flatten(1).T.contiguous()
+    target = None if latent is None else latent[0].flatten(1).T.contiguous()
+    for places, around, here in _wavefronts(height, width, hints.device):
+        near = F.linear(seen[around].flatten(1), taps, bias)
+        scales, means = parameters(torch.cat((known[places], near), 1))
+        residual = None if target is None else target[places] - means
         values = coder.conditional(name, family, residual, scales) + means
-        decoded[:, :, places] = values[:, :, 0]
-        seen[(rows + 2) * (width + 4) + columns + 2] = (values if view is None else view(values))[0, :, 0].T
-    return decoded.view(1, channels, height, width)
+        decoded[places] = values
+        seen[here] = values if view is None else view(values)
+    return decoded.T.reshape(1, channels, height, width)
 
 
-def _wavefronts(height: int, width: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Rows and columns of the places of each step."""
+def on_places(network: nn.Module) -> Callable[[Tensor], Tensor]:
+    """A network of 1x1 convolutions as a function of places, P x inputs to P x outputs."""
+
+    def apply(x: Tensor) -> Tensor:
+        return network(x.T[None, :, None])[0, :, 0].T
+
+    return apply
+
+
+@lru_cache(maxsize=64)
+def _wavefronts(height: int, width: int, device: torch.device) -> tuple[tuple[Tensor, Tensor, Tensor], ...]:
+    """For each step its places, and where they and the taps around them lie in the padded array."""
+    steps = []
     for step in range(width + 3 * (height - 1)):
-        rows = torch.arange(max(0, -(-(step - width + 1) // 3)), min(height - 1, step // 3) + 1)
+        rows = torch.arange(max(0, -(-(step - width + 1) // 3)), min(height - 1, step // 3) + 1, device=device)
         if len(rows):
-            yield rows, step - 3 * rows
+            columns = step - 3 * rows
+            around = torch.stack([(rows + row) * (width + 4) + columns + column for row, column in _TAPS], 1)
+            steps.append((rows * width + columns, around, (rows + 2) * (width + 4) + columns + 2))
+    return tuple(steps)

@@ -1,14 +1,16 @@
 """Latents into bytes and back: range coding with integer tables, and a checksum after every frame.
 
 One range coder runs through all frames of a stream. A symbol is coded with the table that its scale selects; symbols
-of one table go through the coder together, in a fixed order. A value beyond its table's support is an escape, followed
-by its Elias-gamma code. After each frame come 16 bits of checksum over its symbols: where the decoder's networks give
-other tables than the encoder's did (another device, another library), decoding stops there and names the frame.
+of one table go through the coder together, tables in ascending order. A value beyond its table's support is an escape;
+the Elias-gamma codes of escaped values follow the group of symbols that the network codes at once. After each frame
+come 16 bits of checksum over its symbols: where the decoder's networks give other tables than the encoder's did
+(another device, another library), decoding stops there and names the frame.
 """
 
 from __future__ import annotations
 
 import binascii
+import itertools
 from typing import TYPE_CHECKING
 
 import constriction
@@ -33,6 +35,8 @@ class _Models:
 
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
+        # Index of each table's escape.
+        self.escapes = np.array([len(frequencies) - 1 for frequencies in tables.frequencies])
         self._built: dict[int, object] = {}
 
     def __getitem__(self, index: int) -> object:
@@ -97,14 +101,16 @@ class StreamEncoder(Estimator):
 
     def _write(self, models: _Models, index: np.ndarray, symbols: np.ndarray) -> None:
         self._session.note(symbols)
-        for table, places in _groups(index):
-            values = symbols[places]
-            escape = len(models.tables.frequencies[table]) - 1
-            shifted = values - models.tables.offsets[table]
-            outside = (shifted < 0) | (shifted >= escape)
-            self._coder.encode(np.where(outside, escape, shifted).astype(np.int32), models[table])
-            for value in values[outside]:
-                self._write_escape(int(value))
+        order = np.argsort(index, kind="stable")
+        ordered, values = index[order], symbols[order]
+        shifted = values - models.tables.offsets[ordered]
+        escapes = models.escapes[ordered]
+        outside = (shifted < 0) | (shifted >= escapes)
+        shifted = np.where(outside, escapes, shifted).astype(np.int32)
+        for table, start, stop in _groups(ordered):
+            self._coder.encode(shifted[start:stop], models[table])
+        for value in values[outside]:
+            self._write_escape(int(value))
 
     def _write_escape(self, value: int) -> None:
         # Elias gamma of 2|v| + sign + 1: the number of bits, then the bits below the first.
@@ -154,13 +160,16 @@ class StreamDecoder:
             )
 
     def _read(self, models: _Models, index: np.ndarray) -> np.ndarray:
+        order = np.argsort(index, kind="stable")
+        ordered = index[order]
+        shifted = np.empty(len(index), np.int32)
+        for table, start, stop in _groups(ordered):
+            shifted[start:stop] = self._coder.decode(models[table], stop - start)
+        values = shifted + models.tables.offsets[ordered]
+        for i in np.flatnonzero(shifted == models.escapes[ordered]):
+            values[i] = self._read_escape()
         symbols = np.empty(len(index), np.int32)
-        for table, places in _groups(index):
-            shifted = self._coder.decode(models[table], len(places))
-            values = shifted + np.int32(models.tables.offsets[table])
-            for i in np.flatnonzero(shifted == len(models.tables.frequencies[table]) - 1):
-                values[i] = self._read_escape()
-            symbols[places] = values
+        symbols[order] = values
         self._session.note(symbols)
         return symbols
 
@@ -175,12 +184,10 @@ class StreamDecoder:
         return -value if (code - 1) & 1 else value
 
 
-def _groups(index: np.ndarray) -> list[tuple[int, np.ndarray]]:
-    """Places of each table, tables ascending, places in order."""
-    order = np.argsort(index, kind="stable")
-    ordered = index[order]
-    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
-    return [(int(ordered[start]), places) for start, places in zip(starts, np.split(order, starts[1:]), strict=True)]
+def _groups(ordered: np.ndarray) -> list[tuple[int, int, int]]:
+    """Runs of equal tables in an ascending array: table, start, stop."""
+    starts = [0, *(np.flatnonzero(ordered[1:] != ordered[:-1]) + 1).tolist(), len(ordered)]
+    return [(int(ordered[start]), start, stop) for start, stop in itertools.pairwise(starts)]
 
 
 def _symbols(values: Tensor) -> np.ndarray:

@@ -93,7 +93,14 @@ class FixedConv(FixedLayer):
         nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.conv(x)
+        # Channels last is several times faster for few channels, and 25 times for depthwise kernels.
+        return self._finish(self.conv(x.contiguous(memory_format=torch.channels_last)))
+
+    def pointwise(self, x: Tensor) -> Tensor:
+        """The same on places instead of maps, P x inputs to P x outputs, for kernels of one place."""
+        return self._finish(F.linear(x, self.conv.weight.flatten(1), self.conv.bias))
+
+    def _finish(self, x: Tensor) -> Tensor:
         return snap(F.leaky_relu(x, _SLOPE) if self.activation == "leaky" else x, self.frozen)
 
     def freeze_weights(self) -> None:
@@ -193,32 +200,32 @@ def warp_fixed(image: Tensor, motion: Tensor, frozen: bool, step: float = STEP) 
     Parameters
     ----------
     image
-        N x C x H x W, whole numbers of `step`, at most 2^15 of them.
+        N x C x H x W, whole numbers of `step`, at most 2^12 of them.
     motion
         N x 2 x H x W in pixels, x then y.
     """
     if not frozen:
         return warp(image, motion)
-    batch, channels, height, width = image.shape
-    rows = torch.arange(height, device=image.device, dtype=motion.dtype).view(1, -1, 1)
-    columns = torch.arange(width, device=image.device, dtype=motion.dtype).view(1, 1, -1)
-    x = (columns + motion[:, 0]).clamp(0, width - 1)
-    y = (rows + motion[:, 1]).clamp(0, height - 1)
-    left, top = x.floor(), y.floor()
-    across, down = (x - left).view(batch, -1, 1), (y - top).view(batch, -1, 1)
-    right, bottom = (left + 1).clamp_max(width - 1).long(), (top + 1).clamp_max(height - 1).long()
-    left, top = left.long(), top.long()
-    # Rows of channels are gathered whole.
-    base = torch.arange(batch, device=image.device).view(-1, 1, 1) * (height * width)
-    flat = image.permute(0, 2, 3, 1).reshape(-1, channels)
-
-    def at(row: Tensor, column: Tensor) -> Tensor:
-        return flat.index_select(0, (base + row * width + column).flatten()).view(batch, -1, channels)
-
-    upper = at(top, left) * (1 - across) + at(top, right) * across
-    lower = at(bottom, left) * (1 - across) + at(bottom, right) * across
-    out = upper * (1 - down) + lower * down
-    return torch.round(out * (1 / step)).mul_(step).view(batch, height, width, channels).permute(0, 3, 1, 2)
+    height, width = image.shape[2:]
+    rows = torch.arange(height, device=image.device, dtype=motion.dtype).view(-1, 1)
+    columns = torch.arange(width, device=image.device, dtype=motion.dtype)
+    # Item by item and plane by plane: four look-ups and six products over whole planes.
+    warped = torch.empty(image.shape, dtype=image.dtype, device=image.device)
+    for target, planes, moved in zip(warped, image.contiguous().flatten(2), motion, strict=True):
+        x, y = (columns + moved[0]).clamp_(0, width - 1), (rows + moved[1]).clamp_(0, height - 1)
+        left, top = x.floor(), y.floor()
+        across, down = (x - left).flatten(), (y - top).flatten()
+        corner = (top * width + left).int().flatten()
+        # Beyond the last row or column the weight is zero: any place will do.
+        right = (left < width - 1).int().flatten()
+        below = (top < height - 1).int().flatten() * width
+        upper = torch.lerp(planes.index_select(1, corner), planes.index_select(1, corner + right), across)
+        lower = torch.lerp(
+            planes.index_select(1, corner + below), planes.index_select(1, corner + below + right), across
+        )
+        out = torch.lerp(upper, lower, down)
+        target.copy_(out.mul_(1 / step).round_().mul_(step).view_as(target))
+    return warped
 
 
 def snap_motion(motion: Tensor, frozen: bool) -> Tensor:

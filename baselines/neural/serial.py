@@ -57,20 +57,28 @@ class SerialPrior(FixedLayer):
         z_hat = coder.factorized(f"{name}_z", self.prior, z, (batch, self.hyper, -(-height // 4), -(-width // 4)))
         hyper = self.hyper_decoder(snap(z_hat, self.frozen))[:, :, :height, :width]
         hints, bias = torch.cat((hyper, *known), 1), self.rate_bias[rate]
-
-        def parameters(x: Tensor) -> tuple[Tensor, Tensor]:
-            # The context comes unrounded from the serial walk; what is on the grid stays.
-            scales, means = (self.parameters_net(snap(x, self.frozen)) + bias).chunk(2, 1)
-            return scale_of(scales, self.frozen), means * gain
-
-        def view(values: Tensor) -> Tensor:
-            return snap(values / gain, self.frozen)
-
         if self.training and latent is not None:
             # All places at once: the context sees what rounding without means would give.
             rounded = latent + (torch.round(latent) - latent).detach()
-            scales, means = parameters(torch.cat((hints, self.context(view(rounded))), 1))
-            return coder.conditional(name, SCALES, latent - means, scales) + means
+            seen = self.context(snap(rounded / gain, self.frozen))
+            out = self.parameters_net(torch.cat((hints, seen), 1)) + bias
+            scales, means = out.chunk(2, 1)
+            means = means * gain
+            return coder.conditional(name, SCALES, latent - means, scale_of(scales, self.frozen)) + means
+        flat_gain, flat_bias = gain.flatten(), bias.flatten()
+
+        def parameters(x: Tensor) -> tuple[Tensor, Tensor]:
+            # The context comes unrounded from the serial walk; what is on the grid stays.
+            x = snap(x, self.frozen)
+            for layer in self.parameters_net:
+                assert isinstance(layer, FixedConv)  # noqa: S101 -- as made above
+                x = layer.pointwise(x)
+            scales, means = (x + flat_bias).chunk(2, 1)
+            return scale_of(scales, self.frozen), means * flat_gain
+
+        def view(values: Tensor) -> Tensor:
+            return snap(values / flat_gain, self.frozen)
+
         return code_autoregressive(coder, name, SCALES, latent, hints, self.context, parameters, view)
 
     def calibrate(self, deviation: Tensor) -> None:

@@ -187,8 +187,8 @@ def block_motion(latent: Tensor, frozen: bool) -> Tensor:
     blocks = F.interpolate(latent[:, :2], scale_factor=float(BLOCK), mode="nearest")
     half = BLOCK // 2
     padded = F.pad(blocks, (half, half - 1, half, half - 1), mode="replicate")
-    # A sum of 256 values on the grid is exact in any order.
-    return snap(F.avg_pool2d(padded, BLOCK, 1), frozen)
+    # One direction after the other: 32 additions instead of 256, all of them exact.
+    return snap(F.avg_pool2d(F.avg_pool2d(padded, (1, BLOCK), 1), (BLOCK, 1), 1), frozen)
 
 
 def zeroed(layer: nn.Conv2d) -> nn.Conv2d:
@@ -202,7 +202,7 @@ def restore_small(network: nn.Module, weights: Mapping[str, Tensor], device: str
     """Load shipped weights into a new network, in its exact form."""
     load_into(network, weights, "the small preset's weights")
     freeze(network)  # rounding what is rounded changes nothing
-    network.to(device).eval()
+    network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
 
 def stream_bits() -> BitCount:
