@@ -83,6 +83,7 @@ def test_real_bits_are_the_estimated_ones():
     residual = -sigma * uniform.sign() * torch.log1p(-2 * uniform.abs())
     encoder = StreamEncoder()
     encoder.conditional("y", SCALES, residual, sigma)
+    encoder.end_frame()
     assert 8 * len(encoder.payload()) == pytest.approx(float(encoder.bits["y"]), rel=0.002)
 
 

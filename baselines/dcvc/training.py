@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class DcvcRecipe(SmallRecipe):
     """As the paper's: every inter frame counts the same."""
 
-    pace = 115.0
+    pace = 105.0
 
     def __init__(self) -> None:
         self.image, self.video = SmallImageNetwork(), SmallVideoNetwork()

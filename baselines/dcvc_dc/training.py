@@ -18,7 +18,7 @@ class DcvcDcRecipe(SmallRecipe):
     """As the paper's: quality follows the frame's place in groups of four (section 3.2)."""
 
     quality = (0.5, 1.2, 0.5, 0.9)
-    pace = 80.0
+    pace = 62.0
 
     def __init__(self) -> None:
         self.image, self.video = SmallImageNetwork(), SmallVideoNetwork()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import binascii
 import itertools
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import constriction
@@ -75,6 +76,8 @@ class StreamEncoder(Estimator):
         super().__init__()
         self._coder = constriction.stream.queue.RangeEncoder()
         self._session = _Session()
+        # Symbols and scales of the frame, by component: their bits are counted once a frame, not at every step.
+        self._uncounted: defaultdict[tuple[str, Family], list[tuple[Tensor, Tensor]]] = defaultdict(list)
 
     def factorized(self, name: str, prior: Prior, z: Tensor | None, shape: tuple[int, ...]) -> Tensor:
         """Round around the medians and write, channel by channel."""
@@ -86,14 +89,20 @@ class StreamEncoder(Estimator):
 
     def conditional(self, name: str, family: Family, residual: Tensor | None, sigma: Tensor) -> Tensor:
         """Round and write."""
-        symbols = super().conditional(name, family, residual, sigma)
+        assert residual is not None  # noqa: S101 -- a programming error, not a user's
+        symbols = torch.round(residual)
+        self._uncounted[name, family].append((symbols.flatten(), sigma.flatten()))
         models = self._session.models(family)
         self._write(models, models.tables.index(sigma).flatten().cpu().numpy(), _symbols(symbols))
         return symbols
 
     def end_frame(self) -> None:
-        """Write the checksum over the frame's symbols."""
+        """Write the checksum over the frame's symbols, and count their estimated bits."""
         self._coder.encode(self._session.checksum, _model.Uniform(1 << 16))
+        for (name, family), parts in self._uncounted.items():
+            symbols, sigma = (torch.cat(part) for part in zip(*parts, strict=True))
+            self.bits[name] = self.bits[name].to(sigma) + self.count(family.probability(symbols, sigma)).sum()
+        self._uncounted.clear()
 
     def payload(self) -> bytes:
         """Everything written so far."""

@@ -52,14 +52,21 @@ def freeze(network: nn.Module) -> None:
 
 def snap(x: Tensor, frozen: bool) -> Tensor:
     """Clip to the range, and round to the grid where frozen."""
-    if frozen:
-        return torch.round(x * (1 / STEP)).clamp_(-_UNITS, _UNITS).mul_(STEP)
-    return x.clamp(-LIMIT, LIMIT)
+    return _round_in_place(x + _far(x)) if frozen else x.clamp(-LIMIT, LIMIT)
+
+
+def _far(x: Tensor) -> float:
+    """The number beside which the spacing of x's floats is STEP: adding it rounds to the grid, ties to even."""
+    return 1.5 * STEP / torch.finfo(x.dtype).eps
+
+
+def _round_in_place(moved: Tensor) -> Tensor:
+    return moved.sub_(_far(moved)).clamp_(-LIMIT, LIMIT)
 
 
 def add(x: Tensor, y: Tensor) -> Tensor:
     """Sum of two values on the grid, clipped to the range."""
-    return (x + y).clamp(-LIMIT, LIMIT)
+    return (x + y).clamp_(-LIMIT, LIMIT)
 
 
 class FixedConv(FixedLayer):
@@ -101,7 +108,11 @@ class FixedConv(FixedLayer):
         return self._finish(F.linear(x, self.conv.weight.flatten(1), self.conv.bias))
 
     def _finish(self, x: Tensor) -> Tensor:
-        return snap(F.leaky_relu(x, _SLOPE) if self.activation == "leaky" else x, self.frozen)
+        if not self.frozen:
+            return snap(F.leaky_relu(x, _SLOPE) if self.activation == "leaky" else x, False)
+        # In place: at full size, fresh memory costs more than the arithmetic.
+        x = F.leaky_relu_(x, _SLOPE) if self.activation == "leaky" else x
+        return _round_in_place(x.add_(_far(x)))
 
     def freeze_weights(self) -> None:
         with torch.no_grad():

@@ -69,7 +69,7 @@ class MaskedConv(nn.Conv2d):
 
 
 class SpyNet(nn.Module):
-    """Optical flow from a frame to its reference over four pyramid levels (Ranjan and Black 2017).
+    """Optical flow from a frame to its reference over a pyramid (Ranjan and Black 2017).
 
     Parameters
     ----------
@@ -77,17 +77,21 @@ class SpyNet(nn.Module):
         Channels of a frame.
     widths
         Channels of the four hidden layers of each level.
+    levels
+        Sizes at which the flow is refined, each half the next.
     """
 
-    def __init__(self, frame: int = 3, widths: tuple[int, int, int, int] = (32, 64, 32, 16), kernel: int = 7) -> None:
+    def __init__(
+        self, frame: int = 3, widths: tuple[int, int, int, int] = (32, 64, 32, 16), kernel: int = 7, levels: int = 4
+    ) -> None:
         super().__init__()
         sizes = (2 * frame + 2, *widths, 2)
-        self.moduleBasic = nn.ModuleList(_FlowLevel(sizes, kernel) for _ in range(4))
+        self.moduleBasic = nn.ModuleList(_FlowLevel(sizes, kernel) for _ in range(levels))
 
     def forward(self, frame: Tensor, reference: Tensor) -> Tensor:
-        """Flow N x 2 x H x W in pixels (x, then y); H and W are multiples of 16."""
+        """Flow N x 2 x H x W in pixels (x, then y); H and W are multiples of 2^levels."""
         pyramid = [(frame, reference)]
-        for _ in range(3):
+        for _ in self.moduleBasic[1:]:
             pyramid.append((halve(pyramid[-1][0]), halve(pyramid[-1][1])))
         coarsest = pyramid[-1][0]
         flow = coarsest.new_zeros(len(coarsest), 2, coarsest.shape[2] // 2, coarsest.shape[3] // 2)

@@ -22,7 +22,7 @@ class Recipe(ABC):
     network
         Everything that is trained.
     pace
-        Steps a minute on two cores, which turns a budget of minutes into steps.
+        Steps a minute of one core, which turns a budget of minutes into steps.
     rate, batch, crop
         Largest learning rate, sequences in a batch, and their side in pixels.
     checked
@@ -31,7 +31,7 @@ class Recipe(ABC):
 
     network: nn.Module
     pace: float
-    rate: float = 4e-4
+    rate: float = 6e-4
     batch: int = 8
     crop: int = 64
     checked: int = 24

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -32,6 +33,7 @@ _COEFFICIENT_STEP = 2.0**-12
 _BASIS_STEP = 2.0**-16
 # A fixed-point network names one of 64 scales: from 0.05 to 40, a factor of 1.11 apart.
 SCALES = Laplace(0.05, 40.0, 64)
+_SCALE_TABLE = torch.tensor(SCALES.scales, dtype=torch.float32)
 _LOG_FIRST, _LOG_RATIO = math.log(SCALES.scales[0]), math.log(SCALES.scales[1] / SCALES.scales[0])
 _TABLE_REACH = 40
 
@@ -147,8 +149,7 @@ def scale_of(output: Tensor, frozen: bool) -> Tensor:
     position = (4 * output + 31.5).clamp(0, 63)
     if not frozen:
         return (_LOG_FIRST + _LOG_RATIO * position).exp()
-    table = torch.tensor(SCALES.scales, dtype=torch.float32, device=output.device)
-    return table[torch.round(position).long()]
+    return _SCALE_TABLE.to(output.device)[torch.round(position).long()]
 
 
 def output_of(scale: Tensor) -> Tensor:
@@ -184,11 +185,18 @@ def block_motion(latent: Tensor, frozen: bool) -> Tensor:
 
     Each pixel gets the mean of the blocks around it over a 16x16 window: bilinear between the blocks' centres.
     """
-    blocks = F.interpolate(latent[:, :2], scale_factor=float(BLOCK), mode="nearest")
+    height, width = latent.shape[2:]
+    # Weights are whole numbers of 1/16, so that both products are exact.
+    down, across = _spread(height).to(latent), _spread(width).to(latent)
+    return snap(down @ latent[:, :2] @ across.T, frozen)
+
+
+@lru_cache(maxsize=64)
+def _spread(blocks: int) -> Tensor:
+    """Weights of each block in each pixel along one direction, 16 blocks x blocks."""
     half = BLOCK // 2
-    padded = F.pad(blocks, (half, half - 1, half, half - 1), mode="replicate")
-    # One direction after the other: 32 additions instead of 256, all of them exact.
-    return snap(F.avg_pool2d(F.avg_pool2d(padded, (1, BLOCK), 1), (BLOCK, 1), 1), frozen)
+    nearest = torch.eye(blocks).repeat_interleave(BLOCK, 1)[None]
+    return F.avg_pool1d(F.pad(nearest, (half, half - 1), mode="replicate"), BLOCK, 1)[0].T
 
 
 def zeroed(layer: nn.Conv2d) -> nn.Conv2d:

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from bench.train.shards import Shards
 
 
+# Inter frames in a row up to a share of the training: errors that add up over frames are met once frames are good.
+_INTER_FRAMES = ((0.3, 1), (0.6, 2), (0.85, 3), (1.0, 5))
+
+
 class SmallRecipe(Recipe):
     """Intra and inter network together, with more inter frames in a row as training goes on.
 
@@ -45,13 +49,13 @@ class SmallRecipe(Recipe):
         return (torch.from_numpy(shards.frames(self.batch, self.crop, seed, step)),)
 
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, Mapping[str, float]]:
-        """An intra frame and one to three inter frames, each from what was decoded of the one before."""
+        """An intra frame and one to five inter frames, each from what was decoded of the one before."""
         (frames,) = batch
         count, _, height, width = frames.shape
         # Rate points spread over the batch, from a random first.
         rate = spread_rates(count).to(frames.device)
         model = self.model(self.network, rate)
-        inter = 1 if progress < 0.25 else 2 if progress < 0.6 else 3
+        inter = next(count for until, count in _INTER_FRAMES if progress < until)
         total, state, bpp, psnr = torch.zeros(()), None, 0.0, 0.0
         for index in range(inter + 1):
             coder, frame = TrainingCoder(), frames[:, index : index + 1]

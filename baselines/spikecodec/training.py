@@ -26,7 +26,7 @@ _RATE = 0.6
 class SpikeCodecRecipe(Recipe):
     """Scenes from spikes towards the true luminance: recovery and auto-encoder together."""
 
-    pace = 240.0
+    pace = 420.0
     checked = 64
 
     def __init__(self) -> None:

@@ -23,9 +23,7 @@ def train(
     validation: Annotated[
         Path | None, typer.Option(help="Folder that the card's figures are from; without one, dead leaves.")
     ] = None,
-    minutes: Annotated[
-        float, typer.Option(min=0.1, help="Budget on two cores; the recipe's pace makes it steps.")
-    ] = 60,
+    minutes: Annotated[float, typer.Option(min=0.1, help="Budget of one core; the recipe's pace makes it steps.")] = 60,
     steps: Annotated[int, typer.Option(min=0, help="Steps, instead of minutes.")] = 0,
     samples: Annotated[int, typer.Option(min=8, help="Recordings that are simulated for training.")] = 1600,
     seed: Annotated[int, typer.Option(help="Seeds data, starting weights and noise.")] = 0,

@@ -2,7 +2,7 @@
 
 A step depends on the seed and its number alone (data, noise, rate points), so a run that was killed and resumed ends
 with the weights of an unbroken one. Runs are as long as a number of steps; minutes are turned into steps by the
-recipe's own pace on two cores, so that the same command means the same training on every machine.
+recipe's own pace on one core, so that the same command means the same training on every machine.
 """
 
 from __future__ import annotations
