@@ -191,22 +191,23 @@ class NeuralCodec(Codec):
     ) -> Iterator[np.ndarray]:
         import torch
 
+        from baselines.neural.fixed import exact_arithmetic
         from baselines.neural.layers import pad_to
 
         count, height, width = shape
         size = (height + -height % model.multiple, width + -width % model.multiple)
         state: Any = None
-        with torch.inference_mode():
+        with torch.inference_mode(), exact_arithmetic():
             for k in range(count):
                 source = None
                 if frames is not None:
                     luma = torch.from_numpy(frames[k])[None, None].to(self.options.device)
-                    source = _from_luma(pad_to(luma, model.multiple), model.colour)
+                    source = from_luma(pad_to(luma, model.multiple), model.colour)
                 intra = k % intra_period == 0
                 coder.count = model.intra_bits if intra else model.inter_bits
                 decoded, state = model.code(coder, source, k, size, None if intra else state)
                 coder.end_frame()
-                luma = _to_luma(decoded, model.colour)[:height, :width]
+                luma = to_luma(decoded, model.colour)[:height, :width]
                 yield luma.clamp(0, 1).float().cpu().numpy()
 
     def _model(self, rate_point: RatePoint) -> FrameModel:
@@ -223,7 +224,7 @@ def _loaded(
     return made.load(rate_point, made.options.device)
 
 
-def _from_luma(luma: Tensor, colour: Colour) -> Tensor:
+def from_luma(luma: Tensor, colour: Colour) -> Tensor:
     """1 x 1 x H x W luma as the network's channels: grey RGB, or YCbCr with neutral chroma."""
     import torch.nn.functional as F
 
@@ -232,7 +233,7 @@ def _from_luma(luma: Tensor, colour: Colour) -> Tensor:
     return luma.expand(1, 3, -1, -1) if colour == "rgb" else F.pad(luma, (0, 0, 0, 0, 0, 2), value=0.5)
 
 
-def _to_luma(frame: Tensor, colour: Colour) -> Tensor:
+def to_luma(frame: Tensor, colour: Colour) -> Tensor:
     """1 x C x H x W as H x W luma (BT.709 for RGB)."""
     if colour == "rgb":
         return 0.2126 * frame[0, 0] + 0.7152 * frame[0, 1] + 0.0722 * frame[0, 2]

@@ -12,6 +12,8 @@ its cost in rate and quality is measured (docs/performance.md).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -48,6 +50,22 @@ def freeze(network: nn.Module) -> None:
         if isinstance(module, FixedLayer) and not module.frozen:
             module.freeze_weights()
             module.frozen = True
+
+
+@contextmanager
+def exact_arithmetic() -> Iterator[None]:
+    """Keep float32 what it says: no TF32 or bfloat16 inside products, no transforms (Winograd, FFT) for convolutions.
+
+    Settings that a program made for its own networks are put back afterwards.
+    """
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        # cuDNN chooses algorithms by speed; without it, convolutions on CUDA are plain matrix products.
+        with torch.backends.cudnn.flags(enabled=False, allow_tf32=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
 
 
 def snap(x: Tensor, frozen: bool) -> Tensor:

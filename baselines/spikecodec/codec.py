@@ -25,7 +25,8 @@ _HEAD = struct.Struct("<BB")
 class SpikeCodec(Codec):
     """SpikeCodec (arXiv 2306.14108): one scene per eight spike frames, coded by itself; spikes are fired anew.
 
-    A codec for spikes alone. Its network is a small one that is trained here::
+    A codec for spikes alone. The preset ``small`` is trained here; ``full`` has the size that was published, but no
+    weights were: it can be counted, not run::
 
         payload = u8 largest firing rate in 1/255 | u8 number of spike frames modulo 256
                 | range-coded latents of all scenes, a checksum after each
@@ -38,12 +39,14 @@ class SpikeCodec(Codec):
     class Options(BaseOptions):
         """Options: the preset; where weights lie and what device runs them, on this machine."""
 
-        preset: Literal["small"] = "small"
+        preset: Literal["small", "full"] = "small"
         weights: str = Field(default="", exclude=True)
         device: str = Field(default="cpu", exclude=True)
 
     def weight_file(self) -> Path:
         """The weights: those in the package, or the file that the option `weights` names."""
+        if self.options.preset == "full":
+            raise BenchError(f"{self.name}: no weights of the full-size network are published; it can only be counted")
         path = (
             Path(self.options.weights)
             if self.options.weights
@@ -67,6 +70,8 @@ class SpikeCodec(Codec):
 
     def recipe(self) -> Recipe:
         """How the small preset is trained."""
+        if self.options.preset == "full":
+            raise BenchError(f"{self.name}: only the preset small is trained here")
         from baselines.spikecodec.training import SpikeCodecRecipe
 
         return SpikeCodecRecipe()
@@ -76,6 +81,7 @@ class SpikeCodec(Codec):
         import torch
 
         from baselines.neural.coding import StreamEncoder
+        from baselines.neural.fixed import exact_arithmetic
         from baselines.neural.layers import pad_to
         from baselines.neural.small import stream_bits
         from baselines.spikecodec.network import window_rates
@@ -85,7 +91,7 @@ class SpikeCodec(Codec):
         largest = max(1, min(255, int(np.ceil(float(rates[:, -1].max()) * 255))))
         network, encoder = self._network(), StreamEncoder()
         encoder.count = stream_bits()
-        with torch.inference_mode():
+        with torch.inference_mode(), exact_arithmetic():
             for scene in rates:
                 relative = torch.from_numpy(scene * np.float32(255 / largest)).clamp(max=1)[None]
                 padded = pad_to(network.recovery(relative.to(self.options.device)), 16)
@@ -98,6 +104,7 @@ class SpikeCodec(Codec):
         import torch
 
         from baselines.neural.coding import StreamDecoder
+        from baselines.neural.fixed import exact_arithmetic
         from baselines.spikecodec.network import GROUP, fire
 
         count, height, width = info.shape
@@ -108,7 +115,7 @@ class SpikeCodec(Codec):
             raise StreamError(f"{self.name}: the payload is of another number of spike frames than {count}")
         size = (height + -height % 16, width + -width % 16)
         network, decoder = self._network(), StreamDecoder(payload[_HEAD.size :])
-        with torch.inference_mode():
+        with torch.inference_mode(), exact_arithmetic():
             scenes = [
                 self._code(network, decoder, None, info.rate_point, size)[0, 0, :height, :width].cpu().numpy()
                 for _ in range(-(-count // GROUP))

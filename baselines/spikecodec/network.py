@@ -11,6 +11,8 @@ Only what lies before the quantiser runs in floating point: the rest is exact (`
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -35,20 +37,49 @@ from bench.spikes import SpikeCamera
 # Spike frames that one scene stands for, and the windows around it whose firing rates recovery sees.
 GROUP = 8
 WINDOWS = (4, 10, 20, 40)
-_HALF, _QUARTER, _EIGHTH = 16, 24, 32
 _WEIGHTS = 2 * GROUP  # interpolation weights between two scenes are whole numbers of 1/16
 _LEVELS = round(1 / FRAME_STEP)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Channels of the network's parts.
+
+    Attributes
+    ----------
+    recovery, depth
+        Channels and inner layers of scene recovery, all at full size.
+    analysis, synthesis
+        Channels at half, quarter and eighth size.
+    last
+        Channels of the synthesis at full size.
+    hidden
+        Channels of hyperprior and context.
+    """
+
+    recovery: int = 16
+    depth: int = 2
+    analysis: tuple[int, int, int] = (16, 24, 32)
+    synthesis: tuple[int, int, int] = (16, 24, 32)
+    last: int = 8
+    hidden: int = 64
+
+
+SMALL = Sizes()
+# Within 1 % as many parameters before and after the channel as Table X of the SCI paper states, 6.11 and 42.88 million;
+# it does not state the layers.
+FULL = Sizes(192, 10, (128, 192, 256), (256, 512, 760), 16, 208)
 
 
 class SceneRecovery(nn.Module):
     """Luminance at an instant from firing rates around it: short windows for motion, long ones against noise."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int, depth: int) -> None:
         super().__init__()
-        self.branch = nn.Sequential(
-            conv(len(WINDOWS), 16), nn.LeakyReLU(0.1), conv(16, 16), nn.LeakyReLU(0.1), conv(16, 16),
-            nn.LeakyReLU(0.1), zeroed(conv(16, 1)),
-        )  # fmt: skip
+        layers: list[nn.Module] = [conv(len(WINDOWS), width)]
+        for _ in range(depth):
+            layers += [nn.LeakyReLU(0.1), conv(width, width)]
+        self.branch = nn.Sequential(*layers, nn.LeakyReLU(0.1), zeroed(conv(width, 1)))
 
     def forward(self, rates: Tensor) -> Tensor:
         """Firing rates N x 4 x H x W, relative to the recording's largest, to a scene N x 1 x H x W in [0, 1]."""
@@ -72,21 +103,23 @@ class Attention(FixedLayer):
 class SceneNetwork(FixedLayer):
     """Recovery, and the auto-encoder of scenes."""
 
-    def __init__(self) -> None:
+    def __init__(self, sizes: Sizes = SMALL) -> None:
         super().__init__()
-        self.recovery = SceneRecovery()
+        half, quarter, eighth = sizes.analysis
+        self.recovery = SceneRecovery(sizes.recovery, sizes.depth)
         self.transform = DctTransform(LATENT)
         self.rates = Rates(LATENT, STEPS)
         self.encoder = nn.Sequential(
-            conv(1, _HALF, 5, 2), Gdn(_HALF), conv(_HALF, _QUARTER, 5, 2), Gdn(_QUARTER),
-            conv(_QUARTER, _EIGHTH, 3, 2), Gdn(_EIGHTH), zeroed(conv(_EIGHTH, LATENT, 3, 2)),
+            conv(1, half, 5, 2), Gdn(half), conv(half, quarter, 5, 2), Gdn(quarter),
+            conv(quarter, eighth, 3, 2), Gdn(eighth), zeroed(conv(eighth, LATENT, 3, 2)),
         )  # fmt: skip
-        self.prior = SerialPrior(LATENT, 64, 16, 0)
+        self.prior = SerialPrior(LATENT, sizes.hidden, 16, 0)
+        half, quarter, eighth = sizes.synthesis
         self.decoder = nn.Sequential(
-            FixedSubpel(LATENT, _EIGHTH), FixedGdn(_EIGHTH, inverse=True), Attention(_EIGHTH),
-            FixedSubpel(_EIGHTH, _QUARTER), FixedGdn(_QUARTER, inverse=True), Attention(_QUARTER),
-            FixedSubpel(_QUARTER, _HALF), FixedGdn(_HALF, inverse=True), Residual(_HALF), FixedSubpel(_HALF, 8),
-            Residual(8), FixedConv(8, 1, zero=True),
+            FixedSubpel(LATENT, eighth), FixedGdn(eighth, inverse=True), Attention(eighth),
+            FixedSubpel(eighth, quarter), FixedGdn(quarter, inverse=True), Attention(quarter),
+            FixedSubpel(quarter, half), FixedGdn(half, inverse=True), Residual(half), FixedSubpel(half, sizes.last),
+            Residual(sizes.last), FixedConv(sizes.last, 1, zero=True),
         )  # fmt: skip
 
     def code(self, coder: LatentCoder, scene: Tensor | None, rate: Tensor, shape: tuple[int, int, int]) -> Tensor:
