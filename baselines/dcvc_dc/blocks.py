@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.neural.layers import conv, subpel
+from baselines.neural.layers import Pointwise, conv, in_parts, subpel
 
 
 class ResidualBlock(nn.Module):
@@ -20,8 +20,8 @@ class ResidualBlock(nn.Module):
         self.slope, self.end = slope, end
 
     def forward(self, x: Tensor) -> Tensor:
-        out = self.conv2(F.leaky_relu(self.conv1(F.leaky_relu(x, self.slope)), self.slope))
-        return x + (F.leaky_relu(out, self.slope) if self.end else out)
+        out = self.conv2(F.leaky_relu_(self.conv1(F.leaky_relu(x, self.slope)), self.slope))
+        return x + (F.leaky_relu_(out, self.slope) if self.end else out)
 
 
 class ResidualDown(nn.Module):
@@ -34,7 +34,7 @@ class ResidualDown(nn.Module):
         self.downsample = conv(inputs, outputs, 1, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        out = F.leaky_relu(self.conv2(F.leaky_relu(self.conv1(x), 0.01)), 0.1)
+        out = F.leaky_relu_(self.conv2(F.leaky_relu_(self.conv1(x), 0.01)), 0.1)
         return out + self.downsample(x)
 
 
@@ -48,7 +48,7 @@ class ResidualUp(nn.Module):
         self.upsample = subpel(inputs, outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        out = F.leaky_relu(self.conv(F.leaky_relu(self.subpel_conv(x), 0.01)), 0.1)
+        out = F.leaky_relu_(self.conv(F.leaky_relu_(self.subpel_conv(x), 0.01)), 0.1)
         return out + self.upsample(x)
 
 
@@ -57,7 +57,7 @@ class DepthConv(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.conv1 = nn.Sequential(conv(inputs, inputs, 1), nn.LeakyReLU(0.01))
+        self.conv1 = nn.Sequential(Pointwise(inputs, inputs), nn.LeakyReLU(0.01, inplace=True))
         self.depth_conv = nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs)
         self.conv2 = conv(inputs, outputs, 1)
         self.adaptor = conv(inputs, outputs, 1) if inputs != outputs else nn.Identity()
@@ -72,12 +72,17 @@ class FeedForward(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         wide = max(min(4 * channels, 1024), 2 * channels)
-        self.conv = nn.Sequential(
-            conv(channels, wide, 1), nn.LeakyReLU(0.1), conv(wide, channels, 1), nn.LeakyReLU(0.1)
-        )
+        self.conv = nn.ModuleDict({"0": Pointwise(channels, wide), "2": Pointwise(wide, channels)})
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv(x)
+        return in_parts(self._branch, x)
+
+    def _branch(self, places: Tensor) -> Tensor:
+        # Named as in a sequence with activations between.
+        first, second = self.conv["0"], self.conv["2"]
+        assert isinstance(first, Pointwise) and isinstance(second, Pointwise)  # noqa: S101 -- as made above
+        inside = F.leaky_relu_(first.on_places(places), 0.1)
+        return F.leaky_relu_(second.on_places(inside), 0.1).add_(places)
 
 
 class GatedFeedForward(nn.Module):
@@ -85,12 +90,15 @@ class GatedFeedForward(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = conv(channels, 4 * channels, 1)
-        self.conv_out = conv(2 * channels, channels, 1)
+        self.conv = Pointwise(channels, 4 * channels)
+        self.conv_out = Pointwise(2 * channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        value, gate = self.conv(x).chunk(2, 1)
-        return x + self.conv_out(value * F.leaky_relu(gate, 0.1))
+        return in_parts(self._branch, x)
+
+    def _branch(self, places: Tensor) -> Tensor:
+        value, gate = self.conv.on_places(places).chunk(2, 1)
+        return self.conv_out.on_places(value * F.leaky_relu(gate, 0.1)).add_(places)
 
 
 class DepthConvBlock(nn.Module):

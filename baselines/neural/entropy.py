@@ -62,7 +62,7 @@ class Tables:
     def index(self, sigma: Tensor) -> Tensor:
         """Table of each scale. Comparisons only, so equal scales give equal tables everywhere."""
         assert self.thresholds is not None  # noqa: S101 -- a programming error, not a user's
-        return torch.bucketize(sigma, self.thresholds.to(sigma))
+        return torch.bucketize(sigma.contiguous(), self.thresholds.to(sigma))
 
 
 class Family:

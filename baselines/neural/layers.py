@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import torch
@@ -11,9 +12,36 @@ from torch import Tensor, nn
 _PEDESTAL = 2.0**-36
 
 
+class Pointwise(nn.Conv2d):
+    """1x1 convolution as the matrix product over places that it is: on CPUs, in channels-last, twice as fast."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.on_places(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+    def on_places(self, x: Tensor) -> Tensor:
+        """The same from ... x inputs to ... x outputs."""
+        return F.linear(x, self.weight.flatten(1), self.bias)
+
+
 def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
     """Convolution that keeps H x W / stride (zero padding of half the kernel)."""
+    if kernel == 1 and stride == 1:
+        return Pointwise(inputs, outputs)
     return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2)
+
+
+def in_parts(function: Callable[[Tensor], Tensor], x: Tensor, places: int = 8192) -> Tensor:
+    """Apply a function of places, P x C to P x D, to maps N x C x H x W, so many at a time that wide layers stay small.
+
+    Fresh memory for a wide layer at full size takes longer than its arithmetic.
+    """
+    batch, channels, height, width = x.shape
+    flat = x.permute(0, 2, 3, 1).reshape(-1, channels)
+    out = torch.cat([function(part) for part in torch.split(flat, places)])
+    return out.view(batch, height, width, -1).permute(0, 3, 1, 2)
 
 
 def upconv(inputs: int, outputs: int, kernel: int) -> nn.ConvTranspose2d:
