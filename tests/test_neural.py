@@ -45,7 +45,7 @@ def test_state_dicts_have_the_authors_names_and_shapes(network, sizes, count, di
 @pytest.mark.parametrize("family", [LAPLACE, GAUSSIAN, SCALES])
 def test_tables_hold_the_density(family):
     sigma = torch.tensor(family.scales, dtype=torch.float64)
-    assert family.tables.index(sigma).tolist() == list(range(len(sigma)))
+    assert family.tables.index(sigma.numpy()).tolist() == list(range(len(sigma)))
     for scale, frequencies, offset in zip(sigma, family.tables.frequencies, family.tables.offsets, strict=True):
         symbols = torch.arange(offset, offset + len(frequencies) - 1, dtype=torch.float64)
         share = torch.from_numpy(frequencies[:-1] / frequencies.sum())

@@ -10,7 +10,6 @@ come 16 bits of checksum over its symbols: where the decoder's networks give oth
 from __future__ import annotations
 
 import binascii
-import itertools
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -93,24 +92,27 @@ class StreamEncoder(Estimator):
         symbols = torch.round(residual)
         self._uncounted[name, family].append((symbols.flatten(), sigma.flatten()))
         models = self._session.models(family)
-        self._write(models, models.tables.index(sigma).flatten().cpu().numpy(), _symbols(symbols))
+        self._write(models, models.tables.index(_scales(sigma)), _symbols(symbols))
         return symbols
 
     def end_frame(self) -> None:
         """Write the checksum over the frame's symbols, and count their estimated bits."""
         self._coder.encode(self._session.checksum, _model.Uniform(1 << 16))
-        for (name, family), parts in self._uncounted.items():
-            symbols, sigma = (torch.cat(part) for part in zip(*parts, strict=True))
-            self.bits[name] = self.bits[name].to(sigma) + self.count(family.probability(symbols, sigma)).sum()
-        self._uncounted.clear()
+        self._estimate()
 
     def payload(self) -> bytes:
         """Everything written so far."""
         return self._coder.get_compressed().astype("<u4").tobytes()
 
+    def _estimate(self) -> None:
+        for (name, family), parts in self._uncounted.items():
+            symbols, sigma = (torch.cat(part) for part in zip(*parts, strict=True))
+            self.bits[name] = self.bits[name].to(sigma) + self.count(family.probability(symbols, sigma)).sum()
+        self._uncounted.clear()
+
     def _write(self, models: _Models, index: np.ndarray, symbols: np.ndarray) -> None:
         self._session.note(symbols)
-        order = np.argsort(index, kind="stable")
+        order = _order(index)
         ordered, values = index[order], symbols[order]
         shifted = values - models.tables.offsets[ordered]
         escapes = models.escapes[ordered]
@@ -155,7 +157,7 @@ class StreamDecoder:
     def conditional(self, name: str, family: Family, residual: Tensor | None, sigma: Tensor) -> Tensor:
         """Read one symbol per scale."""
         models = self._session.models(family)
-        symbols = self._read(models, models.tables.index(sigma).flatten().cpu().numpy())
+        symbols = self._read(models, models.tables.index(_scales(sigma)))
         return torch.from_numpy(symbols).view(sigma.shape).to(sigma)
 
     def end_frame(self) -> None:
@@ -169,13 +171,13 @@ class StreamDecoder:
             )
 
     def _read(self, models: _Models, index: np.ndarray) -> np.ndarray:
-        order = np.argsort(index, kind="stable")
+        order = _order(index)
         ordered = index[order]
         shifted = np.empty(len(index), np.int32)
         for table, start, stop in _groups(ordered):
             shifted[start:stop] = self._coder.decode(models[table], stop - start)
         values = shifted + models.tables.offsets[ordered]
-        for i in np.flatnonzero(shifted == models.escapes[ordered]):
+        for i in (shifted == models.escapes[ordered]).nonzero()[0]:
             values[i] = self._read_escape()
         symbols = np.empty(len(index), np.int32)
         symbols[order] = values
@@ -193,10 +195,21 @@ class StreamDecoder:
         return -value if (code - 1) & 1 else value
 
 
+def _order(index: np.ndarray) -> np.ndarray:
+    # Integers this short are sorted by counting.
+    return index.astype(np.uint16).argsort(kind="stable")
+
+
 def _groups(ordered: np.ndarray) -> list[tuple[int, int, int]]:
     """Runs of equal tables in an ascending array: table, start, stop."""
-    starts = [0, *(np.flatnonzero(ordered[1:] != ordered[:-1]) + 1).tolist(), len(ordered)]
-    return [(int(ordered[start]), start, stop) for start, stop in itertools.pairwise(starts)]
+    last = (ordered[1:] != ordered[:-1]).nonzero()[0]
+    bounds = [0, *(last + 1).tolist(), len(ordered)]
+    tables = [*ordered[last].tolist(), int(ordered[-1])]
+    return list(zip(tables, bounds, bounds[1:], strict=False))
+
+
+def _scales(sigma: Tensor) -> np.ndarray:
+    return sigma.flatten().float().cpu().numpy()
 
 
 def _symbols(values: Tensor) -> np.ndarray:

@@ -57,12 +57,12 @@ class Tables:
 
     frequencies: tuple[np.ndarray, ...]
     offsets: np.ndarray
-    thresholds: Tensor | None = None
+    thresholds: np.ndarray | None = None
 
-    def index(self, sigma: Tensor) -> Tensor:
+    def index(self, sigma: np.ndarray) -> np.ndarray:
         """Table of each scale. Comparisons only, so equal scales give equal tables everywhere."""
         assert self.thresholds is not None  # noqa: S101 -- a programming error, not a user's
-        return torch.bucketize(sigma.contiguous(), self.thresholds.to(sigma))
+        return self.thresholds.searchsorted(sigma)
 
 
 class Family:
@@ -92,7 +92,7 @@ class Family:
             masses = [*reversed(half), 1 - 2 * tails[0], *half, 2 * tails[support]]
             frequencies.append(to_frequencies(masses))
             offsets.append(-support)
-        thresholds = torch.tensor([s * self._ratio**0.5 for s in self.scales[:-1]], dtype=torch.float64)
+        thresholds = np.array([s * self._ratio**0.5 for s in self.scales[:-1]], np.float32)
         return Tables(tuple(frequencies), np.array(offsets), thresholds)
 
 

@@ -1,0 +1,243 @@
+"""How fast are the learned codecs? Frames a second, time by part, the entropy coder's share, and what was tried.
+
+    python benchmarks/learned.py [--codecs dcvc,dcvc-dc] [--size 256] [--frames 32] [--weights FOLDER]
+
+The small presets code features of s-motion. With `--weights`, a folder of DCVC-DC's official checkpoints, the forward
+pass of its networks is compared with a straightforward one: plain convolutions, contiguous tensors.
+Run it on an idle machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from baselines.dcvc_dc.blocks import FeedForward, GatedFeedForward
+from baselines.neural.coding import StreamDecoder, StreamEncoder
+from baselines.neural.fixed import exact_arithmetic
+from baselines.neural.latents import Estimator
+from baselines.neural.layers import Pointwise
+from bench.interfaces import Codec, Content, Dataset, Extractor
+from bench.registry import create
+
+# Methods by the part of the codec that their time is booked under; time inside another booked method is that one's.
+PARTS = {
+    "optic_flow": "motion search", "mv_encoder": "motion search", "mv_prior.code": "motion's prior",
+    "mv_decoder": "motion's decoder", "mv_out": "motion's decoder", "mv_refine": "motion's decoder",
+    "_contexts": "contexts", "extract": "contexts", "refine": "contexts", "encoder": "analysis", "_encode": "analysis",
+    "transform": "analysis", "temporal": "frame's prior", "prior.code": "frame's prior", "decoder": "synthesis",
+}  # fmt: skip
+CODER = ("conditional", "factorized", "end_frame")
+
+
+def main() -> None:
+    """Print everything."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--codecs", default="dcvc,dcvc-dc")
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--frames", type=int, default=32)
+    parser.add_argument("--weights", default="")
+    options = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {options.size}x{options.size}")
+    frames = features(options.size, options.frames)
+    for name in options.codecs.split(","):
+        small(name, frames)
+    if options.weights:
+        official(options.weights, frames[:8])
+
+
+def features(size: int, count: int) -> torch.Tensor:
+    """TFP features, K x 1 x 1 x H x W."""
+    dataset = create(Dataset, f"s-motion:size={size}")
+    recording = dataset.open(dataset.sequences()[0].name)
+    found = create(Extractor, "tfp").extract(recording.spikes(0, 40 + 8 * count), 20 + 8 * np.arange(count), 0.6)
+    return torch.from_numpy(found)[:, None, None]
+
+
+class Clock:
+    """Seconds by part; parts inside others are booked once."""
+
+    def __init__(self) -> None:
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self._open: list[float] = []
+
+    def wrap(self, owner: Any, name: str, part: str) -> None:
+        inner = getattr(owner, name)
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            began = time.perf_counter()
+            self._open.append(0.0)
+            try:
+                return inner(*args, **kwargs)
+            finally:
+                took, within = time.perf_counter() - began, self._open.pop()
+                self.seconds[part] += took - within
+                if self._open:
+                    self._open[-1] += took
+
+        object.__setattr__(owner, name, timed)
+
+
+@contextmanager
+def inference() -> Iterator[None]:
+    with torch.inference_mode(), exact_arithmetic():
+        yield
+
+
+def walk(model: Any, coder: Any, frames: torch.Tensor, decoding: bool) -> list[float]:
+    """Seconds of each frame."""
+    state, seconds, size = None, [], tuple(frames.shape[3:])
+    with inference():
+        for k, frame in enumerate(frames):
+            began = time.perf_counter()
+            _, state = model.code(coder, None if decoding else frame, k, size, state if k % 16 else None)
+            coder.end_frame()
+            seconds.append(time.perf_counter() - began)
+    return seconds
+
+
+def small(name: str, frames: torch.Tensor) -> None:
+    """Speed of a small preset over all frames, and its parts."""
+    codec: Any = create(Codec, name)
+    point = codec.rate_points_for(Content.FEATURES)[3]
+
+    def load() -> Any:
+        return codec.load(point, "cpu")
+
+    plain = load()
+    walk(plain, StreamEncoder(), frames[:4], False)
+    encoder = StreamEncoder()
+    encoding = walk(plain, encoder, frames, False)
+    decoding = walk(plain, StreamDecoder(encoder.payload()), frames, True)
+    for label, seconds in (("encodes", encoding), ("decodes", decoding)):
+        inter = [took for k, took in enumerate(seconds) if k % 16]
+        print(
+            f"{name} {label}: {len(seconds) / sum(seconds):.1f} frames a second; median inter frame "
+            f"{1000 * statistics.median(inter):.0f} ms, first intra frame {1000 * seconds[0]:.0f} ms"
+        )
+    shares(name, load, frames)
+    tried(name, load, frames)
+
+
+def shares(name: str, load: Callable[[], Any], frames: torch.Tensor) -> None:
+    """Time by part of both directions."""
+    clocks, totals, payload = [], [], b""
+    for decoding in (False, True):
+        model, clock = load(), Clock()
+        coder: Any = StreamDecoder(payload) if decoding else StreamEncoder()
+        for method in CODER:
+            clock.wrap(coder, method, "entropy coding")
+        if not decoding:
+            clock.wrap(coder, "_estimate", "estimated bits")
+        for path, part in PARTS.items():
+            *owners, last = path.split(".")
+            owner = model.video
+            for step in owners:
+                owner = getattr(owner, step)
+            if isinstance(found := getattr(owner, last, None), nn.Module):
+                clock.wrap(found, "forward", part)
+            elif found is not None:
+                clock.wrap(owner, last, part)
+        totals.append(sum(walk(model, coder, frames, decoding)))
+        payload = payload if decoding else coder.payload()
+        clocks.append(clock)
+    for label, clock, total in zip(("encoding", "decoding"), clocks, totals, strict=True):
+        parts = sorted(clock.seconds.items(), key=lambda item: -item[1])
+        rest = total - sum(clock.seconds.values())
+        print(
+            f"{name} {label}: " + ", ".join(f"{part} {100 * s / total:.0f} %" for part, s in [*parts, ("rest", rest)])
+        )
+    coder_share = sum(clock.seconds["entropy coding"] for clock in clocks) / sum(totals)
+    print(f"{name}: entropy coding and decoding take {100 * coder_share:.1f} % of both")
+
+
+def tried(name: str, load: Callable[[], Any], frames: torch.Tensor) -> None:
+    """What else was tried for the decoder; each must give the same frames."""
+    model = load()
+    encoder = StreamEncoder()
+    walk(model, encoder, frames, False)
+    payload = encoder.payload()
+
+    def median(model: Any) -> str:
+        try:
+            walk(model, StreamDecoder(payload), frames[:8], True)
+            seconds = walk(model, StreamDecoder(payload), frames, True)
+        except Exception as error:  # a compiler that is not there, or frames that differ
+            return " ".join(str(error).split())[:80]
+        return f"{1000 * statistics.median(seconds):.0f} ms a frame"
+
+    print(f"{name} decoding, as it is: {median(model)}")
+    other = load()
+    for network in (other.image, other.video):
+        network.to(memory_format=torch.contiguous_format)
+    print(f"{name} decoding, weights not channels-last: {median(other)}")
+    compiled = load()
+    compiled.video.decoder.compile()
+    print(f"{name} decoding, synthesis by torch.compile: {median(compiled)}")
+
+
+class PlainFeedForward(FeedForward):
+    """As it is written in the paper."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        first, second = self.conv.values()
+        return x + F.leaky_relu(second(F.leaky_relu(first(x), 0.1)), 0.1)
+
+
+class PlainGatedFeedForward(GatedFeedForward):
+    """As it is written in the paper."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        value, gate = self.conv(x).chunk(2, 1)
+        return x + self.conv_out(value * F.leaky_relu(gate, 0.1))
+
+
+_PLAIN = {FeedForward: PlainFeedForward, GatedFeedForward: PlainGatedFeedForward}
+
+
+def official(folder: str, luma: torch.Tensor) -> None:
+    """DCVC-DC's published networks: this suite's forward pass against a straightforward one."""
+    codec: Any = create(Codec, f"dcvc-dc:preset=official,weights={folder}")
+    frames = luma.expand(-1, 1, 3, -1, -1)
+    times, results = {}, {}
+    for label in ("this suite's", "straightforward"):
+        model = codec.load(2, "cpu")
+        if label == "straightforward":
+            for network in (model.image, model.video):
+                network.to(memory_format=torch.contiguous_format)
+                for module in network.modules():
+                    if isinstance(module, Pointwise):
+                        module.__class__ = nn.Conv2d
+                    elif isinstance(module, FeedForward | GatedFeedForward):
+                        module.__class__ = _PLAIN[type(module)]
+        best = []
+        for _ in range(2):
+            state, seconds, decoded = None, [], []
+            with torch.inference_mode():
+                for k, frame in enumerate(frames):
+                    began = time.perf_counter()
+                    out, state = model.code(Estimator(), frame, k, tuple(frame.shape[2:]), state)
+                    seconds.append(time.perf_counter() - began)
+                    decoded.append(out)
+            best.append(statistics.median(seconds[1:]))
+        times[label], results[label] = min(best), torch.cat(decoded)
+        print(f"official dcvc-dc, {label} forward pass: {times[label]:.2f} s an inter frame", flush=True)
+    difference = float((results["straightforward"] - results["this suite's"]).abs().max())
+    ratio = times["straightforward"] / times["this suite's"]
+    print(f"official dcvc-dc: {ratio:.2f} times faster, largest difference {difference:.1e}")
+
+
+if __name__ == "__main__":
+    main()
