@@ -39,8 +39,10 @@ class Dcvc(NeuralCodec):
         metric: Literal["psnr", "msssim"] = "psnr"
 
     def rate_points_for(self, content: Content) -> tuple[RatePoint, ...]:
-        """Four official rate points, seven small ones."""
-        return self.rate_points if self.options.preset == "official" else _SMALL_POINTS
+        """Four official rate points, seven small ones; of these, four for spikes, whose streams are long."""
+        if self.options.preset == "official":
+            return self.rate_points
+        return _SMALL_POINTS[::2] if content.is_spikes else _SMALL_POINTS
 
     def check_rate_point(self, rate_point: RatePoint) -> None:
         """Those of the preset."""

@@ -21,7 +21,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.conv2(F.leaky_relu_(self.conv1(F.leaky_relu(x, self.slope)), self.slope))
-        return x + (F.leaky_relu_(out, self.slope) if self.end else out)
+        return (F.leaky_relu_(out, self.slope) if self.end else out).add_(x)
 
 
 class ResidualDown(nn.Module):
@@ -35,7 +35,7 @@ class ResidualDown(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         out = F.leaky_relu_(self.conv2(F.leaky_relu_(self.conv1(x), 0.01)), 0.1)
-        return out + self.downsample(x)
+        return out.add_(self.downsample(x))
 
 
 class ResidualUp(nn.Module):
@@ -49,7 +49,7 @@ class ResidualUp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         out = F.leaky_relu_(self.conv(F.leaky_relu_(self.subpel_conv(x), 0.01)), 0.1)
-        return out + self.upsample(x)
+        return out.add_(self.upsample(x))
 
 
 class DepthConv(nn.Module):
@@ -63,7 +63,7 @@ class DepthConv(nn.Module):
         self.adaptor = conv(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv2(self.depth_conv(self.conv1(x))) + self.adaptor(x)
+        return self.conv2(self.depth_conv(self.conv1(x))).add_(self.adaptor(x))
 
 
 class FeedForward(nn.Module):

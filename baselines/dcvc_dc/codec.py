@@ -50,8 +50,10 @@ class DcvcDc(NeuralCodec):
             raise BenchError(f"{self.name}: no rate point {rate_point!r} (it has: {_listed(points)})")
 
     def rate_points_for(self, content: Content) -> tuple[RatePoint, ...]:
-        """Four official rate points, seven small ones."""
-        return self.rate_points if self.options.preset == "official" else _SMALL_POINTS
+        """Four official rate points, seven small ones; of these, four for spikes, whose streams are long."""
+        if self.options.preset == "official":
+            return self.rate_points
+        return _SMALL_POINTS[::2] if content.is_spikes else _SMALL_POINTS
 
     def weight_files(self, rate_point: RatePoint) -> tuple[Path, ...]:
         """The official intra and inter checkpoint, or the one small file: for all rate points."""

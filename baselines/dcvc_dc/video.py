@@ -91,16 +91,24 @@ class _OffsetDiversity(nn.Module):
     def forward(self, feature: Tensor, hints: Tensor, flow: Tensor) -> Tensor:
         pairs = self.groups * self.repeats
         batch, channels, height, width = feature.shape
-        out = double(self.conv_offset(hints))
-        offsets = self.reach * torch.tanh(out[:, : 2 * pairs])
-        masks = torch.sigmoid(out[:, 2 * pairs :]).reshape(batch * pairs, 1, height, width)
-        # Pairs go through the warp as a batch; pair p moves channel group p modulo 16.
-        flows = offsets.view(batch, pairs, 2, height, width) + flow[:, None]
-        slices = feature.view(batch, self.groups, channels // self.groups, height, width).repeat(
-            1, self.repeats, 1, 1, 1
+        # In place and one repeat at a time, since all of this is at full size; plane by plane, as the warp wants it.
+        out = double(self.conv_offset(hints).contiguous())
+        offsets = out[:, : 2 * pairs].tanh_().mul_(self.reach).view(batch, self.repeats, self.groups, 2, height, width)
+        masks = out[:, 2 * pairs :].sigmoid_().view(batch, self.repeats, self.groups, 1, height, width)
+        flows = offsets.add_(flow.contiguous()[:, None, None])
+        slices = feature.contiguous().view(batch * self.groups, -1, height, width)
+        moved = torch.stack(
+            [
+                warp(slices, flows[:, i].flatten(0, 1)).mul_(masks[:, i].flatten(0, 1)).view_as(feature)
+                for i in range(self.repeats)
+            ],
+            1,
         )
-        moved = warp(slices.flatten(0, 1), flows.flatten(0, 1)) * masks
-        return self.fusion(moved.view(batch, self.repeats * channels, height, width))
+        # A 1x1 convolution in 16 groups of channels.
+        inside = moved.view(batch, self.groups, -1, height * width)
+        weight = self.fusion.weight.view(self.groups, -1, inside.shape[2])
+        fused = torch.matmul(weight, inside).view(batch, channels, height, width)
+        return fused + self.fusion.bias[:, None, None]  # type: ignore[index]
 
 
 class _FeatureExtractor(nn.Module):

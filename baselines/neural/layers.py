@@ -138,7 +138,7 @@ class _FlowLevel(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         *hidden, last = self.children()
         for layer in hidden:
-            x = F.relu(layer(x))
+            x = F.relu_(layer(x))
         return last(x)
 
 
@@ -164,7 +164,7 @@ def warp(image: Tensor, flow: Tensor) -> Tensor:
     """
     height, width = flow.shape[2:]
     unit = flow.new_tensor([(width - 1) / 2, (height - 1) / 2]).view(1, 2, 1, 1)
-    grid = _unit_grid(height, width, flow.device).to(flow.dtype) + flow / unit
+    grid = (flow / unit).add_(_unit_grid(height, width, flow.device).to(flow.dtype))
     return F.grid_sample(image, grid.permute(0, 2, 3, 1), "bilinear", "border", align_corners=True)
 
 
