@@ -1,0 +1,108 @@
+"""The learned codecs with the weights that come with them."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from baselines.dcvc.training import DcvcRecipe
+from baselines.dcvc_dc.training import DcvcDcRecipe
+from baselines.spikecodec.network import FULL, SceneNetwork
+from bench.conform import conform
+from bench.errors import BenchError, StreamError
+from bench.interfaces import Codec, CodingCondition, Content, unpack_stream
+from bench.registry import create
+
+FRAME_CODECS = ["dcvc", "dcvc-dc"]
+CONDITION = CodingCondition()
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", [*FRAME_CODECS, "spikecodec"])
+def test_conformance(name):
+    codec = create(Codec, name)
+    assert codec.available().ok
+    assert [result for result in conform(codec) if result.problem] == []
+
+
+@pytest.mark.parametrize("recipe", [DcvcRecipe, DcvcDcRecipe])
+def test_small_networks_are_small(recipe):
+    made = recipe()
+    intra, inter = (sum(p.numel() for p in part.parameters()) for part in (made.image, made.video))
+    assert intra <= 1_000_000
+    assert inter <= 1_500_000
+
+
+def test_the_full_spikecodec_has_the_published_size():
+    network = SceneNetwork(FULL)
+
+    def count(*modules):
+        return sum(p.numel() for module in modules for p in module.parameters())
+
+    encoder = count(network.recovery, network.encoder, network.prior.hyper_encoder) + network.transform.analysis.numel()
+    assert encoder == pytest.approx(6.11e6, rel=0.01)
+    assert count(network) - encoder == pytest.approx(42.88e6, rel=0.01)
+
+
+@pytest.mark.parametrize("name", FRAME_CODECS)
+def test_real_bits_are_the_estimated_ones(name, moving):
+    codec, frames = create(Codec, name), moving(8, 128, 128)
+    for point in (1, 5):
+        encoded = codec.encode(frames, point, CONDITION, Content.FEATURES)
+        _, payload = unpack_stream(encoded.stream)
+        # Beside the symbols: the intra period, 16 bits of checksum a frame, and the coder's last words.
+        real = 8 * len(payload) - 16 - 16 * len(frames) - 64
+        assert real == pytest.approx(encoded.estimated_bits, rel=0.01)
+
+
+@pytest.mark.parametrize("name", FRAME_CODECS)
+def test_other_threads_and_kernels_give_the_same_bits(name, moving):
+    codec, frames = create(Codec, name), moving(3, 72, 100)
+    stream = codec.encode(frames, 3, CONDITION, Content.FEATURES).stream
+    wanted = codec.decode(stream).sha256
+    torch.set_num_threads(2)
+    assert codec.decode(stream).sha256 == wanted
+    with torch.backends.mkldnn.flags(enabled=False):
+        assert codec.decode(stream).sha256 == wanted
+    torch.set_float32_matmul_precision("medium")
+    try:
+        assert codec.decode(stream).sha256 == wanted
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+@pytest.mark.parametrize("name", FRAME_CODECS)
+def test_rate_buys_quality(name, moving):
+    codec, frames = create(Codec, name), moving(5, 96, 96)
+    bits, errors = [], []
+    for point in codec.rate_points_for(Content.FEATURES):
+        stream = codec.encode(frames, point, CONDITION, Content.FEATURES).stream
+        bits.append(len(stream))
+        errors.append(float(np.square(codec.decode(stream).frames - frames).mean()))
+    assert bits == sorted(bits)
+    assert errors == sorted(errors, reverse=True)
+
+
+def test_weights_of_others_and_damaged_ones_are_refused(tmp_path, moving):
+    frames = moving(1, 32, 32)
+    (own,) = create(Codec, "dcvc").weight_files(3)
+    weights = load_file(own)
+    with pytest.raises(BenchError, match="not a checkpoint of this network: missing"):
+        create(Codec, f"dcvc-dc:weights={own}").encode(frames, 3, CONDITION, Content.FEATURES)
+    name = "image.encoder.0.weight"
+    save_file({**weights, name: torch.full_like(weights[name], float("nan"))}, tmp_path / "nan.safetensors")
+    with pytest.raises(BenchError, match="not finite"):
+        create(Codec, f"dcvc:weights={tmp_path / 'nan.safetensors'}").encode(frames, 3, CONDITION, Content.FEATURES)
+    save_file({**weights, name: weights[name] * 1.5}, tmp_path / "other.safetensors")
+    other = create(Codec, f"dcvc:weights={tmp_path / 'other.safetensors'}")
+    stream = create(Codec, "dcvc").encode(frames, 3, CONDITION, Content.FEATURES).stream
+    with pytest.raises(StreamError, match="other weights"):
+        other.decode(stream)
