@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor, nn
 
 from baselines.dcvc.codec import SmallModel
 from baselines.dcvc.small import SmallImageNetwork, SmallVideoNetwork
 from baselines.neural.training import SmallRecipe
-
-if TYPE_CHECKING:
-    from baselines.neural.recipe import Batch
 
 
 class DcvcRecipe(SmallRecipe):
@@ -20,14 +15,7 @@ class DcvcRecipe(SmallRecipe):
     pace = 105.0
 
     def __init__(self) -> None:
-        self.image, self.video = SmallImageNetwork(), SmallVideoNetwork()
-        self.network = nn.ModuleDict({"image": self.image, "video": self.video})
-
-    def start(self, batch: Batch) -> None:
-        """Scales of the priors from the statistics of the linear transforms."""
-        (frames,) = batch
-        self.image.calibrate(frames[:, :1])
-        self.video.calibrate(frames[:, 1:2], frames[:, :1])
+        super().__init__(SmallImageNetwork(), SmallVideoNetwork())
 
     def model(self, network: nn.Module, rate: Tensor) -> SmallModel:
         """The networks at the rate point of each item."""

@@ -6,7 +6,7 @@ import math
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +39,16 @@ class SmallRecipe(Recipe):
     """
 
     quality: Sequence[float] = (1.0,)
+
+    def __init__(self, image: Any, video: Any) -> None:
+        self.image, self.video = image, video
+        self.network = nn.ModuleDict({"image": image, "video": video})
+
+    def start(self, batch: Batch) -> None:
+        """Scales of the priors from the statistics of the linear transforms."""
+        (frames,) = batch
+        self.image.calibrate(frames[:, :1])
+        self.video.calibrate(frames[:, 1:2], frames[:, :1])
 
     @abstractmethod
     def model(self, network: nn.Module, rate: Tensor) -> FrameModel:
