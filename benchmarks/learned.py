@@ -24,10 +24,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from baselines.dcvc_dc.blocks import FeedForward, GatedFeedForward
+from baselines.dcvc_dc.video import OffsetDiversity
 from baselines.neural.coding import StreamDecoder, StreamEncoder
 from baselines.neural.fixed import exact_arithmetic
 from baselines.neural.latents import Estimator
-from baselines.neural.layers import Pointwise
+from baselines.neural.layers import Pointwise, double, warp
 from bench.interfaces import Codec, Content, Dataset, Extractor
 from bench.registry import create
 
@@ -204,7 +205,25 @@ class PlainGatedFeedForward(GatedFeedForward):
         return x + self.conv_out(value * F.leaky_relu(gate, 0.1))
 
 
-_PLAIN = {FeedForward: PlainFeedForward, GatedFeedForward: PlainGatedFeedForward}
+class PlainOffsetDiversity(OffsetDiversity):
+    """As it is written in the paper: all pairs of a channel group and an offset through one warp."""
+
+    def forward(self, feature: torch.Tensor, hints: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
+        pairs = self.groups * self.repeats
+        batch, channels, height, width = feature.shape
+        out = double(self.conv_offset(hints))
+        offsets = self.reach * torch.tanh(out[:, : 2 * pairs])
+        masks = torch.sigmoid(out[:, 2 * pairs :]).reshape(batch * pairs, 1, height, width)
+        flows = offsets.reshape(batch, pairs, 2, height, width) + flow[:, None]
+        slices = feature.reshape(batch, self.groups, -1, height, width).repeat(1, self.repeats, 1, 1, 1)
+        moved = warp(slices.flatten(0, 1), flows.flatten(0, 1)) * masks
+        return self.fusion(moved.view(batch, self.repeats * channels, height, width))
+
+
+_PLAIN = {
+    FeedForward: PlainFeedForward, GatedFeedForward: PlainGatedFeedForward, OffsetDiversity: PlainOffsetDiversity,
+    Pointwise: nn.Conv2d,
+}  # fmt: skip
 
 
 def official(folder: str, luma: torch.Tensor) -> None:
@@ -218,10 +237,7 @@ def official(folder: str, luma: torch.Tensor) -> None:
             for network in (model.image, model.video):
                 network.to(memory_format=torch.contiguous_format)
                 for module in network.modules():
-                    if isinstance(module, Pointwise):
-                        module.__class__ = nn.Conv2d
-                    elif isinstance(module, FeedForward | GatedFeedForward):
-                        module.__class__ = _PLAIN[type(module)]
+                    module.__class__ = _PLAIN.get(type(module), type(module))
         best = []
         for _ in range(2):
             state, seconds, decoded = None, [], []

@@ -76,7 +76,7 @@ def _hyper_decoder(channels: int) -> nn.Sequential:
     )  # fmt: skip
 
 
-class _OffsetDiversity(nn.Module):
+class OffsetDiversity(nn.Module):
     """Warp in 16 channel groups with two learned offsets each, weighted by masks, and fuse."""
 
     groups, repeats, reach = 16, 2, 40.0
@@ -206,7 +206,7 @@ class VideoNetwork(nn.Module):
         self.bit_estimator_z = FactorizedPrior(128)
         self.bit_estimator_z_mv = FactorizedPrior(64)
         self.optic_flow = SpyNet()
-        self.align = _OffsetDiversity()
+        self.align = OffsetDiversity()
         self.mv_encoder = _MotionEncoder()
         self.mv_hyper_prior_encoder = nn.Sequential(
             conv(64, 64), nn.LeakyReLU(), conv(64, 64), nn.LeakyReLU(), conv(64, 64, 3, 2), nn.LeakyReLU(),
