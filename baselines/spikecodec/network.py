@@ -188,7 +188,7 @@ def fire(scenes: np.ndarray, largest: int, count: int) -> np.ndarray:
     height, width = scenes.shape[1:]
     levels = np.rint(scenes * _LEVELS).astype(np.float32) * np.float32(largest)
     threshold = _LEVELS * 255 * _WEIGHTS
-    # Pixels start at phases spread evenly over the plane (an R2 sequence in 16-bit integers, from a half), not together.
+    # Pixels start at phases spread evenly over the plane (an R2 sequence in 16-bit integers from one half on).
     rows, columns = np.mgrid[0:height, 0:width]
     phase = (32768 + 49472 * columns + 37345 * rows) % 65536
     camera = SpikeCamera(height, width, theta=float(threshold), initial=np.floor(phase * (threshold / 65536)))
