@@ -7,6 +7,9 @@ import torch
 
 from baselines.dcvc.training import DcvcRecipe
 from baselines.dcvc_dc.training import DcvcDcRecipe
+from baselines.neural.autoregressive import _wavefronts
+from baselines.neural.layers import _unit_grid
+from baselines.neural.small import _spread
 from baselines.spikecodec.training import SpikeCodecRecipe
 from bench.conform import conform
 from bench.errors import BenchError
@@ -65,6 +68,18 @@ def _recipe(kind):
     recipe = kind()
     recipe.batch, recipe.crop, recipe.checked = 2, 64, 1
     return recipe
+
+
+@pytest.mark.parametrize("kind", [DcvcRecipe, DcvcDcRecipe])
+def test_training_goes_on_after_coding(kind):
+    """What coding keeps (grids, weights of blocks) was made in inference mode."""
+    for make in (_unit_grid, _spread, _wavefronts):
+        make.cache_clear()
+    recipe, frames = kind(), torch.rand(2, 6, 64, 64)
+    with torch.inference_mode():
+        recipe.loss((frames,), 0.0)
+    loss, _ = recipe.loss((frames,), 0.0)
+    loss.backward()
 
 
 @pytest.mark.parametrize("kind", [DcvcRecipe, DcvcDcRecipe])

@@ -8,7 +8,6 @@ latents take w + 3 (h - 1) steps instead of h w, and the decoded values are thos
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from baselines.neural.entropy import Family
 from baselines.neural.fixed import FixedMasked
 from baselines.neural.latents import LatentCoder
-from baselines.neural.layers import MaskedConv
+from baselines.neural.layers import MaskedConv, kept
 
 _TAPS = [(row, column) for row in range(3) for column in range(5) if row < 2 or column < 2]
 
@@ -80,7 +79,7 @@ def on_places(network: nn.Module) -> Callable[[Tensor], Tensor]:
     return apply
 
 
-@lru_cache(maxsize=64)
+@kept
 def _wavefronts(height: int, width: int, device: torch.device) -> tuple[tuple[Tensor, Tensor, Tensor], ...]:
     """For each step its places, and where they and the taps around them lie in the padded array."""
     steps = []

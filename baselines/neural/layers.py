@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Callable, Hashable
+from functools import lru_cache, wraps
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 _PEDESTAL = 2.0**-36
+_T = TypeVar("_T")
+
+
+def kept(make: Callable[..., _T]) -> Callable[..., _T]:
+    """Keep the tensors that a function makes, by its arguments.
+
+    They are made outside inference mode: training cannot use tensors from inside.
+    """
+
+    @lru_cache(maxsize=64)
+    @wraps(make)
+    def made(*arguments: Hashable) -> _T:
+        with torch.inference_mode(False):
+            return make(*arguments)
+
+    return made
 
 
 class Pointwise(nn.Conv2d):
@@ -168,7 +185,7 @@ def warp(image: Tensor, flow: Tensor) -> Tensor:
     return F.grid_sample(image, grid.permute(0, 2, 3, 1), "bilinear", "border", align_corners=True)
 
 
-@lru_cache(maxsize=32)
+@kept
 def _unit_grid(height: int, width: int, device: torch.device) -> Tensor:
     # In float32 whatever the model's precision: the published figures of both DCVC codecs come from such grids.
     y, x = torch.meshgrid(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 
 from baselines.neural.entropy import BitCount, FactorizedPrior, Laplace, Tables, channel_tables
 from baselines.neural.fixed import FixedConv, FixedLayer, add, freeze, snap
+from baselines.neural.layers import kept
 from baselines.neural.weights import load_into
 
 BLOCK = 16
@@ -191,7 +191,7 @@ def block_motion(latent: Tensor, frozen: bool) -> Tensor:
     return snap(down @ latent[:, :2] @ across.T, frozen)
 
 
-@lru_cache(maxsize=64)
+@kept
 def _spread(blocks: int) -> Tensor:
     """Weights of each block in each pixel along one direction, 16 blocks x blocks."""
     half = BLOCK // 2
