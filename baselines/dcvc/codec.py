@@ -6,15 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from baselines.neural.codec import Colour, FrameModel, NeuralCodec, NeuralOptions, find_file
+from baselines.neural.codec import Colour, FrameModel, NeuralCodec, NeuralOptions, SmallModel, find_file
 from bench.errors import BenchError
 from bench.interfaces import Content, RatePoint
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from baselines.dcvc.image import Cheng2020Anchor, ScaleHyperprior
-    from baselines.dcvc.small import SmallImageNetwork, SmallVideoNetwork
     from baselines.dcvc.video import VideoNetwork
     from baselines.neural.latents import LatentCoder
     from baselines.neural.parity import Case, Difference
@@ -66,13 +65,8 @@ class Dcvc(NeuralCodec):
         if self.options.preset == "small":
             import torch
 
-            from baselines.dcvc.training import DcvcRecipe
-            from baselines.neural.small import restore_small
-            from baselines.neural.weights import read_weights
-
-            network = DcvcRecipe().network
-            restore_small(network, read_weights(*self.weight_files(rate_point)), device)
-            return SmallModel(network, torch.tensor([rate_point], device=device))
+            network = self.small_network(rate_point, device)
+            return SmallDcvcModel(network, torch.tensor([rate_point], device=device))
         image, video = _networks(*self.weight_files(rate_point))
         return _Official(image.to(device), video.to(device))
 
@@ -133,27 +127,16 @@ class _Official:
         return reference, reference
 
 
-class SmallModel:
-    """The small networks, each item of a batch at a rate point of its own."""
-
-    multiple = 16
-    colour: Colour = "luma"
-
-    def __init__(self, network: nn.Module, rate: Tensor) -> None:
-        from baselines.neural.small import stream_bits
-
-        self.image: SmallImageNetwork = network.get_submodule("image")  # type: ignore[assignment]
-        self.video: SmallVideoNetwork = network.get_submodule("video")  # type: ignore[assignment]
-        self.intra_bits = self.inter_bits = stream_bits()
-        self._rate = rate
+class SmallDcvcModel(SmallModel):
+    """The small networks."""
 
     def code(
         self, coder: LatentCoder, frame: Tensor | None, index: int, size: tuple[int, int], state: Any
     ) -> tuple[Tensor, Any]:
         if state is None:
-            decoded = self.image.code(coder, frame, self._rate, (len(self._rate), *size))
+            decoded = self.code_intra(coder, frame, size)
         else:
-            decoded = self.video.code(coder, frame, state, self._rate)
+            decoded = self.video.code(coder, frame, state, self.rate)
         return decoded, decoded
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from baselines.dcvc.codec import SmallModel
+from baselines.dcvc.codec import SmallDcvcModel
 from baselines.dcvc.small import SmallImageNetwork, SmallVideoNetwork
 from baselines.neural.training import SmallRecipe
 
@@ -17,6 +17,6 @@ class DcvcRecipe(SmallRecipe):
     def __init__(self) -> None:
         super().__init__(SmallImageNetwork(), SmallVideoNetwork())
 
-    def model(self, network: nn.Module, rate: Tensor) -> SmallModel:
+    def model(self, network: nn.Module, rate: Tensor) -> SmallDcvcModel:
         """The networks at the rate point of each item."""
-        return SmallModel(network, rate)
+        return SmallDcvcModel(network, rate)

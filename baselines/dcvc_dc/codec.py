@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from baselines.neural.codec import Colour, FrameModel, NeuralCodec, NeuralOptions, find_file
+from baselines.neural.codec import Colour, FrameModel, NeuralCodec, NeuralOptions, SmallModel, find_file
 from bench.errors import BenchError
 from bench.interfaces import Content, RatePoint
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from baselines.dcvc_dc.image import ImageNetwork
-    from baselines.dcvc_dc.small import SmallImageNetwork, SmallVideoNetwork
     from baselines.dcvc_dc.video import VideoNetwork
     from baselines.neural.latents import LatentCoder
     from baselines.neural.parity import Case, Difference
@@ -69,13 +68,8 @@ class DcvcDc(NeuralCodec):
         if self.options.preset == "small":
             import torch
 
-            from baselines.dcvc_dc.training import DcvcDcRecipe
-            from baselines.neural.small import restore_small
-            from baselines.neural.weights import read_weights
-
-            network = DcvcDcRecipe().network
-            restore_small(network, read_weights(*self.weight_files(rate_point)), device)
-            return SmallModel(network, torch.tensor([rate_point], device=device))
+            network = self.small_network(rate_point, device)
+            return SmallDcvcDcModel(network, torch.tensor([rate_point], device=device))
         image, video = _networks(*self.weight_files(rate_point))
         colour: Colour = "yuv" if self.options.metric.startswith("yuv") else "rgb"
         return _Official(image.to(device), video.to(device), rate_point, colour)
@@ -131,19 +125,8 @@ class _Official:
         return after.frame, after
 
 
-class SmallModel:
-    """The small networks, each item of a batch at a rate point of its own."""
-
-    multiple = 16
-    colour: Colour = "luma"
-
-    def __init__(self, network: nn.Module, rate: Tensor) -> None:
-        from baselines.neural.small import stream_bits
-
-        self.image: SmallImageNetwork = network.get_submodule("image")  # type: ignore[assignment]
-        self.video: SmallVideoNetwork = network.get_submodule("video")  # type: ignore[assignment]
-        self.intra_bits = self.inter_bits = stream_bits()
-        self._rate = rate
+class SmallDcvcDcModel(SmallModel):
+    """The small networks."""
 
     def code(
         self, coder: LatentCoder, frame: Tensor | None, index: int, size: tuple[int, int], state: Any
@@ -151,9 +134,9 @@ class SmallModel:
         from baselines.dcvc_dc.small import SmallState
 
         if state is None:
-            decoded = self.image.code(coder, frame, self._rate, (len(self._rate), *size))
+            decoded = self.code_intra(coder, frame, size)
             return decoded, SmallState(decoded)
-        after = self.video.code(coder, frame, state, self._rate, index)
+        after = self.video.code(coder, frame, state, self.rate, index)
         return after.frame, after
 
 

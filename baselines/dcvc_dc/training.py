@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from baselines.dcvc_dc.codec import SmallModel
+from baselines.dcvc_dc.codec import SmallDcvcDcModel
 from baselines.dcvc_dc.small import SmallImageNetwork, SmallVideoNetwork
 from baselines.neural.training import SmallRecipe
 
@@ -18,6 +18,6 @@ class DcvcDcRecipe(SmallRecipe):
     def __init__(self) -> None:
         super().__init__(SmallImageNetwork(), SmallVideoNetwork())
 
-    def model(self, network: nn.Module, rate: Tensor) -> SmallModel:
+    def model(self, network: nn.Module, rate: Tensor) -> SmallDcvcDcModel:
         """The networks at the rate point of each item."""
-        return SmallModel(network, rate)
+        return SmallDcvcDcModel(network, rate)

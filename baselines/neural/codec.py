@@ -36,10 +36,11 @@ from bench.interfaces import Options as BaseOptions
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from baselines.neural.entropy import BitCount
     from baselines.neural.latents import LatentCoder
+    from baselines.neural.recipe import Recipe
 
 Colour = Literal["luma", "rgb", "yuv"]
 _HEAD = struct.Struct("<H")
@@ -83,6 +84,39 @@ class FrameModel(Protocol):
         ...
 
 
+class SmallModel:
+    """An intra and an inter network in small, each item of a batch at a rate point of its own."""
+
+    multiple = 16
+    colour: Colour = "luma"
+
+    def __init__(self, network: nn.Module, rate: Tensor) -> None:
+        from baselines.neural.small import stream_bits
+
+        self.image: Any = network.get_submodule("image")
+        self.video: Any = network.get_submodule("video")
+        self.intra_bits = self.inter_bits = stream_bits()
+        self.rate = rate
+
+    def code_intra(self, coder: LatentCoder, frame: Tensor | None, size: tuple[int, int]) -> Tensor:
+        """Code an intra frame."""
+        return self.image.code(coder, frame, self.rate, (len(self.rate), *size))
+
+
+def small_weights(name: str, stated: str, package: Path) -> Path:
+    """Weights of a codec's small preset: the stated file, or that in its package.
+
+    Raises
+    ------
+    BenchError
+        If there is no such file.
+    """
+    path = Path(stated) if stated else package / "weights" / "small.safetensors"
+    if not path.is_file():
+        raise BenchError(f"{name}: no weights {path} (`bench train {name}` makes such a file)")
+    return path
+
+
 class NeuralOptions(BaseOptions):
     """Options of every learned codec.
 
@@ -108,18 +142,22 @@ class NeuralCodec(Codec):
     def load(self, rate_point: RatePoint, device: str) -> FrameModel:
         """Networks of one rate point, in evaluation mode on the device."""
 
-    def small_file(self, package: Path) -> Path:
-        """The small preset's weights: those in the package, or the file that the option `weights` names.
+    @abstractmethod
+    def recipe(self) -> Recipe:
+        """How the small preset is trained."""
 
-        Raises
-        ------
-        BenchError
-            If there is no such file.
-        """
-        path = Path(self.options.weights) if self.options.weights else package / "weights" / "small.safetensors"
-        if not path.is_file():
-            raise BenchError(f"{self.name}: no weights {path} (`bench train {self.name}` makes such a file)")
-        return path
+    def small_file(self, package: Path) -> Path:
+        """The small preset's weights; see `small_weights`."""
+        return small_weights(self.name, self.options.weights, package)
+
+    def small_network(self, rate_point: RatePoint, device: str) -> nn.Module:
+        """The small preset's networks, in their exact form."""
+        from baselines.neural.small import restore_small
+        from baselines.neural.weights import read_weights
+
+        network = self.recipe().network
+        restore_small(network, read_weights(*self.weight_files(rate_point)), device)
+        return network
 
     def folder(self) -> Path:
         """Where the official preset's checkpoints are looked for.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
+from baselines.neural.codec import small_weights
 from bench.errors import BenchError, StreamError
 from bench.fingerprint import file_sha256
 from bench.interfaces import Availability, Codec, CodingCondition, Compressed, RatePoint, StreamInfo
@@ -47,14 +48,7 @@ class SpikeCodec(Codec):
         """The weights: those in the package, or the file that the option `weights` names."""
         if self.options.preset == "full":
             raise BenchError(f"{self.name}: no weights of the full-size network are published; it can only be counted")
-        path = (
-            Path(self.options.weights)
-            if self.options.weights
-            else Path(__file__).parent / "weights" / "small.safetensors"
-        )
-        if not path.is_file():
-            raise BenchError(f"{self.name}: no weights {path} (`bench train {self.name}` makes such a file)")
-        return path
+        return small_weights(self.name, self.options.weights, Path(__file__).parent)
 
     def available(self) -> Availability:
         """Whether the weights are here."""
