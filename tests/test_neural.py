@@ -18,6 +18,7 @@ from baselines.neural.fixed import STEP, FixedConv, FixedGdn, freeze, round_weig
 from baselines.neural.latents import Estimator
 from baselines.neural.layers import MaskedConv, warp
 from baselines.neural.small import SCALES, scale_of
+from baselines.neural.spectral import SpectralConv
 from baselines.neural.weights import load_into, nearest_network, read_weights
 from bench.cli import main
 from bench.errors import BenchError, StreamError
@@ -178,6 +179,19 @@ def test_the_fixed_warp_is_the_bilinear_one():
     exact = warp_fixed(image, motion, frozen=True)
     assert (exact - warp(image, motion)).abs().max() < STEP / 2 + 1e-3
     assert torch.equal(warp_fixed(image, torch.zeros_like(motion), frozen=True), image)
+
+
+@pytest.mark.parametrize("kernel, size", [(7, (64, 5)), (7, (100, 150)), (5, (97, 33)), (4 + 5, (128, 64))])
+def test_the_spectral_convolution_is_the_plain_one(kernel, size):
+    layer = SpectralConv(9, 5, kernel).double()
+    x = torch.randn(2, 9, *size, dtype=torch.float64)
+    for _ in range(2):
+        with torch.inference_mode():
+            torch.testing.assert_close(layer(x), torch.nn.Conv2d.forward(layer, x), atol=1e-12, rtol=1e-12)
+        # Changed weights are noticed, and with gradients it is the plain one.
+        torch.nn.functional.mse_loss(layer(x), x[:, :5]).backward()
+        with torch.no_grad():
+            layer.weight -= layer.weight.grad
 
 
 def test_weight_files(tmp_path):

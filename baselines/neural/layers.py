@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from baselines.neural.spectral import SpectralConv
+
 _PEDESTAL = 2.0**-36
 _T = TypeVar("_T")
 
@@ -50,14 +52,21 @@ def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Conv
     return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2)
 
 
-def in_parts(function: Callable[[Tensor], Tensor], x: Tensor, places: int = 8192) -> Tensor:
+def in_parts(function: Callable[[Tensor], Tensor], x: Tensor, places: int = 2048) -> Tensor:
     """Apply a function of places, P x C to P x D, to maps N x C x H x W, so many at a time that wide layers stay small.
 
     Fresh memory for a wide layer at full size takes longer than its arithmetic.
     """
     batch, channels, height, width = x.shape
     flat = x.permute(0, 2, 3, 1).reshape(-1, channels)
-    out = torch.cat([function(part) for part in torch.split(flat, places)])
+    if torch.is_grad_enabled():
+        out = torch.cat([function(part) for part in torch.split(flat, places)])
+    else:
+        first = function(flat[:places])
+        out = first.new_empty(len(flat), first.shape[1])
+        out[:places] = first
+        for start in range(places, len(flat), places):
+            out[start : start + places] = function(flat[start : start + places])
     return out.view(batch, height, width, -1).permute(0, 3, 1, 2)
 
 
@@ -150,7 +159,10 @@ class _FlowLevel(nn.Module):
     def __init__(self, sizes: tuple[int, ...], kernel: int) -> None:
         super().__init__()
         for i in range(5):
-            self.add_module(f"conv{i + 1}", conv(sizes[i], sizes[i + 1], kernel))
+            # Only a kernel as tall as the published ones' is faster by its spectrum, and not from so few channels.
+            spectral = kernel >= 7 and sizes[i] > 8
+            made = SpectralConv(sizes[i], sizes[i + 1], kernel) if spectral else conv(sizes[i], sizes[i + 1], kernel)
+            self.add_module(f"conv{i + 1}", made)
 
     def forward(self, x: Tensor) -> Tensor:
         *hidden, last = self.children()

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from torch import nn
 
+from baselines.neural.memory import keep_freed
 from baselines.neural.weights import load_into, nearest_network, read_weights
 from bench.errors import BenchError
 
@@ -40,6 +41,7 @@ def load_published(network: N, path: Path) -> N:
         nearest = nearest_network(tensors, {name: list(make().state_dict()) for name, make in _known().items()})
         hint = f"; its names are those of {nearest}" if nearest and nearest != _name(network) else ""
         raise BenchError(f"{error}{hint}") from None
+    keep_freed()
     return network.eval()
 
 
