@@ -17,7 +17,7 @@ from baselines.neural.entropy import GAUSSIAN, LAPLACE, FactorizedPrior
 from baselines.neural.fixed import STEP, FixedConv, FixedGdn, freeze, round_weights, warp_fixed
 from baselines.neural.latents import Estimator
 from baselines.neural.layers import MaskedConv, warp
-from baselines.neural.small import SCALES, scale_of
+from baselines.neural.small import SCALES, scale_of, stream_bits
 from baselines.neural.spectral import SpectralConv
 from baselines.neural.weights import load_into, nearest_network, read_weights
 from bench.cli import main
@@ -76,13 +76,15 @@ def test_what_is_written_is_read(values, seed):
     decoder.end_frame()
 
 
-def test_real_bits_are_the_estimated_ones():
+@pytest.mark.parametrize("count", [None, stream_bits()])
+def test_real_bits_are_the_estimated_ones(count):
     generator = torch.Generator().manual_seed(0)
     position = torch.rand((1, 64, 32, 32), generator=generator) * 12 - 6
     sigma = scale_of(position, frozen=True)
     uniform = torch.rand(sigma.shape, generator=generator) - 0.5
     residual = -sigma * uniform.sign() * torch.log1p(-2 * uniform.abs())
     encoder = StreamEncoder()
+    encoder.count = count
     encoder.conditional("y", SCALES, residual, sigma)
     encoder.end_frame()
     assert 8 * len(encoder.payload()) == pytest.approx(float(encoder.bits["y"]), rel=0.002)

@@ -56,13 +56,17 @@ class FrameModel(Protocol):
     multiple
         H and W must be multiples of it; frames are padded by repeating the last row and column.
     intra_bits, inter_bits
-        How estimated bits are counted from probabilities.
+        How estimated bits are counted from probabilities; None where those are the integer tables' own.
     """
 
     colour: Colour
     multiple: int
-    intra_bits: BitCount
-    inter_bits: BitCount
+
+    @property
+    def intra_bits(self) -> BitCount | None: ...
+
+    @property
+    def inter_bits(self) -> BitCount | None: ...
 
     def code(
         self, coder: LatentCoder, frame: Tensor | None, index: int, size: tuple[int, int], state: Any
@@ -90,12 +94,12 @@ class SmallModel:
     multiple = 16
     colour: Colour = "luma"
 
-    def __init__(self, network: nn.Module, rate: Tensor) -> None:
-        from baselines.neural.small import stream_bits
+    intra_bits: BitCount | None = None
+    inter_bits: BitCount | None = None
 
+    def __init__(self, network: nn.Module, rate: Tensor) -> None:
         self.image: Any = network.get_submodule("image")
         self.video: Any = network.get_submodule("video")
-        self.intra_bits = self.inter_bits = stream_bits()
         self.rate = rate
 
     def code_intra(self, coder: LatentCoder, frame: Tensor | None, size: tuple[int, int]) -> Tensor:

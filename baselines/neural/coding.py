@@ -24,7 +24,7 @@ from bench.errors import StreamError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from baselines.neural.entropy import Family, Prior
+    from baselines.neural.entropy import BitCount, Family, Prior
 
 _LARGEST = 1 << 23
 _model = constriction.stream.model
@@ -38,12 +38,19 @@ class _Models:
         # Index of each table's escape.
         self.escapes = np.array([len(frequencies) - 1 for frequencies in tables.frequencies])
         self._built: dict[int, object] = {}
+        # Ideal code lengths of all entries of all tables, one after the other.
+        self._starts = np.cumsum([0, *(len(frequencies) for frequencies in tables.frequencies)])
+        self._lengths = np.concatenate([np.log2(f.sum()) - np.log2(f) for f in tables.frequencies])
 
     def __getitem__(self, index: int) -> object:
         if index not in self._built:
             frequencies = self.tables.frequencies[index].astype(np.float64)
             self._built[index] = _model.Categorical(frequencies / frequencies.sum(), perfect=False)
         return self._built[index]
+
+    def bits(self, index: np.ndarray, entries: np.ndarray) -> float:
+        """What the tables' probabilities promise for these of their entries."""
+        return float(self._lengths[self._starts[index] + entries].sum())
 
 
 class _Session:
@@ -69,10 +76,19 @@ class _Session:
 
 
 class StreamEncoder(Estimator):
-    """Writes what a network codes, and counts the bits that its likelihoods promise."""
+    """Writes what a network codes, and counts the bits that its likelihoods promise.
+
+    Attributes
+    ----------
+    count
+        As of `Estimator`; None for models whose likelihoods are the integer tables themselves.
+    """
+
+    count: BitCount | None  # type: ignore[assignment]
 
     def __init__(self) -> None:
         super().__init__()
+        self.count = None
         self._coder = constriction.stream.queue.RangeEncoder()
         self._session = _Session()
         # Symbols and scales of the frame, by component: their bits are counted once a frame, not at every step.
@@ -80,19 +96,23 @@ class StreamEncoder(Estimator):
 
     def factorized(self, name: str, prior: Prior, z: Tensor | None, shape: tuple[int, ...]) -> Tensor:
         """Round around the medians and write, channel by channel."""
-        z_hat = super().factorized(name, prior, z, shape)
+        assert z is not None  # noqa: S101 -- a programming error, not a user's
+        z_hat = torch.round(z - prior.medians) + prior.medians
+        if self.count is not None:
+            self._add(name, self.count(prior.probability(z_hat)).sum())
         symbols = _symbols(z_hat - prior.medians)
         channels = np.repeat(np.arange(shape[1]), shape[2] * shape[3])
-        self._write(self._session.models(prior), channels, symbols)
+        self._write(name, self._session.models(prior), channels, symbols)
         return z_hat
 
     def conditional(self, name: str, family: Family, residual: Tensor | None, sigma: Tensor) -> Tensor:
         """Round and write."""
         assert residual is not None  # noqa: S101 -- a programming error, not a user's
         symbols = torch.round(residual)
-        self._uncounted[name, family].append((symbols.flatten(), sigma.flatten()))
+        if self.count is not None:
+            self._uncounted[name, family].append((symbols.flatten(), sigma.flatten()))
         models = self._session.models(family)
-        self._write(models, models.tables.index(_scales(sigma)), _symbols(symbols))
+        self._write(name, models, models.tables.index(_scales(sigma)), _symbols(symbols))
         return symbols
 
     def end_frame(self) -> None:
@@ -107,10 +127,14 @@ class StreamEncoder(Estimator):
     def _estimate(self) -> None:
         for (name, family), parts in self._uncounted.items():
             symbols, sigma = (torch.cat(part) for part in zip(*parts, strict=True))
-            self.bits[name] = self.bits[name].to(sigma) + self.count(family.probability(symbols, sigma)).sum()
+            assert self.count is not None  # noqa: S101 -- or nothing was kept
+            self._add(name, self.count(family.probability(symbols, sigma)).sum())
         self._uncounted.clear()
 
-    def _write(self, models: _Models, index: np.ndarray, symbols: np.ndarray) -> None:
+    def _add(self, name: str, bits: Tensor | float) -> None:
+        self.bits[name] = self.bits[name] + torch.as_tensor(bits, dtype=torch.float64).cpu()
+
+    def _write(self, name: str, models: _Models, index: np.ndarray, symbols: np.ndarray) -> None:
         self._session.note(symbols)
         order = _order(index)
         ordered, values = index[order], symbols[order]
@@ -120,16 +144,21 @@ class StreamEncoder(Estimator):
         shifted = np.where(outside, escapes, shifted).astype(np.int32)
         for table, start, stop in _groups(ordered):
             self._coder.encode(shifted[start:stop], models[table])
+        bits = models.bits(ordered, shifted) if self.count is None else 0.0
         for value in values[outside]:
-            self._write_escape(int(value))
+            bits += self._write_escape(int(value))
+        if self.count is None:
+            self._add(name, bits)
 
-    def _write_escape(self, value: int) -> None:
+    def _write_escape(self, value: int) -> int:
+        """Write a symbol that its table does not hold; returns the bits."""
         # Elias gamma of 2|v| + sign + 1: the number of bits, then the bits below the first.
         code = 2 * abs(value) + (value < 0) + 1
         length = code.bit_length() - 1
         self._coder.encode(np.array([length], np.int32), _model.Uniform(32))
         for shift in range(length - 1, -1, -1):
             self._coder.encode(np.array([code >> shift & 1], np.int32), _model.Uniform(2))
+        return 5 + length
 
 
 class StreamDecoder:

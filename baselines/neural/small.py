@@ -214,5 +214,5 @@ def restore_small(network: nn.Module, weights: Mapping[str, Tensor], device: str
 
 
 def stream_bits() -> BitCount:
-    """Bits as the small codecs estimate them: the probability alone, no rarer than the shortest escape and its code."""
+    """Bits without a stream: the density alone, no rarer than the shortest escape and its code."""
     return BitCount(bound=2.0**-23)

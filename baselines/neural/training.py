@@ -15,7 +15,7 @@ from baselines.neural.entropy import Family, Prior
 from baselines.neural.fixed import freeze
 from baselines.neural.latents import Estimator
 from baselines.neural.recipe import Recipe
-from baselines.neural.small import STEPS, store_tables
+from baselines.neural.small import STEPS, store_tables, stream_bits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -165,7 +165,7 @@ def _evaluate(model: FrameModel, frames: np.ndarray) -> dict[str, float]:
     bits = error = 0.0
     with torch.inference_mode():
         for sequence in frames:
-            coder, state = Estimator(model.intra_bits), None
+            coder, state = Estimator(stream_bits()), None
             for index, frame in enumerate(torch.from_numpy(sequence)[:, None, None]):
                 decoded, state = model.code(coder, frame, index, (frame.shape[2], frame.shape[3]), state)
                 error += float((decoded - frame).square().mean())

@@ -77,14 +77,12 @@ class SpikeCodec(Codec):
         from baselines.neural.coding import StreamEncoder
         from baselines.neural.fixed import exact_arithmetic
         from baselines.neural.layers import pad_to
-        from baselines.neural.small import stream_bits
         from baselines.spikecodec.network import window_rates
 
         rates = window_rates(frames.astype(np.uint8))
         # The long windows' largest rate: what luminance 1 stands for.
         largest = max(1, min(255, int(np.ceil(float(rates[:, -1].max()) * 255))))
         network, encoder = self._network(), StreamEncoder()
-        encoder.count = stream_bits()
         with torch.inference_mode(), exact_arithmetic():
             for scene in rates:
                 relative = torch.from_numpy(scene * np.float32(255 / largest)).clamp(max=1)[None]

@@ -1,0 +1,19 @@
+"""Sizes of the presets: ``small`` for a small camera, ``paper`` as in the paper's Table IX."""
+
+from __future__ import annotations
+
+from baselines.sci.analysis import AnalysisSize
+from baselines.sci.extraction import ExtractionSize
+
+EXTRACTION = {
+    "small": ExtractionSize(
+        filters=16, stride=2, kernel=4, ventral=32, dorsal=16, blocks=1, fusions=2, fused=32, shrink=False
+    ),
+    "paper": ExtractionSize(
+        filters=16, stride=1, kernel=3, ventral=64, dorsal=16, blocks=15, fusions=10, fused=32, shrink=True
+    ),
+}
+ANALYSIS = {
+    "small": AnalysisSize(unshuffle=4, width=32, trunk=64, hints=1, groups=2, warped=1, blocks=4, fmvr=(12, 12)),
+    "paper": AnalysisSize(unshuffle=1, width=96, trunk=112, hints=2, groups=12, warped=4, blocks=9, fmvr=(16, 24)),
+}
