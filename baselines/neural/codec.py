@@ -26,6 +26,7 @@ from bench.interfaces import (
     CodingCondition,
     Compressed,
     Content,
+    Decoded,
     RatePoint,
     StreamInfo,
     from_uint8,
@@ -154,12 +155,16 @@ class NeuralCodec(Codec):
         """The small preset's weights; see `small_weights`."""
         return small_weights(self.name, self.options.weights, package)
 
+    def untrained(self) -> nn.Module:
+        """The small preset's networks before training."""
+        return self.recipe().network
+
     def small_network(self, rate_point: RatePoint, device: str) -> nn.Module:
         """The small preset's networks, in their exact form."""
         from baselines.neural.small import restore_small
         from baselines.neural.weights import read_weights
 
-        network = self.recipe().network
+        network = self.untrained()
         restore_small(network, read_weights(*self.weight_files(rate_point)), device)
         return network
 
@@ -213,8 +218,11 @@ class NeuralCodec(Codec):
         bits = sum(float(component) for component in encoder.bits.values())
         return Compressed(_HEAD.pack(condition.intra_period) + encoder.payload(), bits)
 
-    def decompress(self, payload: bytes, info: StreamInfo) -> np.ndarray:
-        """Decode frame by frame; a frame whose checksum differs ends it with an error."""
+    def decompress(self, payload: bytes, info: StreamInfo) -> Decoded:
+        """Decode frame by frame; a frame whose checksum differs ends it with an error.
+
+        Models whose states hold `motion` give it to analyzers; where a frame has none it is NaN.
+        """
         from baselines.neural.coding import StreamDecoder
 
         if len(payload) < _HEAD.size:
@@ -223,14 +231,18 @@ class NeuralCodec(Codec):
         if not intra_period:
             raise StreamError(f"{self.name}: the payload states no intra period")
         decoder = StreamDecoder(payload[_HEAD.size :])
-        frames = np.empty(info.shape, np.float32)
-        for k, frame in enumerate(self._walk(self._model(info.rate_point), decoder, info.shape, intra_period)):
+        frames, motion = np.empty(info.shape, np.float32), None
+        for k, (frame, moved) in enumerate(self._walk(self._model(info.rate_point), decoder, info.shape, intra_period)):
             frames[k] = frame
-        return from_uint8(to_uint8(frames))
+            if moved is not None:
+                if motion is None:
+                    motion = np.full((info.shape[0], 2, *info.shape[1:]), np.nan, np.float32)
+                motion[k] = moved
+        return Decoded(from_uint8(to_uint8(frames)), motion)
 
     def _walk(
         self, model: FrameModel, coder: Any, shape: tuple[int, ...], intra_period: int, frames: np.ndarray | None = None
-    ) -> Iterator[np.ndarray]:
+    ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         import torch
 
         from baselines.neural.fixed import exact_arithmetic
@@ -250,7 +262,9 @@ class NeuralCodec(Codec):
                 decoded, state = model.code(coder, source, k, size, None if intra else state)
                 coder.end_frame()
                 luma = to_luma(decoded, model.colour)[:height, :width]
-                yield luma.clamp(0, 1).float().cpu().numpy()
+                motion = getattr(state, "motion", None)
+                moved = None if motion is None else motion[0, :, :height, :width].float().cpu().numpy()
+                yield luma.clamp(0, 1).float().cpu().numpy(), moved
 
     def _model(self, rate_point: RatePoint) -> FrameModel:
         # Keyed on the files' hash, so that a file that changed is read again.

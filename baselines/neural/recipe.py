@@ -21,6 +21,10 @@ class Recipe(ABC):
     ----------
     network
         Everything that is trained.
+    file
+        Name of the weights that training ends with.
+    logged
+        Two figures of every step, for the log and the curves.
     pace
         Steps a minute of one core, which turns a budget of minutes into steps.
     rate, batch, crop
@@ -30,11 +34,17 @@ class Recipe(ABC):
     """
 
     network: nn.Module
+    file: str = "small.safetensors"
+    logged: tuple[str, str] = ("bpp", "psnr")
     pace: float
     rate: float = 6e-4
     batch: int = 8
     crop: int = 64
     checked: int = 24
+
+    def prepare(self, shards: Shards) -> Shards:
+        """What is trained on, made from the common shards: by default, they themselves."""
+        return shards
 
     @abstractmethod
     def draw(self, shards: Shards, seed: int, step: int) -> Batch:
@@ -46,7 +56,7 @@ class Recipe(ABC):
 
     @abstractmethod
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, Mapping[str, float]]:
-        """Loss of a batch at a share of the training in [0, 1), and what to log: ``bpp`` and ``psnr``."""
+        """Loss of a batch at a share of the training in [0, 1), and what to log: the figures of `logged`."""
 
     @abstractmethod
     def finish(self, network: nn.Module) -> Mapping[str, Tensor]:
@@ -54,4 +64,4 @@ class Recipe(ABC):
 
     @abstractmethod
     def evaluate(self, network: nn.Module, shards: Shards) -> list[dict[str, float]]:
-        """Rate (``bpf``) and quality (``psnr``) at every ``rate_point`` on samples that were held out."""
+        """Figures on samples that were held out: for codecs ``bpf`` and ``psnr`` at every ``rate_point``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from baselines.sci.analysis import AnalysisSize
 from baselines.sci.extraction import ExtractionSize
+from baselines.sci.network import CodecSize
 
 EXTRACTION = {
     "small": ExtractionSize(
@@ -16,4 +17,12 @@ EXTRACTION = {
 ANALYSIS = {
     "small": AnalysisSize(unshuffle=4, width=32, trunk=64, hints=1, groups=2, warped=1, blocks=4, fmvr=(12, 12)),
     "paper": AnalysisSize(unshuffle=1, width=96, trunk=112, hints=2, groups=12, warped=4, blocks=9, fmvr=(16, 24)),
+}
+CODEC = {
+    "small": CodecSize(
+        unshuffle=4, width=48, kept=24, predict=2, reconstruct=3, encoder=64, hidden=96, hyper=16, motion=32
+    ),
+    "paper": CodecSize(
+        unshuffle=1, width=128, kept=64, predict=13, reconstruct=16, encoder=160, hidden=428, hyper=128, motion=64
+    ),
 }

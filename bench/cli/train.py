@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    codec: Annotated[str, typer.Argument(help="A learned codec: dcvc, dcvc-dc, spikecodec.")],
+    codec: Annotated[str, typer.Argument(help="A learned codec: dcvc, dcvc-dc, spikecodec, sci.")],
     data: Annotated[
         Path | None, typer.Option(help="Folder of photographs or videos; without one, drawn dead leaves.")
     ] = None,
@@ -28,12 +28,17 @@ def train(
     samples: Annotated[int, typer.Option(min=8, help="Recordings that are simulated for training.")] = 1600,
     seed: Annotated[int, typer.Option(help="Seeds data, starting weights and noise.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder of the run (default train/CODEC).")] = None,
+    stage: Annotated[
+        str,
+        typer.Option(help="Stage of a codec that is trained in stages (sci: 1, 2, codec), or all in order."),
+    ] = "all",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
-    """Train a small codec: small.safetensors, card.json, log.csv, curve.png and a checkpoint in the run's folder.
+    """Train a small codec: its weights, card.json, log.csv, curve.png and a checkpoint in the run's folder.
 
-    Killed runs go on with --resume, and end with the weights of an unbroken one.
+    Codecs that are trained in stages have a folder each of them, and a stage starts from the weights of the ones
+    before. Killed runs go on with --resume, and end with the weights of an unbroken one.
     """
     import time
 
@@ -51,21 +56,27 @@ def train(
         raise BenchError(f"{codec} is not a codec that is trained here")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise BenchError("no CUDA device here; leave --device out")
-    torch.manual_seed(seed)
-    recipe = made.recipe()
+    known = getattr(made, "stages", ())
+    if stage != "all" and stage not in known:
+        raise BenchError(f"{made.name} has no stage '{stage}' (it has: {', '.join(known) or 'none'})")
     cache = cache_root() / "train"
-    began = time.monotonic()
     with progress_bar("data") as progress:
         shards = open_shards(data, cache, samples, seed, progress)
         held_out = open_shards(validation, cache, min(samples, 24), seed + 1, progress)
-    folder = out or Path("train") / made.name
-    settings = Settings(made.name, shards.digest, steps or max(1, round(minutes * recipe.pace)), seed)
-    with progress_bar(f"training {made.name}") as progress:
-        card = train_codec(recipe, settings, shards, held_out, folder, device, resume, progress)
-    typer.echo(f"{folder}: {settings.steps} steps, {time.monotonic() - began:.0f} s in this process")
-    for point in card["validation"]:
-        typer.echo(
-            f"  rate point {point['rate_point']}: {point['bpf']:.4f} bits per coded pixel, {point['psnr']:.2f} dB"
-        )
-    paradigm = "caas" if "frames" in made.accepts else "cta"
-    typer.echo(f"try it: bench run --paradigm {paradigm} --codec {made.name}:weights={folder / 'small.safetensors'}")
+    whole = out or Path("train") / made.name
+    for part in (known if stage == "all" else (stage,)) or ("",):
+        folder = whole / part
+        torch.manual_seed(seed)
+        recipe = made.recipe(part, whole) if part else made.recipe()
+        label = f"{made.name} {part}".strip()
+        prepared = recipe.prepare(shards), recipe.prepare(held_out)
+        settings = Settings(label, prepared[0].digest, steps or max(1, round(minutes * recipe.pace)), seed)
+        began = time.monotonic()
+        with progress_bar(f"training {label}") as progress:
+            card = train_codec(recipe, settings, *prepared, folder, device, resume, progress)
+        typer.echo(f"{folder}: {settings.steps} steps, {time.monotonic() - began:.0f} s in this process")
+        for point in card["validation"]:
+            typer.echo("  " + ", ".join(f"{name} {value:.4g}" for name, value in point.items()))
+    if not known:
+        paradigm = "caas" if "frames" in made.accepts else "cta"
+        typer.echo(f"try it: bench run --paradigm {paradigm} --codec {made.name}:weights={whole / recipe.file}")

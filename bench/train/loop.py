@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,6 @@ from baselines.neural.recipe import Recipe
 from bench.errors import BenchError
 from bench.train.shards import Shards
 
-WEIGHTS = "small.safetensors"
 _CHECKPOINT, _LOG, _CARD, _CURVE = "checkpoint.pt", "log.csv", "card.json", "curve.png"
 _CHECKPOINT_SECONDS = 120.0
 _WARMUP_STEPS = 50
@@ -74,7 +73,7 @@ def train(
         recipe.start(_batch(recipe, shards, settings.seed, 0, device))
         averaged = {name: value.detach().clone() for name, value in network.state_dict().items()}
     with (folder / _LOG).open("a", newline="") as file:
-        log = _Log(file, fresh=begin == 0)
+        log = _Log(file, recipe.logged, fresh=begin == 0)
         for step in range(begin, settings.steps):
             share = step / settings.steps
             for group in optimizer.param_groups:
@@ -174,7 +173,7 @@ def _cut_log(path: Path, step: int) -> None:
         rows = list(csv.DictReader(file))
     kept = [row for row in rows if int(row["step"]) <= step]
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]) if rows else _Log.columns)
+        writer = csv.DictWriter(file, list(rows[0]) if rows else [])
         writer.writeheader()
         writer.writerows(kept)
 
@@ -182,11 +181,11 @@ def _cut_log(path: Path, step: int) -> None:
 class _Log:
     """Means over every so many steps, one CSV row each."""
 
-    columns = ("step", "loss", "bpp", "psnr")
     every = 20
 
-    def __init__(self, file: Any, fresh: bool) -> None:
-        self._file, self._writer = file, csv.DictWriter(file, self.columns, extrasaction="ignore")
+    def __init__(self, file: Any, logged: Sequence[str], fresh: bool) -> None:
+        self._logged = ("loss", *logged)
+        self._file, self._writer = file, csv.DictWriter(file, ("step", *self._logged), extrasaction="ignore")
         if fresh:
             self._writer.writeheader()
         self._sums: dict[str, float] = {}
@@ -200,9 +199,9 @@ class _Log:
         self._count += 1
         if (step + 1) % self.every == 0:
             means = {name: value / self._count for name, value in self._sums.items()}
-            self._writer.writerow({"step": step + 1, **{name: f"{means[name]:.5g}" for name in self.columns[1:]}})
+            self._writer.writerow({"step": step + 1, **{name: f"{means[name]:.5g}" for name in self._logged}})
             self._file.flush()
-            self.label = f"loss {means['loss']:.3f}, {means['bpp']:.3f} bpp, {means['psnr']:.2f} dB"
+            self.label = ", ".join(f"{name} {means[name]:.4g}" for name in self._logged)
             self._sums, self._count = {}, 0
 
 
@@ -235,7 +234,7 @@ def train_codec(
     network = copy.deepcopy(recipe.network).cpu().eval()
     weights = recipe.finish(network)
     blob = save(dict(weights))
-    write_atomic(folder / WEIGHTS, blob)
+    write_atomic(folder / recipe.file, blob)
     facts = provenance()
     card = {
         **vars(settings),
@@ -259,11 +258,12 @@ def _draw_curve(folder: Path, title: str) -> None:
     with (folder / _LOG).open(newline="") as file:
         rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
     figure = Figure(figsize=(9, 2.8), layout="constrained")
-    labels = {"loss": "loss", "bpp": "bits per coded pixel", "psnr": "PSNR, dB"}
-    for axis, (name, label) in zip(figure.subplots(1, 3), labels.items(), strict=True):
+    labels = {"bpp": "bits per coded pixel", "psnr": "PSNR, dB", "warp": "PSNR of warped features, dB"}
+    names = [name for name in rows[0] if name != "step"] if rows else []
+    for axis, name in zip(figure.subplots(1, 3), names, strict=False):
         axis.plot([row["step"] for row in rows], [row[name] for row in rows], linewidth=0.8)
         axis.set_xlabel("step")
-        axis.set_ylabel(label)
+        axis.set_ylabel(labels.get(name, name))
         axis.grid(alpha=0.3)
     figure.suptitle(title)
     figure.savefig(folder / _CURVE, dpi=100)

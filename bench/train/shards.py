@@ -7,10 +7,11 @@ features there. Without a folder of pictures, samples are drawn from `dead_leave
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,12 +43,15 @@ class Shards:
         N x K x S x S uint8: TFP at the coding instants, and the luminance there.
     digest
         What the samples were made from and by.
+    folder
+        Where they lie.
     """
 
     spikes: np.ndarray
     features: np.ndarray
     truth: np.ndarray
     digest: str
+    folder: Path
 
     def __len__(self) -> int:
         return len(self.truth)
@@ -70,6 +74,40 @@ class Shards:
             if random.random() < 0.5:
                 item[:] = item.transpose(0, 2, 1).copy()
         return batch / np.float32(255)
+
+    def pairs(self, size: int, crop: int, seed: int, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Batch of a step for analysis: features and luminance, both size x K x crop x crop float32 in [0, 1]."""
+        random = np.random.default_rng([seed, step])
+        features, truth = (np.empty((size, FRAMES, crop, crop), np.float32) for _ in range(2))
+        for item, wanted in zip(features, truth, strict=True):
+            sample = random.integers(len(self))
+            row, column = random.integers(SIZE - crop + 1, size=2)
+            flips = tuple(slice(None, None, step) for step in random.choice([1, -1], 3))
+            for target, source in ((item, self.features), (wanted, self.truth)):
+                target[:] = source[sample, :, row : row + crop, column : column + crop][flips]
+        return features / np.float32(255), truth / np.float32(255)
+
+    def derive(self, key: str, extract: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Shards:
+        """The same samples with other features, written once beside them.
+
+        Parameters
+        ----------
+        key
+            Stands for everything that the features depend on.
+        extract
+            Spikes T x S x S and instants to features K x S x S in [0, 1].
+        """
+        path = self.folder / f"features-{digest([key, self.digest])[:16]}.npy"
+        if not path.is_file():
+            partial = path.with_suffix(f".{os.getpid()}.partial")
+            with partial.open("wb") as file:
+                np.save(file, np.stack([self._derived(sample, extract) for sample in range(len(self))]))
+            partial.replace(path)
+        return replace(self, features=np.load(path, mmap_mode="r"), digest=path.stem)
+
+    def _derived(self, sample: int, extract: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
+        spikes = PackedSpikes(self.spikes[sample], SIZE, SIZE)[:]
+        return np.rint(np.clip(extract(spikes, INSTANTS), 0, 1) * 255).astype(np.uint8)
 
     def scenes(self, size: int, crop: int, seed: int, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Batch of a step for codecs of spikes.
@@ -121,7 +159,7 @@ def open_shards(
     if not (folder / _META).is_file():
         _write(folder, sources, samples, seed, progress)
     arrays = {part: np.load(folder / f"{part}.npy", mmap_mode="r") for part in ("spikes", "features", "truth")}
-    return Shards(**arrays, digest=name)
+    return Shards(**arrays, digest=name, folder=folder)
 
 
 def _sources(data: Path | None) -> list[Path]:

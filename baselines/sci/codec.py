@@ -1,0 +1,91 @@
+"""The codec `sci`: the paper's feature codec."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from baselines.neural.codec import NeuralCodec, SmallModel
+from bench.errors import BenchError
+from bench.interfaces import Content, RatePoint
+from bench.interfaces import Options as BaseOptions
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from baselines.neural.codec import FrameModel
+    from baselines.neural.latents import LatentCoder
+    from baselines.neural.recipe import Recipe
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+class Sci(NeuralCodec):
+    """SCI's feature codec (paper section IV-B): one variable-rate network pair that also decodes motion for analysis.
+
+    The preset ``small`` is trained here; ``paper`` has the published size, but no weights were published: it can be
+    counted, not run.
+    """
+
+    name = "sci"
+    rate_points = tuple(range(7))
+    stages: ClassVar[tuple[str, ...]] = ("1", "2", "codec")
+
+    class Options(BaseOptions):
+        """Options: the preset; where weights lie and what device runs them, on this machine."""
+
+        preset: Literal["small", "paper"] = "small"
+        weights: str = Field(default="", exclude=True)
+        device: str = Field(default="cpu", exclude=True)
+
+    def rate_points_for(self, content: Content) -> tuple[RatePoint, ...]:
+        """Seven rate points; for spikes, whose streams are long, four."""
+        return self.rate_points[::2] if content.is_spikes else self.rate_points
+
+    def weight_files(self, rate_point: RatePoint) -> tuple[Path, ...]:
+        """The one file of all rate points."""
+        if self.options.preset == "paper":
+            raise BenchError(f"{self.name}: no weights of the paper's size were published; it can only be counted")
+        return (self.small_file(Path(__file__).parent),)
+
+    def load(self, rate_point: RatePoint, device: str) -> FrameModel:
+        """The pair at a rate point."""
+        import torch
+
+        return SciModel(self.small_network(rate_point, device), torch.tensor([rate_point], device=device))
+
+    def untrained(self) -> nn.Module:
+        """Intra and inter network of the small preset before training."""
+        from torch import nn
+
+        from baselines.sci.network import ImageNetwork, VideoNetwork
+        from baselines.sci.presets import CODEC
+
+        return nn.ModuleDict({"image": ImageNetwork(CODEC["small"]), "video": VideoNetwork(CODEC["small"])})
+
+    def recipe(self, stage: str = "codec", earlier: Path = WEIGHTS) -> Recipe:
+        """How a stage is trained (paper section V-B), on the weights that earlier stages left in a run's folder."""
+        from baselines.sci.training import AnalysisRecipe, CodecRecipe, ExtractionRecipe
+
+        if stage == "1":
+            return ExtractionRecipe()
+        made = {"2": AnalysisRecipe, "codec": CodecRecipe}[stage]
+        ran = earlier / "1" / "extraction.safetensors"
+        return made(ran if ran.is_file() else WEIGHTS / "extraction.safetensors")
+
+
+class SciModel(SmallModel):
+    """The small networks."""
+
+    def code(
+        self, coder: LatentCoder, frame: Tensor | None, index: int, size: tuple[int, int], state: Any
+    ) -> tuple[Tensor, Any]:
+        from baselines.sci.network import State
+
+        if state is None:
+            decoded = self.code_intra(coder, frame, size)
+            return decoded, State(decoded)
+        after = self.video.code(coder, frame, state, self.rate)
+        return after.frame, after
