@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
-
-from pydantic import Field
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from baselines.neural.codec import NeuralCodec, SmallModel
+from baselines.sci.part import WEIGHTS, SciOptions
 from bench.errors import BenchError
 from bench.interfaces import Content, RatePoint
-from bench.interfaces import Options as BaseOptions
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -18,8 +16,6 @@ if TYPE_CHECKING:
     from baselines.neural.codec import FrameModel
     from baselines.neural.latents import LatentCoder
     from baselines.neural.recipe import Recipe
-
-WEIGHTS = Path(__file__).parent / "weights"
 
 
 class Sci(NeuralCodec):
@@ -33,12 +29,7 @@ class Sci(NeuralCodec):
     rate_points = tuple(range(7))
     stages: ClassVar[tuple[str, ...]] = ("1", "2", "codec")
 
-    class Options(BaseOptions):
-        """Options: the preset; where weights lie and what device runs them, on this machine."""
-
-        preset: Literal["small", "paper"] = "small"
-        weights: str = Field(default="", exclude=True)
-        device: str = Field(default="cpu", exclude=True)
+    Options = SciOptions
 
     def rate_points_for(self, content: Content) -> tuple[RatePoint, ...]:
         """Seven rate points; for spikes, whose streams are long, four."""

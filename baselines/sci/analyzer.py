@@ -1,0 +1,39 @@
+"""The analyzer `sci`: the paper's long-term analysis towards luminance, in the cloud."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from baselines.sci.part import SciPart
+from bench.interfaces import Analyzer
+
+
+class SciAnalyzer(SciPart, Analyzer):
+    """Luminance from each feature and up to two on either side, aligned by AFR (paper section IV-C)."""
+
+    name = "sci"
+    task = "reconstruction"
+    file, stage = "analysis.safetensors", "2"
+
+    def analyze(self, features: np.ndarray, motion: np.ndarray | None = None) -> np.ndarray:
+        """K x H x W luminance in [0, 1]; motion that no codec decoded is estimated from the features."""
+        import torch
+
+        from baselines.neural.layers import pad_to
+        from baselines.sci.analysis import Analysis
+        from baselines.sci.presets import ANALYSIS
+
+        network = self.loaded(Analysis(ANALYSIS[self.options.preset]))
+        height, width = features.shape[1:]
+        results = np.empty_like(features)
+        with torch.inference_mode():
+            padded = pad_to(torch.from_numpy(features)[None].to(self.options.device), 16)
+            moved = network.estimate(padded)
+            if motion is not None:
+                decoded = pad_to(torch.from_numpy(motion).to(self.options.device), 16)[None]
+                moved = torch.where(decoded.isnan(), moved, decoded)
+            moved = network.refined(padded, moved)
+            for k in range(len(features)):
+                found = network(padded, moved, k)[0, 0, :height, :width]
+                results[k] = found.clamp(0, 1).cpu().numpy()
+        return results
