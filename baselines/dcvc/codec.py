@@ -11,7 +11,7 @@ from bench.errors import BenchError
 from bench.interfaces import Content, RatePoint
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from baselines.dcvc.image import Cheng2020Anchor, ScaleHyperprior
     from baselines.dcvc.video import VideoNetwork
@@ -65,10 +65,22 @@ class Dcvc(NeuralCodec):
         if self.options.preset == "small":
             import torch
 
-            network = self.small_network(rate_point, device)
-            return SmallDcvcModel(network, torch.tensor([rate_point], device=device))
+            return self.small_model(self.small_network(rate_point, device), torch.tensor([rate_point], device=device))
         image, video = _networks(*self.weight_files(rate_point))
         return _Official(image.to(device), video.to(device))
+
+    def small_model(self, network: nn.Module, rate: Tensor) -> FrameModel:
+        """The small networks."""
+        return SmallDcvcModel(network, rate)
+
+    def blank(self) -> FrameModel:
+        """The preset's networks with random weights."""
+        if self.options.preset == "small":
+            return super().blank()
+        from baselines.dcvc.image import Cheng2020Anchor
+        from baselines.dcvc.video import VideoNetwork
+
+        return _Official(Cheng2020Anchor(192).eval(), VideoNetwork().eval())
 
     def recipe(self) -> Recipe:
         """How the small preset is trained."""

@@ -68,11 +68,23 @@ class DcvcDc(NeuralCodec):
         if self.options.preset == "small":
             import torch
 
-            network = self.small_network(rate_point, device)
-            return SmallDcvcDcModel(network, torch.tensor([rate_point], device=device))
+            return self.small_model(self.small_network(rate_point, device), torch.tensor([rate_point], device=device))
         image, video = _networks(*self.weight_files(rate_point))
         colour: Colour = "yuv" if self.options.metric.startswith("yuv") else "rgb"
         return _Official(image.to(device), video.to(device), rate_point, colour)
+
+    def small_model(self, network: nn.Module, rate: Tensor) -> FrameModel:
+        """The small networks."""
+        return SmallDcvcDcModel(network, rate)
+
+    def blank(self) -> FrameModel:
+        """The preset's networks with random weights."""
+        if self.options.preset == "small":
+            return super().blank()
+        from baselines.dcvc_dc.image import ImageNetwork
+        from baselines.dcvc_dc.video import VideoNetwork
+
+        return _Official(ImageNetwork().eval(), VideoNetwork().eval(), 0, "rgb")
 
     def recipe(self) -> Recipe:
         """How the small preset is trained."""

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from baselines.neural.entropy import BitCount
     from baselines.neural.latents import LatentCoder
     from baselines.neural.recipe import Recipe
+    from baselines.neural.workload import Work
 
 Colour = Literal["luma", "rgb", "yuv"]
 _HEAD = struct.Struct("<H")
@@ -158,6 +159,24 @@ class NeuralCodec(Codec):
     def untrained(self) -> nn.Module:
         """The small preset's networks before training."""
         return self.recipe().network
+
+    def blank(self) -> FrameModel:
+        """The preset's networks with random weights, for counting; of the small preset, as its first rate point."""
+        import torch
+
+        return self.small_model(self.untrained().eval(), torch.tensor([0]))
+
+    @abstractmethod
+    def small_model(self, network: nn.Module, rate: Tensor) -> FrameModel:
+        """The small preset's networks at the rate point of each item of a batch."""
+
+    def workload(self, size: tuple[int, int]) -> Iterator[Work]:
+        """The parts of coding H x W frames, for `bench complexity`."""
+        from baselines.neural.workload import codec_workload
+
+        model = self.blank()
+        padded = (size[0] + -size[0] % model.multiple, size[1] + -size[1] % model.multiple)
+        yield from codec_workload(model, padded, 1 if model.colour == "luma" else 3, "cpu")
 
     def small_network(self, rate_point: RatePoint, device: str) -> nn.Module:
         """The small preset's networks, in their exact form."""

@@ -11,11 +11,14 @@ from bench.errors import BenchError
 from bench.interfaces import Content, RatePoint
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import Tensor, nn
 
     from baselines.neural.codec import FrameModel
     from baselines.neural.latents import LatentCoder
     from baselines.neural.recipe import Recipe
+    from baselines.neural.workload import Work
 
 
 class Sci(NeuralCodec):
@@ -45,16 +48,27 @@ class Sci(NeuralCodec):
         """The pair at a rate point."""
         import torch
 
-        return SciModel(self.small_network(rate_point, device), torch.tensor([rate_point], device=device))
+        return self.small_model(self.small_network(rate_point, device), torch.tensor([rate_point], device=device))
+
+    def small_model(self, network: nn.Module, rate: Tensor) -> FrameModel:
+        """The small networks."""
+        return SciModel(network, rate)
 
     def untrained(self) -> nn.Module:
-        """Intra and inter network of the small preset before training."""
+        """Intra and inter network of the preset before training."""
         from torch import nn
 
         from baselines.sci.network import ImageNetwork, VideoNetwork
         from baselines.sci.presets import CODEC
 
-        return nn.ModuleDict({"image": ImageNetwork(CODEC["small"]), "video": VideoNetwork(CODEC["small"])})
+        size = CODEC[self.options.preset]
+        return nn.ModuleDict({"image": ImageNetwork(size), "video": VideoNetwork(size)})
+
+    def workload(self, size: tuple[int, int]) -> Iterator[Work]:
+        """Every variant of every module, as in the paper's Table IX, and the codec's parts."""
+        from baselines.sci.workload import workload
+
+        yield from workload(self.options.preset, size)
 
     def recipe(self, stage: str = "codec", earlier: Path = WEIGHTS) -> Recipe:
         """How a stage is trained (paper section V-B), on the weights that earlier stages left in a run's folder."""

@@ -1,0 +1,74 @@
+"""What a learned component computes, part by part, for counting: each part runs once on frames of noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from baselines.neural.latents import Estimator
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from baselines.neural.codec import FrameModel
+    from baselines.neural.entropy import Family, Prior
+
+
+@dataclass(frozen=True)
+class Work:
+    """One part.
+
+    Attributes
+    ----------
+    part, side, frame
+        Its name, where it runs (camera or cloud), and the type of frame (I, P; empty for all).
+    run
+        Does it once.
+    modules
+        Where its parameters are; those that a run touches count.
+    published
+        Row of the paper's tables that it is to be compared with, as ``table/row``; empty for none.
+    """
+
+    part: str
+    side: str
+    frame: str
+    run: Callable[[], object]
+    modules: tuple[nn.Module, ...]
+    published: str = ""
+
+
+class ZeroDecoder:
+    """A decoder without a stream: every symbol is zero. What it makes a network compute is what decoding computes."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+
+    def factorized(self, name: str, prior: Prior, z: Tensor | None, shape: tuple[int, ...]) -> Tensor:
+        """Hyper-latents at their medians."""
+        return torch.zeros(shape, device=self.device) + prior.medians
+
+    def conditional(self, name: str, family: Family, residual: Tensor | None, sigma: Tensor) -> Tensor:
+        """No residual."""
+        return torch.zeros_like(sigma)
+
+
+def codec_workload(model: FrameModel, size: tuple[int, int], channels: int, device: str) -> Iterator[Work]:
+    """Encoder and decoder of an intra frame, and of the second inter frame after it.
+
+    What an encoder also computes of the decoder (it needs the decoded frame) is counted with the encoder.
+    """
+    modules = tuple(getattr(model, name) for name in ("image", "video"))
+    frame = torch.rand((1, channels, *size), device="cpu").to(device)
+    _, after_intra = model.code(Estimator(), frame, 0, size, None)
+    _, state = model.code(Estimator(), frame, 1, size, after_intra)
+
+    def coded(coder: Any, frame: Tensor | None, index: int, state: Any) -> Callable[[], object]:
+        return lambda: model.code(coder, frame, index, size, state)
+
+    for name, index, known in (("I", 0, None), ("P", 2, state)):
+        yield Work("encoder", "camera", name, coded(Estimator(), frame, index, known), modules)
+        yield Work("decoder", "cloud", name, coded(ZeroDecoder(device), None, index, known), modules)

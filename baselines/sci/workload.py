@@ -1,0 +1,82 @@
+"""The parts of SCI for counting, with the variants of the paper's Table IX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from baselines.neural.latents import Estimator
+from baselines.neural.workload import Work, codec_workload
+from baselines.sci.analysis import Align, Analysis, Fmvr
+from baselines.sci.codec import SciModel
+from baselines.sci.extraction import REACH, Extraction
+from baselines.sci.network import ImageNetwork, State, VideoNetwork
+from baselines.sci.presets import ANALYSIS, CODEC, EXTRACTION
+
+# Nothing is computed: tensors have shapes alone.
+_DEVICE = "meta"
+
+
+def workload(preset: str, size: tuple[int, int]) -> Iterator[Work]:
+    """All parts at H x W; the paper's own figures stand beside the preset of its size."""
+    height, width = size[0] + -size[0] % 16, size[1] + -size[1] % 16
+
+    def row(name: str) -> str:
+        return f"IX/{name}" if preset == "paper" else ""
+
+    with torch.device(_DEVICE):
+        spikes, frame = torch.empty(1, 2 * REACH, height, width), torch.empty(1, 1, height, width)
+        features, motion = torch.empty(1, 5, height, width), torch.empty(1, 5, 2, height, width)
+        ventral = Extraction(replace(EXTRACTION[preset], fusions=0))
+        dual = Extraction(EXTRACTION[preset])
+        image, video = ImageNetwork(CODEC[preset]).eval(), VideoNetwork(CODEC[preset]).eval()
+        fmvr = Fmvr(ANALYSIS[preset].fmvr)
+        aligns: tuple[Align, ...] = ("dcn", "warp", "afr")
+        analyses = {align: Analysis(ANALYSIS[preset], align, refine=False) for align in aligns}
+    depth = EXTRACTION[preset].fusions
+    yield Work(
+        "extraction, ventral only", "camera", "", _call(ventral, spikes), (ventral,), row("extraction ventral only")
+    )
+    yield Work(
+        f"extraction, dual, {depth} PFU", "camera", "", _call(dual, spikes), (dual,), row("extraction dual with PFU10")
+    )
+
+    shape = (height // 16, width // 16)
+    side, channels = CODEC[preset].unshuffle, CODEC[preset].kept
+    state = State(
+        frame, frame.new_empty(1, channels, height // side, width // side), frame.new_empty(1, 96, *shape),
+        frame.new_empty(1, 16, *shape),
+    )  # fmt: skip
+    rate = torch.zeros(1, dtype=torch.long, device=_DEVICE)
+
+    def inter() -> object:
+        return video.code(Estimator(), frame, state, rate)
+
+    def refined() -> object:
+        return inter(), fmvr(motion[:, 0], frame, frame)
+
+    yield Work("codec, without FMVR", "both", "P", inter, (video,), row("codec without FMVR"))
+    yield Work("codec, with FMVR", "both", "P", refined, (video, fmvr), row("codec with FMVR"))
+    model = SciModel(nn.ModuleDict({"image": image, "video": video}), rate)
+    yield from codec_workload(model, (height, width), 1, _DEVICE)
+
+    rows = {"dcn": "analysis DCN only", "afr": "analysis with AFR"}
+    labels = {"dcn": "DCN only", "warp": "warping only", "afr": "AFR"}
+    for align, analysis in analyses.items():
+        label = labels[align]
+        yield Work(
+            f"analysis, {label}",
+            "cloud",
+            "",
+            _call(analysis, features, motion, 2),
+            (analysis,),
+            row(rows.get(align, "")),
+        )
+
+
+def _call(module: nn.Module, *arguments: Tensor | int) -> Callable[[], Any]:
+    return lambda: module(*arguments)

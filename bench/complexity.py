@@ -1,0 +1,116 @@
+"""Counting: parameters and multiply-accumulates of a component's parts.
+
+Convolutions, matrix products and attention are counted by torch's own counter; deformable convolution and warping by
+formulas given here. What else ran is listed by name, and is element-wise.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import resources
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from baselines.neural.workload import Work
+
+# Products for one bilinear sample.
+_SAMPLE = 4
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What a part takes.
+
+    Attributes
+    ----------
+    parameters
+        Of the part's modules that it uses.
+    macs
+        Multiply-accumulates.
+    uncounted
+        Operations that are not among the macs, with how often each ran.
+    published
+        The paper's parameters and multiply-accumulates for it, where it has them.
+    """
+
+    part: str
+    side: str
+    frame: str
+    parameters: int
+    macs: int
+    uncounted: dict[str, int]
+    published: tuple[float | None, float | None] = (None, None)
+
+
+def count(works: Iterable[Work]) -> list[Counted]:
+    """Run every part once and count it."""
+    return [_count(work) for work in works]
+
+
+def _count(work: Work) -> Counted:
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils.flop_counter import FlopCounterMode, flop_registry
+
+    formulas: dict[Any, Any] = {torch.ops.aten.grid_sampler_2d: _warping}
+    try:
+        import torchvision.ops  # noqa: F401 -- registers its operators
+
+        formulas[torch.ops.torchvision.deform_conv2d] = _deformable
+    except ImportError:
+        pass
+    counted_names = {str(op) for op in (*flop_registry, *formulas)}
+    touched: set[int] = set()
+    others: Counter[str] = Counter()
+
+    class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            for value in torch.utils._pytree.tree_leaves((args, kwargs)):
+                if isinstance(value, torch.Tensor):
+                    touched.add(value.untyped_storage()._cdata)
+            if str(func.overloadpacket) not in counted_names and not func.is_view:
+                others[func.overloadpacket.__name__] += 1
+            return func(*args, **(kwargs or {}))
+
+    # With gradients enabled but none wanted, layers take the form that they were trained in.
+    for module in work.modules:
+        module.requires_grad_(False)
+    with Watch(), FlopCounterMode(display=False, custom_mapping=formulas) as flops:  # type: ignore[no-untyped-call]
+        work.run()
+    parameters = {id(p): p for module in work.modules for p in module.parameters()}.values()
+    used = sum(p.numel() for p in parameters if p.untyped_storage()._cdata in touched)
+    published = _published(work.published)
+    return Counted(
+        work.part, work.side, work.frame, used, flops.get_total_flops() // 2, dict(others.most_common()), published
+    )
+
+
+def _warping(image: Any, grid: Any, *rest: Any, out_shape: Any = None, **more: Any) -> int:
+    return 2 * _SAMPLE * prod(out_shape)
+
+
+def _deformable(image: Any, weight: Any, offsets: Any, *rest: Any, out_shape: Any = None, **more: Any) -> int:
+    batch, _, height, width = out_shape
+    taps = prod(weight[1:])
+    return int(2 * batch * height * width * taps * (weight[0] + _SAMPLE + 1))
+
+
+def _published(row: str) -> tuple[float | None, float | None]:
+    """Parameters and multiply-accumulates that the paper states for ``table/row``."""
+    if not row:
+        return None, None
+    table, _, name = row.partition("/")
+    found = {
+        line["column"]: float(line["value"]) for line in published() if (line["table"], line["row"]) == (table, name)
+    }
+    return found.get("parameters"), found.get("macs")
+
+
+def published() -> list[dict[str, str]]:
+    """The paper's own figures: table, row, column, value, unit, note. They never enter a computation."""
+    with (resources.files("bench") / "published" / "sci.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
