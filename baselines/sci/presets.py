@@ -8,7 +8,7 @@ from baselines.sci.network import CodecSize
 
 EXTRACTION = {
     "small": ExtractionSize(
-        filters=16, stride=2, kernel=4, ventral=32, dorsal=16, blocks=1, fusions=2, fused=32, shrink=False
+        filters=16, stride=2, kernel=4, ventral=32, dorsal=16, blocks=2, fusions=3, fused=32, shrink=False
     ),
     "paper": ExtractionSize(
         filters=16, stride=1, kernel=3, ventral=64, dorsal=16, blocks=15, fusions=10, fused=32, shrink=True

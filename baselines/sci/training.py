@@ -69,7 +69,7 @@ class ExtractionRecipe(Recipe):
     rate = 1e-3
     batch = 8
 
-    def __init__(self, smooth: tuple[float, float] = (0.02, 0.0), anchor: float = 0.5, preset: str = "small") -> None:
+    def __init__(self, smooth: tuple[float, float] = (0.002, 0.0), anchor: float = 0.5, preset: str = "small") -> None:
         self.smooth, self.anchor = smooth, anchor
         self.extraction, self.head = Extraction(EXTRACTION[preset]), _Head()
         self.network = nn.ModuleDict({"extraction": self.extraction, "head": self.head})
