@@ -22,7 +22,7 @@ class Recipe(ABC):
     network
         Everything that is trained.
     file
-        Name of the weights that training ends with.
+        Name of the weights that training ends with, the first where there are several.
     logged
         Two figures of every step, for the log and the curves.
     pace
@@ -59,8 +59,8 @@ class Recipe(ABC):
         """Loss of a batch at a share of the training in [0, 1), and what to log: the figures of `logged`."""
 
     @abstractmethod
-    def finish(self, network: nn.Module) -> Mapping[str, Tensor]:
-        """Bring a trained network into its shipped form, in place, and return its weights."""
+    def finish(self, network: nn.Module) -> Mapping[str, Mapping[str, Tensor]]:
+        """Bring a trained network into its shipped form, in place, and return its weights by name of file."""
 
     @abstractmethod
     def evaluate(self, network: nn.Module, shards: Shards) -> list[dict[str, float]]:

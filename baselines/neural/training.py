@@ -76,9 +76,9 @@ class SmallRecipe(Recipe):
             bpp, psnr = bpp + frame_bpp / (inter + 1), psnr + frame_psnr / (inter + 1)
         return total, {"bpp": bpp, "psnr": psnr}
 
-    def finish(self, network: nn.Module) -> Mapping[str, Tensor]:
+    def finish(self, network: nn.Module) -> Mapping[str, Mapping[str, Tensor]]:
         """Tables written, weights rounded."""
-        return finish_small(network)
+        return {self.file: finish_small(network)}
 
     def evaluate(self, network: nn.Module, shards: Shards) -> list[dict[str, float]]:
         """Rate and quality of the first held-out sequences at every rate point."""

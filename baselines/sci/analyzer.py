@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
-from baselines.sci.part import SciPart
+from baselines.sci.part import SciOptions, SciPart
 from bench.interfaces import Analyzer
 
 
@@ -13,6 +15,13 @@ class SciAnalyzer(SciPart, Analyzer):
 
     name = "sci"
     task = "reconstruction"
+
+    class Options(SciOptions):
+        """Options: for ablation, what aligns neighbours, and whether motion is refined."""
+
+        align: Literal["afr", "dcn", "warp"] = "afr"
+        refine: bool = True
+
     file, stage = "analysis.safetensors", "2"
 
     def analyze(self, features: np.ndarray, motion: np.ndarray | None = None) -> np.ndarray:
@@ -23,7 +32,8 @@ class SciAnalyzer(SciPart, Analyzer):
         from baselines.sci.analysis import Analysis
         from baselines.sci.presets import ANALYSIS
 
-        network = self.loaded(Analysis(ANALYSIS[self.options.preset]))
+        options = self.options
+        network = self.loaded(Analysis(ANALYSIS[options.preset], options.align, options.refine))
         height, width = features.shape[1:]
         results = np.empty_like(features)
         with torch.inference_mode():

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from baselines.neural.codec import NeuralCodec, SmallModel
-from baselines.sci.part import WEIGHTS, SciOptions
+from baselines.sci.part import WEIGHTS, SciOptions, Variant
 from bench.errors import BenchError
 from bench.interfaces import Content, RatePoint
 
@@ -30,7 +30,8 @@ class Sci(NeuralCodec):
 
     name = "sci"
     rate_points = tuple(range(7))
-    stages: ClassVar[tuple[str, ...]] = ("1", "2", "codec")
+    stages: ClassVar[tuple[str, ...]] = ("1", "2", "codec", "3")
+    variants = Variant
 
     Options = SciOptions
 
@@ -70,15 +71,23 @@ class Sci(NeuralCodec):
 
         yield from workload(self.options.preset, size)
 
-    def recipe(self, stage: str = "codec", earlier: Path = WEIGHTS) -> Recipe:
+    def recipe(self, stage: str = "codec", earlier: Path = WEIGHTS, variant: Variant | None = None) -> Recipe:
         """How a stage is trained (paper section V-B), on the weights that earlier stages left in a run's folder."""
-        from baselines.sci.training import AnalysisRecipe, CodecRecipe, ExtractionRecipe
+        from baselines.sci.training import AnalysisRecipe, CodecRecipe, ExtractionRecipe, ThroughCodecRecipe
+
+        changed = (variant or Variant()).options
+
+        def before(stage: str, file: str) -> Path:
+            ran = earlier / stage / file
+            return ran if ran.is_file() else WEIGHTS / file
 
         if stage == "1":
-            return ExtractionRecipe()
-        made = {"2": AnalysisRecipe, "codec": CodecRecipe}[stage]
-        ran = earlier / "1" / "extraction.safetensors"
-        return made(ran if ran.is_file() else WEIGHTS / "extraction.safetensors")
+            return ExtractionRecipe("small", changed)
+        extraction = before("1", "extraction.safetensors")
+        if stage == "3":
+            codec, analysis = before("codec", "small.safetensors"), before("2", "analysis.safetensors")
+            return ThroughCodecRecipe("small", changed, extraction, codec, analysis)
+        return {"2": AnalysisRecipe, "codec": CodecRecipe}[stage]("small", changed, extraction)
 
 
 class SciModel(SmallModel):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from pydantic import Field
 
-from baselines.sci.part import SciPart
+from baselines.sci.part import SciOptions, SciPart
 from bench.interfaces import Extractor
 
 
@@ -12,6 +13,12 @@ class SciExtractor(SciPart, Extractor):
     """One feature frame from 40 spike frames around each instant (paper section IV-A)."""
 
     name = "sci"
+
+    class Options(SciOptions):
+        """Options: for ablation, the number of pathway fusion units (0: the ventral pathway alone)."""
+
+        fusions: int | None = Field(default=None, ge=0, le=32)
+
     file, stage = "extraction.safetensors", "1"
 
     def extract(self, spikes: np.ndarray, instants: np.ndarray, rate: float) -> np.ndarray:
@@ -20,9 +27,9 @@ class SciExtractor(SciPart, Extractor):
 
         from baselines.neural.layers import pad_to
         from baselines.sci.extraction import REACH, Extraction
-        from baselines.sci.presets import EXTRACTION
+        from baselines.sci.presets import extraction_size
 
-        network = self.loaded(Extraction(EXTRACTION[self.options.preset]))
+        network = self.loaded(Extraction(extraction_size(self.options.preset, self.options.fusions)))
         features = np.empty((len(instants), *spikes.shape[1:]), np.float32)
         last, around = len(spikes) - 1, np.arange(-REACH, REACH)
         with torch.inference_mode():

@@ -29,6 +29,34 @@ class SciOptions(BaseOptions):
     device: str = Field(default="cpu", exclude=True)
 
 
+class Variant(Component):
+    """What a training of SCI leaves out or changes, for ablations; the defaults are the shipped model's."""
+
+    name = "variant"
+
+    class Options(BaseOptions):
+        """Options of a variant.
+
+        Attributes
+        ----------
+        fusions
+            Pathway fusion units; 0 is the ventral pathway alone, none given the preset's own number.
+        smooth, anchor
+            Weights of the feature's Laplacian and of its own distance to the luminance in stage I; 0 leaves it free.
+        align, refine
+            What aligns neighbours in analysis, and whether FMVR refines motion.
+        encoder
+            Whether stage III trains the encoder as well.
+        """
+
+        fusions: int | None = Field(default=None, ge=0, le=32)
+        smooth: float = Field(default=0.002, ge=0)
+        anchor: float = Field(default=0.5, ge=0)
+        align: Literal["afr", "dcn", "warp"] = "afr"
+        refine: bool = True
+        encoder: bool = False
+
+
 class SciPart(Component):
     """A trained module of SCI.
 

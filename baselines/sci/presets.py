@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from baselines.sci.analysis import AnalysisSize
 from baselines.sci.extraction import ExtractionSize
 from baselines.sci.network import CodecSize
@@ -14,6 +16,13 @@ EXTRACTION = {
         filters=16, stride=1, kernel=3, ventral=64, dorsal=16, blocks=15, fusions=10, fused=32, shrink=True
     ),
 }
+
+
+def extraction_size(preset: str, fusions: int | None) -> ExtractionSize:
+    """A preset's extraction, with another number of fusion units where one is given."""
+    return EXTRACTION[preset] if fusions is None else replace(EXTRACTION[preset], fusions=fusions)
+
+
 ANALYSIS = {
     "small": AnalysisSize(unshuffle=4, width=32, trunk=64, hints=1, groups=2, warped=1, blocks=4, fmvr=(12, 12)),
     "paper": AnalysisSize(unshuffle=1, width=96, trunk=112, hints=2, groups=12, warped=4, blocks=9, fmvr=(16, 24)),

@@ -1,8 +1,13 @@
-"""How SCI is trained (paper section V-B): extraction, analysis on fixed extraction, and the codec on its features."""
+"""How SCI is trained (paper section V-B, Fig. 7).
+
+Extraction with a small head in place of analysis (stage I), analysis on fixed extraction (stage II), the codec on its
+features, then decoder, motion refinement and analysis through the codec (stage III).
+"""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,14 +16,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from baselines.neural.latents import Estimator
 from baselines.neural.layers import warp
 from baselines.neural.recipe import Recipe
-from baselines.neural.training import SmallRecipe
+from baselines.neural.small import STEPS, stream_bits
+from baselines.neural.training import SmallRecipe, TrainingCoder, finish_small, rate_distortion, spread_rates
 from baselines.neural.weights import load_into, read_weights
 from baselines.sci.analysis import Analysis, Residual
 from baselines.sci.extraction import REACH, Extraction
 from baselines.sci.network import ImageNetwork, VideoNetwork
-from baselines.sci.presets import ANALYSIS, CODEC, EXTRACTION
+from baselines.sci.part import Variant
+from baselines.sci.presets import ANALYSIS, CODEC, extraction_size
 from bench.fingerprint import file_sha256
 
 if TYPE_CHECKING:
@@ -53,25 +61,17 @@ class _Head(nn.Module):
 
 
 class ExtractionRecipe(Recipe):
-    """Stage I: extraction, with a small head in place of analysis.
-
-    Parameters
-    ----------
-    smooth
-        Weights of the L1 and the squared L2 norm of the feature's Laplacian; zero leaves the feature free.
-    anchor
-        Weight of the feature's own distance to the luminance.
-    """
+    """Stage I: extraction, with a small head in place of analysis."""
 
     file = "extraction.safetensors"
     logged = ("laplacian", "psnr")
-    pace = 240.0
+    pace = 340.0
     rate = 1e-3
     batch = 8
 
-    def __init__(self, smooth: tuple[float, float] = (0.002, 0.0), anchor: float = 0.5, preset: str = "small") -> None:
-        self.smooth, self.anchor = smooth, anchor
-        self.extraction, self.head = Extraction(EXTRACTION[preset]), _Head()
+    def __init__(self, preset: str, variant: Variant.Options) -> None:
+        self.variant = variant
+        self.extraction, self.head = Extraction(extraction_size(preset, variant.fusions)), _Head()
         self.network = nn.ModuleDict({"extraction": self.extraction, "head": self.head})
 
     def draw(self, shards: Shards, seed: int, step: int) -> Batch:
@@ -89,17 +89,17 @@ class ExtractionRecipe(Recipe):
         clipped = feature.clamp(0, 1)
         error = (self.head(clipped) - truth).square().mean()
         rough = laplacian(clipped)
-        loss = error + self.anchor * (feature - truth).square().mean()
-        loss = loss + self.smooth[0] * rough.abs().mean() + self.smooth[1] * rough.square().mean()
+        loss = error + self.variant.anchor * (feature - truth).square().mean()
+        loss = loss + self.variant.smooth * rough.abs().mean()
         facts = {
             "laplacian": float(rough.detach().abs().mean()),
             "psnr": -10 * math.log10(float(error.detach()) + 1e-10),
         }
         return 100 * loss, facts
 
-    def finish(self, network: nn.Module) -> Mapping[str, Tensor]:
+    def finish(self, network: nn.Module) -> Mapping[str, Mapping[str, Tensor]]:
         """Extraction alone; the head has served."""
-        return {name: value.contiguous() for name, value in network.get_submodule("extraction").state_dict().items()}
+        return {self.file: _weights(network.get_submodule("extraction"))}
 
     def evaluate(self, network: nn.Module, shards: Shards) -> list[dict[str, float]]:
         """PSNR of feature and head, and both norms of the feature's Laplacian."""
@@ -110,6 +110,10 @@ class ExtractionRecipe(Recipe):
             facts = {name: -10 * math.log10(float((out - truth).square().mean())) for name, out in found.items()}
             rough = laplacian(feature)
         return [{**facts, "laplacian_l1": float(rough.abs().mean()), "laplacian_l2": float(rough.square().mean())}]
+
+
+def _weights(network: nn.Module) -> dict[str, Tensor]:
+    return {name: value.contiguous() for name, value in network.state_dict().items()}
 
 
 def extract_features(extraction: Extraction, spikes: np.ndarray, instants: np.ndarray) -> np.ndarray:
@@ -124,8 +128,8 @@ def extract_features(extraction: Extraction, spikes: np.ndarray, instants: np.nd
 class _OnFeatures(Recipe):
     """Recipes that train on the features of a trained extraction module."""
 
-    def __init__(self, extraction: Path, preset: str) -> None:
-        self.extraction = Extraction(EXTRACTION[preset]).eval()
+    def __init__(self, preset: str, variant: Variant.Options, extraction: Path) -> None:
+        self.extraction = Extraction(extraction_size(preset, variant.fusions)).eval()
         load_into(self.extraction, read_weights(extraction), extraction)
         self._key = file_sha256(extraction)
 
@@ -144,9 +148,9 @@ class AnalysisRecipe(_OnFeatures):
     batch = 6
     crop = 96
 
-    def __init__(self, extraction: Path, preset: str = "small") -> None:
-        super().__init__(extraction, preset)
-        self.analysis = Analysis(ANALYSIS[preset])
+    def __init__(self, preset: str, variant: Variant.Options, extraction: Path) -> None:
+        super().__init__(preset, variant, extraction)
+        self.analysis = Analysis(ANALYSIS[preset], variant.align, variant.refine)
         self.network = self.analysis
 
     def draw(self, shards: Shards, seed: int, step: int) -> Batch:
@@ -165,20 +169,16 @@ class AnalysisRecipe(_OnFeatures):
         estimated = self.analysis.estimate(features)
         motion = self.analysis.refined(features, estimated)
         error = (self.analysis(features, motion, int(wanted)) - truth).square().mean()
-        now, past = (part.reshape(-1, 1, *part.shape[2:]) for part in (features[:, 1:], features[:, :-1]))
-        explained = sum(
-            ((warp(past, flow[:, 1:].flatten(0, 1)) - now).square().mean() for flow in (estimated, motion)),
-            start=torch.zeros(()).to(error),
-        )
+        explained = (unexplained(features, estimated) + unexplained(features, motion)).mean()
         facts = {
             "warp": -10 * math.log10(float(explained.detach()) / 2 + 1e-10),
             "psnr": -10 * math.log10(float(error.detach()) + 1e-10),
         }
         return 100 * (error + 0.1 * explained), facts
 
-    def finish(self, network: nn.Module) -> Mapping[str, Tensor]:
+    def finish(self, network: nn.Module) -> Mapping[str, Mapping[str, Tensor]]:
         """All of it."""
-        return {name: value.contiguous() for name, value in network.state_dict().items()}
+        return {self.file: _weights(network)}
 
     def evaluate(self, network: nn.Module, shards: Shards) -> list[dict[str, float]]:
         """PSNR of the middle instants, beside that of the features."""
@@ -199,14 +199,21 @@ class AnalysisRecipe(_OnFeatures):
         ]
 
 
+def unexplained(features: Tensor, motion: Tensor) -> Tensor:
+    """Squared error of each sequence's features, N x K x H x W, by their predecessors moved; a value per sequence."""
+    now, past = (part.reshape(-1, 1, *part.shape[2:]) for part in (features[:, 1:], features[:, :-1]))
+    error = warp(past, motion[:, 1:].flatten(0, 1)) - now
+    return error.square().view(len(features), -1).mean(1)
+
+
 class CodecRecipe(SmallRecipe, _OnFeatures):
     """Pre-training of the codec on features, as the other small codecs are trained."""
 
     quality = (0.5, 1.2, 0.5, 0.9)
     pace = 100.0
 
-    def __init__(self, extraction: Path, preset: str = "small") -> None:
-        _OnFeatures.__init__(self, extraction, preset)
+    def __init__(self, preset: str, variant: Variant.Options, extraction: Path) -> None:
+        _OnFeatures.__init__(self, preset, variant, extraction)
         SmallRecipe.__init__(self, ImageNetwork(CODEC[preset]), VideoNetwork(CODEC[preset]))
 
     def model(self, network: nn.Module, rate: Tensor) -> FrameModel:
@@ -214,3 +221,113 @@ class CodecRecipe(SmallRecipe, _OnFeatures):
         from baselines.sci.codec import SciModel
 
         return SciModel(network, rate)
+
+
+# What only an encoder runs: stage III leaves it as it is.
+_ENCODER = re.compile(r"\.(encoder|mv_encoder|hyper_encoder|optic_flow|rates|motion_rates)\.|transform\.analysis$")
+
+
+class ThroughCodecRecipe(CodecRecipe):
+    """Stage III: what is behind the link, through quantisation, over all rate points.
+
+    One loss holds the codec's rate, its features' distortion and the result's. Every eighth sequence reaches analysis
+    uncoded, so that one analysis serves all codecs and none. The paper trains the decoder alone; the variant
+    `encoder` trains the encoder as well.
+    """
+
+    file = "small.safetensors"
+    pace = 45.0
+    rate = 3e-4
+    batch = 8
+    crop = 64
+    # Weight of the result's distortion beside the features'.
+    result = 1.5
+
+    def __init__(self, preset: str, variant: Variant.Options, extraction: Path, codec: Path, analysis: Path) -> None:
+        super().__init__(preset, variant, extraction)
+        load_into(self.network, read_weights(codec), codec)
+        self.analysis = Analysis(ANALYSIS[preset], variant.align, variant.refine)
+        load_into(self.analysis, read_weights(analysis), analysis)
+        if not variant.encoder:
+            for name, parameter in self.network.named_parameters():
+                parameter.requires_grad_(not _ENCODER.search(name))
+        self.network = nn.ModuleDict({"image": self.image, "video": self.video, "analysis": self.analysis})
+
+    def start(self, batch: Batch) -> None:
+        """Nothing is fitted: all parts have been trained."""
+
+    def draw(self, shards: Shards, seed: int, step: int) -> Batch:
+        """Features and luminance of successive instants, and which of them is wanted."""
+        features, truth = (torch.from_numpy(part) for part in shards.pairs(self.batch, self.crop, seed, step))
+        # At the ends neighbours are missing.
+        wanted = (2, 3, 1, 2, 4, 2, 3, 0)[step % 8]
+        return features[:, :5], truth[:, wanted : wanted + 1], torch.tensor(wanted)
+
+    def loss(self, batch: Batch, progress: float) -> tuple[Tensor, Mapping[str, float]]:
+        """Rate and distortion of the features that are sent, and distortion of what analysis makes of them."""
+        features, truth, wanted = batch
+        count, frames, height, width = features.shape
+        rate = spread_rates(count).to(features.device)
+        model = self.model(self.network, rate)
+        total, state, bpp = torch.zeros(()), None, 0.0
+        decoded, motion = [], [torch.zeros(count, 2, height, width).to(features)]
+        for index in range(frames):
+            coder, frame = TrainingCoder(), features[:, index : index + 1]
+            found, state = model.code(coder, frame, index, (height, width), state)
+            loss, frame_bpp, _ = rate_distortion(coder, found, frame, rate, self.quality[index % 4] if index else 1.0)
+            total = total.to(loss) + loss / (frames - 1 if index else 1)
+            bpp += frame_bpp / frames
+            decoded.append(found)
+            if index:
+                motion.append(state.motion)
+        received, moved = torch.cat(decoded, 1), torch.stack(motion, 1)
+        # The last of the batch is not coded: its motion has to be estimated.
+        received = torch.cat((received[:-1], features[-1:]))
+        moved = torch.cat((moved[:-1], self.analysis.estimate(features[-1:])))
+        refined = self.analysis.refined(received, moved)
+        error = (self.analysis(received, refined, int(wanted)) - truth).square().mean((1, 2, 3))
+        error = error + 0.1 * (unexplained(received, refined) if self.analysis.fmvr is not None else 0)
+        step = torch.tensor(STEPS, device=features.device)[rate]
+        slope = 2 * math.log(2) * step.square() / 12
+        total = total + self.result * (error / slope * step)[:-1].mean() + 20 * error[-1]
+        return total, {"bpp": bpp, "psnr": -10 * float(error[:-1].detach().clamp_min(1e-10).log10().mean())}
+
+    def finish(self, network: nn.Module) -> Mapping[str, Mapping[str, Tensor]]:
+        """The codec in its exact form, and analysis."""
+        codec = nn.ModuleDict({part: network.get_submodule(part) for part in ("image", "video")})
+        return {self.file: finish_small(codec), "analysis.safetensors": _weights(network.get_submodule("analysis"))}
+
+    def evaluate(self, network: nn.Module, shards: Shards) -> list[dict[str, float]]:
+        """Rate, and PSNR of features against those sent and of results against the luminance, in the closed loop."""
+        features, truth = (torch.from_numpy(part) for part in shards.pairs(self.checked, 128, 0, 0))
+        analysis = network.get_submodule("analysis")
+        assert isinstance(analysis, Analysis)  # noqa: S101 -- the trainer's copy of it
+        found = []
+        with torch.inference_mode():
+            for rate in range(len(STEPS)):
+                model = self.model(network, torch.tensor([rate]))
+                bits = error = own = 0.0
+                for sequence, wanted in zip(features[:, None], truth, strict=True):
+                    coder, state, decoded = Estimator(stream_bits()), None, []
+                    motion = [torch.zeros(1, 2, 128, 128)]
+                    for index in range(sequence.shape[1]):
+                        frame = sequence[:, index : index + 1]
+                        received, state = model.code(coder, frame, index, (128, 128), state)
+                        decoded.append(received)
+                        if index:
+                            motion.append(state.motion)
+                    received = torch.cat(decoded, 1)
+                    refined = analysis.refined(received, torch.stack(motion, 1))
+                    for k in (2, 3):
+                        error += float((analysis(received, refined, k).clamp(0, 1) - wanted[k]).square().mean())
+                    own += float((received - sequence).square().mean())
+                    bits += sum(float(value) for value in coder.bits.values())
+                found.append(
+                    {
+                        "rate_point": rate,
+                        "bpf": bits / features.numel(),
+                        "psnr": -10 * math.log10(error / (2 * len(truth))),
+                        "feature_psnr": -10 * math.log10(own / len(truth)),
+                    }
+                )
+        return found

@@ -52,9 +52,9 @@ class SpikeCodecRecipe(Recipe):
         # Recovery also learns by itself, most at the beginning.
         return loss + (10 - 8 * progress) * (recovered - truth).square().mean(), {"bpp": bpp, "psnr": psnr}
 
-    def finish(self, network: nn.Module) -> Mapping[str, Tensor]:
+    def finish(self, network: nn.Module) -> Mapping[str, Mapping[str, Tensor]]:
         """Tables written, weights rounded."""
-        return finish_small(network)
+        return {self.file: finish_small(network)}
 
     def evaluate(self, network: nn.Module, shards: Shards) -> list[dict[str, float]]:
         """Rate and quality against the luminance at every rate point."""

@@ -30,8 +30,11 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Folder of the run (default train/CODEC).")] = None,
     stage: Annotated[
         str,
-        typer.Option(help="Stage of a codec that is trained in stages (sci: 1, 2, codec), or all in order."),
+        typer.Option(help="Stage of a codec that is trained in stages (sci: 1, 2, codec, 3), or all in order."),
     ] = "all",
+    variant: Annotated[
+        str, typer.Option(help="What training changes for an ablation, as key=value,key=value (docs/sci.md).")
+    ] = "",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
@@ -47,6 +50,7 @@ def train(
     from bench.cli._shared import progress_bar
     from bench.datasets._files import cache_root
     from bench.interfaces import Codec
+    from bench.interfaces.component import parse_spec
     from bench.registry import create
     from bench.train.loop import Settings, train_codec
     from bench.train.shards import open_shards
@@ -59,6 +63,9 @@ def train(
     known = getattr(made, "stages", ())
     if stage != "all" and stage not in known:
         raise BenchError(f"{made.name} has no stage '{stage}' (it has: {', '.join(known) or 'none'})")
+    if variant and not known:
+        raise BenchError(f"{made.name} has no variants")
+    changed = made.variants(**parse_spec(f"variant:{variant}")[1]) if known else None
     cache = cache_root() / "train"
     with progress_bar("data") as progress:
         shards = open_shards(data, cache, samples, seed, progress)
@@ -67,8 +74,8 @@ def train(
     for part in (known if stage == "all" else (stage,)) or ("",):
         folder = whole / part
         torch.manual_seed(seed)
-        recipe = made.recipe(part, whole) if part else made.recipe()
-        label = f"{made.name} {part}".strip()
+        recipe = made.recipe(part, whole, changed) if part else made.recipe()
+        label = " ".join(word for word in (made.name, part, variant) if word)
         prepared = recipe.prepare(shards), recipe.prepare(held_out)
         settings = Settings(label, prepared[0].digest, steps or max(1, round(minutes * recipe.pace)), seed)
         began = time.monotonic()

@@ -232,15 +232,15 @@ def train_codec(
     parameters = sum(parameter.numel() for parameter in recipe.network.parameters())
     seconds = train(recipe, settings, shards, folder, device, resume, progress)
     network = copy.deepcopy(recipe.network).cpu().eval()
-    weights = recipe.finish(network)
-    blob = save(dict(weights))
-    write_atomic(folder / recipe.file, blob)
+    blobs = {name: save(dict(weights)) for name, weights in recipe.finish(network).items()}
+    for name, blob in blobs.items():
+        write_atomic(folder / name, blob)
     facts = provenance()
     card = {
         **vars(settings),
         "minutes": round(seconds / 60, 1),
         "parameters": parameters,
-        "sha256": hashlib.sha256(blob).hexdigest(),
+        "sha256": {name: hashlib.sha256(blob).hexdigest() for name, blob in blobs.items()},
         "held_out": held_out.digest,
         "validation": recipe.evaluate(network, held_out),
         **{key: facts[key] for key in ("git_commit", "python", "processor", "cores")},
