@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Products for one bilinear sample.
 _SAMPLE = 4
+# Width and height that the paper's multiply-accumulates are for.
+PUBLISHED_SIZE = (256, 256)
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Counted:
     uncounted
         Operations that are not among the macs, with how often each ran.
     published
-        The paper's parameters and multiply-accumulates for it, where it has them.
+        The paper's parameters (millions) and multiply-accumulates (billions, of 256 x 256) for it, where it has them.
     """
 
     part: str
@@ -93,10 +95,12 @@ def _warping(image: Any, grid: Any, *rest: Any, out_shape: Any = None, **more: A
     return 2 * _SAMPLE * prod(out_shape)
 
 
-def _deformable(image: Any, weight: Any, offsets: Any, *rest: Any, out_shape: Any = None, **more: Any) -> int:
-    batch, _, height, width = out_shape
-    taps = prod(weight[1:])
-    return int(2 * batch * height * width * taps * (weight[0] + _SAMPLE + 1))
+def _deformable(image: Any, weight: Any, *rest: Any, out_shape: Any = None, **more: Any) -> int:
+    """A convolution whose every tap is sampled and, where there are masks (the last argument says), weighted."""
+    batch, outputs, height, width = out_shape
+    masked = bool(rest[-1])
+    sampled = image[1] * prod(weight[2:]) * (_SAMPLE + masked)
+    return int(2 * batch * height * width * (outputs * prod(weight[1:]) + sampled))
 
 
 def _published(row: str) -> tuple[float | None, float | None]:

@@ -17,7 +17,10 @@ from bench.interfaces import Availability, Codec, CodingCondition, Compressed, R
 from bench.interfaces import Options as BaseOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from baselines.neural.recipe import Recipe
+    from baselines.neural.workload import Work
     from baselines.spikecodec.network import SceneNetwork
 
 _HEAD = struct.Struct("<BB")
@@ -69,6 +72,12 @@ class SpikeCodec(Codec):
         from baselines.spikecodec.training import SpikeCodecRecipe
 
         return SpikeCodecRecipe()
+
+    def workload(self, size: tuple[int, int]) -> Iterator[Work]:
+        """The parts of coding a scene of H x W, for `bench complexity`."""
+        from baselines.spikecodec.workload import workload
+
+        yield from workload(self.options.preset, size)
 
     def compress(self, frames: np.ndarray, rate_point: RatePoint, condition: CodingCondition) -> Compressed:
         """Recover the scenes and code them one by one; every scene is an intra frame."""

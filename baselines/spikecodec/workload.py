@@ -1,0 +1,56 @@
+"""The parts of SpikeCodec for counting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from baselines.neural.latents import Estimator
+from baselines.neural.layers import pad_to
+from baselines.neural.workload import Work, ZeroDecoder
+from baselines.spikecodec.network import FULL, SMALL, WINDOWS, SceneNetwork
+
+# Nothing is computed: tensors have shapes alone.
+_DEVICE = "meta"
+
+
+def workload(preset: str, size: tuple[int, int]) -> Iterator[Work]:
+    """All parts for one scene of H x W; Table X of the SCI paper stands beside the preset of the published size.
+
+    Widths of that preset were chosen for the published parameters before and after the channel; its
+    multiply-accumulates are what came of it. Windows' rates and the simulator that fires the decoded scenes' spikes
+    add and compare, and have none.
+    """
+    height, width = size[0] + -size[0] % 16, size[1] + -size[1] % 16
+    with torch.device(_DEVICE):
+        network = SceneNetwork({"small": SMALL, "full": FULL}[preset]).eval()
+        rates, scene = torch.empty(1, len(WINDOWS), height, width), torch.empty(1, 1, height, width)
+        rate = torch.zeros(1, dtype=torch.long)
+
+    def recover() -> Tensor:
+        return network.recovery(rates)
+
+    def analyse() -> Tensor:
+        return network.transform(scene) + network.encoder(scene)
+
+    def encode() -> object:
+        # No synthesis: every scene is coded by itself, so the camera needs none of them decoded.
+        latent = analyse() / network.rates(rate, network.frozen)
+        return network.prior.code(Estimator(), "y", latent, (), rate, (1, height // 16, width // 16))
+
+    def before_the_channel() -> object:
+        return recover(), network.prior.hyper_encoder(pad_to(analyse(), 4))
+
+    def decode() -> object:
+        return network.code(ZeroDecoder(_DEVICE), None, rate, (1, height, width))
+
+    def row(name: str) -> str:
+        return f"X/SpikeCodec {name}" if preset == "full" else ""
+
+    modules = (network,)
+    yield Work("scene recovery", "camera", "", recover, modules)
+    yield Work("encoder", "camera", "I", encode, modules)
+    yield Work("before the channel", "camera", "I", before_the_channel, modules, row("I-enc"))
+    yield Work("decoder", "cloud", "I", decode, modules, row("I-dec"))
