@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import numpy as np
 from pydantic import Field
 
@@ -13,6 +16,7 @@ class SciExtractor(SciPart, Extractor):
     """One feature frame from 40 spike frames around each instant (paper section IV-A)."""
 
     name = "sci"
+    analyzers: ClassVar[Mapping[str, str]] = {"reconstruction": "sci"}
 
     class Options(SciOptions):
         """Options: for ablation, the number of pathway fusion units (0: the ventral pathway alone)."""

@@ -28,8 +28,8 @@ def encode(
     spike_rate: Annotated[
         float, typer.Option(help="Spikes per frame at unit luminance, where there is no sidecar.")
     ] = 1.0,
-    extractor: Annotated[str, typer.Option(help="Extractor.")] = "tfp",
-    analyzer: Annotated[str, typer.Option(help="Analyzer (ATC).")] = "identity",
+    extractor: Annotated[str, typer.Option(help="Extractor.")] = "sci",
+    analyzer: Annotated[str, typer.Option(help="Analyzer (ATC); the extractor's own by default.")] = "",
     start: Annotated[int, typer.Option(min=0, help="First spike frame.")] = 0,
     frames: Annotated[int, typer.Option(min=0, help="K, coding instants (0: as many as fit).")] = 0,
     stride: Annotated[int, typer.Option(min=1, help="Spike frames between coding instants.")] = 8,
@@ -55,8 +55,10 @@ def decode(
     stream: Annotated[Path, typer.Argument(help="A stream made by `bench encode` or archived by a run.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="A .npy file, or a folder for PNG pictures.")],
     codec: Annotated[str, typer.Option(help="Codec as given on this machine, where its name is not enough.")] = "",
-    extractor: Annotated[str, typer.Option(help="Extractor in the cloud (CTA streams).")] = "tfp",
-    analyzer: Annotated[str, typer.Option(help="Analyzer in the cloud (CTA and CAAS streams).")] = "identity",
+    extractor: Annotated[str, typer.Option(help="Extractor: the encoder's, or that in the cloud (CTA).")] = "sci",
+    analyzer: Annotated[
+        str, typer.Option(help="Analyzer in the cloud (CTA and CAAS); the extractor's own by default.")
+    ] = "",
     spike_rate: Annotated[float, typer.Option(help="Spikes per frame at unit luminance (CTA streams).")] = 1.0,
     stride: Annotated[int, typer.Option(min=1, help="Spike frames between instants (CTA streams).")] = 8,
     margin: Annotated[int, typer.Option(min=0, help="Spike frames before the first instant (CTA streams).")] = 20,
@@ -66,7 +68,7 @@ def decode(
     from bench.runner.single import decode_stream
 
     said = decode_stream(
-        stream, out, codec=codec, extractor="" if raw else extractor, analyzer="" if raw else analyzer,
+        stream, out, codec=codec, extractor="" if raw else extractor, analyzer=analyzer,
         spike_rate=spike_rate, stride=stride, margin=margin,
     )  # fmt: skip
     typer.echo(said)

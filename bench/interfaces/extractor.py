@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
@@ -13,7 +15,14 @@ class Extractor(Component):
     """Turns a spike segment into one feature frame per coding instant.
 
     Subclass it, set `name`, write `extract`, and name it in the entry points, group ``bench.extractors``.
+
+    Attributes
+    ----------
+    analyzers
+        By task, the analyzer that was made for these features; a task's own default serves where none is named.
     """
+
+    analyzers: ClassVar[Mapping[str, str]] = {}
 
     @abstractmethod
     def extract(self, spikes: np.ndarray, instants: np.ndarray, rate: float) -> np.ndarray:

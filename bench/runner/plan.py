@@ -140,7 +140,7 @@ def _cells(spec: RunSpec) -> Iterator[Job]:
             raise BenchError(f"dataset {dataset.name}: {state.reason}")
         for info, start in _segments(dataset, spec):
             for task, extractor, paradigm in product(spec.tasks, spec.extractors, spec.paradigms):
-                for analyzer in _analyzers(spec, task):
+                for analyzer in _analyzers(spec, extractor, task):
                     yield Job(
                         dataset=dataset_spec,
                         info=info,
@@ -211,9 +211,14 @@ def coded_content(paradigm: str, task: str) -> Content:
     return next(stage.content for stage in stages if stage.kind is Kind.ENCODE and stage.content)
 
 
-def _analyzers(spec: RunSpec, task: str) -> list[str]:
+def default_analyzer(extractor: str, task: str) -> str:
+    """The analyzer for a task where none is stated: the one made for the extractor's features, or the task's own."""
+    return create(Extractor, extractor).analyzers.get(task, create(Task, task).default_analyzer)
+
+
+def _analyzers(spec: RunSpec, extractor: str, task: str) -> list[str]:
     if not spec.analyzers:
-        return [create(Task, task).default_analyzer]
+        return [default_analyzer(extractor, task)]
     fitting = [name for name in spec.analyzers if create(Analyzer, name).task == task]
     if not fitting:
         raise BenchError(f"none of the analyzers {', '.join(spec.analyzers)} is for the task {task}")

@@ -23,6 +23,7 @@ from bench.interfaces import (
 )
 from bench.registry import codec_for_stream, create
 from bench.runner.execute import behind_link
+from bench.runner.plan import default_analyzer
 from bench.runner.store import disk_errors, write_atomic
 
 # A stream says what its frames are, and so which of the shipped paradigms sent it.
@@ -95,7 +96,7 @@ def encode_recording(
         if stage.kind is Kind.EXTRACT:
             value = create(Extractor, extractor).extract(value, instants, info.rate)
         else:
-            value = create(Analyzer, analyzer).analyze(value)
+            value = create(Analyzer, analyzer or default_analyzer(extractor, "reconstruction")).analyze(value)
     point = rate_point if rate_point is not None else encoder.rate_points_for(content)[-1]
     stream = encoder.encode(value.astype(np.float32, copy=False), point, coding, content).stream
     with disk_errors(out.parent):
@@ -118,7 +119,7 @@ def decode_stream(
     stride: int,
     margin: int,
 ) -> str:
-    """Run the cloud's stages on a stream; an empty `analyzer` gives what the codec decodes."""
+    """Run the cloud's stages on a stream; an empty `extractor` gives what the codec decodes."""
     try:
         stream = path.read_bytes()
     except OSError as error:
@@ -126,11 +127,12 @@ def decode_stream(
     info, _ = unpack_stream(stream)
     decoded = codec_for_stream(info, codec).decode(stream)
     frames = decoded.frames
-    if analyzer:
+    if extractor:
         instants = np.arange(margin, max(len(frames) - margin, margin + 1), stride)
         if info.content is Content.SPIKES and instants[-1] >= len(frames):
             raise BenchError(f"{path}: {len(frames)} spike frames hold no instant with margin {margin}")
         stages = create(Paradigm, _PARADIGMS[info.content]).wire(["reconstruction"])
+        analyzer = analyzer or default_analyzer(extractor, "reconstruction")
         parts = create(Extractor, extractor), create(Analyzer, analyzer)
         frames = behind_link(stages, decoded, *parts, instants, spike_rate)
     with disk_errors(out.parent):

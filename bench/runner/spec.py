@@ -32,7 +32,7 @@ class RunSpec(BaseModel):
     codecs
         Names or specs; an entry ``{codec = "vvenc", rates = [42, 37], paradigms = ["caas"]}`` limits one codec.
     analyzers
-        Empty means each task's own default.
+        Empty means what the extractor names for the task, else the task's own default.
     rates
         Rate points for every codec that names none; empty means each codec's own.
     sequences, limit
@@ -49,7 +49,7 @@ class RunSpec(BaseModel):
     datasets: tuple[str, ...] = ("s-motion",)
     paradigms: tuple[str, ...] = ("caas",)
     codecs: tuple[CodecEntry, ...] = Field(default=(CodecEntry(codec="vvenc"),), min_length=1)
-    extractors: tuple[str, ...] = ("tfp",)
+    extractors: tuple[str, ...] = ("sci",)
     analyzers: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ("reconstruction",)
     rates: tuple[RatePoint, ...] = ()
