@@ -78,8 +78,11 @@ class Sci(NeuralCodec):
         changed = (variant or Variant()).options
 
         def before(stage: str, file: str) -> Path:
-            ran = earlier / stage / file
-            return ran if ran.is_file() else WEIGHTS / file
+            places = (earlier / stage / file, WEIGHTS / file)
+            found = next((path for path in places if path.is_file()), None)
+            if found is None:
+                raise BenchError(f"{self.name}: no weights {places[0]} to start from; train stage {stage} first")
+            return found
 
         if stage == "1":
             return ExtractionRecipe("small", changed)

@@ -35,11 +35,18 @@ class SciExtractor(SciPart, Extractor):
 
         network = self.loaded(Extraction(extraction_size(self.options.preset, self.options.fusions)))
         features = np.empty((len(instants), *spikes.shape[1:]), np.float32)
-        last, around = len(spikes) - 1, np.arange(-REACH, REACH)
+        around = np.arange(-REACH, REACH)
         with torch.inference_mode():
             for feature, instant in zip(features, instants, strict=True):
-                frames = np.clip(last - np.abs(last - np.abs(instant + around)), 0, last)
-                window = torch.from_numpy(spikes[frames].astype(np.float32))[None].to(self.options.device)
+                frames = spikes[_mirrored(instant + around, len(spikes))]
+                window = torch.from_numpy(frames.astype(np.float32))[None].to(self.options.device)
                 found = network(pad_to(window, 4), rate)[0, 0, : spikes.shape[1], : spikes.shape[2]]
                 feature[:] = found.clamp(0, 1).cpu().numpy()
         return features
+
+
+def _mirrored(index: np.ndarray, count: int) -> np.ndarray:
+    """Indices of `count` frames that go on as their own mirror image, at both ends and as often as it takes."""
+    period = max(1, 2 * (count - 1))
+    inside = index % period
+    return np.minimum(inside, period - inside)

@@ -1,0 +1,624 @@
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torchvision.ops import deform_conv2d
+
+import bench.cli
+from baselines.neural.training import spread_rates
+from baselines.sci.analysis import OFFSETS, Analysis, chain, deform
+from baselines.sci.analyzer import SciAnalyzer
+from baselines.sci.codec import Sci
+from baselines.sci.extraction import REACH, BinaryConv, Extraction
+from baselines.sci.extractor import SciExtractor
+from baselines.sci.network import State
+from baselines.sci.part import Variant
+from baselines.sci.presets import ANALYSIS, EXTRACTION, extraction_size
+from baselines.sci.training import _ENCODER
+from bench.conform import conform
+from bench.errors import BenchError
+from bench.interfaces import Analyzer, Codec, CodingCondition, Content, Extractor
+from bench.registry import create
+from bench.runner.plan import default_analyzer
+from bench.spikes import firing_rate
+from bench.train import loop
+from bench.train.loop import Settings, train_codec
+from bench.train.shards import open_shards
+
+RATE = 0.6
+STAGES = ("1", "2", "codec", "3")
+FILES = {
+    "1": ["extraction.safetensors"],
+    "2": ["analysis.safetensors"],
+    "codec": ["small.safetensors"],
+    "3": ["small.safetensors", "analysis.safetensors"],
+}
+
+
+def quiet(done, total, label):
+    pass
+
+
+def filled(network, scale=0.1, seed=0):
+    """The network with every weight drawn anew: none of those that start at zero hides what comes before it."""
+    torch.manual_seed(seed)
+    for value in network.parameters():
+        nn.init.normal_(value, std=scale)
+    return network.eval()
+
+
+def saved(network, path):
+    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, path)
+    return path
+
+
+def random_spikes(count, height, width, seed=0):
+    return (np.random.default_rng(seed).random((count, height, width)) < 0.4).astype(np.uint8)
+
+
+# Extraction.
+
+
+def extraction(fusions=None, **changes):
+    torch.manual_seed(0)
+    return Extraction(replace(extraction_size("small", fusions), **changes))
+
+
+@pytest.mark.parametrize("fusions", [None, 0])
+def test_extraction_starts_as_the_firing_rate(fusions):
+    spikes = random_spikes(2 * REACH, 16, 24)
+    feature = extraction(fusions)(torch.from_numpy(spikes)[None].float(), RATE)
+    assert feature.shape == (1, 1, 16, 24)
+    expected = firing_rate(spikes, np.array([REACH]), 13) / np.float32(RATE)
+    assert np.allclose(feature[0].detach(), expected, atol=1e-6)
+
+
+def test_the_ventral_pathway_alone_has_no_dorsal_weights():
+    alone, dual = extraction(0).state_dict(), extraction().state_dict()
+    behind = ("dorsal.", "fusions.", "into.", "back.")
+    assert {name for name in dual if name.startswith(behind)} == set(dual) - set(alone)
+    assert any(name.startswith("dorsal.filters.3.") for name in dual)
+    assert set(alone) < set(dual)
+
+
+def seen_by(network):
+    """By filter, and for the whole, the spike frames that change what comes out."""
+    found, outputs = {}, {}
+    for pathway in ("ventral", "dorsal"):
+        for i, layer in enumerate(getattr(network, pathway).filters if hasattr(network, pathway) else ()):
+            layer.register_forward_hook(lambda _m, _i, out, key=(pathway, i): outputs.__setitem__(key, out))
+    spikes = torch.from_numpy(random_spikes(2 * REACH, 8, 8))[None].float()
+    with torch.inference_mode():
+        outputs["all"] = network(spikes)
+        before = dict(outputs)
+        for frame in range(2 * REACH):
+            changed = spikes.clone()
+            changed[:, frame] = 1 - changed[:, frame]
+            outputs["all"] = network(changed)
+            for key, out in outputs.items():
+                if not torch.equal(out, before[key]):
+                    found.setdefault(key, []).append(frame)
+    return found
+
+
+def test_each_filter_sees_its_own_frames():
+    found = seen_by(filled(extraction()))
+    for i, span in enumerate((7, 9, 11, 13)):
+        assert found["ventral", i] == list(range(20 - span // 2, 20 + span // 2 + 1))
+    # The windows slide backward: the first has the latest frames, and none is left out.
+    assert [found["dorsal", i] for i in range(4)] == [list(range(start, start + 10)) for start in (30, 20, 10, 0)]
+    assert found["all"] == list(range(40))
+    alone = seen_by(filled(extraction(0)))
+    assert alone["all"] == list(range(14, 27))
+    assert ("dorsal", 0) not in alone
+
+
+def test_weights_of_one_bit():
+    torch.manual_seed(0)
+    layer, taps = BinaryConv(3, 5, 4), torch.eye(48).view(48, 3, 4, 4)
+    for trained in (True, False):
+        layer.requires_grad_(trained)
+        weights = (layer(taps)[:, :, 0, 0] - layer.bias).T
+        real = layer.weight.flatten(1)
+        scale = real.abs().mean(1, keepdim=True)
+        assert len(scale.unique()) == 5
+        assert torch.allclose(weights, scale * torch.where(real >= 0, 1.0, -1.0), atol=1e-6)
+
+
+def test_gradients_pass_straight_through_the_sign():
+    torch.manual_seed(0)
+    layer, x, wanted = BinaryConv(3, 5, 4, 2, 1), torch.rand(2, 3, 8, 8), torch.randn(2, 5, 4, 4)
+    (layer(x) * wanted).sum().backward()
+    plain = layer.weight.detach().clone().requires_grad_()
+    (F.conv2d(x, plain, None, 2, 1) * wanted).sum().backward()
+    assert torch.allclose(layer.weight.grad, plain.grad, atol=1e-5)
+    assert layer.weight.grad.abs().min() > 0
+
+
+def test_every_weight_of_extraction_learns():
+    network = filled(extraction()).train()
+    spikes = torch.from_numpy(random_spikes(2 * REACH, 16, 16))[None].float()
+    network(spikes, RATE).square().mean().backward()
+    assert [name for name, value in network.named_parameters() if not value.grad.abs().sum() > 0] == []
+
+
+@pytest.fixture(scope="module")
+def extractor(tmp_path_factory):
+    path = saved(filled(extraction()), tmp_path_factory.mktemp("extraction") / "extraction.safetensors")
+    return create(Extractor, f"sci:weights={path}")
+
+
+def test_an_instant_sees_twenty_frames_before_and_nineteen_after(extractor):
+    spikes, instants = random_spikes(60, 8, 8), np.array([25])
+    before = extractor.extract(spikes, instants, RATE)
+    for frame, counts in ((4, False), (5, True), (44, True), (45, False)):
+        changed = spikes.copy()
+        changed[frame] = 1 - changed[frame]
+        assert np.array_equal(extractor.extract(changed, instants, RATE), before) != counts, frame
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 21, 60])
+def test_spikes_are_mirrored_at_the_ends(extractor, count):
+    spikes, instants = random_spikes(count, 8, 12), np.unique([0, count // 2, count - 1])
+    found = extractor.extract(spikes, instants, RATE)
+    assert found.shape == (len(instants), 8, 12)
+    whole = np.pad(spikes, ((REACH, REACH), (0, 0), (0, 0)), "reflect")
+    assert np.array_equal(found, extractor.extract(whole, instants + REACH, RATE))
+
+
+@pytest.mark.parametrize("size", [(7, 13), (1, 1), (25, 42)])
+def test_extraction_of_odd_sizes(extractor, size):
+    spikes, instants = random_spikes(30, *size), np.array([2, 28])
+    found = extractor.extract(spikes, instants, RATE)
+    assert found.shape == (2, *size)
+    assert found.dtype == np.float32
+    assert np.isfinite(found).all()
+    assert found.min() >= 0
+    assert found.max() <= 1
+    assert size == (1, 1) or found.std() > 0.01
+    whole = np.pad(spikes, ((0, 0), (0, -size[0] % 4), (0, -size[1] % 4)), "edge")
+    assert np.array_equal(found, extractor.extract(whole, instants, RATE)[:, : size[0], : size[1]])
+
+
+# Analysis.
+
+
+def analysis(align="afr", refine=True):
+    torch.manual_seed(0)
+    return Analysis(ANALYSIS["small"], align, refine)
+
+
+def constant_motion(*vectors, size=(16, 32)):
+    return torch.tensor(vectors)[None, :, :, None, None].float().expand(1, -1, -1, *size)
+
+
+def test_a_chain_of_constant_motion_is_a_sum():
+    motion = constant_motion((9, 9), (1, 2), (3, -1), (0.5, 4), (-2, 0.25))
+    for offset, expected in {-1: (3.0, -1.0), -2: (4.0, 1.0), 1: (-0.5, -4.0), 2: (1.5, -4.25)}.items():
+        path = chain(motion, 2, offset)
+        assert path.shape == (1, 2, 16, 32)
+        assert torch.allclose(path, torch.tensor(expected)[None, :, None, None].expand_as(path), atol=1e-5), offset
+
+
+def test_a_chain_takes_each_step_where_the_last_one_ended():
+    x = torch.arange(32).float()
+    motion = constant_motion((0, 0), (0, 0), (2, 0), (-4, 0), (0, 0)).clone()
+    motion[0, 1, 0], motion[0, 4, 0] = x / 10, x / 10
+    # Back: two pixels to the right, and there the motion of the feature before. Forward: four, and against it.
+    assert torch.allclose(chain(motion, 2, -2)[0, 0, :, :30], 2 + (x[:30] + 2) / 10, atol=1e-5)
+    assert torch.allclose(chain(motion, 2, 2)[0, 0, :, :28], 4 - (x[:28] + 4) / 10, atol=1e-5)
+
+
+def panning(count=5, height=32, width=48):
+    """Features of a texture that moves by (2, 1) pixels from one to the next, and their motion."""
+    torch.manual_seed(0)
+    texture = torch.rand(1, height, width)
+    features = torch.stack([texture.roll((k, 2 * k), (1, 2)) for k in range(count)], 1)
+    return features, constant_motion(*(((0, 0), *[(-2, -1)] * (count - 1))), size=(height, width))
+
+
+@pytest.mark.parametrize("align", ["afr", "warp"])
+def test_neighbours_are_brought_to_the_instant(align):
+    (features, motion), network = panning(), analysis(align)
+    for offset in OFFSETS:
+        found = network._neighbour(features, motion, 2, offset)
+        inside = (..., slice(4, -4), slice(6, -6))
+        assert torch.allclose(found[inside], features[:, 2:3][inside], atol=1e-4), offset
+        assert not torch.allclose(features[:, 2 + offset][:, 4:-4, 6:-6], features[:, 2][:, 4:-4, 6:-6], atol=0.1)
+    assert torch.equal(analysis("dcn")._neighbour(features, motion, 2, -1), features[:, 1:2])
+
+
+def test_missing_neighbours_are_the_instant_itself():
+    (features, motion), network = panning(), analysis()
+    for k, offset in ((0, -1), (0, -2), (1, -2), (3, 2), (4, 1), (4, 2)):
+        assert torch.equal(network._neighbour(features, motion, k, offset), features[:, k : k + 1])
+
+
+@pytest.mark.parametrize(("align", "refine"), [("afr", True), ("afr", False), ("dcn", True), ("warp", True)])
+def test_analysis_starts_by_giving_the_feature_back(align, refine):
+    (features, motion), network = panning(), analysis(align, refine).eval()
+    with torch.inference_mode():
+        for k in range(5):
+            assert torch.equal(network(features, motion, k), features[:, k : k + 1])
+        assert torch.equal(network(features[:, :1], motion[:, :1], 0), features[:, :1])
+
+
+@pytest.mark.parametrize("align", ["afr", "dcn", "warp"])
+def test_analysis_sees_two_neighbours_on_either_side(align):
+    (features, motion), network = panning(7), filled(analysis(align))
+    with torch.inference_mode():
+        for k, reached in ((0, [0, 1, 2]), (3, [1, 2, 3, 4, 5]), (6, [4, 5, 6])):
+            before = network(features, motion, k)
+            changed = []
+            for other in range(7):
+                darker = features.clone()
+                darker[:, other] /= 2
+                changed += [other] if not torch.equal(network(darker, motion, k), before) else []
+            assert changed == reached
+
+
+def test_only_what_aligns_has_weights():
+    modules = {align: {name.split(".")[1] for name in names} for align, names in _alignment_names().items()}
+    assert modules == {
+        "afr": {"hints", "offsets", "deform", "warped", "fuse"}, "dcn": {"hints", "offsets", "deform"}, "warp": set(),
+    }  # fmt: skip
+
+
+def _alignment_names():
+    return {
+        align: [name for name in analysis(align).state_dict() if name.startswith("alignment.")]
+        for align in ("afr", "dcn", "warp")
+    }
+
+
+def test_motion_refinement_starts_as_identity_and_can_be_left_out():
+    features, motion = panning()
+    assert torch.equal(analysis().refined(features, motion), motion)
+    other = filled(analysis()).refined(features, motion)
+    assert torch.equal(other[:, 0], motion[:, 0])
+    assert ((other - motion)[:, 1:].abs().amax((2, 3, 4)) > 0.01).all()
+    without = analysis(refine=False)
+    assert not any(name.startswith("fmvr") for name in without.state_dict())
+    assert torch.equal(without.refined(features, motion), motion)
+
+
+def test_estimated_motion_is_from_the_feature_before():
+    (features, _), network = panning(3), analysis()
+    found = network.estimate(features)
+    assert found.shape == (1, 3, 2, 32, 48)
+    assert not found[:, 0].any()
+    # Each pair alone gives the same.
+    assert torch.allclose(network.estimate(features[:, 1:])[:, 1], found[:, 2], atol=1e-5)
+    assert network.estimate(features[:, :1]).shape == (1, 1, 2, 32, 48)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_deformable_convolution_is_that_of_torchvision(groups):
+    torch.manual_seed(0)
+    layer = nn.Conv2d(4, 6, 3, padding=1).double()
+    x, offsets, mask = torch.rand(2, 4, 5, 7), 3 * torch.randn(2, 18 * groups, 5, 7), torch.rand(2, 9 * groups, 5, 7)
+    inputs = [part.double().requires_grad_() for part in (x, offsets, mask)]
+    wanted = torch.randn(2, 6, 5, 7).double()
+    leaves = (*inputs, layer.weight, layer.bias)
+    found = deform(*inputs, layer)
+    expected = deform_conv2d(*inputs[:2], layer.weight, layer.bias, padding=1, mask=inputs[2])
+    assert (found - expected).abs().max() < 1e-12
+    gradients = (torch.autograd.grad((out * wanted).sum(), leaves) for out in (found, expected))
+    for one, other in zip(*gradients, strict=True):
+        assert other.abs().max() > 0.1
+        assert (one - other).abs().max() < 1e-12
+
+
+@pytest.fixture(scope="module")
+def analyzer_network():
+    return filled(analysis())
+
+
+@pytest.fixture(scope="module")
+def analyzer(analyzer_network, tmp_path_factory):
+    path = saved(analyzer_network, tmp_path_factory.mktemp("analysis") / "analysis.safetensors")
+    return create(Analyzer, f"sci:weights={path}")
+
+
+def test_given_motion_is_used_and_missing_motion_estimated(analyzer, analyzer_network, moving):
+    features = moving(4, 32, 48)
+    with torch.inference_mode():
+        estimated = analyzer_network.estimate(torch.from_numpy(features)[None])[0].numpy()
+    missing = np.full((4, 2, 32, 48), np.nan, np.float32)
+    without = analyzer.analyze(features)
+    assert without.shape == features.shape
+    assert without.dtype == np.float32
+    assert np.isfinite(without).all()
+    assert without.min() >= 0
+    assert without.max() <= 1
+    assert without.std() > 0.01
+    assert np.array_equal(analyzer.analyze(features, missing), without)
+    # As from a codec, frame 2 intra.
+    given = np.random.default_rng(0).normal(0, 3, missing.shape).astype(np.float32)
+    given[[0, 2]] = np.nan
+    results = analyzer.analyze(features, given)
+    assert not np.array_equal(results, without)
+    assert np.array_equal(results, analyzer.analyze(features, np.where(np.isnan(given), estimated, given)))
+
+
+@pytest.mark.parametrize("size", [(19, 37), (7, 13)])
+def test_analysis_of_sizes_that_are_no_multiples(analyzer, moving, size):
+    features = moving(3, *size)
+    motion = np.random.default_rng(0).normal(0, 2, (3, 2, *size)).astype(np.float32)
+    motion[0] = np.nan
+    found = analyzer.analyze(features, motion)
+    assert found.shape == (3, *size)
+    edge = ((0, -size[0] % 16), (0, -size[1] % 16))
+    whole = analyzer.analyze(np.pad(features, ((0, 0), *edge), "edge"), np.pad(motion, ((0, 0), (0, 0), *edge), "edge"))
+    assert np.array_equal(found, whole[:, : size[0], : size[1]])
+
+
+def test_one_feature_alone_is_analysed(analyzer, moving):
+    feature = moving(1, 16, 16)
+    found = analyzer.analyze(feature, np.full((1, 2, 16, 16), np.nan, np.float32))
+    assert found.shape == (1, 16, 16)
+    assert np.isfinite(found).all()
+
+
+# Training.
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    return open_shards(None, tmp_path_factory.mktemp("shards"), 8, 0, quiet)
+
+
+def small_recipe(stage, folder, checked=0, **variant):
+    """A stage's recipe cut short; nothing is evaluated where nothing is to be checked."""
+    torch.manual_seed(0)
+    recipe = Sci().recipe(stage, folder, Variant(**variant))
+    recipe.batch, recipe.crop, recipe.checked = 3, 32, checked
+    if not checked:
+        recipe.evaluate = lambda network, shards: []
+    return recipe
+
+
+def run_stage(recipe, shards, folder, steps=2, resume=False, progress=quiet):
+    prepared = recipe.prepare(shards)
+    settings = Settings("sci", prepared.digest, steps, 0)
+    return train_codec(recipe, settings, prepared, prepared, folder, "cpu", resume, progress)
+
+
+@pytest.fixture(scope="module")
+def trained(shards, tmp_path_factory):
+    """Folder of all four stages, two steps each, and their cards."""
+    folder = tmp_path_factory.mktemp("sci")
+    cards = {stage: run_stage(small_recipe(stage, folder, checked=1), shards, folder / stage) for stage in STAGES}
+    return folder, cards
+
+
+def test_every_stage_writes_its_weights(trained):
+    folder, cards = trained
+    for stage in STAGES:
+        assert list(cards[stage]["sha256"]) == FILES[stage]
+        assert {path.name for path in (folder / stage).glob("*.safetensors")} == set(FILES[stage])
+        for figures in cards[stage]["validation"]:
+            assert figures["psnr"] > 8
+    assert [point["rate_point"] for point in cards["3"]["validation"]] == list(range(7))
+    # Later stages see the features of the first one's weights, not TFP's.
+    assert cards["2"]["data"] == cards["codec"]["data"] == cards["3"]["data"] != cards["1"]["data"]
+    assert not equal_files(folder / "3" / "analysis.safetensors", folder / "2" / "analysis.safetensors")
+
+
+def equal_files(one, other):
+    one, other = load_file(one), load_file(other)
+    return set(one) == set(other) and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("encoder", [False, True])
+def test_stage_three_leaves_the_encoder_alone(trained, shards, tmp_path, monkeypatch, encoder):
+    monkeypatch.setattr(loop, "_AVERAGING", 0.0)
+    monkeypatch.setattr(loop, "_WARMUP_STEPS", 1)
+    recipe = small_recipe("3", trained[0], encoder=encoder)
+    before = {name: value.clone() for name, value in recipe.network.state_dict().items()}
+    run_stage(recipe, shards, tmp_path / "3")
+    changed = {name for name, value in recipe.network.state_dict().items() if not torch.equal(value, before[name])}
+    sent = {name for name, _ in recipe.network.named_parameters() if _ENCODER.search(name)}
+    assert {name.split(".", 2)[1] for name in sent} == {
+        "transform", "encoder", "mv_encoder", "optic_flow", "rates", "motion_rates", "prior", "mv_prior",
+    }  # fmt: skip
+    received = {f"{part}.refine.last.conv.weight" for part in ("image", "video")}
+    received |= {"image.transform.synthesis", "video.prior.head.conv.weight", "video.mv_decoder.3.conv.weight"}
+    received |= {"analysis.last.weight", "analysis.fmvr.layers.4.weight"}
+    assert received <= changed
+    if encoder:
+        assert {"image.transform.analysis", "video.transform.analysis", "video.rates.scale"} <= changed
+        assert {"image.encoder.2.weight", "image.encoder.2.bias"} & changed
+    else:
+        assert not sent & changed
+
+
+def test_a_killed_stage_three_ends_with_the_weights_of_an_unbroken_one(trained, shards, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "_CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(loop._Log, "every", 2)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    card = run_stage(small_recipe("3", trained[0]), shards, whole, 4)
+
+    def kill(done, total, label):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(small_recipe("3", trained[0]), shards, broken, 4, progress=kill)
+    seen = []
+    resumed = run_stage(small_recipe("3", trained[0]), shards, broken, 4, True, lambda done, *_: seen.append(done))
+    assert seen == [3, 4]
+    assert resumed["sha256"] == card["sha256"]
+
+
+def test_variants_train(trained, shards, tmp_path):
+    run_stage(small_recipe("1", tmp_path, fusions=0, smooth=0, anchor=0), shards, tmp_path / "1", 1)
+    run_stage(small_recipe("2", tmp_path, fusions=0, align="dcn"), shards, tmp_path / "2", 1)
+    assert not any("dorsal" in name for name in load_file(tmp_path / "1" / "extraction.safetensors"))
+    assert not any("fuse" in name for name in load_file(tmp_path / "2" / "analysis.safetensors"))
+    # They are run with the options that they were trained with.
+    weights = tmp_path / "1" / "extraction.safetensors"
+    spikes, instants = random_spikes(40, 8, 8), np.array([20])
+    create(Extractor, f"sci:fusions=0,weights={weights}").extract(spikes, instants, RATE)
+    with pytest.raises(BenchError, match="not a checkpoint of this network: missing back"):
+        create(Extractor, f"sci:weights={weights}").extract(spikes, instants, RATE)
+
+
+def test_motion_refinement_is_left_out_of_both_stages(trained, shards, tmp_path):
+    folder = trained[0]
+    for stage in ("1", "codec"):
+        (tmp_path / stage).symlink_to(folder / stage)
+    for stage in ("2", "3"):
+        run_stage(small_recipe(stage, tmp_path, refine=False), shards, tmp_path / stage, 1)
+        assert not any("fmvr" in name for name in load_file(tmp_path / stage / "analysis.safetensors"))
+
+
+def test_a_stage_says_which_one_it_starts_from(tmp_path, trained, monkeypatch):
+    monkeypatch.setattr("baselines.sci.codec.WEIGHTS", tmp_path)
+    with pytest.raises(BenchError, match="train stage 1 first"):
+        Sci().recipe("codec", tmp_path)
+    (tmp_path / "1").symlink_to(trained[0] / "1")
+    with pytest.raises(BenchError, match="train stage codec first"):
+        Sci().recipe("3", tmp_path)
+
+
+def test_the_last_sequence_of_a_batch_reaches_analysis_uncoded(trained, monkeypatch):
+    recipe = small_recipe("3", trained[0])
+    features, moved = torch.rand(3, 5, 64, 64), []
+    monkeypatch.setattr(recipe.analysis, "refined", lambda received, motion: moved.append((received, motion)) or motion)
+    loss, facts = recipe.loss((features, torch.rand(3, 1, 64, 64), torch.tensor(2)), 0.0)
+    ((received, motion),) = moved
+    assert torch.isfinite(loss)
+    assert facts["bpp"] > 0
+    assert torch.equal(received[-1], features[-1])
+    assert not torch.equal(received[:-1], features[:-1])
+    assert torch.equal(motion[-1:], recipe.analysis.estimate(features[-1:]))
+    assert not motion[:, 0].any()
+    assert len(spread_rates(3).unique()) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("sci", "--stage", "9"), "sci has no stage '9' (it has: 1, 2, codec, 3)"),
+        (("sci", "--variant", "nonsense=1"), "option 'nonsense': unknown option (options: fusions"),
+        (("sci", "--variant", "nonsense"), "'nonsense' is not of the form key=value"),
+        (("sci", "--variant", "align=flow"), "option 'align'"),
+        (("dcvc", "--variant", "a=b"), "dcvc has no variants"),
+        (("dcvc", "--stage", "1"), "dcvc has no stage '1' (it has: none)"),
+    ],
+)
+def test_the_verb_says_what_is_wrong(arguments, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["bench", "train", *arguments])
+    with pytest.raises(SystemExit) as end:
+        bench.cli.main()
+    assert end.value.code == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("bench: ") and captured.err.count("\n") == 1, captured.err
+    assert words in captured.err
+    assert list(tmp_path.iterdir()) == []
+
+
+# The codec and the other components, with weights of two steps.
+
+
+@pytest.fixture(scope="module")
+def codec(trained):
+    return create(Codec, f"sci:weights={trained[0] / '3' / 'small.safetensors'}")
+
+
+def test_the_codec_conforms(codec):
+    assert [result for result in conform(codec) if result.problem] == []
+
+
+def test_decoded_motion_is_missing_on_intra_frames_alone(codec, moving):
+    frames = moving(6, 24, 40)
+    encoded = codec.encode(frames, 4, CodingCondition(intra_period=4), Content.FEATURES)
+    decoded = codec.decode(encoded.stream)
+    assert decoded.motion.shape == (6, 2, 24, 40)
+    assert decoded.motion.dtype == np.float32
+    missing = np.isnan(decoded.motion)
+    assert missing[[0, 4]].all()
+    assert not missing[[1, 2, 3, 5]].any()
+    assert np.abs(decoded.frames - frames).mean() < 0.05
+    again = codec.decode(encoded.stream)
+    assert np.array_equal(again.frames, decoded.frames)
+    assert np.array_equal(again.motion, decoded.motion, equal_nan=True)
+    damaged = bytearray(encoded.stream)
+    damaged[-len(damaged) // 3] ^= 1
+    with pytest.raises(BenchError):
+        codec.decode(bytes(damaged))
+    every = codec.encode(frames, 4, CodingCondition(intra_period=1), Content.FEATURES)
+    assert codec.decode(every.stream).motion is None
+
+
+def test_codec_and_analysis_mean_the_same_by_motion():
+    """Before training the prediction is the last frame, moved: to where analysis would bring it."""
+    features, motion = panning(2)
+    with torch.inference_mode():
+        video = Sci().untrained().get_submodule("video")
+        predicted, _ = video._predict(State(features[:, :1]), motion[:, 1], torch.tensor([0]))
+    inside = (..., slice(4, -4), slice(6, -6))
+    assert torch.allclose(predicted[inside], features[:, 1:][inside], atol=1e-4)
+
+
+def test_components_are_made_for_each_other():
+    assert default_analyzer("sci", "reconstruction") == "sci"
+    assert default_analyzer("sci:fusions=0", "reconstruction") == "sci"
+    assert default_analyzer("tfp", "reconstruction") == "identity"
+
+
+@pytest.mark.parametrize("kind", [Extractor, Analyzer, Codec])
+def test_the_papers_size_has_no_weights(kind):
+    state = create(kind, "sci:preset=paper").available()
+    assert not state.ok
+    assert "no weights of the paper's size were published" in state.reason
+    assert "\n" not in state.reason
+
+
+def test_missing_weights_are_named_with_the_stage_that_makes_them():
+    for part, stage in ((SciExtractor, "1"), (SciAnalyzer, "2")):
+        state = part(weights="/nowhere/x.safetensors").available()
+        assert not state.ok
+        assert f"no weights /nowhere/x.safetensors (`bench train sci --stage {stage}`" in state.reason
+    assert "no weights /nowhere" in Sci(weights="/nowhere/x.safetensors").available().reason
+
+
+def test_foreign_weights_are_refused(moving):
+    import baselines.dcvc.codec
+
+    foreign = baselines.dcvc.codec.Dcvc().weight_files(0)[0]
+    frames = moving(2, 16, 16)
+    made = {kind: create(kind, f"sci:weights={foreign}") for kind in (Extractor, Analyzer, Codec)}
+    calls = {
+        Extractor: lambda part: part.extract(random_spikes(40, 16, 16), np.array([20]), RATE),
+        Analyzer: lambda part: part.analyze(frames),
+        Codec: lambda part: part.encode(frames, 0, CodingCondition(), Content.FEATURES),
+    }
+    for kind, call in calls.items():
+        with pytest.raises(BenchError, match="not a checkpoint of this network"):
+            call(made[kind])
+
+
+def test_trained_weights_run_from_spikes_to_luminance(trained, codec, spikes, moving):
+    folder = trained[0]
+    parts = {"1": (Extractor, "extraction"), "3": (Analyzer, "analysis")}
+    extractor, analyzer = (
+        create(kind, f"sci:weights={folder / stage / name}.safetensors") for stage, (kind, name) in parts.items()
+    )
+    features = extractor.extract(spikes(57, 24, 40), np.array([20, 28, 36]), RATE)
+    decoded = codec.decode(codec.encode(features, 6, CodingCondition(), Content.FEATURES).stream)
+    results = analyzer.analyze(decoded.frames, decoded.motion)
+    # Two steps change next to nothing: the result is still the firing rate, and the scene stands still.
+    assert np.abs(results - moving(1, 24, 40)).mean() < 0.06
+
+
+def test_paper_sizes_have_the_papers_fusion_units():
+    assert EXTRACTION["paper"].fusions == 10
+    assert extraction_size("paper", 3).fusions == 3
