@@ -286,6 +286,9 @@ class NeuralCodec(Codec):
                 yield luma.clamp(0, 1).float().cpu().numpy(), moved
 
     def _model(self, rate_point: RatePoint) -> FrameModel:
+        from baselines.neural.weights import check_device
+
+        check_device(self.options.device)
         # Keyed on the files' hash, so that a file that changed is read again.
         hashes = tuple(file_sha256(path) for path in self.weight_files(rate_point))
         return _loaded(type(self), tuple(self.options), rate_point, hashes)

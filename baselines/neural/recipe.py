@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ class Recipe(ABC):
     ----------
     network
         Everything that is trained.
+    basis
+        Weights that the training starts from or goes through.
     file
         Name of the weights that training ends with, the first where there are several.
     logged
@@ -34,6 +37,7 @@ class Recipe(ABC):
     """
 
     network: nn.Module
+    basis: tuple[Path, ...] = ()
     file: str = "small.safetensors"
     logged: tuple[str, str] = ("bpp", "psnr")
     pace: float

@@ -32,6 +32,24 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
+def check_device(device: str) -> None:
+    """Refuse a device that this machine has not.
+
+    Raises
+    ------
+    BenchError
+        If torch does not know it, or there is no CUDA.
+    """
+    import torch
+
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise BenchError(f"no device '{device}' (cpu, cuda or cuda:N)") from None
+    if kind not in ("cpu", "cuda") or (kind == "cuda" and not torch.cuda.is_available()):
+        raise BenchError(f"no device '{device}' on this machine; leave the option out")
+
+
 def load_into(
     network: nn.Module, tensors: Mapping[str, Tensor], path: Path | str, optional: Sequence[str] = ()
 ) -> None:

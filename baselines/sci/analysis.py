@@ -152,7 +152,7 @@ class Analysis(nn.Module):
     align
         What brings neighbours to the instant: ``afr``, or for ablation ``dcn`` or ``warp`` alone.
     refine
-        Whether motion is refined (FMVR).
+        Whether motion is refined (FMVR); deformable convolution alone has no use for motion.
     """
 
     def __init__(self, size: AnalysisSize, align: Align = "afr", refine: bool = True) -> None:
@@ -162,7 +162,7 @@ class Analysis(nn.Module):
         pixels = size.unshuffle**2
         # For features that come without motion vectors.
         self.flow = SpyNet(1, (12, 16, 12, 8), 5, 3)
-        self.fmvr = Fmvr(size.fmvr) if refine else None
+        self.fmvr = Fmvr(size.fmvr) if refine and align != "dcn" else None
         self.maps = nn.Conv2d(pixels, size.width, 3, padding=1)
         self.alignment = Alignment(size, align)
         self.join = nn.Conv2d((2 * RADIUS + 1) * size.width, size.trunk, 1)
@@ -232,11 +232,15 @@ class Analysis(nn.Module):
 def chain(motion: Tensor, k: int, offset: int) -> Tensor:
     """Where the pixels of k lie in k + offset, N x 2 x H x W, from N x K x 2 x H x W between successive features.
 
-    Backward in time motion vectors are followed; forward they are followed against their direction, each taken
-    where it ends for where it begins.
+    Backward in time motion vectors are followed. Forward they have to be inverted, which one step of a fixed-point
+    iteration does: exact for constant motion, close where motion changes slowly.
     """
     path = torch.zeros_like(motion[:, 0])
     for step in range(abs(offset)):
-        now = motion[:, k - step] if offset < 0 else -motion[:, k + step + 1]
-        path = path + (warp(now, path) if step else now)
+        if offset < 0:
+            path = path + (warp(motion[:, k - step], path) if step else motion[:, k])
+            continue
+        # The pixel that comes to lie here is not known yet: where this place's own motion came from is a first guess.
+        ahead = -warp(motion[:, k + step + 1], path) if step else -motion[:, k + 1]
+        path = path - warp(motion[:, k + step + 1], path + ahead)
     return path

@@ -38,10 +38,13 @@ class SciAnalyzer(SciPart, Analyzer):
         results = np.empty_like(features)
         with torch.inference_mode():
             padded = pad_to(torch.from_numpy(features)[None].to(self.options.device), 16)
-            moved = network.estimate(padded)
+            moved = torch.zeros(1, len(features), 2, *padded.shape[2:], device=padded.device)
             if motion is not None:
-                decoded = pad_to(torch.from_numpy(motion).to(self.options.device), 16)[None]
-                moved = torch.where(decoded.isnan(), moved, decoded)
+                moved[0] = pad_to(torch.from_numpy(motion).to(padded.device), 16)
+            for k in range(1, len(features)):
+                if motion is None or np.isnan(motion[k]).any():
+                    moved[:, k] = network.estimate(padded[:, k - 1 : k + 1])[:, 1]
+            moved[:, 0] = 0
             moved = network.refined(padded, moved)
             for k in range(len(features)):
                 found = network(padded, moved, k)[0, 0, :height, :width]

@@ -101,8 +101,9 @@ class SciPart(Component):
 
     def loaded(self, network: N) -> N:
         """The network with its weights, on its device."""
-        from baselines.neural.weights import load_into, read_weights
+        from baselines.neural.weights import check_device, load_into, read_weights
 
+        check_device(self.options.device)
         path = self.weight_file()
         load_into(network, read_weights(path), path)
         return network.to(self.options.device).eval()

@@ -131,6 +131,7 @@ class _OnFeatures(Recipe):
     def __init__(self, preset: str, variant: Variant.Options, extraction: Path) -> None:
         self.extraction = Extraction(extraction_size(preset, variant.fusions)).eval()
         load_into(self.extraction, read_weights(extraction), extraction)
+        self.basis = (extraction,)
         self._key = file_sha256(extraction)
 
     def prepare(self, shards: Shards) -> Shards:
@@ -223,7 +224,7 @@ class CodecRecipe(SmallRecipe, _OnFeatures):
         return SciModel(network, rate)
 
 
-# What only an encoder runs: stage III leaves it as it is.
+# What an encoder's symbols come from: stage III leaves it as it is, quantisation steps included.
 _ENCODER = re.compile(r"\.(encoder|mv_encoder|hyper_encoder|optic_flow|rates|motion_rates)\.|transform\.analysis$")
 
 
@@ -231,8 +232,8 @@ class ThroughCodecRecipe(CodecRecipe):
     """Stage III: what is behind the link, through quantisation, over all rate points.
 
     One loss holds the codec's rate, its features' distortion and the result's. Every eighth sequence reaches analysis
-    uncoded, so that one analysis serves all codecs and none. The paper trains the decoder alone; the variant
-    `encoder` trains the encoder as well.
+    uncoded, and half of them without decoded motion, so that one analysis serves all codecs and none.
+    The paper trains the decoder alone; the variant `encoder` trains the encoder as well.
     """
 
     file = "small.safetensors"
@@ -245,6 +246,7 @@ class ThroughCodecRecipe(CodecRecipe):
 
     def __init__(self, preset: str, variant: Variant.Options, extraction: Path, codec: Path, analysis: Path) -> None:
         super().__init__(preset, variant, extraction)
+        self.basis = (extraction, codec, analysis)
         load_into(self.network, read_weights(codec), codec)
         self.analysis = Analysis(ANALYSIS[preset], variant.align, variant.refine)
         load_into(self.analysis, read_weights(analysis), analysis)
@@ -281,9 +283,11 @@ class ThroughCodecRecipe(CodecRecipe):
             if index:
                 motion.append(state.motion)
         received, moved = torch.cat(decoded, 1), torch.stack(motion, 1)
-        # The last of the batch is not coded: its motion has to be estimated.
         received = torch.cat((received[:-1], features[-1:]))
-        moved = torch.cat((moved[:-1], self.analysis.estimate(features[-1:])))
+        # Other codecs decode no motion, and intra frames have none: half of the sequences, the uncoded one among them,
+        # go through analysis as theirs do.
+        without = torch.arange(count, device=features.device).add(count).remainder(2) == 1
+        moved = torch.where(without[:, None, None, None, None], self.analysis.estimate(received), moved)
         refined = self.analysis.refined(received, moved)
         error = (self.analysis(received, refined, int(wanted)) - truth).square().mean((1, 2, 3))
         error = error + 0.1 * (unexplained(received, refined) if self.analysis.fmvr is not None else 0)

@@ -72,6 +72,11 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
         yield lambda done, total, label: bar.update(task, completed=done, total=total, label=label)
 
 
+def word(text: str) -> str:
+    """A text as part of a folder's name."""
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in text)
+
+
 def free_folder(parent: Path, name: str) -> Path:
     """`parent/name`, or the first of `name-2`, `name-3`, ... that does not exist."""
     candidate, number = parent / name, 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli._shared import free_folder, open_store, progress_bar, rate_points, split
+from bench.cli._shared import free_folder, open_store, progress_bar, rate_points, split, word
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _folder(spec: RunSpec, plan: Plan, out: Path | None, resume: bool) -> Path:
     if out is not None:
         return out
     names = (spec.paradigms, [entry.codec for entry in spec.codecs], spec.datasets)
-    grid = "_".join("-".join(_word(name) for name in part) for part in names)
+    grid = "_".join("-".join(word(_bare(name)) for name in part) for part in names)
     name = spec.name or (grid if len(grid) <= 80 else f"grid-{plan.digest}")
     parent = Path("results")
     if not resume:
@@ -102,9 +102,8 @@ def _folder(spec: RunSpec, plan: Plan, out: Path | None, resume: bool) -> Path:
     raise BenchError(f"no run of this grid under {parent}/ to go on with; leave --resume away or give --out")
 
 
-def _word(spec: str) -> str:
-    name = spec.rsplit(".py:", maxsplit=1)[-1].partition(":")[0]
-    return "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
+def _bare(spec: str) -> str:
+    return spec.rsplit(".py:", maxsplit=1)[-1].partition(":")[0]
 
 
 def _run(plan: Plan, folder: Path, resume: bool, jobs: int, timing: int) -> None:

@@ -23,11 +23,15 @@ def train(
     validation: Annotated[
         Path | None, typer.Option(help="Folder that the card's figures are from; without one, dead leaves.")
     ] = None,
-    minutes: Annotated[float, typer.Option(min=0.1, help="Budget of one core; the recipe's pace makes it steps.")] = 60,
-    steps: Annotated[int, typer.Option(min=0, help="Steps, instead of minutes.")] = 0,
+    minutes: Annotated[
+        float, typer.Option(min=0.1, help="Budget of one core, for each stage; the recipe's pace makes it steps.")
+    ] = 60,
+    steps: Annotated[int, typer.Option(min=0, help="Steps of each stage, instead of minutes.")] = 0,
     samples: Annotated[int, typer.Option(min=8, help="Recordings that are simulated for training.")] = 1600,
     seed: Annotated[int, typer.Option(help="Seeds data, starting weights and noise.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Folder of the run (default train/CODEC).")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run (default train/CODEC, or train/CODEC-VARIANT).")
+    ] = None,
     stage: Annotated[
         str,
         typer.Option(help="Stage of a codec that is trained in stages (sci: 1, 2, codec, 3), or all in order."),
@@ -47,8 +51,10 @@ def train(
 
     import torch
 
-    from bench.cli._shared import progress_bar
+    from baselines.neural.weights import check_device
+    from bench.cli._shared import progress_bar, word
     from bench.datasets._files import cache_root
+    from bench.fingerprint import file_sha256
     from bench.interfaces import Codec
     from bench.interfaces.component import parse_spec
     from bench.registry import create
@@ -58,8 +64,7 @@ def train(
     made: Any = create(Codec, codec)
     if not hasattr(made, "recipe"):
         raise BenchError(f"{codec} is not a codec that is trained here")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise BenchError("no CUDA device here; leave --device out")
+    check_device(device)
     known = getattr(made, "stages", ())
     if stage != "all" and stage not in known:
         raise BenchError(f"{made.name} has no stage '{stage}' (it has: {', '.join(known) or 'none'})")
@@ -70,14 +75,15 @@ def train(
     with progress_bar("data") as progress:
         shards = open_shards(data, cache, samples, seed, progress)
         held_out = open_shards(validation, cache, min(samples, 24), seed + 1, progress)
-    whole = out or Path("train") / made.name
+    whole = out or Path("train") / "-".join([made.name, *([word(variant)] if variant else [])])
     for part in (known if stage == "all" else (stage,)) or ("",):
         folder = whole / part
         torch.manual_seed(seed)
         recipe = made.recipe(part, whole, changed) if part else made.recipe()
         label = " ".join(word for word in (made.name, part, variant) if word)
         prepared = recipe.prepare(shards), recipe.prepare(held_out)
-        settings = Settings(label, prepared[0].digest, steps or max(1, round(minutes * recipe.pace)), seed)
+        basis = tuple(file_sha256(path) for path in recipe.basis)
+        settings = Settings(label, prepared[0].digest, steps or max(1, round(minutes * recipe.pace)), seed, basis)
         began = time.monotonic()
         with progress_bar(f"training {label}") as progress:
             card = train_codec(recipe, settings, *prepared, folder, device, resume, progress)

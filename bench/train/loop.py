@@ -32,12 +32,19 @@ _AVERAGING = 0.998
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run is; one that goes on must have the same."""
+    """What a run is; one that goes on must have the same.
+
+    Attributes
+    ----------
+    basis
+        SHA-256 of the weights that it starts from or goes through.
+    """
 
     codec: str
     data: str
     steps: int
     seed: int
+    basis: tuple[str, ...] = ()
 
 
 def train(
