@@ -426,7 +426,7 @@ def test_stage_three_leaves_the_encoder_alone(trained, shards, tmp_path, monkeyp
     changed = {name for name, value in recipe.network.state_dict().items() if not torch.equal(value, before[name])}
     sent = {name for name, _ in recipe.network.named_parameters() if _ENCODER.search(name)}
     assert {name.split(".", 2)[1] for name in sent} == {
-        "transform", "encoder", "mv_encoder", "optic_flow", "rates", "motion_rates", "prior", "mv_prior",
+        "transform", "encoder", "mv_encoder", "rates", "motion_rates", "prior", "mv_prior",
     }  # fmt: skip
     received = {f"{part}.refine.last.conv.weight" for part in ("image", "video")}
     received |= {"image.transform.synthesis", "video.prior.head.conv.weight", "video.mv_decoder.3.conv.weight"}

@@ -99,14 +99,15 @@ class SmallModel:
     intra_bits: BitCount | None = None
     inter_bits: BitCount | None = None
 
-    def __init__(self, network: nn.Module, rate: Tensor) -> None:
+    def __init__(self, network: nn.Module, rate: Tensor, intra_rate: Tensor | None = None) -> None:
         self.image: Any = network.get_submodule("image")
         self.video: Any = network.get_submodule("video")
         self.rate = rate
+        self.intra_rate = rate if intra_rate is None else intra_rate
 
     def code_intra(self, coder: LatentCoder, frame: Tensor | None, size: tuple[int, int]) -> Tensor:
         """Code an intra frame."""
-        return self.image.code(coder, frame, self.rate, (len(self.rate), *size))
+        return self.image.code(coder, frame, self.intra_rate, (len(self.rate), *size))
 
 
 def small_weights(name: str, stated: str, package: Path) -> Path:

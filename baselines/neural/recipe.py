@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.errors import BenchError
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -34,6 +36,8 @@ class Recipe(ABC):
         Largest learning rate, sequences in a batch, and their side in pixels.
     checked
         Held-out samples that the card's figures are from.
+    warm
+        Whether training begins from weights that were trained before.
     """
 
     network: nn.Module
@@ -45,6 +49,26 @@ class Recipe(ABC):
     batch: int = 8
     crop: int = 64
     checked: int = 24
+    warm: bool = False
+
+    def begin_from(self, path: Path) -> tuple[int, int]:
+        """Begin from a file's weights where names and shapes fit; returns how many tensors did, and of how many.
+
+        Raises
+        ------
+        BenchError
+            If none does.
+        """
+        from baselines.neural.weights import read_weights
+
+        own = self.network.state_dict()
+        given = read_weights(path)
+        fitting = {name: tensor for name, tensor in given.items() if name in own and own[name].shape == tensor.shape}
+        if not fitting:
+            raise BenchError(f"{path}: no weights in it fit this network")
+        self.network.load_state_dict({**own, **fitting})
+        self.warm, self.basis = True, (*self.basis, path)
+        return len(fitting), len(own)
 
     def prepare(self, shards: Shards) -> Shards:
         """What is trained on, made from the common shards: by default, they themselves."""

@@ -15,7 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.neural.layers import SpyNet, double, halve, warp
+from baselines.neural.layers import warp
+from baselines.neural.motion import search_motion
+from baselines.neural.small import block_motion
 
 Align = Literal["afr", "dcn", "warp"]
 # Neighbours on each side of an instant.
@@ -160,8 +162,6 @@ class Analysis(nn.Module):
         self.size, self.align = size, align
         self.unshuffle, self.shuffle = nn.PixelUnshuffle(size.unshuffle), nn.PixelShuffle(size.unshuffle)
         pixels = size.unshuffle**2
-        # For features that come without motion vectors.
-        self.flow = SpyNet(1, (12, 16, 12, 8), 5, 3)
         self.fmvr = Fmvr(size.fmvr) if refine and align != "dcn" else None
         self.maps = nn.Conv2d(pixels, size.width, 3, padding=1)
         self.alignment = Alignment(size, align)
@@ -171,8 +171,9 @@ class Analysis(nn.Module):
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
-    def estimate(self, features: Tensor) -> Tensor:
-        """Motion of each feature of a sequence from the one before, zero for the first.
+    @staticmethod
+    def estimate(features: Tensor) -> Tensor:
+        """Motion of each feature of a sequence from the one before, by search over blocks; zero for the first.
 
         Parameters
         ----------
@@ -185,9 +186,10 @@ class Analysis(nn.Module):
             N x K x 2 x H x W in pixels, x then y: feature k at p is feature k - 1 at p + motion(p).
         """
         count, frames, height, width = features.shape
-        half = 4 * (halve(features) - 0.5)
-        now, past = (part.reshape(-1, 1, *half.shape[2:]) for part in (half[:, 1:], half[:, :-1]))
-        flow = 2.0 * double(self.flow(now, past)) if frames > 1 else features.new_zeros(0, 2, height, width)
+        if frames == 1:
+            return features.new_zeros(count, 1, 2, height, width)
+        now, past = (part.reshape(-1, 1, height, width) for part in (features[:, 1:], features[:, :-1]))
+        flow = 4 * block_motion(search_motion(now, past) / 4, False)
         return F.pad(flow.view(count, frames - 1, 2, height, width), (0, 0, 0, 0, 0, 0, 1, 0))
 
     def refined(self, features: Tensor, motion: Tensor) -> Tensor:

@@ -210,8 +210,7 @@ def unexplained(features: Tensor, motion: Tensor) -> Tensor:
 class CodecRecipe(SmallRecipe, _OnFeatures):
     """Pre-training of the codec on features, as the other small codecs are trained."""
 
-    quality = (0.5, 1.2, 0.5, 0.9)
-    pace = 100.0
+    pace = 130.0
 
     def __init__(self, preset: str, variant: Variant.Options, extraction: Path) -> None:
         _OnFeatures.__init__(self, preset, variant, extraction)
@@ -219,13 +218,14 @@ class CodecRecipe(SmallRecipe, _OnFeatures):
 
     def model(self, network: nn.Module, rate: Tensor) -> FrameModel:
         """The networks at the rate point of each item."""
-        from baselines.sci.codec import SciModel
+        from baselines.sci.codec import INTRA_FINER, SciModel
 
-        return SciModel(network, rate)
+        # Inter frames learn to be predicted from intra frames of any quality above their own.
+        return SciModel(network, rate, int(torch.randint(4, ())) if network.training else INTRA_FINER)
 
 
 # What an encoder's symbols come from: stage III leaves it as it is, quantisation steps included.
-_ENCODER = re.compile(r"\.(encoder|mv_encoder|hyper_encoder|optic_flow|rates|motion_rates)\.|transform\.analysis$")
+_ENCODER = re.compile(r"\.(encoder|mv_encoder|hyper_encoder|rates|motion_rates)\.|transform\.analysis$")
 
 
 class ThroughCodecRecipe(CodecRecipe):
@@ -276,7 +276,7 @@ class ThroughCodecRecipe(CodecRecipe):
         for index in range(frames):
             coder, frame = TrainingCoder(), features[:, index : index + 1]
             found, state = model.code(coder, frame, index, (height, width), state)
-            loss, frame_bpp, _ = rate_distortion(coder, found, frame, rate, self.quality[index % 4] if index else 1.0)
+            loss, frame_bpp, _ = rate_distortion(coder, found, frame, rate)
             total = total.to(loss) + loss / (frames - 1 if index else 1)
             bpp += frame_bpp / frames
             decoded.append(found)

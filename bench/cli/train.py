@@ -39,6 +39,9 @@ def train(
     variant: Annotated[
         str, typer.Option(help="What training changes for an ablation, as key=value,key=value (docs/sci.md).")
     ] = "",
+    begin: Annotated[
+        Path | None, typer.Option(help="Weights to begin from where names and shapes fit, instead of random ones.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
@@ -80,6 +83,9 @@ def train(
         folder = whole / part
         torch.manual_seed(seed)
         recipe = made.recipe(part, whole, changed) if part else made.recipe()
+        if begin:
+            fitting, every = recipe.begin_from(begin)
+            typer.echo(f"{fitting} of {every} tensors are those of {begin}")
         label = " ".join(word for word in (made.name, part, variant) if word)
         prepared = recipe.prepare(shards), recipe.prepare(held_out)
         basis = tuple(file_sha256(path) for path in recipe.basis)

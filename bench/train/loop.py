@@ -77,7 +77,8 @@ def train(
     begin, spent = _load(folder, settings, network, averaged, optimizer, resume)
     if begin == 0:
         torch.manual_seed(settings.seed)
-        recipe.start(_batch(recipe, shards, settings.seed, 0, device))
+        if not recipe.warm:
+            recipe.start(_batch(recipe, shards, settings.seed, 0, device))
         averaged = {name: value.detach().clone() for name, value in network.state_dict().items()}
     with (folder / _LOG).open("a", newline="") as file:
         log = _Log(file, recipe.logged, fresh=begin == 0)
