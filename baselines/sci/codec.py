@@ -104,7 +104,7 @@ class SciModel(SmallModel):
     """
 
     def __init__(self, network: nn.Module, rate: Tensor, finer: int = INTRA_FINER) -> None:
-        super().__init__(network, rate, (rate + finer).clamp(max=Sci.rate_points[-1]))
+        super().__init__(network, rate, (rate + finer).clamp(max=len(Sci.rate_points) - 1))
 
     def code(
         self, coder: LatentCoder, frame: Tensor | None, index: int, size: tuple[int, int], state: Any
