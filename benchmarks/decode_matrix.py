@@ -1,6 +1,6 @@
 """Do learned streams decode to the same frames everywhere? Many streams, decoded in unlike processes.
 
-    python benchmarks/decode_matrix.py [--streams 200] [--codecs dcvc,dcvc-dc] [--python OTHER/bin/python]
+    python benchmarks/decode_matrix.py [--streams 200] [--codecs dcvc,dcvc-dc,sci] [--python OTHER/bin/python]
 
 Encodes with one thread, then decodes every stream in a fresh process with one thread, one with two, one without oneDNN,
 and, where another interpreter (with another torch release) is named, one of that. Prints how many frames' hashes are
@@ -98,7 +98,7 @@ def main() -> None:
     """Encode here, decode in child processes."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--streams", type=int, default=200)
-    parser.add_argument("--codecs", default="dcvc,dcvc-dc")
+    parser.add_argument("--codecs", default="dcvc,dcvc-dc,sci")
     parser.add_argument("--python", default="")
     parser.add_argument("--decode", nargs=3, metavar=("FOLDER", "THREADS", "ONEDNN"))
     options = parser.parse_args()

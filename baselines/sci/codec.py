@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 # Rate points that an intra frame is finer than the inter frames after it; chosen on held-out training content.
-INTRA_FINER = 1
+INTRA_FINER = 2
 
 
 class Sci(NeuralCodec):
