@@ -272,7 +272,9 @@ def test_the_table_fits_and_the_csv_has_it_all(verb, monkeypatch):
     found = paper()
     monkeypatch.setattr("bench.complexity.count", lambda works: list(found.values()))
     printed, rows = verb(SCI, "--preset", "paper")
-    lines = printed.splitlines()
+    # The last line names the file that was written, wherever that is.
+    *lines, written = printed.splitlines()
+    assert written.startswith("-> ")
     assert max(map(len, lines)) <= 80
     assert [line[:24].rstrip() for line in lines[2 : 2 + len(found)]] == [
         f"{name} ({frame})" if frame else name for name, frame in found
