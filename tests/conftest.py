@@ -51,6 +51,17 @@ def one_line_error(done, *words):
 
 
 @pytest.fixture
+def one_thread():
+    """Let torch compute with one thread, whatever other tests set."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def moving():
     """K x H x W float32 frames of a smooth texture in motion."""
 

@@ -25,14 +25,7 @@ from bench.complexity import count, published
 from tests.conftest import one_line_error
 
 SCI = f"{baselines.sci.codec.__file__}:Sci"
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

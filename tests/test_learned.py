@@ -15,14 +15,7 @@ from bench.registry import create
 
 FRAME_CODECS = ["dcvc", "dcvc-dc"]
 CONDITION = CodingCondition()
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("name", [*FRAME_CODECS, "spikecodec"])
