@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.neural.fixed import (
@@ -24,7 +23,8 @@ from baselines.neural.fixed import (
     warp_fixed,
 )  # fmt: skip
 from baselines.neural.latents import LatentCoder
-from baselines.neural.layers import Gdn, SpyNet, conv, double, halve
+from baselines.neural.layers import Gdn, conv
+from baselines.neural.motion import motion_latent
 from baselines.neural.serial import SerialPrior
 from baselines.neural.small import (
     FRAME_GAIN,
@@ -103,7 +103,6 @@ class SmallVideoNetwork(FixedLayer):
     def __init__(self) -> None:
         super().__init__()
         # Motion.
-        self.optic_flow = SpyNet(1, (12, 16, 12, 8), 5, 3)
         self.motion_rates = Rates(_MOTION, MOTION_STEPS)
         self.mv_encoder = nn.Sequential(
             conv(2, 16, 3, 2), Gdn(16), conv(16, 16, 3, 2), Gdn(16), conv(16, 16, 3, 2), Gdn(16),
@@ -157,11 +156,7 @@ class SmallVideoNetwork(FixedLayer):
         steps = self.motion_rates(rate, self.frozen)
         latent = None
         if frame is not None:
-            # At half size: blocks of 16 need no finer flow, and it is a quarter of the work.
-            past, now = (halve(to_network(x) / 4) for x in (reference, frame))
-            flow = 2.0 * double(self.optic_flow(now, past))
-            means = F.pad(F.avg_pool2d(flow, 16), (0, 0, 0, 0, 0, _MOTION - 2))
-            latent = (means + self.mv_encoder(flow / 4)) / steps
+            latent = motion_latent(frame, reference, rate, self.mv_encoder, _MOTION) / steps
         decoded = self.mv_prior.code(coder, "mv", latent, (), rate, (batch, height // 16, width // 16))
         exact = decoded.double() if self.frozen else decoded
         # In units of four pixels.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
-
 from baselines.dcvc.codec import SmallDcvcModel
 from baselines.dcvc.small import SmallImageNetwork, SmallVideoNetwork
 from baselines.neural.training import SmallRecipe
@@ -15,8 +13,4 @@ class DcvcRecipe(SmallRecipe):
     pace = 105.0
 
     def __init__(self) -> None:
-        super().__init__(SmallImageNetwork(), SmallVideoNetwork())
-
-    def model(self, network: nn.Module, rate: Tensor) -> SmallDcvcModel:
-        """The networks at the rate point of each item."""
-        return SmallDcvcModel(network, rate)
+        super().__init__(SmallImageNetwork(), SmallVideoNetwork(), SmallDcvcModel)

@@ -24,7 +24,8 @@ from baselines.neural.fixed import (
     warp_fixed,
 )  # fmt: skip
 from baselines.neural.latents import LatentCoder
-from baselines.neural.layers import SpyNet, conv, double, halve
+from baselines.neural.layers import conv, halve
+from baselines.neural.motion import motion_latent
 from baselines.neural.quadtree import Block, QuadPrior
 from baselines.neural.small import (
     FRAME_GAIN,
@@ -169,7 +170,6 @@ class SmallVideoNetwork(FixedLayer):
         super().__init__()
         rates = len(STEPS)
         # Motion.
-        self.optic_flow = SpyNet(1, (12, 16, 12, 8), 5, 3)
         self.motion_rates = Rates(_MOTION, MOTION_STEPS)
         self.mv_encoder = nn.Sequential(
             conv(2, 16, 3, 2), nn.LeakyReLU(), conv(16, 16, 3, 2), nn.LeakyReLU(), conv(16, 16, 3, 2), nn.LeakyReLU(),
@@ -232,21 +232,17 @@ class SmallVideoNetwork(FixedLayer):
         steps = self.motion_rates(rate, self.frozen)
         latent = None
         if frame is not None:
-            # At half size: blocks of 16 need no finer flow, and it is a quarter of the work.
-            past, now = (halve(to_network(x) / 4) for x in (state.frame, frame))
-            flow = 2.0 * double(self.optic_flow(now, past))
-            means = F.pad(F.avg_pool2d(flow, 16), (0, 0, 0, 0, 0, _MOTION - 2))
-            latent = (means + self.mv_encoder(flow / 4)) / steps
+            latent = motion_latent(frame, state.frame, rate, self.mv_encoder, _MOTION) / steps
         shape = (batch, height // 16, width // 16)
         if state.mv_y is None or state.mv_feature is None:
             past = torch.zeros(batch, _MOTION + 16, *shape[1:]).to(state.frame)
         else:
             past = torch.cat((state.mv_y, self.mv_past2(self.mv_past(state.mv_feature))), 1)
         decoded = self.mv_prior.code(coder, "mv", latent, (past,), rate, shape)
-        motion_latent = snap((decoded * steps / 4).to(state.frame), self.frozen)
-        feature = self.mv_decoder(motion_latent)
+        moved = snap((decoded * steps / 4).to(state.frame), self.frozen)
+        feature = self.mv_decoder(moved)
         # In units of four pixels.
-        motion = snap_motion(4 * add(block_motion(motion_latent, self.frozen), self.mv_out(feature)), self.frozen)
+        motion = snap_motion(4 * add(block_motion(moved, self.frozen), self.mv_out(feature)), self.frozen)
         return motion, feature, snap(decoded.to(state.frame), self.frozen)
 
     def _contexts(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
-
 from baselines.dcvc_dc.codec import SmallDcvcDcModel
 from baselines.dcvc_dc.small import SmallImageNetwork, SmallVideoNetwork
 from baselines.neural.training import SmallRecipe
@@ -16,8 +14,4 @@ class DcvcDcRecipe(SmallRecipe):
     pace = 62.0
 
     def __init__(self) -> None:
-        super().__init__(SmallImageNetwork(), SmallVideoNetwork())
-
-    def model(self, network: nn.Module, rate: Tensor) -> SmallDcvcDcModel:
-        """The networks at the rate point of each item."""
-        return SmallDcvcDcModel(network, rate)
+        super().__init__(SmallImageNetwork(), SmallVideoNetwork(), SmallDcvcDcModel)

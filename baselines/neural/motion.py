@@ -9,24 +9,40 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from baselines.neural.layers import halve, kept, warp
-from baselines.neural.small import BLOCK
+from baselines.neural.small import BLOCK, block_motion, slope_of
 
 # Full search at a quarter of the size over +-8 places: +-32 pixels. Then +-2 around it at half size.
 _REACH, _REFINE = 8, 2
+# Bits that a block's motion is taken to cost for each pixel that it differs from a neighbour's.
+_BITS = 4.0
 # What moving costs, per place at a quarter of the size, in absolute difference: it settles flat blocks.
 _PENALTY = 0.01
+# Of the smoothing: steps, and the difference in pixels below which neighbours count as moving together.
+_ROUNDS, _SAME = 16, 0.1
 
 
-def search_motion(now: Tensor, past: Tensor) -> Tensor:
+def motion_latent(now: Tensor, past: Tensor, rate: Tensor, encoder: nn.Module, channels: int) -> Tensor:
+    """What an encoder makes of the motion between two frames, N x C x h x w, before quantisation.
+
+    Block motion, searched at the price of its bits, is the first two channels; a network on it adds to all.
+    """
+    found = search_motion(now, past, _BITS / BLOCK**2 * slope_of(rate))
+    return F.pad(found, (0, 0, 0, 0, 0, channels - 2)) + encoder(block_motion(found / 4, False))
+
+
+def search_motion(now: Tensor, past: Tensor, price: Tensor | float) -> Tensor:
     """Motion of 16x16 blocks, to a fraction of a pixel.
 
     Parameters
     ----------
     now, past
         N x 1 x H x W frames in [0, 1], H and W multiples of 16.
+    price
+        What a block may lose to move like a neighbour, in squared error for each pixel of difference between them: a
+        number, or N of them.
 
     Returns
     -------
@@ -36,7 +52,10 @@ def search_motion(now: Tensor, past: Tensor) -> Tensor:
     with torch.no_grad():
         half_now, half_past = halve(now), halve(past)
         coarse = _full_search(halve(half_now), halve(half_past))
-        return 2 * _refined(half_now, half_past, 2 * coarse)
+        found, curvature = _refined(half_now, half_past, 2 * coarse)
+        # From half to full size: pixels are twice as many, and the error rises a quarter as fast.
+        prices = torch.as_tensor(price, dtype=now.dtype, device=now.device).reshape(-1, 1, 1, 1)
+        return _smoothed(2 * found, curvature / 4, prices)
 
 
 def _full_search(now: Tensor, past: Tensor) -> Tensor:
@@ -51,8 +70,11 @@ def _full_search(now: Tensor, past: Tensor) -> Tensor:
     return shifts[cost.argmin(1)].permute(0, 3, 1, 2)
 
 
-def _refined(now: Tensor, past: Tensor, motion: Tensor) -> Tensor:
-    """Best displacement of each 8x8 block around a given one, and the vertex of the parabola through its neighbours."""
+def _refined(now: Tensor, past: Tensor, motion: Tensor) -> tuple[Tensor, Tensor]:
+    """Best displacement of each 8x8 block around a given one: the vertex of the parabola through its neighbours.
+
+    Returns the displacements and the parabolas' second derivatives, N x 2 x h x w each.
+    """
     batch, _, height, width = now.shape
     shifts, side = _shifts(_REFINE, now.device), 2 * _REFINE + 1
     flow = motion.repeat_interleave(BLOCK // 2, 2).repeat_interleave(BLOCK // 2, 3)
@@ -69,12 +91,31 @@ def _refined(now: Tensor, past: Tensor, motion: Tensor) -> Tensor:
 
     middle = cost_at(row, column)
 
-    def vertex(before: Tensor, after: Tensor) -> Tensor:
-        return (0.5 * (before - after) / (before - 2 * middle + after).clamp_min(1e-6)).clamp(-1, 1)
+    def vertex(before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
+        curvature = (before - 2 * middle + after).clamp_min(1e-6)
+        return (0.5 * (before - after) / curvature).clamp(-1, 1), curvature
 
-    x = column - _REFINE + vertex(cost_at(row, column - 1), cost_at(row, column + 1))
-    y = row - _REFINE + vertex(cost_at(row - 1, column), cost_at(row + 1, column))
-    return motion + torch.stack((x, y), 1)
+    x, along = vertex(cost_at(row, column - 1), cost_at(row, column + 1))
+    y, down = vertex(cost_at(row - 1, column), cost_at(row + 1, column))
+    found = motion + torch.stack((column - _REFINE + x, row - _REFINE + y), 1)
+    return found, torch.stack((along, down), 1)
+
+
+def _smoothed(found: Tensor, curvature: Tensor, price: Tensor) -> Tensor:
+    """The field that loses least: squared error by the parabolas, and the price of differences between neighbours.
+
+    Differences cost what they are long, not their square: a field may break where an object ends. Solved by weighted
+    means of neighbours over and over, closer ones weighing more.
+    """
+    field = found
+    for _ in range(_ROUNDS):
+        padded = F.pad(field, (1, 1, 1, 1), mode="replicate")
+        around = torch.stack(
+            (padded[:, :, :-2, 1:-1], padded[:, :, 2:, 1:-1], padded[:, :, 1:-1, :-2], padded[:, :, 1:-1, 2:])
+        )
+        weight = price / ((around - field).norm(dim=2, keepdim=True) + _SAME)
+        field = (curvature * found + (weight * around).sum(0)) / (curvature + weight.sum(0))
+    return field
 
 
 def _block_means(error: Tensor, block: int) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from baselines.neural.codec import INTRA_FINER, SmallModel
 from baselines.neural.entropy import Family, Prior
 from baselines.neural.fixed import freeze
 from baselines.neural.latents import Estimator
 from baselines.neural.recipe import Recipe
-from baselines.neural.small import STEPS, store_tables, stream_bits
+from baselines.neural.small import STEPS, slope_of, store_tables, stream_bits
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from baselines.neural.codec import FrameModel
     from baselines.neural.recipe import Batch
     from bench.train.shards import Shards
 
@@ -39,9 +38,11 @@ class SmallRecipe(Recipe):
     """
 
     quality: Sequence[float] = (1.0,)
+    # Motion needs room: near a border, what came in from beyond it is nowhere in the frame before.
+    batch, crop = 3, 112
 
-    def __init__(self, image: Any, video: Any) -> None:
-        self.image, self.video = image, video
+    def __init__(self, image: Any, video: Any, made: type[SmallModel]) -> None:
+        self.image, self.video, self.made = image, video, made
         self.network = nn.ModuleDict({"image": image, "video": video})
 
     def start(self, batch: Batch) -> None:
@@ -50,9 +51,10 @@ class SmallRecipe(Recipe):
         self.image.calibrate(frames[:, :1])
         self.video.calibrate(frames[:, 1:2], frames[:, :1])
 
-    @abstractmethod
-    def model(self, network: nn.Module, rate: Tensor) -> FrameModel:
+    def model(self, network: nn.Module, rate: Tensor) -> SmallModel:
         """The networks at the rate point of each item."""
+        # Inter frames learn to be predicted from intra frames of any quality above their own.
+        return self.made(network, rate, int(torch.randint(4, ())) if network.training else INTRA_FINER)
 
     def draw(self, shards: Shards, seed: int, step: int) -> Batch:
         """Sequences of features and of true luminance."""
@@ -147,20 +149,19 @@ def rate_distortion(
 ) -> tuple[Tensor, float, float]:
     """Loss, bits per pixel and PSNR of a batch whose items have rate points of their own.
 
-    At high rates a step s gives distortion s^2 / 12 and slope dD/dR = -2 ln 2 D: that slope weighs rate against
-    distortion at every rate point. Low rates have few bits: their losses are scaled up to count as much.
+    The slope of high rates weighs rate against distortion at every rate point. Low rates have few bits: their losses
+    are scaled up to count as much.
     """
     step = torch.tensor(STEPS, device=frame.device)[rate]
     pixels = frame.shape[2] * frame.shape[3]
     bits = sum((value for value in coder.bits.values()), start=torch.zeros_like(step))
     error = (decoded - frame).square().mean((1, 2, 3))
-    slope = 2 * math.log(2) * step.square() / 12
-    loss = ((bits / pixels + weight * error / slope) * step).mean()
+    loss = ((bits / pixels + weight * error / slope_of(rate)) * step).mean()
     psnr = -10 * error.detach().clamp_min(1e-10).log10().mean()
     return loss, float(bits.detach().mean() / pixels), float(psnr)
 
 
-def _evaluate(model: FrameModel, frames: np.ndarray) -> dict[str, float]:
+def _evaluate(model: SmallModel, frames: np.ndarray) -> dict[str, float]:
     """Bits per coded pixel and PSNR over sequences N x K x S x S, coded in the closed loop."""
     bits = error = 0.0
     with torch.inference_mode():

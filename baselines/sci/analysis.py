@@ -23,6 +23,8 @@ Align = Literal["afr", "dcn", "warp"]
 # Neighbours on each side of an instant.
 RADIUS = 2
 OFFSETS = (-2, -1, 1, 2)
+# What a block may lose to move like its neighbours, see `search_motion`.
+_PRICE = 3e-4
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,7 @@ class Analysis(nn.Module):
         if frames == 1:
             return features.new_zeros(count, 1, 2, height, width)
         now, past = (part.reshape(-1, 1, height, width) for part in (features[:, 1:], features[:, :-1]))
-        flow = 4 * block_motion(search_motion(now, past) / 4, False)
+        flow = 4 * block_motion(search_motion(now, past, _PRICE) / 4, False)
         return F.pad(flow.view(count, frames - 1, 2, height, width), (0, 0, 0, 0, 0, 0, 1, 0))
 
     def refined(self, features: Tensor, motion: Tensor) -> Tensor:

@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     from baselines.neural.workload import Work
 
 
-# Rate points that an intra frame is finer than the inter frames after it; chosen on held-out training content.
-INTRA_FINER = 2
-
-
 class Sci(NeuralCodec):
     """SCI's feature codec (paper section IV-B): one variable-rate network pair that also decodes motion for analysis.
 
@@ -98,13 +94,7 @@ class Sci(NeuralCodec):
 
 
 class SciModel(SmallModel):
-    """The small networks.
-
-    Intra frames are `finer` rate points above the inter frames: all that follow are predicted from them.
-    """
-
-    def __init__(self, network: nn.Module, rate: Tensor, finer: int = INTRA_FINER) -> None:
-        super().__init__(network, rate, (rate + finer).clamp(max=len(Sci.rate_points) - 1))
+    """The small networks."""
 
     def code(
         self, coder: LatentCoder, frame: Tensor | None, index: int, size: tuple[int, int], state: Any

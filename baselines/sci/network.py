@@ -29,13 +29,14 @@ from baselines.neural.fixed import (
 )  # fmt: skip
 from baselines.neural.latents import LatentCoder
 from baselines.neural.layers import conv
-from baselines.neural.motion import search_motion
+from baselines.neural.motion import motion_latent
 from baselines.neural.quadtree import QuadPrior
 from baselines.neural.small import (
     BLOCK,
     FRAME_GAIN,
     FRAME_STEP,
     LATENT,
+    MOTION_STEPS,
     STEPS,
     DctTransform,
     Rates,
@@ -47,8 +48,6 @@ from baselines.neural.small import (
 )  # fmt: skip
 
 _MOTION = 16
-# Starting steps in pixels; an error of motion is one of the frame wherever it has edges.
-_MOTION_STEPS = (2.0, 1.5, 1.0, 0.75, 0.5, 0.5, 0.35)
 
 
 @dataclass(frozen=True)
@@ -185,7 +184,7 @@ class VideoNetwork(FixedLayer):
         self.size = size
         self.unshuffle = nn.PixelUnshuffle(size.unshuffle)
         # Motion.
-        self.motion_rates = Rates(_MOTION, _MOTION_STEPS)
+        self.motion_rates = Rates(_MOTION, MOTION_STEPS)
         self.mv_encoder = nn.Sequential(
             conv(2, 16, 3, 2), nn.LeakyReLU(0.1), conv(16, 16, 3, 2), nn.LeakyReLU(0.1), conv(16, 16, 3, 2),
             nn.LeakyReLU(0.1), zeroed(conv(16, _MOTION, 3, 2)),
@@ -236,9 +235,7 @@ class VideoNetwork(FixedLayer):
         steps = self.motion_rates(rate, self.frozen)
         latent = None
         if frame is not None:
-            found = search_motion(frame, state.frame)
-            means = F.pad(found, (0, 0, 0, 0, 0, _MOTION - 2))
-            latent = (means + self.mv_encoder(block_motion(found / 4, False))) / steps
+            latent = motion_latent(frame, state.frame, rate, self.mv_encoder, _MOTION) / steps
         shape = (batch, height // BLOCK, width // BLOCK)
         known = torch.zeros(batch, _MOTION, *shape[1:]).to(state.frame) if state.mv_y is None else state.mv_y
         decoded = self.mv_prior.code(coder, "mv", latent, (known,), rate, shape)

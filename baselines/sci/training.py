@@ -19,10 +19,11 @@ from torch import Tensor, nn
 from baselines.neural.latents import Estimator
 from baselines.neural.layers import warp
 from baselines.neural.recipe import Recipe
-from baselines.neural.small import STEPS, stream_bits
+from baselines.neural.small import STEPS, slope_of, stream_bits
 from baselines.neural.training import SmallRecipe, TrainingCoder, finish_small, rate_distortion, spread_rates
 from baselines.neural.weights import load_into, read_weights
 from baselines.sci.analysis import Analysis, Residual
+from baselines.sci.codec import SciModel
 from baselines.sci.extraction import REACH, Extraction
 from baselines.sci.network import ImageNetwork, VideoNetwork
 from baselines.sci.part import Variant
@@ -32,7 +33,6 @@ from bench.fingerprint import file_sha256
 if TYPE_CHECKING:
     import numpy as np
 
-    from baselines.neural.codec import FrameModel
     from baselines.neural.recipe import Batch
     from bench.train.shards import Shards
 
@@ -214,14 +214,7 @@ class CodecRecipe(SmallRecipe, _OnFeatures):
 
     def __init__(self, preset: str, variant: Variant.Options, extraction: Path) -> None:
         _OnFeatures.__init__(self, preset, variant, extraction)
-        SmallRecipe.__init__(self, ImageNetwork(CODEC[preset]), VideoNetwork(CODEC[preset]))
-
-    def model(self, network: nn.Module, rate: Tensor) -> FrameModel:
-        """The networks at the rate point of each item."""
-        from baselines.sci.codec import INTRA_FINER, SciModel
-
-        # Inter frames learn to be predicted from intra frames of any quality above their own.
-        return SciModel(network, rate, int(torch.randint(4, ())) if network.training else INTRA_FINER)
+        SmallRecipe.__init__(self, ImageNetwork(CODEC[preset]), VideoNetwork(CODEC[preset]), SciModel)
 
 
 # What an encoder's symbols come from: stage III leaves it as it is, quantisation steps included.
@@ -292,8 +285,7 @@ class ThroughCodecRecipe(CodecRecipe):
         error = (self.analysis(received, refined, int(wanted)) - truth).square().mean((1, 2, 3))
         error = error + 0.1 * (unexplained(received, refined) if self.analysis.fmvr is not None else 0)
         step = torch.tensor(STEPS, device=features.device)[rate]
-        slope = 2 * math.log(2) * step.square() / 12
-        total = total + self.result * (error / slope * step)[:-1].mean() + 20 * error[-1]
+        total = total + self.result * (error / slope_of(rate) * step)[:-1].mean() + 20 * error[-1]
         return total, {"bpp": bpp, "psnr": -10 * float(error[:-1].detach().clamp_min(1e-10).log10().mean())}
 
     def finish(self, network: nn.Module) -> Mapping[str, Mapping[str, Tensor]]:
