@@ -12,7 +12,7 @@ import numpy as np
 
 from bench.errors import BenchError
 from bench.interfaces import Codec, CodingCondition, Content, Encoded, RatePoint, StreamInfo, pack_stream, unpack_stream
-from bench.runner.execute import decode_fresh
+from bench.runner.decode import decode_fresh
 
 # Odd sizes, one pixel, one frame, and frames whose sides no block size divides. Spikes need nothing else.
 SHAPES = ((1, 1, 1), (1, 7, 13), (2, 33, 65), (3, 250, 400), (17, 16, 16))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -82,8 +83,30 @@ def run_tool(
     return output, text
 
 
+def start_tool(arguments: Sequence[str | Path]) -> subprocess.Popen[bytes]:
+    """Start a program that goes on answering, with standard input and output; `stop_tool` and `kill_tools` end it."""
+    process = subprocess.Popen(
+        [str(argument) for argument in arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    with _lock:
+        _running.add(process.pid)
+    return process
+
+
+def stop_tool(process: subprocess.Popen[bytes]) -> None:
+    """End a program that was started, with its children."""
+    _kill(process.pid)
+    process.communicate()
+    with _lock:
+        _running.discard(process.pid)
+
+
+@atexit.register
 def kill_tools() -> None:
-    """Stop every program that this process has running."""
+    """Stop every program that this process has running; done when it ends, too."""
     with _lock:
         for pid in _running:
             _kill(pid)

@@ -10,7 +10,7 @@ import pytest
 
 # Eight small scenes, 121 spike frames: everything that the default data has, in a second.
 TINY = "s-motion:size=32,num_spikes=121"
-TINY_FLAGS = ["--dataset", TINY, "--frames", "8", "--limit", "2", "--extractor", "tfp"]
+TINY_FLAGS = ["--dataset", TINY, "--frames", "8", "--limit", "2", "--extractor", "tfp", "--no-figures"]
 
 
 @pytest.fixture(scope="session", autouse=True)

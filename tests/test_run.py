@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from bench.runner.results import RD_FILE, read_rows
+from bench.runner.results import RD_FILE, STREAMS, read_rows
 from bench.spikes import write_dat
 from tests.conftest import TINY_FLAGS, one_line_error
 
@@ -285,6 +287,21 @@ def test_a_codec_from_another_package_is_a_codec_like_any_other(bench, tmp_path)
     assert {row.paradigm for row in rows} == {"cta", "atc", "caas"}
     assert {row.status for row in rows} == {"ok"}
     assert "24 of 24 streams" in bench("verify", tmp_path / "run").stdout
+
+
+def test_a_run_draws_its_curves_and_pictures(bench, tmp_path):
+    """All rate points of a single curve, beside the truth; what was kept of them is as good as their rows say."""
+    folder = tmp_path / "run"
+    said = bench("run", *TINY_FLAGS[:-1], "--codec", "x264", "--rates", "24,40", "--limit", "1", "--out", folder).stdout
+    drawn = [Path(line) for line in said.splitlines() if line.endswith(".png")]
+    assert [path.name.partition("_")[0] for path in drawn] == ["rd", "pictures"]
+    assert all(Image.open(path).width > 400 for path in drawn)
+    rows = {row.rate_point: row for row in read_rows(folder / RD_FILE)}
+    kept = {rate: np.asarray(Image.open(folder / STREAMS / f"{row.job}.png")) for rate, row in rows.items()}
+    assert all(
+        picture.shape == (row.height, row.width) for picture, row in zip(kept.values(), rows.values(), strict=True)
+    )
+    assert not np.array_equal(kept["24"], kept["40"])
 
 
 def test_a_codec_in_a_file_runs_too(bench, tmp_path, plugin_path):

@@ -48,6 +48,7 @@ def run(
     out: Annotated[Path | None, typer.Option(help="Folder of the run; results/<grid> by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     jobs: Annotated[int, typer.Option(min=0, help="Worker processes, one thread each (0: one per core).")] = 0,
+    figures: Annotated[bool, typer.Option(help="Draw RD curves and pictures into the run's folder.")] = True,
     timing: Annotated[int, typer.Option(min=0, help="Then time every point alone, so many repeats.")] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
 ) -> None:
@@ -81,7 +82,7 @@ def run(
     if dry_run:
         _print_plan(plan)
         return
-    _run(plan, _folder(spec, plan, out, resume), resume, jobs, timing)
+    _run(plan, _folder(spec, plan, out, resume), resume, jobs, timing, figures)
 
 
 def _folder(spec: RunSpec, plan: Plan, out: Path | None, resume: bool) -> Path:
@@ -106,7 +107,7 @@ def _bare(spec: str) -> str:
     return spec.rsplit(".py:", maxsplit=1)[-1].partition(":")[0]
 
 
-def _run(plan: Plan, folder: Path, resume: bool, jobs: int, timing: int) -> None:
+def _run(plan: Plan, folder: Path, resume: bool, jobs: int, timing: int, figures: bool) -> None:
     import os
 
     from bench.report.terminal import print_run
@@ -121,6 +122,11 @@ def _run(plan: Plan, folder: Path, resume: bool, jobs: int, timing: int) -> None
     except KeyboardInterrupt:
         raise BenchError("interrupted; what was measured is kept, `--resume` goes on from there") from None
     print_run(done)
+    if figures and any(row.status == "ok" for row in done.rows):
+        from bench.report.build import run_figures
+
+        for path in run_figures(done.folder):
+            typer.echo(path)
     if any(row.status == "failed" for row in done.rows):
         raise typer.Exit(1)
 

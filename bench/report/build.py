@@ -36,13 +36,23 @@ def build_report(folders: Sequence[Path], target: Path, progress: Callable[[int,
         for done, dataset in enumerate(datasets, start=2):
             progress(done, steps, f"plot of {dataset}")
             if (runs.table["dataset"].eq(dataset) & runs.table["psnr"].notna()).any():
-                plots += rd_plot(runs.table, dataset, target / f"rd_{file_name(dataset)}")
+                stem = f"rd_{file_name(dataset)}"
+                plots += [rd_plot(runs.table, dataset, target / f"{stem}{suffix}") for suffix in (".png", ".svg")]
         progress(steps - 1, steps, "pictures")
         sheets = picture_sheets(runs.table, runs.documents, target)
         page = target / "README.md"
         page.write_text(_page(runs, bd, plots, sheets), encoding="utf-8")
         progress(steps, steps, "done")
     return [*written, *plots, *sheets, page]
+
+
+def run_figures(folder: Path) -> list[Path]:
+    """Draw a run's RD curves and pictures into its own folder; returns the files written."""
+    runs = load_runs([folder])
+    drawn = runs.table[runs.table["psnr"].notna()]
+    with disk_errors(folder):
+        plots = [rd_plot(drawn, name, folder / f"rd_{file_name(name)}.png") for name in drawn["dataset"].unique()]
+        return [*plots, *picture_sheets(runs.table, runs.documents, folder)]
 
 
 def write_table(table: pd.DataFrame, target: Path) -> list[Path]:

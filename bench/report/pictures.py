@@ -1,4 +1,4 @@
-"""Reconstructions side by side at matched rates, decoded from a run's archived streams (paper Fig. 10, 13)."""
+"""Reconstructions side by side, from the pictures that a run keeps beside its streams (paper Figs. 10, 12, 13, 15)."""
 
 from __future__ import annotations
 
@@ -11,27 +11,26 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench.errors import BenchError
-from bench.interfaces import Analyzer, Dataset, Extractor, Paradigm, unpack_stream
+from bench.datasets._files import read_grey
+from bench.interfaces import Dataset
 from bench.metrics.quality import psnr_per_frame
-from bench.registry import codec_for_stream, create
+from bench.registry import create
 from bench.report.rows import file_name
-from bench.runner.execute import behind_link
-from bench.runner.results import codec_spec
-from bench.runner.run import origin, stream_path
+from bench.runner.run import origin, picture_path
 
 _COLUMNS = 4
+_CURVE = ["paradigm", "label", "extractor", "analyzer"]
 
 
 def picture_sheets(table: pd.DataFrame, documents: dict[str, dict[str, Any]], target: Path) -> list[Path]:
-    """One sheet for a slow and a fast sequence of each dataset; none where no stream is archived."""
+    """One sheet for a slow and a fast sequence of each dataset; none where no picture was kept."""
     sheets = []
     done = table[(table["status"] == "ok") & table["psnr"].notna()]
     for dataset, rows in done.groupby("dataset", sort=False):
         for sequence in _chosen(rows):
             part = rows[(rows["sequence"] == sequence) & (rows["segment"] == rows["segment"].min())]
             part = part[
-                [stream_path(Path(run), job).exists() for run, job in zip(part["run"], part["job"], strict=True)]
+                [picture_path(Path(run), job).exists() for run, job in zip(part["run"], part["job"], strict=True)]
             ]
             if len(part):
                 path = target / f"pictures_{file_name(str(dataset))}_{file_name(sequence)}.png"
@@ -46,24 +45,23 @@ def _chosen(rows: pd.DataFrame) -> list[str]:
 
 
 def _sheet(rows: pd.DataFrame, documents: dict[str, dict[str, Any]], path: Path) -> None:
-    """Truth, a spike frame, and each curve's point nearest to the common rate."""
-    matched, rate = _matched(rows)
-    first = matched.iloc[0]
+    """Truth, a spike frame, and all points of a curve; of several curves, each one's point nearest to a common rate."""
+    title = "{} {}".format(*rows.iloc[0][["dataset", "sequence"]])
+    if len(rows.drop_duplicates(_CURVE)) > 1:
+        rows, rate = _matched(rows)
+        title += f", points nearest to {rate:.4g} bits per spike"
+    first = rows.iloc[0]
     card = documents[first["run"]]["conditions"][first["condition"]]
     evaluated = range(card["num_frames"]) if card["evaluated"] == "all" else card["evaluated"]
     k = list(evaluated)[len(list(evaluated)) // 2]
     truth, spikes = _scene(first, documents[first["run"]], k)
     tiles = [(f"truth, instant {k}", truth), ("spikes at that instant", spikes)]
-    for row in matched.to_dict("records"):
-        name = f"{row['paradigm'].upper()} {row['label']}, {row['rate_point']}"
-        try:
-            result = np.clip(_result(row, documents[row["run"]])[k], 0, 1)
-        except BenchError as error:  # a codec that is not on this machine: an empty tile that says so
-            tiles.append((f"{name}\nnot decoded here: {str(error)[:60]}", np.ones_like(truth)))
-            continue
+    for row in rows.to_dict("records"):
+        result = read_grey(picture_path(Path(row["run"]), row["job"])).astype(np.float32) / 255
         psnr = float(psnr_per_frame(result[None], truth[None])[0])
+        name = f"{row['paradigm'].upper()} {row['label']}, {row['rate_point']}"
         tiles.append((f"{name}\n{row['bpp']:.4f} bpp, {psnr:.2f} dB", result))
-    _draw(tiles, path, f"{first['dataset']} {first['sequence']}, points nearest to {rate:.4g} bits per spike")
+    _draw(tiles, path, title)
 
 
 def _matched(rows: pd.DataFrame) -> tuple[pd.DataFrame, float]:
@@ -71,8 +69,7 @@ def _matched(rows: pd.DataFrame) -> tuple[pd.DataFrame, float]:
     grey = rows[rows["paradigm"] != "cta"]
     rate = float((grey if len(grey) else rows)["bpp"].median())
     distance = (rows["bpp"] / rate).map(lambda ratio: abs(math.log(ratio)))
-    keys = ["paradigm", "label", "extractor", "analyzer"]
-    nearest = rows.assign(distance=distance).sort_values("distance", kind="stable").drop_duplicates(keys)
+    nearest = rows.assign(distance=distance).sort_values("distance", kind="stable").drop_duplicates(_CURVE)
     order = {name: index for index, name in enumerate(("cta", "atc", "caas"))}
     return nearest.sort_values(["paradigm"], key=lambda names: names.map(order), kind="stable"), rate
 
@@ -82,27 +79,6 @@ def _scene(row: pd.Series, document: dict[str, Any], k: int) -> tuple[np.ndarray
     recording = create(Dataset, origin(document, "datasets", str(row["dataset"]))).open(str(row["sequence"]))
     index = int(row["segment"]) + card["margin"] + k * card["stride"]
     return recording.truth([index])[0], recording.spikes(index, index + 1)[0].astype(np.float32)
-
-
-def _result(row: dict[Any, Any], document: dict[str, Any]) -> np.ndarray:
-    """Run the cloud's stages on a row's stream."""
-    card = document["conditions"][row["condition"]]
-    stream = stream_path(Path(row["run"]), row["job"]).read_bytes()
-    info, _ = unpack_stream(stream)
-    name = codec_spec(info.codec, info.options)
-    decoded = codec_for_stream(info, origin(document, "codecs", name)).decode(stream)
-    parts = (
-        create(Extractor, origin(document, "extractors", row["extractor"])),
-        create(Analyzer, origin(document, "analyzers", row["analyzer"])),
-    )
-    stages = create(Paradigm, origin(document, "paradigms", row["paradigm"])).wire([row["task"]])
-    instants = np.array([card["margin"] + k * card["stride"] for k in range(card["num_frames"])])
-    return behind_link(stages, decoded, *parts, instants, _rate(row, document))
-
-
-def _rate(row: dict[Any, Any], document: dict[str, Any]) -> float:
-    dataset = create(Dataset, origin(document, "datasets", row["dataset"]))
-    return next(info.rate for info in dataset.sequences() if info.name == row["sequence"])
 
 
 def _draw(tiles: Sequence[tuple[str, np.ndarray]], path: Path, title: str) -> None:

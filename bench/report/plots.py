@@ -16,8 +16,8 @@ _COLOURS = mpl.colormaps["tab10"].colors  # type: ignore[attr-defined]
 _STYLES = {"cta": (":", "s"), "atc": ("--", "^"), "caas": ("-", "o")}
 
 
-def rd_plot(table: pd.DataFrame, dataset: str, target: Path) -> list[Path]:
-    """Draw PSNR over bits per spike, for all sequences and for each speed class, as PNG and SVG."""
+def rd_plot(table: pd.DataFrame, dataset: str, target: Path) -> Path:
+    """Draw PSNR over bits per spike, for all sequences and for each speed class, into a file."""
     rows = table[(table["dataset"] == dataset) & (table["status"] == "ok") & table["psnr"].notna()]
     classes = [name for name in ("low", "high") if (rows["speed_class"] == name).any()]
     panels = [("all sequences", rows)]
@@ -32,11 +32,9 @@ def rd_plot(table: pd.DataFrame, dataset: str, target: Path) -> list[Path]:
     axes[0].set_ylabel("PSNR [dB]")
     handles, names = axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside right upper", fontsize=8, frameon=False)
-    paths = [target.with_suffix(suffix) for suffix in (".png", ".svg")]
     with mpl.rc_context({"svg.hashsalt": "spikebench"}):
-        for path in paths:
-            figure.savefig(path, dpi=130, metadata={"Date": None} if path.suffix == ".svg" else None)
-    return paths
+        figure.savefig(target, dpi=130, metadata={"Date": None} if target.suffix == ".svg" else None)
+    return target
 
 
 def _draw(axis: Axes, rows: pd.DataFrame, labels: list[str]) -> None:

@@ -1,47 +1,160 @@
-"""The fresh process that every stream is decoded in: ``python -m bench.runner.decode STREAM TARGET [CODEC]``.
+"""Fresh processes that streams are decoded in, each with the file alone.
 
-It gets the file alone, writes TARGET.npy (and TARGET.motion.npy), and prints one JSON line: the SHA-256 of what
-it decoded, or the error.
+Importing torch takes longer than decoding a short stream. So a server, ``python -m bench.runner.decode``, forks the
+decoders: it has imported what the last of them needed, and never touched a stream, weights or a codec itself.
 """
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import json
+import os
+import subprocess
 import sys
+import threading
+from multiprocessing import connection
 from pathlib import Path
 
+import numpy as np
+
 from bench.errors import BenchError
-from bench.interfaces import unpack_stream
+from bench.interfaces import Decoded, unpack_stream
 from bench.registry import codec_for_stream
-from bench.runner.store import array_bytes
+from bench.runner.store import array_bytes, write_atomic
+from bench.tools import start_tool, stop_tool
 
 
-def main(arguments: list[str]) -> int:
-    """Decode; 0 when done, 2 when the stream is at fault, 3 when this machine's disk is."""
-    source, target, *codec = arguments
+def decode_fresh(
+    stream: bytes, folder: Path, codec: str = "", limit_seconds: float = 4 * 3600.0
+) -> tuple[Decoded, str]:
+    """Decode a stream in a new process that gets the file alone.
+
+    Parameters
+    ----------
+    stream
+        One container.
+    folder
+        An empty working folder.
+    codec
+        The codec as given on this machine (see `bench.registry.codec_for_stream`).
+
+    Returns
+    -------
+    tuple
+        The frames, and their SHA-256 as computed by that process.
+
+    Raises
+    ------
+    BenchError
+        If it does not decode.
+    """
+    source, target = (folder / "stream.spk").absolute(), (folder / "decoded").absolute()
+    write_atomic(source, stream)
+    # The server may be older than the working folder and the environment of today.
+    request = {
+        "arguments": [str(source), str(target), codec],
+        "folder": str(Path.cwd()),
+        "environment": dict(os.environ),
+    }
+    code = _ask(json.dumps(request), limit_seconds)
+    answer = folder / "decoded.json"
+    if not answer.exists():
+        said = (folder / "decoded.log").read_text(errors="replace").splitlines()
+        end = f"signal {-code}" if code < 0 else f"exit code {code}"
+        raise BenchError(f"the decoder ended with {end}: {' | '.join(said[-3:])[-400:]}")
+    found = json.loads(answer.read_text())
+    if "disk" in found:
+        raise OSError(found["disk"], found["error"], str(folder))
+    if "error" in found:
+        raise BenchError(str(found["error"]))
+    motion = folder / "decoded.motion.npy"
+    frames = np.load(folder / "decoded.npy", allow_pickle=False)
+    return Decoded(frames, np.load(motion, allow_pickle=False) if motion.exists() else None), found["sha256"]
+
+
+_mine = threading.local()
+
+
+def _server() -> subprocess.Popen[bytes]:
+    """The server of this thread."""
+    if not hasattr(_mine, "server"):
+        # -P: the working folder is no place to import from.
+        _mine.server = start_tool([sys.executable, "-P", "-m", "bench.runner.decode"])
+    return _mine.server
+
+
+def _ask(request: str, limit_seconds: float) -> int:
+    """Have the server decode, and wait for the decoder's end; gives its exit code."""
+    server = _server()
+    assert server.stdin is not None and server.stdout is not None  # noqa: S101 -- `start_tool` makes both
     try:
-        stream = Path(source).read_bytes()
-        info, _ = unpack_stream(stream)
-        decoded = codec_for_stream(info, *codec).decode(stream)
-    except BenchError as error:
-        print(json.dumps({"error": str(error)}))
-        return 2
-    except OSError as error:
-        return _disk(error)
+        with contextlib.suppress(BrokenPipeError):
+            server.stdin.write(request.encode() + b"\n")
+            server.stdin.flush()
+        if not connection.wait([server.stdout], timeout=limit_seconds):  # type: ignore[list-item]
+            raise BenchError(f"the decoder ran past its limit of {limit_seconds:g} s and was stopped")
+        line = server.stdout.readline()
+        if not line:
+            raise BenchError("the process that starts decoders has died (killed, or out of memory)")
+    except BaseException:
+        stop_tool(server)
+        del _mine.server
+        raise
+    return int(line)
+
+
+def serve() -> None:
+    """Fork a decoder for each line of standard input, and answer with its exit code."""
+    for line in sys.stdin.buffer:
+        request = json.loads(line)
+        source, target, codec = request["arguments"]
+        child = os.fork()
+        if not child:
+            os.chdir(request["folder"])
+            os.environ.clear()
+            os.environ.update(request["environment"])
+            os._exit(_decoder(source, target, codec))
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+        # The next decoder finds imported what this one had to import.
+        modules = Path(f"{target}.modules")
+        if modules.exists():
+            for name in modules.read_text().split():
+                with contextlib.suppress(Exception):
+                    importlib.import_module(name)
+
+
+def _decoder(source: str, target: str, codec: str) -> int:
+    """Decode in this process and write TARGET.json, the answer, beside TARGET.npy; 0 when done."""
+    log = os.open(f"{target}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    before = set(sys.modules)
     try:
-        Path(f"{target}.npy").write_bytes(array_bytes(decoded.frames))
-        if decoded.motion is not None:
-            Path(f"{target}.motion.npy").write_bytes(array_bytes(decoded.motion))
-    except OSError as error:
-        return _disk(error)
-    print(json.dumps({"sha256": decoded.sha256, "shape": decoded.frames.shape}))
+        answer = _decode(source, target, codec)
+        Path(f"{target}.modules").write_text("\n".join(sorted(set(sys.modules) - before)))
+        Path(f"{target}.json").write_text(json.dumps(answer))
+    except BaseException as error:
+        os.write(2, f"{type(error).__name__}: {error}\n".encode())
+        return 1
     return 0
 
 
-def _disk(error: OSError) -> int:
-    print(json.dumps({"disk": error.errno, "error": error.strerror or str(error)}))
-    return 3
+def _decode(source: str, target: str, codec: str) -> dict[str, object]:
+    try:
+        stream = Path(source).read_bytes()
+        info, _ = unpack_stream(stream)
+        decoded = codec_for_stream(info, codec).decode(stream)
+        Path(f"{target}.npy").write_bytes(array_bytes(decoded.frames))
+        if decoded.motion is not None:
+            Path(f"{target}.motion.npy").write_bytes(array_bytes(decoded.motion))
+    except BenchError as error:
+        return {"error": str(error)}
+    except OSError as error:
+        return {"disk": error.errno, "error": error.strerror or str(error)}
+    return {"sha256": decoded.sha256}
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    serve()

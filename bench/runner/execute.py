@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import hashlib
+import io
 import json
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,14 +30,15 @@ from bench.interfaces import (
     Stage,
     Task,
     pack_stream,
+    to_uint8,
     unpack_stream,
 )
 from bench.metrics.spikes import evaluate_spikes
+from bench.runner.decode import decode_fresh
 from bench.runner.plan import Job, component_for
 from bench.runner.results import RDRow
-from bench.runner.store import Entry, Made, Store, array_bytes, write_atomic
+from bench.runner.store import Entry, Made, Store, array_bytes
 from bench.spikes import PackedSpikes
-from bench.tools import run_tool
 
 SPIKE_THRESHOLD = 0.5
 
@@ -53,10 +54,11 @@ class StageTime:
 
 @dataclass
 class Outcome:
-    """A finished job: its row, its stream, and what its stages took."""
+    """A finished job: its row, its stream, its result at the middle instant as a PNG, and what its stages took."""
 
     row: RDRow
     stream: bytes = b""
+    picture: bytes = b""
     times: list[StageTime] = field(default_factory=list)
 
 
@@ -129,6 +131,7 @@ class _JobRun:
         )
         evaluated = self.store.get(key, lambda: self._cloud(stream_stage, entry, spikes, truth_key))
         measures = json.loads(evaluated.data)
+        picture = base64.b64decode(measures.pop("picture", ""))
         row = _row(
             self.job,
             status="ok",
@@ -138,7 +141,7 @@ class _JobRun:
             bpf=8 * len(entry.data) / (self.job.card.num_frames * self._pixels),
             **measures,
         )
-        return Outcome(row, entry.data, self.times)
+        return Outcome(row, entry.data, picture, self.times)
 
     @property
     def _pixels(self) -> int:
@@ -263,6 +266,9 @@ class _JobRun:
             measures.update(evaluate_spikes(to_spikes(decoded.frames), spikes.load()))
         if self.job.evaluated:
             measures.update(self.task.evaluate(result[list(self.job.evaluated)], self._truth(truth_key)))
+            if result.ndim == 3:
+                shown = self.job.evaluated[len(self.job.evaluated) // 2]
+                measures["picture"] = base64.b64encode(_png(result[shown])).decode()
         self._book("evaluate", "bench", began)
         return json.dumps(measures).encode(), {}
 
@@ -277,6 +283,14 @@ class _JobRun:
             return made
 
         return self.store.get(key, timed)
+
+
+def _png(frame: np.ndarray) -> bytes:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(to_uint8(np.clip(frame, 0, 1))).save(file, "PNG")
+    return file.getvalue()
 
 
 def to_spikes(frames: np.ndarray) -> np.ndarray:
@@ -316,45 +330,6 @@ def behind_link(
         else:
             value = analyzer.analyze(value, decoded.motion)
     return value
-
-
-def decode_fresh(
-    stream: bytes, folder: Path, codec: str = "", limit_seconds: float = 4 * 3600.0
-) -> tuple[Decoded, str]:
-    """Decode a stream in a new process that gets the file alone.
-
-    Parameters
-    ----------
-    stream
-        One container.
-    folder
-        An empty working folder.
-    codec
-        The codec as given on this machine (see `bench.registry.codec_for_stream`).
-
-    Returns
-    -------
-    tuple
-        The frames, and their SHA-256 as computed by that process.
-
-    Raises
-    ------
-    BenchError
-        If it does not decode.
-    """
-    source, target = folder / "stream.spk", folder / "decoded"
-    write_atomic(source, stream)
-    # -P: the working folder is no place to import from.
-    command = [sys.executable, "-P", "-m", "bench.runner.decode", str(source), str(target)]
-    output, _ = run_tool([*command, codec] if codec else command, limit_seconds=limit_seconds, accept=(0, 2, 3))
-    answer = json.loads(output.splitlines()[-1]) if output.strip() else {"error": "the decoder said nothing"}
-    if "disk" in answer:
-        raise OSError(answer["disk"], answer["error"], str(folder))
-    if "error" in answer:
-        raise BenchError(str(answer["error"]))
-    motion = folder / "decoded.motion.npy"
-    frames = np.load(folder / "decoded.npy", allow_pickle=False)
-    return Decoded(frames, np.load(motion, allow_pickle=False) if motion.exists() else None), answer["sha256"]
 
 
 @functools.lru_cache(maxsize=4096)

@@ -156,10 +156,17 @@ def stream_path(folder: Path, job: str) -> Path:
     return folder / STREAMS / f"{job}.spk"
 
 
+def picture_path(folder: Path, job: str) -> Path:
+    """Where a run keeps a job's result at the middle of its evaluated instants."""
+    return folder / STREAMS / f"{job}.png"
+
+
 def _keep(folder: Path, outcome: Outcome) -> None:
-    if outcome.stream:
-        with disk_errors(folder):
+    with disk_errors(folder):
+        if outcome.stream:
             write_atomic(stream_path(folder, outcome.row.job), outcome.stream)
+        if outcome.picture:
+            write_atomic(picture_path(folder, outcome.row.job), outcome.picture)
 
 
 def _log_bug(folder: Path, finished: Finished) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import BenchError
-from bench.runner.execute import decode_fresh
+from bench.runner.decode import decode_fresh
 from bench.runner.results import RD_FILE, RDRow, codec_spec, read_rows
 from bench.runner.run import origin, read_run_file, stream_path
 from bench.runner.store import Store
