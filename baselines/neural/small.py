@@ -25,7 +25,7 @@ BLOCK = 16
 LATENT = 96
 # Starting quantisation steps of the rate points, of an orthonormal transform's coefficients and of motion in pixels.
 STEPS = (0.9, 0.6, 0.4, 0.27, 0.18, 0.12, 0.08)
-MOTION_STEPS = (1.5, 1.1, 0.75, 0.6, 0.5, 0.4, 0.35)
+MOTION_STEPS = (1.5, 1.0, 0.65, 0.5, 0.4, 0.3, 0.25)
 # Frames are on a grid of 1/1024: times 16, around zero, they are values of a fixed-point network.
 FRAME_STEP = 1 / 1024
 FRAME_GAIN = 16.0
