@@ -4,6 +4,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from baselines.neural.entropy import GAUSSIAN, LAPLACE, FactorizedPrior
 from baselines.neural.fixed import STEP, FixedConv, FixedGdn, freeze, round_weights, warp_fixed
 from baselines.neural.latents import Estimator
 from baselines.neural.layers import MaskedConv, warp
+from baselines.neural.motion import search_motion
 from baselines.neural.small import SCALES, scale_of, stream_bits
 from baselines.neural.spectral import SpectralConv
 from baselines.neural.weights import load_into, nearest_network, read_weights
@@ -245,3 +247,23 @@ def test_mistakes_are_one_line(arguments, words, monkeypatch, capsys, tmp_path):
     message = capsys.readouterr().err
     assert words in message
     assert message.count("\n") == 1
+
+
+def test_motion_search_finds_what_moved_and_smooths_what_is_unsure(one_thread):
+    """A textured picture moves by a fraction of a pixel, an object before it elsewhere; noise does not rule."""
+    random = torch.Generator().manual_seed(3)
+    picture = F.interpolate(torch.rand(1, 1, 32, 32, generator=random), (160, 160), mode="bicubic")
+    place = torch.zeros(1, 2, 160, 160)
+    place[:, 0], place[:, 1] = 2.5, -1.25
+    past = picture
+    now = warp(past, place)
+    now[:, :, 48:112, 48:112] = past[:, :, 48:112, 54:118]  # the object came from six pixels to the right
+    motion = search_motion(now, past, 0.0)
+    assert (motion[:, :, 4:6, 4:6] - torch.tensor([6.0, 0.0]).view(1, 2, 1, 1)).abs().max() < 0.5
+    assert (motion[:, :, 1:9, 1] - torch.tensor([2.5, -1.25]).view(1, 2, 1)).abs().max() < 0.5
+
+    noisy = torch.rand(now.shape, generator=random) * 0.3
+    rough = search_motion(now + noisy, past, 0.0)
+    smooth = search_motion(now + noisy, past, torch.tensor([1e-3]))
+    assert smooth.diff(dim=3).abs().mean() < 0.7 * rough.diff(dim=3).abs().mean()
+    assert (smooth[:, :, 4:6, 4:6] - torch.tensor([6.0, 0.0]).view(1, 2, 1, 1)).abs().max() < 1.0
