@@ -262,7 +262,7 @@ def test_motion_search_finds_what_moved_and_smooths_what_is_unsure(one_thread):
     assert (motion[:, :, 4:6, 4:6] - torch.tensor([6.0, 0.0]).view(1, 2, 1, 1)).abs().max() < 0.5
     assert (motion[:, :, 1:9, 1] - torch.tensor([2.5, -1.25]).view(1, 2, 1)).abs().max() < 0.5
 
-    noisy = torch.rand(now.shape, generator=random) * 0.3
+    noisy = torch.rand(now.shape, generator=random) * 0.15
     rough = search_motion(now + noisy, past, 0.0)
     smooth = search_motion(now + noisy, past, torch.tensor([1e-3]))
     assert smooth.diff(dim=3).abs().median() < 0.7 * rough.diff(dim=3).abs().median()
