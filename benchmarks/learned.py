@@ -29,19 +29,21 @@ from torch import nn
 import baselines.neural.published
 from baselines.dcvc_dc.blocks import FeedForward, GatedFeedForward
 from baselines.dcvc_dc.video import OffsetDiversity
+from baselines.neural import motion
 from baselines.neural.coding import StreamDecoder, StreamEncoder
 from baselines.neural.fixed import exact_arithmetic
 from baselines.neural.latents import Estimator
 from baselines.neural.layers import Pointwise, double, warp
 from baselines.neural.spectral import SpectralConv
-from bench.interfaces import Codec, Content, Dataset, Extractor
+from bench.interfaces import Codec, Dataset, Extractor
 from bench.registry import create
 
 # Methods by the part of the codec that their time is booked under; time inside another booked method is that one's.
 PARTS = {
-    "optic_flow": "motion search", "mv_encoder": "motion search", "mv_prior.code": "motion's prior",
+    "mv_encoder": "motion search", "mv_prior.code": "motion's prior",
     "mv_decoder": "motion's decoder", "mv_out": "motion's decoder", "mv_refine": "motion's decoder",
-    "_contexts": "contexts", "extract": "contexts", "refine": "contexts", "encoder": "analysis", "_encode": "analysis",
+    "_contexts": "contexts", "extract": "contexts", "refine": "contexts", "predict": "contexts",
+    "encoder": "analysis", "_encode": "analysis",
     "transform": "analysis", "temporal": "frame's prior", "prior.code": "frame's prior", "decoder": "synthesis",
 }  # fmt: skip
 CODER = ("conditional", "factorized", "end_frame")
@@ -117,7 +119,7 @@ def walk(model: Any, coder: Any, frames: torch.Tensor, decoding: bool) -> list[f
 def small(name: str, frames: torch.Tensor) -> None:
     """Speed of a small preset over all frames, and its parts."""
     codec: Any = create(Codec, name)
-    point = codec.rate_points_for(Content.FEATURES)[3]
+    point = 3
 
     def load() -> Any:
         return codec.load(point, "cpu")
@@ -156,7 +158,10 @@ def shares(name: str, load: Callable[[], Any], frames: torch.Tensor) -> None:
                 clock.wrap(found, "forward", part)
             elif found is not None:
                 clock.wrap(owner, last, part)
+        search = motion.search_motion
+        clock.wrap(motion, "search_motion", "motion search")
         totals.append(sum(walk(model, coder, frames, decoding)))
+        motion.search_motion = search
         payload = payload if decoding else coder.payload()
         clocks.append(clock)
     for label, clock, total in zip(("encoding", "decoding"), clocks, totals, strict=True):
