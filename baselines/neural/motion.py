@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from baselines.neural.layers import halve, kept, warp
 from baselines.neural.small import BLOCK, block_motion, slope_of
 
-# Full search at a quarter of the size over +-8 places: +-32 pixels. Then +-2 around it at half size.
-_REACH, _REFINE = 8, 2
+# Full search at a quarter of the size over +-8 places: +-32 pixels. Then +-2 around it at half size, and +-1/2 at full.
+_REACH = 8
 # Bits that a block's motion is taken to cost for each pixel that it differs from a neighbour's.
 _BITS = 4.0
 # What moving costs, per place at a quarter of the size, in absolute difference: it settles flat blocks.
@@ -50,12 +50,15 @@ def search_motion(now: Tensor, past: Tensor, price: Tensor | float) -> Tensor:
         N x 2 x H/16 x W/16 in pixels, x then y: a block of `now` at p is in `past` at p + motion. No gradient.
     """
     with torch.no_grad():
-        half_now, half_past = halve(now), halve(past)
-        coarse = _full_search(halve(half_now), halve(half_past))
-        found, curvature = _refined(half_now, half_past, 2 * coarse)
-        # From half to full size: pixels are twice as many, and the error rises a quarter as fast.
         prices = torch.as_tensor(price, dtype=now.dtype, device=now.device).reshape(-1, 1, 1, 1)
-        return _smoothed(2 * found, curvature / 4, prices)
+        half_now, half_past = halve(now), halve(past)
+        motion = 2 * _full_search(halve(half_now), halve(half_past))
+        flow = motion.repeat_interleave(BLOCK // 2, 2).repeat_interleave(BLOCK // 2, 3)
+        motion, curvature = _refined(half_now, half_past, motion, flow, 2, 1.0)
+        # From half to full size: pixels are twice as many, and the error rises a quarter as fast.
+        motion = _smoothed(2 * motion, curvature / 4, prices)
+        # Now as it will be used: a surface, not one displacement for each block.
+        return _smoothed(*_refined(now, past, motion, 4 * block_motion(motion / 4, False), 1, 0.5), prices)
 
 
 def _full_search(now: Tensor, past: Tensor) -> Tensor:
@@ -70,21 +73,29 @@ def _full_search(now: Tensor, past: Tensor) -> Tensor:
     return shifts[cost.argmin(1)].permute(0, 3, 1, 2)
 
 
-def _refined(now: Tensor, past: Tensor, motion: Tensor) -> tuple[Tensor, Tensor]:
-    """Best displacement of each 8x8 block around a given one: the vertex of the parabola through its neighbours.
+def _refined(now: Tensor, past: Tensor, motion: Tensor, flow: Tensor, reach: int, step: float) -> tuple[Tensor, Tensor]:
+    """Best displacement of each block around a given one: the vertex of the parabola through its neighbours.
 
-    Returns the displacements and the parabolas' second derivatives, N x 2 x h x w each.
+    Parameters
+    ----------
+    motion, flow
+        The given displacements, of blocks N x 2 x h x w and of pixels N x 2 x H x W.
+    reach, step
+        How many steps to each side are tried, and how long one is.
+
+    Returns
+    -------
+    tuple
+        The displacements and the parabolas' second derivatives, N x 2 x h x w each.
     """
     batch, _, height, width = now.shape
-    shifts, side = _shifts(_REFINE, now.device), 2 * _REFINE + 1
-    flow = motion.repeat_interleave(BLOCK // 2, 2).repeat_interleave(BLOCK // 2, 3)
+    shifts, side = _shifts(reach, now.device) * step, 2 * reach + 1
     flows = (flow[:, None] + shifts.view(1, -1, 2, 1, 1)).flatten(0, 1)
     moved = warp(past.repeat_interleave(len(shifts), 0), flows).view(batch, len(shifts), height, width)
-    cost = _block_means((moved - now).square(), BLOCK // 2)
+    cost = _block_means((moved - now).square(), height // motion.shape[2])
     best = cost.argmin(1)
-    row, column = best // side, best % side
     # The parabola needs a neighbour on each side.
-    row, column = row.clamp(1, side - 2), column.clamp(1, side - 2)
+    row, column = (best // side).clamp(1, side - 2), (best % side).clamp(1, side - 2)
 
     def cost_at(row: Tensor, column: Tensor) -> Tensor:
         return cost.gather(1, (row * side + column)[:, None])[:, 0]
@@ -97,8 +108,8 @@ def _refined(now: Tensor, past: Tensor, motion: Tensor) -> tuple[Tensor, Tensor]
 
     x, along = vertex(cost_at(row, column - 1), cost_at(row, column + 1))
     y, down = vertex(cost_at(row - 1, column), cost_at(row + 1, column))
-    found = motion + torch.stack((column - _REFINE + x, row - _REFINE + y), 1)
-    return found, torch.stack((along, down), 1)
+    found = torch.stack((column - reach + x, row - reach + y), 1)
+    return motion + step * found, torch.stack((along, down), 1) / step**2
 
 
 def _smoothed(found: Tensor, curvature: Tensor, price: Tensor) -> Tensor:
