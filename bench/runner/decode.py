@@ -116,13 +116,14 @@ def serve() -> None:
             os.environ.update(request["environment"])
             os._exit(_decoder(source, target, codec))
         _, status = os.waitpid(child, 0)
+        # Read before the answer, since the folder may be gone after it.
+        modules = Path(f"{target}.modules")
+        names = modules.read_text().split() if modules.exists() else []
         print(os.waitstatus_to_exitcode(status), flush=True)
         # The next decoder finds imported what this one had to import.
-        modules = Path(f"{target}.modules")
-        if modules.exists():
-            for name in modules.read_text().split():
-                with contextlib.suppress(Exception):
-                    importlib.import_module(name)
+        for name in names:
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
 
 
 def _decoder(source: str, target: str, codec: str) -> int:
