@@ -49,19 +49,9 @@ def run_tool(
         are in the message.
     """
     name = Path(arguments[0]).name
-    try:
-        process = subprocess.Popen(
-            [str(argument) for argument in arguments],
-            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            cwd=cwd,
-        )
-    except OSError as error:
-        raise BenchError(f"{name} cannot be started: {error.strerror or error}") from error
-    with _lock:
-        _running.add(process.pid)
+    process = start_tool(
+        arguments, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE, stderr=subprocess.PIPE, cwd=cwd
+    )
     try:
         output, errors = process.communicate(stdin, timeout=limit_seconds)
     except subprocess.TimeoutExpired:
@@ -83,14 +73,27 @@ def run_tool(
     return output, text
 
 
-def start_tool(arguments: Sequence[str | Path]) -> subprocess.Popen[bytes]:
-    """Start a program that goes on answering, with standard input and output; `stop_tool` and `kill_tools` end it."""
-    process = subprocess.Popen(
-        [str(argument) for argument in arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    )
+def start_tool(
+    arguments: Sequence[str | Path], *, stdin: int = subprocess.PIPE, stderr: int | None = None, cwd: Path | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a program whose standard output is read; `stop_tool` and `kill_tools` end it.
+
+    Raises
+    ------
+    BenchError
+        If it cannot be started.
+    """
+    try:
+        process = subprocess.Popen(
+            [str(argument) for argument in arguments],
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            start_new_session=True,
+            cwd=cwd,
+        )
+    except OSError as error:
+        raise BenchError(f"{Path(arguments[0]).name} cannot be started: {error.strerror or error}") from error
     with _lock:
         _running.add(process.pid)
     return process

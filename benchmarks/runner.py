@@ -22,7 +22,7 @@ def run(folder: Path, name: str, *flags: str, cache: str = "cache") -> tuple[flo
     """Run the default job; wall seconds from outside, and its booked seconds by side and stage."""
     out = folder / name
     environment = {**os.environ, "BENCH_CACHE": str(folder / cache)}
-    command = [*BENCH, "run", "--paradigm", "caas", "--codec", "vvenc", "--out", str(out), *flags]
+    command = [*BENCH, "run", "--paradigm", "caas", "--codec", "vvenc", "--no-figures", "--out", str(out), *flags]
     began = time.perf_counter()
     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
     wall = time.perf_counter() - began

@@ -313,6 +313,21 @@ def test_a_codec_in_a_file_runs_too(bench, tmp_path, plugin_path):
     assert "2 of 2" in bench("verify", tmp_path / "run").stdout
 
 
+def test_a_decoder_that_dies_is_one_failed_point(bench, tmp_path, plugin_path):
+    """How it ended is said, what a codec prints is no answer, and the next stream is decoded as ever."""
+    aborts = """print('noise', flush=True)
+        if info.rate_point == 32:
+            __import__('os').abort()
+        steps = np.frombuffer"""
+    copy = tmp_path / "faulty.py"
+    copy.write_text(plugin_path.read_text().replace("steps = np.frombuffer", aborts))
+    flags = [*TINY_FLAGS, "--limit", "1", "--out", tmp_path / "run", "--jobs", "1"]
+    bench("run", *flags, "--codec", f"{copy}:Deflate", check=1)
+    states = {row.rate_point: (row.status, row.reason) for row in read_rows(tmp_path / "run" / RD_FILE)}
+    assert states.pop("32") == ("failed", f"the decoder ended with signal {signal.SIGABRT.value}: noise")
+    assert {status for status, _ in states.values()} == {"ok"}
+
+
 def test_failing_points_are_rows_and_bugs_are_logged(bench, tmp_path, plugin_path):
     text = plugin_path.read_text()
     copy = tmp_path / "faulty.py"

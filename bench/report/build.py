@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -35,9 +36,7 @@ def build_report(folders: Sequence[Path], target: Path, progress: Callable[[int,
         plots = []
         for done, dataset in enumerate(datasets, start=2):
             progress(done, steps, f"plot of {dataset}")
-            if (runs.table["dataset"].eq(dataset) & runs.table["psnr"].notna()).any():
-                stem = f"rd_{file_name(dataset)}"
-                plots += [rd_plot(runs.table, dataset, target / f"{stem}{suffix}") for suffix in (".png", ".svg")]
+            plots += _plots(runs.table, dataset, target, (".png", ".svg"))
         progress(steps - 1, steps, "pictures")
         sheets = picture_sheets(runs.table, runs.documents, target)
         page = target / "README.md"
@@ -49,10 +48,18 @@ def build_report(folders: Sequence[Path], target: Path, progress: Callable[[int,
 def run_figures(folder: Path) -> list[Path]:
     """Draw a run's RD curves and pictures into its own folder; returns the files written."""
     runs = load_runs([folder])
-    drawn = runs.table[runs.table["psnr"].notna()]
     with disk_errors(folder):
-        plots = [rd_plot(drawn, name, folder / f"rd_{file_name(name)}.png") for name in drawn["dataset"].unique()]
-        return [*plots, *picture_sheets(runs.table, runs.documents, folder)]
+        plots = [_plots(runs.table, dataset, folder, (".png",)) for dataset in runs.table["dataset"].unique()]
+        return [*itertools.chain(*plots), *picture_sheets(runs.table, runs.documents, folder)]
+
+
+def _plots(table: pd.DataFrame, dataset: str, folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    """RD curves of a dataset, in a file of each kind; none where no row has a PSNR."""
+    if not (table["dataset"].eq(dataset) & table["psnr"].notna()).any():
+        return []
+    paths = [folder / f"rd_{file_name(dataset)}{suffix}" for suffix in suffixes]
+    rd_plot(table, dataset, paths)
+    return paths
 
 
 def write_table(table: pd.DataFrame, target: Path) -> list[Path]:

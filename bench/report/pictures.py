@@ -16,6 +16,7 @@ from bench.interfaces import Dataset
 from bench.metrics.quality import psnr_per_frame
 from bench.registry import create
 from bench.report.rows import file_name
+from bench.runner.execute import shown_instant
 from bench.runner.run import origin, picture_path
 
 _COLUMNS = 4
@@ -53,7 +54,7 @@ def _sheet(rows: pd.DataFrame, documents: dict[str, dict[str, Any]], path: Path)
     first = rows.iloc[0]
     card = documents[first["run"]]["conditions"][first["condition"]]
     evaluated = range(card["num_frames"]) if card["evaluated"] == "all" else card["evaluated"]
-    k = list(evaluated)[len(list(evaluated)) // 2]
+    k = shown_instant(evaluated)
     truth, spikes = _scene(first, documents[first["run"]], k)
     tiles = [(f"truth, instant {k}", truth), ("spikes at that instant", spikes)]
     for row in rows.to_dict("records"):

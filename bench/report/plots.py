@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -16,8 +17,8 @@ _COLOURS = mpl.colormaps["tab10"].colors  # type: ignore[attr-defined]
 _STYLES = {"cta": (":", "s"), "atc": ("--", "^"), "caas": ("-", "o")}
 
 
-def rd_plot(table: pd.DataFrame, dataset: str, target: Path) -> Path:
-    """Draw PSNR over bits per spike, for all sequences and for each speed class, into a file."""
+def rd_plot(table: pd.DataFrame, dataset: str, paths: Sequence[Path]) -> None:
+    """Draw PSNR over bits per spike, for all sequences and for each speed class, into PNG or SVG files."""
     rows = table[(table["dataset"] == dataset) & (table["status"] == "ok") & table["psnr"].notna()]
     classes = [name for name in ("low", "high") if (rows["speed_class"] == name).any()]
     panels = [("all sequences", rows)]
@@ -33,8 +34,8 @@ def rd_plot(table: pd.DataFrame, dataset: str, target: Path) -> Path:
     handles, names = axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside right upper", fontsize=8, frameon=False)
     with mpl.rc_context({"svg.hashsalt": "spikebench"}):
-        figure.savefig(target, dpi=130, metadata={"Date": None} if target.suffix == ".svg" else None)
-    return target
+        for path in paths:
+            figure.savefig(path, dpi=130, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 def _draw(axis: Axes, rows: pd.DataFrame, labels: list[str]) -> None:

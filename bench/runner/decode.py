@@ -15,6 +15,7 @@ import sys
 import threading
 from multiprocessing import connection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -57,13 +58,13 @@ def decode_fresh(
         "folder": str(Path.cwd()),
         "environment": dict(os.environ),
     }
-    code = _ask(json.dumps(request), limit_seconds)
-    answer = folder / "decoded.json"
-    if not answer.exists():
-        said = (folder / "decoded.log").read_text(errors="replace").splitlines()
+    found = _ask(request, limit_seconds)
+    if "ended" in found:
+        log = folder / "decoded.log"
+        said = log.read_text(errors="replace").splitlines() if log.exists() else []
+        code = found["ended"]
         end = f"signal {-code}" if code < 0 else f"exit code {code}"
         raise BenchError(f"the decoder ended with {end}: {' | '.join(said[-3:])[-400:]}")
-    found = json.loads(answer.read_text())
     if "disk" in found:
         raise OSError(found["disk"], found["error"], str(folder))
     if "error" in found:
@@ -84,13 +85,13 @@ def _server() -> subprocess.Popen[bytes]:
     return _mine.server
 
 
-def _ask(request: str, limit_seconds: float) -> int:
-    """Have the server decode, and wait for the decoder's end; gives its exit code."""
+def _ask(request: dict[str, Any], limit_seconds: float) -> dict[str, Any]:
+    """Have the server decode, and wait for the answer."""
     server = _server()
     assert server.stdin is not None and server.stdout is not None  # noqa: S101 -- `start_tool` makes both
     try:
         with contextlib.suppress(BrokenPipeError):
-            server.stdin.write(request.encode() + b"\n")
+            server.stdin.write(json.dumps(request).encode() + b"\n")
             server.stdin.flush()
         if not connection.wait([server.stdout], timeout=limit_seconds):  # type: ignore[list-item]
             raise BenchError(f"the decoder ran past its limit of {limit_seconds:g} s and was stopped")
@@ -101,49 +102,52 @@ def _ask(request: str, limit_seconds: float) -> int:
         stop_tool(server)
         del _mine.server
         raise
-    return int(line)
+    answer: dict[str, Any] = json.loads(line)
+    return answer
 
 
 def serve() -> None:
-    """Fork a decoder for each line of standard input, and answer with its exit code."""
+    """Fork a decoder for each line of standard input, and answer with what it says, or how it ended."""
     for line in sys.stdin.buffer:
-        request = json.loads(line)
-        source, target, codec = request["arguments"]
+        receiver, sender = os.pipe()
         child = os.fork()
         if not child:
-            os.chdir(request["folder"])
-            os.environ.clear()
-            os.environ.update(request["environment"])
-            os._exit(_decoder(source, target, codec))
+            os._exit(_decoder(json.loads(line), sender))
+        os.close(sender)
+        with os.fdopen(receiver) as pipe:
+            said = pipe.read()
         _, status = os.waitpid(child, 0)
-        # Read before the answer, since the folder may be gone after it.
-        modules = Path(f"{target}.modules")
-        names = modules.read_text().split() if modules.exists() else []
-        print(os.waitstatus_to_exitcode(status), flush=True)
+        answer: dict[str, Any] = json.loads(said) if said else {"ended": os.waitstatus_to_exitcode(status)}
+        modules = answer.pop("modules", [])
+        print(json.dumps(answer), flush=True)
         # The next decoder finds imported what this one had to import.
-        for name in names:
+        for name in modules:
             with contextlib.suppress(Exception):
                 importlib.import_module(name)
 
 
-def _decoder(source: str, target: str, codec: str) -> int:
-    """Decode in this process and write TARGET.json, the answer, beside TARGET.npy; 0 when done."""
-    log = os.open(f"{target}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    for stream in (1, 2):
-        os.dup2(log, stream)
+def _decoder(request: dict[str, Any], sender: int) -> int:
+    """Decode in this process and send the answer; what a codec prints goes into a file. 0 when done."""
     before = set(sys.modules)
     try:
-        answer = _decode(source, target, codec)
-        Path(f"{target}.modules").write_text("\n".join(sorted(set(sys.modules) - before)))
-        Path(f"{target}.json").write_text(json.dumps(answer))
+        os.chdir(request["folder"])
+        os.environ.clear()
+        os.environ.update(request["environment"])
+        answer = _decode(*request["arguments"])
+        answer["modules"] = sorted(set(sys.modules) - before)
+        with os.fdopen(sender, "w") as pipe:
+            pipe.write(json.dumps(answer))
     except BaseException as error:
         os.write(2, f"{type(error).__name__}: {error}\n".encode())
         return 1
     return 0
 
 
-def _decode(source: str, target: str, codec: str) -> dict[str, object]:
+def _decode(source: str, target: str, codec: str) -> dict[str, Any]:
     try:
+        log = os.open(f"{target}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
         stream = Path(source).read_bytes()
         info, _ = unpack_stream(stream)
         decoded = codec_for_stream(info, codec).decode(stream)

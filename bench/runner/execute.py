@@ -267,8 +267,7 @@ class _JobRun:
         if self.job.evaluated:
             measures.update(self.task.evaluate(result[list(self.job.evaluated)], self._truth(truth_key)))
             if result.ndim == 3:
-                shown = self.job.evaluated[len(self.job.evaluated) // 2]
-                measures["picture"] = base64.b64encode(_png(result[shown])).decode()
+                measures["picture"] = base64.b64encode(_png(result[shown_instant(self.job.evaluated)])).decode()
         self._book("evaluate", "bench", began)
         return json.dumps(measures).encode(), {}
 
@@ -283,6 +282,11 @@ class _JobRun:
             return made
 
         return self.store.get(key, timed)
+
+
+def shown_instant(evaluated: Sequence[int]) -> int:
+    """The instant that pictures of a job show: the middle one of those that are evaluated."""
+    return evaluated[len(evaluated) // 2]
 
 
 def _png(frame: np.ndarray) -> bytes:

@@ -157,7 +157,7 @@ def stream_path(folder: Path, job: str) -> Path:
 
 
 def picture_path(folder: Path, job: str) -> Path:
-    """Where a run keeps a job's result at the middle of its evaluated instants."""
+    """Where a run keeps a job's result at its `shown_instant`."""
     return folder / STREAMS / f"{job}.png"
 
 
