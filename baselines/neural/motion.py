@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.neural.layers import halve, kept, warp
-from baselines.neural.small import BLOCK, block_motion, slope_of
+from baselines.neural.small import BLOCK, block_motion, motion_surface, quarter_latent, slope_of
 
 # Full search at a quarter of the size over +-8 places: +-32 pixels. Then +-2 around it at half size, and +-1/2 at full.
 _REACH = 8
@@ -20,6 +20,8 @@ _REACH = 8
 _BITS = 4.0
 # What moving costs, per place at a quarter of the size, in absolute difference: it settles flat blocks.
 _PENALTY = 0.01
+# Of a quarter that moves unlike its block, in pixels of difference: what that costs at once, and the most it can cost.
+_LEAVING, _FAR = 0.25, 2.0
 # Of the smoothing: steps, and the difference in pixels below which neighbours count as moving together.
 _ROUNDS, _SAME = 16, 0.1
 
@@ -31,6 +33,14 @@ def motion_latent(now: Tensor, past: Tensor, rate: Tensor, encoder: nn.Module, c
     """
     found = search_motion(now, past, _BITS / BLOCK**2 * slope_of(rate))
     return F.pad(found, (0, 0, 0, 0, 0, channels - 2)) + encoder(block_motion(found / 4, False))
+
+
+def quartered_latent(now: Tensor, past: Tensor, rate: Tensor, encoder: nn.Module, channels: int) -> Tensor:
+    """The same for motion of quarters of blocks, which are the first eight channels."""
+    found = search_quarters(now, past, _BITS / BLOCK**2 * slope_of(rate))
+    return F.pad(quarter_latent(found), (0, 0, 0, 0, 0, channels - 8)) + encoder(
+        motion_surface(found / 4, False, BLOCK // 2)
+    )
 
 
 def search_motion(now: Tensor, past: Tensor, price: Tensor | float) -> Tensor:
@@ -50,15 +60,62 @@ def search_motion(now: Tensor, past: Tensor, price: Tensor | float) -> Tensor:
         N x 2 x H/16 x W/16 in pixels, x then y: a block of `now` at p is in `past` at p + motion. No gradient.
     """
     with torch.no_grad():
-        prices = torch.as_tensor(price, dtype=now.dtype, device=now.device).reshape(-1, 1, 1, 1)
-        half_now, half_past = halve(now), halve(past)
-        motion = 2 * _full_search(halve(half_now), halve(half_past))
-        flow = motion.repeat_interleave(BLOCK // 2, 2).repeat_interleave(BLOCK // 2, 3)
-        motion, curvature = _refined(half_now, half_past, motion, flow, 2, 1.0)
-        # From half to full size: pixels are twice as many, and the error rises a quarter as fast.
-        motion = _smoothed(2 * motion, curvature / 4, prices)
+        prices = _prices(price, now)
+        motion = _half_search(halve(now), halve(past), prices)
         # Now as it will be used: a surface, not one displacement for each block.
-        return _smoothed(*_refined(now, past, motion, 4 * block_motion(motion / 4, False), 1, 0.5), prices)
+        return _smoothed(*_refined(now, past, motion, motion_surface(motion, False), 1, 0.5), prices)
+
+
+def search_quarters(now: Tensor, past: Tensor, price: Tensor | float) -> Tensor:
+    """Motion of 8x8 quarters of blocks, N x 2 x H/8 x W/8, as `search_motion` finds that of blocks.
+
+    A quarter has too little in it for a search of its own: it moves like its block or like one around it. So the motion
+    of an object ends where the object ends, to eight pixels.
+    """
+    with torch.no_grad():
+        prices = _prices(price, now)
+        half_now, half_past = halve(now), halve(past)
+        # A quarter's pixels are a quarter as many: what bits cost each of them is four times as much.
+        motion = _divided(half_now, half_past, _half_search(half_now, half_past, prices), 4 * prices)
+        surface = motion_surface(motion, False, BLOCK // 2)
+        return _smoothed(*_refined(now, past, motion, surface, 1, 0.5), 4 * prices)
+
+
+def _prices(price: Tensor | float, frames: Tensor) -> Tensor:
+    return torch.as_tensor(price, dtype=frames.dtype, device=frames.device).reshape(-1, 1, 1, 1)
+
+
+def _half_search(now: Tensor, past: Tensor, prices: Tensor) -> Tensor:
+    """Smoothed motion of blocks from frames of half the size, in pixels of the full one."""
+    motion = 2 * _full_search(halve(now), halve(past))
+    flow = motion.repeat_interleave(BLOCK // 2, 2).repeat_interleave(BLOCK // 2, 3)
+    motion, curvature = _refined(now, past, motion, flow, 2, 1.0)
+    # From half to full size: pixels are twice as many, and the error rises a quarter as fast.
+    return _smoothed(2 * motion, curvature / 4, prices)
+
+
+def _divided(now: Tensor, past: Tensor, motion: Tensor, prices: Tensor) -> Tensor:
+    """Motion for each quarter, its block's own or a neighbour's, by frames of half the size.
+
+    Parameters
+    ----------
+    motion
+        Of blocks, N x 2 x h x w in pixels of the full size.
+    prices
+        Squared error of a quarter's pixels for each pixel of difference from the block.
+    """
+    batch, _, height, width = now.shape
+    rows, columns = motion.shape[2:]
+    around = F.pad(motion, (1, 1, 1, 1), mode="replicate").unfold(2, rows, 1).unfold(3, columns, 1).flatten(2, 3)
+    around = around.transpose(1, 2)  # N x 9 x 2 x h x w, the block's own in the middle
+    flows = (around / 2).repeat_interleave(BLOCK // 2, 3).repeat_interleave(BLOCK // 2, 4).flatten(0, 1)
+    moved = warp(past.repeat_interleave(9, 0), flows).view(batch, 9, height, width)
+    cost = _block_means((moved - now).square(), BLOCK // 4)
+    leaving = (around - motion[:, None]).norm(dim=2).clamp(max=_FAR)
+    leaving = leaving + _LEAVING * (leaving > 0)
+    cost = cost + prices * leaving.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    choices = around.repeat_interleave(2, 3).repeat_interleave(2, 4)
+    return choices.take_along_dim(cost.argmin(1)[:, None, None], 1)[:, 0]
 
 
 def _full_search(now: Tensor, past: Tensor) -> Tensor:

@@ -189,22 +189,47 @@ def slope_of(rate: Tensor) -> Tensor:
 
 
 def block_motion(latent: Tensor, frozen: bool) -> Tensor:
-    """Motion that a latent's first two channels hold as means of 16x16 blocks, as a surface over all pixels.
+    """Motion that a latent's first two channels hold as means of 16x16 blocks, as a surface over all pixels."""
+    return motion_surface(latent[:, :2], frozen)
 
-    Each pixel gets the mean of the blocks around it over a 16x16 window: bilinear between the blocks' centres.
+
+def quarter_motion(latent: Tensor) -> Tensor:
+    """Motion of 8x8 quarters, N x 2 x 2h x 2w, that a latent's first eight channels hold.
+
+    They are each block's mean, and how it differs from left to right, from top to bottom, and across (Haar's basis).
     """
-    height, width = latent.shape[2:]
-    # Weights are whole numbers of 1/16, so that both products are exact.
-    down, across = _spread(height).to(latent), _spread(width).to(latent)
-    return snap(down @ latent[:, :2] @ across.T, frozen)
+    mean, across, down, crossed = latent[:, :8].chunk(4, 1)
+    left, right, other, another = mean + across, mean - across, down + crossed, down - crossed
+    return F.pixel_shuffle(
+        torch.stack((left + other, right + another, left - other, right - another), 2).flatten(1, 2), 2
+    )
+
+
+def quarter_latent(motion: Tensor) -> Tensor:
+    """The eight channels that hold motion of quarters, N x 8 x h x w: the inverse of `quarter_motion`."""
+    batch, _, height, width = motion.shape
+    quarters = F.pixel_unshuffle(motion, 2).view(batch, 2, 4, height // 2, width // 2)
+    signs = motion.new_tensor([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]) / 4
+    return torch.einsum("sq,ncqhw->nschw", signs, quarters).flatten(1, 2)
+
+
+def motion_surface(motion: Tensor, frozen: bool, side: int = BLOCK) -> Tensor:
+    """Motion of blocks N x 2 x h x w as a surface over all pixels, N x 2 x side h x side w.
+
+    Each pixel gets the mean of the blocks around it over a window of a block's size: bilinear between the centres.
+    """
+    height, width = motion.shape[2:]
+    # Weights are whole numbers of 1 / side, so that both products are exact.
+    down, across = _spread(height, side).to(motion), _spread(width, side).to(motion)
+    return snap(down @ motion @ across.T, frozen)
 
 
 @kept
-def _spread(blocks: int) -> Tensor:
-    """Weights of each block in each pixel along one direction, 16 blocks x blocks."""
-    half = BLOCK // 2
-    nearest = torch.eye(blocks).repeat_interleave(BLOCK, 1)[None]
-    return F.avg_pool1d(F.pad(nearest, (half, half - 1), mode="replicate"), BLOCK, 1)[0].T
+def _spread(blocks: int, side: int) -> Tensor:
+    """Weights of each block in each pixel along one direction, side blocks x blocks."""
+    half = side // 2
+    nearest = torch.eye(blocks).repeat_interleave(side, 1)[None]
+    return F.avg_pool1d(F.pad(nearest, (half, half - 1), mode="replicate"), side, 1)[0].T
 
 
 def zeroed(layer: nn.Conv2d) -> nn.Conv2d:

@@ -16,14 +16,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.neural.layers import warp
-from baselines.neural.motion import search_motion
-from baselines.neural.small import block_motion
+from baselines.neural.motion import search_quarters
+from baselines.neural.small import BLOCK, motion_surface
 
 Align = Literal["afr", "dcn", "warp"]
 # Neighbours on each side of an instant.
 RADIUS = 2
 OFFSETS = (-2, -1, 1, 2)
-# What a block may lose to move like its neighbours, see `search_motion`.
+# What a block may lose to move like its neighbours, see `search_quarters`.
 _PRICE = 3e-4
 
 
@@ -175,7 +175,7 @@ class Analysis(nn.Module):
 
     @staticmethod
     def estimate(features: Tensor) -> Tensor:
-        """Motion of each feature of a sequence from the one before, by search over blocks; zero for the first.
+        """Motion of each feature of a sequence from the one before, searched by quarters of blocks; the first has none.
 
         Parameters
         ----------
@@ -191,7 +191,7 @@ class Analysis(nn.Module):
         if frames == 1:
             return features.new_zeros(count, 1, 2, height, width)
         now, past = (part.reshape(-1, 1, height, width) for part in (features[:, 1:], features[:, :-1]))
-        flow = 4 * block_motion(search_motion(now, past, _PRICE) / 4, False)
+        flow = motion_surface(search_quarters(now, past, _PRICE), False, BLOCK // 2)
         return F.pad(flow.view(count, frames - 1, 2, height, width), (0, 0, 0, 0, 0, 0, 1, 0))
 
     def refined(self, features: Tensor, motion: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ from baselines.neural.fixed import (
 )  # fmt: skip
 from baselines.neural.latents import LatentCoder
 from baselines.neural.layers import conv
-from baselines.neural.motion import motion_latent
+from baselines.neural.motion import quartered_latent
 from baselines.neural.quadtree import QuadPrior
 from baselines.neural.small import (
     BLOCK,
@@ -41,7 +41,8 @@ from baselines.neural.small import (
     DctTransform,
     Rates,
     Residual,
-    block_motion,
+    motion_surface,
+    quarter_motion,
     to_frame,
     to_network,
     zeroed,
@@ -235,13 +236,14 @@ class VideoNetwork(FixedLayer):
         steps = self.motion_rates(rate, self.frozen)
         latent = None
         if frame is not None:
-            latent = motion_latent(frame, state.frame, rate, self.mv_encoder, _MOTION) / steps
+            latent = quartered_latent(frame, state.frame, rate, self.mv_encoder, _MOTION) / steps
         shape = (batch, height // BLOCK, width // BLOCK)
         known = torch.zeros(batch, _MOTION, *shape[1:]).to(state.frame) if state.mv_y is None else state.mv_y
         decoded = self.mv_prior.code(coder, "mv", latent, (known,), rate, shape)
         # In units of four pixels.
         moved = snap((decoded * steps / 4).to(state.frame), self.frozen)
-        motion = snap_motion(4 * add(block_motion(moved, self.frozen), self.mv_decoder(moved)), self.frozen)
+        surface = motion_surface(quarter_motion(moved), self.frozen, BLOCK // 2)
+        motion = snap_motion(4 * add(surface, self.mv_decoder(moved)), self.frozen)
         return motion, snap(decoded.to(state.frame), self.frozen)
 
     def _predict(self, state: State, motion: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:

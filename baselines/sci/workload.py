@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from baselines.neural.latents import Estimator
 from baselines.neural.layers import pad_to
-from baselines.neural.motion import motion_latent
+from baselines.neural.motion import quartered_latent
 from baselines.neural.workload import Work, codec_workload
 from baselines.sci.analysis import Align, Analysis, Fmvr
 from baselines.sci.codec import SciModel
@@ -106,7 +106,7 @@ def _inter_alone(network: VideoNetwork, frame: Tensor) -> Callable[[], object]:
     seen = frame.new_empty(1, 2 * blocks.shape[1] + size.width, *blocks.shape[2:])
 
     def run() -> object:
-        motion = motion_latent(frame, frame, torch.tensor([0]), network.mv_encoder, network.mv_prior.channels)
+        motion = quartered_latent(frame, frame, torch.tensor([0]), network.mv_encoder, network.mv_prior.channels)
         latent = network.transform(frame) + network.encoder(seen)
         return network.mv_prior.hyper_encoder(pad_to(motion, 4)), network.prior.hyper_encoder(pad_to(latent, 4))
 
