@@ -18,8 +18,8 @@ from baselines.neural.entropy import GAUSSIAN, LAPLACE, FactorizedPrior
 from baselines.neural.fixed import STEP, FixedConv, FixedGdn, freeze, round_weights, warp_fixed
 from baselines.neural.latents import Estimator
 from baselines.neural.layers import MaskedConv, warp
-from baselines.neural.motion import search_motion
-from baselines.neural.small import SCALES, scale_of, stream_bits
+from baselines.neural.motion import search_motion, search_quarters
+from baselines.neural.small import SCALES, motion_surface, quarter_latent, quarter_motion, scale_of, stream_bits
 from baselines.neural.spectral import SpectralConv
 from baselines.neural.weights import load_into, nearest_network, read_weights
 from bench.cli import main
@@ -267,3 +267,28 @@ def test_motion_search_finds_what_moved_and_smooths_what_is_unsure(one_thread):
     smooth = search_motion(now + noisy, past, torch.tensor([1e-3]))
     assert smooth.diff(dim=3).abs().median() < 0.7 * rough.diff(dim=3).abs().median()
     assert (smooth[:, :, 4:6, 4:6] - torch.tensor([6.0, 0.0]).view(1, 2, 1, 1)).abs().max() < 1.0
+
+
+def test_quarters_move_unlike_their_block_where_an_object_ends(one_thread):
+    """An object whose border halves a block: its quarters take part in either motion, and the prediction gains."""
+    random = torch.Generator().manual_seed(5)
+    past = F.interpolate(torch.rand(1, 1, 48, 48, generator=random), (192, 192), mode="bicubic")
+    now = past.clone()
+    now[:, :, 56:120, 56:120] = past[:, :, 56:120, 62:126]  # 56 and 120 are no multiples of 16
+    blocks, quarters = search_motion(now, past, 1e-4), search_quarters(now, past, 1e-4)
+    assert quarters.shape == (1, 2, 24, 24)
+    assert (quarters[:, :, 8:14, 8:14] - torch.tensor([6.0, 0.0]).view(1, 2, 1, 1)).abs().max() < 1.0
+    assert quarters[:, :, 8:14, 3:6].abs().max() < 0.5
+    error = [
+        float((warp(past, motion_surface(motion, False, side)) - now).square().mean())
+        for motion, side in ((blocks, 16), (quarters, 8))
+    ]
+    assert error[1] < 0.7 * error[0]
+
+
+def test_motion_of_quarters_and_its_latent_are_inverse():
+    latent = torch.randn(2, 8, 3, 5, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(quarter_latent(quarter_motion(latent)), latent, atol=1e-6)
+    only = torch.zeros(1, 8, 1, 1)
+    only[:, 0], only[:, 2] = 1.0, 0.5  # x: the mean, and how left differs from right
+    assert quarter_motion(only)[0, 0].tolist() == [[1.5, 0.5], [1.5, 0.5]]
