@@ -6,13 +6,13 @@ formulas given here. What else ran is listed by name, and is element-wise.
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import resources
 from math import prod
 from typing import TYPE_CHECKING, Any
+
+from bench.published import published
 
 if TYPE_CHECKING:
     from baselines.neural.workload import Work
@@ -112,9 +112,3 @@ def _published(row: str) -> tuple[float | None, float | None]:
         line["column"]: float(line["value"]) for line in published() if (line["table"], line["row"]) == (table, name)
     }
     return found.get("parameters"), found.get("macs")
-
-
-def published() -> list[dict[str, str]]:
-    """The paper's own figures: table, row, column, value, unit, note. They never enter a computation."""
-    with (resources.files("bench") / "published" / "sci.csv").open(encoding="utf-8") as file:
-        return list(csv.DictReader(file))

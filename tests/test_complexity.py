@@ -272,7 +272,7 @@ def test_the_table_fits_and_the_csv_has_it_all(verb, monkeypatch):
     assert [line[:24].rstrip() for line in lines[2 : 2 + len(found)]] == [
         f"{name} ({frame})" if frame else name for name, frame in found
     ]
-    assert lines[5].split()[-6:] == ["21.900", "21.97", "-0.3", "587.978", "585.85", "+0.4"]
+    assert lines[5].split()[-6:] == ["21.900", "21.97", "-0.3", "587.986", "585.85", "+0.4"]
     assert tuple(rows[0]) == COLUMNS
     for row, part in zip(rows, found.values(), strict=True):
         assert (row["codec"], row["width"], row["height"]) == ("sci:preset=paper", "256", "256")

@@ -1,9 +1,11 @@
 import math
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from bench.errors import BenchError
+from bench.report.bd_table import bd_table, table_iv
 from bench.runner.results import COLUMNS, RDRow, RowLog, read_rows, row_line, write_rows
 
 DOCS = Path(__file__).parents[1] / "docs" / "results.md"
@@ -89,3 +91,17 @@ def test_every_column_is_documented():
     for name, field in RDRow.model_fields.items():
         line = next(line for line in lines if line.startswith(f"| `{name}`"))
         assert str(field.description) in line
+
+
+def test_table_iv_stands_beside_the_published_one():
+    """SCI at half of DCVC's bits is at -50 %; codecs that the paper does not name are left out."""
+    rows = [
+        _row(codec=codec, options="", preset="small", rate_point=str(point), psnr=25.0 + 2 * point, bpp=bpp * 2**point)
+        for codec, bpp in (("sci", 0.01), ("dcvc", 0.02), ("x265", 0.03))
+        for point in range(4)
+    ]
+    table = pd.DataFrame([row.model_dump() for row in rows]).assign(label=[f"{row.codec} (small)" for row in rows])
+    (line,) = table_iv(table, bd_table(table)).to_dict("records")
+    assert line["against"] == "CAAS dcvc (small)"
+    assert line["measured [%]"].startswith("-50.0")
+    assert (line["published [%]"], line["published against"]) == ("-63.38", "DCVC")

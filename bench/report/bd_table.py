@@ -8,8 +8,11 @@ from typing import Any
 import pandas as pd
 
 from bench.metrics.bd import METHODS, Curve, Verdict, bd_quality, bd_rate, mean_verdict
+from bench.published import published
 from bench.report.rows import curve_names, per_sequence
 
+# Codecs that stand beside a column of the paper's Table IV.
+_TABLE_IV = {"VTM": ("vtm", "vvenc"), "DCVC": ("dcvc",), "DCVC-DC": ("dcvc-dc",)}
 QUALITIES = ("psnr", "ssim", "ms_ssim")
 
 
@@ -20,9 +23,7 @@ def bd_table(table: pd.DataFrame) -> pd.DataFrame:
     mean curves. Only curves with at least two rate points are compared; those with fewer are no curves.
     """
     lines: list[dict[str, Any]] = []
-    points = per_sequence(table)
-    points = points.assign(curve=curve_names(points))
-    for (dataset, task), rows in points.groupby(["dataset", "task"], sort=False):
+    for (dataset, task), rows in _points(table).groupby(["dataset", "task"], sort=False):
         curves = {name: part for name, part in rows.groupby("curve", sort=False) if part["rate_point"].nunique() > 1}
         for quality in QUALITIES:
             for anchor, test in permutations(curves, 2):
@@ -37,6 +38,34 @@ def matrix(bd: pd.DataFrame, dataset: str, quality: str = "psnr") -> pd.DataFram
     order = list(dict.fromkeys(chosen["anchor"]))
     cells = chosen.pivot_table(index="test", columns="anchor", values="verdict", aggfunc="first")
     return cells.reindex(index=order, columns=order).fillna("")
+
+
+def table_iv(table: pd.DataFrame, bd: pd.DataFrame) -> pd.DataFrame:
+    """The paper's Table IV: BD-rate of SCI against others under CAAS, measured beside published.
+
+    libvvenc stands beside VTM in the column of VVC. Lines are missing where a curve is.
+    """
+    points = _points(table)
+    points = points[points["paradigm"] == "caas"].drop_duplicates(["dataset", "curve"])
+    points = points.assign(codec=points["label"].str.split(" ").str[0])
+    names = points[["dataset", "task", "codec", "curve"]]
+    tests, anchors = names[names["codec"] == "sci"], names.rename(columns={"codec": "other", "curve": "anchor"})
+    pairs = tests.rename(columns={"curve": "test"}).merge(anchors, on=["dataset", "task"])
+    pairs = pairs.merge(bd[bd["quality"] == "psnr"], on=["dataset", "task", "anchor", "test"])
+    lines = [
+        {"dataset": pair["dataset"], "test": pair["test"], "against": pair["anchor"], "measured [%]": pair["verdict"]}
+        | {"published [%]": line["value"], "published against": line["column"]}
+        for pair in pairs.to_dict("records")
+        for line in published()
+        if line["table"] == "IV" and pair["other"] in _TABLE_IV[line["column"]]
+    ]
+    return pd.DataFrame(lines)
+
+
+def _points(table: pd.DataFrame) -> pd.DataFrame:
+    """Points of each sequence, with their curve's name."""
+    points = per_sequence(table)
+    return points.assign(curve=curve_names(points))
 
 
 def _compare(anchor: pd.DataFrame, test: pd.DataFrame, quality: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.report.bd_table import bd_table, matrix
+from bench.report.bd_table import bd_table, matrix, table_iv
 from bench.report.pictures import picture_sheets
 from bench.report.plots import rd_plot
 from bench.report.rows import MEASURES, Runs, average, file_name, load_runs
@@ -33,6 +33,8 @@ def build_report(folders: Sequence[Path], target: Path, progress: Callable[[int,
         bd = bd_table(runs.table)
         progress(1, steps, "BD-rates")
         written += _bd_files(bd, target)
+        claims = pd.DataFrame() if bd.empty else table_iv(runs.table, bd)
+        written += [] if claims.empty else write_table(claims, target / "table_iv")
         plots = []
         for done, dataset in enumerate(datasets, start=2):
             progress(done, steps, f"plot of {dataset}")
@@ -40,7 +42,7 @@ def build_report(folders: Sequence[Path], target: Path, progress: Callable[[int,
         progress(steps - 1, steps, "pictures")
         sheets = picture_sheets(runs.table, runs.documents, target)
         page = target / "README.md"
-        page.write_text(_page(runs, bd, plots, sheets), encoding="utf-8")
+        page.write_text(_page(runs, bd, claims, plots, sheets), encoding="utf-8")
         progress(steps, steps, "done")
     return [*written, *plots, *sheets, page]
 
@@ -103,7 +105,7 @@ def _bd_files(bd: pd.DataFrame, target: Path) -> list[Path]:
     return written
 
 
-def _page(runs: Runs, bd: pd.DataFrame, plots: Sequence[Path], sheets: Sequence[Path]) -> str:
+def _page(runs: Runs, bd: pd.DataFrame, claims: pd.DataFrame, plots: Sequence[Path], sheets: Sequence[Path]) -> str:
     """The report's page in Markdown."""
     lines = ["# Report", "", "Built by `bench report " + " ".join(runs.documents) + "` from the rows of:", ""]
     for folder, document in runs.documents.items():
@@ -117,6 +119,8 @@ def _page(runs: Runs, bd: pd.DataFrame, plots: Sequence[Path], sheets: Sequence[
     for path in plots:
         if path.suffix == ".png":
             lines += [f"![RD curves]({path.name})", ""]
+    if not claims.empty:
+        lines += ["## SCI against the paper's Table IV", "", claims.to_markdown(index=False, disable_numparse=True), ""]
     lines += _bd_section(bd)
     for path in sheets:
         lines += [f"![{path.stem}]({path.name})", ""]
