@@ -3,8 +3,8 @@
     python benchmarks/ablations.py --data photographs/ --validation others/ [--out runs/ablations] [--only ventral,dcn]
 
 Variants of extraction go through stages 1 and 2, those of analysis through stage 2 on the shipped extraction. Each is
-measured without compression (`bench run --codec ffv1`) into results/ablations/NAME; ablations.csv beside them has one
-line a variant. What is there already is not made again.
+measured without compression (`bench run --codec ffv1`) into results/ablations/NAME, some through libvvenc as well;
+ablations.csv beside them has one line a variant. What is there already is not made again.
 """
 
 from __future__ import annotations
@@ -17,8 +17,13 @@ from pathlib import Path
 
 import pandas as pd
 
-EXTRACTION = {"pfu3": "fusions=3", "ventral": "fusions=0", "pfu1": "fusions=1", "pfu6": "fusions=6", "free": "smooth=0"}
+EXTRACTION = {
+    "pfu3": "fusions=3", "ventral": "fusions=0", "pfu1": "fusions=1", "pfu6": "fusions=6", "free": "smooth=0",
+    "shrunk": "smooth=0.02,anchor=0",
+}  # fmt: skip
 ANALYSIS = {"afr": "align=afr", "nofmvr": "refine=false", "dcn": "align=dcn", "warp": "align=warp"}
+# Of these RD curves are measured too.
+CURVES = {"pfu3", "free", "shrunk"}
 STEPS = {"1": 2500, "2": 1500}
 
 
@@ -46,11 +51,13 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, object]:
             extractor += f",{variant}" if variant.startswith("fusions") else ""
         else:
             analyzer += f",{variant}"
+        codecs = "ffv1,vvenc" if name in CURVES else "ffv1"
         bench(
-            "run", "--paradigm", "caas", "--codec", "ffv1", "--dataset", "s-motion,s-reds", "--extractor", extractor,
+            "run", "--paradigm", "caas", "--codec", codecs, "--dataset", "s-motion,s-reds", "--extractor", extractor,
             "--analyzer", analyzer, "--out", results, "--no-figures", "--jobs", str(options.jobs),
         )  # fmt: skip
     rows = pd.read_csv(results / "rd.csv")
+    rows = rows[rows["codec"] == "ffv1"]
     motion = rows[rows["dataset"] == "s-motion"]
     first = cards["1"]["validation"][0] if "1" in cards else {}
     return {

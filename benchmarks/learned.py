@@ -158,10 +158,11 @@ def shares(name: str, load: Callable[[], Any], frames: torch.Tensor) -> None:
                 clock.wrap(found, "forward", part)
             elif found is not None:
                 clock.wrap(owner, last, part)
-        search = motion.search_motion
-        clock.wrap(motion, "search_motion", "motion search")
+        searches = {name: getattr(motion, name) for name in ("search_motion", "search_quarters")}
+        for search in searches:
+            clock.wrap(motion, search, "motion search")
         totals.append(sum(walk(model, coder, frames, decoding)))
-        motion.search_motion = search
+        vars(motion).update(searches)
         payload = payload if decoding else coder.payload()
         clocks.append(clock)
     for label, clock, total in zip(("encoding", "decoding"), clocks, totals, strict=True):
