@@ -24,7 +24,7 @@ EXTRACTION = {
 ANALYSIS = {"afr": "align=afr", "nofmvr": "refine=false", "dcn": "align=dcn", "warp": "align=warp"}
 # Of these RD curves are measured too.
 CURVES = {"pfu3", "free", "shrunk"}
-STEPS = {"1": 2500, "2": 1500}
+STEPS = {"1": 1500, "2": 800}
 
 
 def bench(*arguments: str | Path) -> None:
@@ -44,20 +44,22 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, object]:
                 "--data", options.data, "--validation", options.validation,
             )  # fmt: skip
     cards = {stage: json.loads((folder / stage / "card.json").read_text()) for stage in stages}
-    if not (results / "rd.csv").exists():
-        extractor, analyzer = "sci", f"sci:weights={folder}/2/analysis.safetensors"
-        if name in EXTRACTION:
-            extractor += f":weights={folder}/1/extraction.safetensors"
-            extractor += f",{variant}" if variant.startswith("fusions") else ""
-        else:
-            analyzer += f",{variant}"
-        codecs = "ffv1,vvenc" if name in CURVES else "ffv1"
-        bench(
-            "run", "--paradigm", "caas", "--codec", codecs, "--dataset", "s-motion,s-reds", "--extractor", extractor,
-            "--analyzer", analyzer, "--out", results, "--no-figures", "--jobs", str(options.jobs),
-        )  # fmt: skip
+    extractor, analyzer = "sci", f"sci:weights={folder}/2/analysis.safetensors"
+    if name in EXTRACTION:
+        extractor += f":weights={folder}/1/extraction.safetensors"
+        extractor += f",{variant}" if variant.startswith("fusions") else ""
+    else:
+        analyzer += f",{variant}"
+    runs = {results: ("ffv1", "s-motion,s-reds")}
+    if name in CURVES:
+        runs[results.with_name(f"{name}-vvenc")] = ("vvenc", "s-motion")
+    for run, (codec, datasets) in runs.items():
+        if not (run / "rd.csv").exists():
+            bench(
+                "run", "--paradigm", "caas", "--codec", codec, "--dataset", datasets, "--extractor", extractor,
+                "--analyzer", analyzer, "--out", run, "--no-figures", "--jobs", str(options.jobs),
+            )  # fmt: skip
     rows = pd.read_csv(results / "rd.csv")
-    rows = rows[rows["codec"] == "ffv1"]
     motion = rows[rows["dataset"] == "s-motion"]
     first = cards["1"]["validation"][0] if "1" in cards else {}
     return {

@@ -224,7 +224,7 @@ _ENCODER = re.compile(r"\.(encoder|mv_encoder|hyper_encoder|rates|motion_rates)\
 class ThroughCodecRecipe(CodecRecipe):
     """Stage III: what is behind the link, through quantisation, over all rate points.
 
-    One loss holds the codec's rate, its features' distortion and the result's. Every eighth sequence reaches analysis
+    One loss holds the codec's rate, its features' distortion and the result's. Every sixth sequence reaches analysis
     uncoded, and half of them without decoded motion, so that one analysis serves all codecs and none.
     The paper trains the decoder alone; the variant `encoder` trains the encoder as well.
     """
@@ -232,8 +232,7 @@ class ThroughCodecRecipe(CodecRecipe):
     file = "small.safetensors"
     pace = 45.0
     rate = 3e-4
-    batch = 8
-    crop = 64
+    batch, crop = 6, 80
     # Weight of the result's distortion beside the features'.
     result = 1.5
 
