@@ -181,7 +181,9 @@ def _smoothed(found: Tensor, curvature: Tensor, price: Tensor) -> Tensor:
         around = torch.stack(
             (padded[:, :, :-2, 1:-1], padded[:, :, 2:, 1:-1], padded[:, :, 1:-1, :-2], padded[:, :, 1:-1, 2:])
         )
-        weight = price / ((around - field).norm(dim=2, keepdim=True) + _SAME)
+        apart = around - field
+        # torch.norm over an axis of two is a hundred times slower.
+        weight = price / (torch.hypot(apart[:, :, :1], apart[:, :, 1:]) + _SAME)
         field = (curvature * found + (weight * around).sum(0)) / (curvature + weight.sum(0))
     return field
 

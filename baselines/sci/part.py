@@ -101,9 +101,13 @@ class SciPart(Component):
 
     def loaded(self, network: N) -> N:
         """The network with its weights, on its device."""
+        import torch
+
         from baselines.neural.weights import check_device, load_into, read_weights
 
         check_device(self.options.device)
         path = self.weight_file()
         load_into(network, read_weights(path), path)
-        return network.to(self.options.device).eval()
+        # Convolutions with few channels take three quarters of the time in channels-last.
+        network.to(self.options.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return network.eval()
