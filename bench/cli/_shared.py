@@ -72,6 +72,14 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
         yield lambda done, total, label: bar.update(task, completed=done, total=total, label=label)
 
 
+def save_text(path: Path, text: str) -> None:
+    """Write a file that the user named, whole or not at all."""
+    from bench.runner.store import disk_errors, write_atomic
+
+    with disk_errors(path):
+        write_atomic(path, text.encode())
+
+
 def word(text: str) -> str:
     """A text as part of a folder's name."""
     return "".join(c if c.isalnum() or c in "-_." else "-" for c in text)

@@ -9,10 +9,12 @@ import pandas as pd
 
 from bench.metrics.bd import METHODS, Curve, Verdict, bd_quality, bd_rate, mean_verdict
 from bench.published import published
-from bench.report.rows import curve_names, per_sequence
+from bench.report.rows import CURVE, curve_names, per_sequence
 
 # Codecs that stand beside a column of the paper's Table IV.
 _TABLE_IV = {"VTM": ("vtm", "vvenc"), "DCVC": ("dcvc",), "DCVC-DC": ("dcvc-dc",)}
+# What makes a curve of one run the other's counterpart; where conditions differ, the verdict says so.
+_CHAIN = [name for name in CURVE if name != "condition"]
 QUALITIES = ("psnr", "ssim", "ms_ssim")
 
 
@@ -29,6 +31,17 @@ def bd_table(table: pd.DataFrame) -> pd.DataFrame:
             for anchor, test in permutations(curves, 2):
                 place = {"dataset": dataset, "task": task, "quality": quality, "anchor": anchor, "test": test}
                 lines.append(place | _compare(curves[anchor], curves[test], quality))
+    return pd.DataFrame(lines)
+
+
+def compare_curves(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+    """One line per quality and curve that two runs' tables share: the second against the first."""
+    lines: list[dict[str, Any]] = []
+    others = dict(iter(_points(second).groupby(_CHAIN, sort=False)))
+    for chain, rows in _points(first).groupby(_CHAIN, sort=False):
+        if chain in others:
+            place = {**dict(zip(_CHAIN, chain, strict=True)), "curve": rows["curve"].iloc[0]}
+            lines += [{**place, "quality": name, **_compare(rows, others[chain], name)} for name in QUALITIES]
     return pd.DataFrame(lines)
 
 

@@ -1,0 +1,96 @@
+"""``bench check`` and ``bench compare``: a run against a reference, and against another run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli._shared import save_text
+from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from bench.report.gate import Check
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command()(check)
+    app.command()(compare)
+
+
+def check(
+    run: Annotated[Path, typer.Argument(help="Folder of the run to check.")],
+    against: Annotated[Path, typer.Option(help="Folder of the reference run: its rd.csv and run.json.")],
+    bd_rate: Annotated[float, typer.Option(min=0, help="Percent that a learned codec's curve may lose.")] = 1.0,
+    psnr: Annotated[float, typer.Option(min=0, help="dB that a point of a learned codec may lose.")] = 0.05,
+    ssim: Annotated[float, typer.Option(min=0, help="SSIM or MS-SSIM that such a point may lose.")] = 0.002,
+    markdown: Annotated[Path | None, typer.Option(help="Write the result as Markdown, for a pull request.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write the result as JUnit XML, for CI.")] = None,
+    update: Annotated[
+        bool, typer.Option("--update", help="Print what changed, then make the run the reference.")
+    ] = False,
+) -> None:
+    """Fail where a run is worse than its reference; exit code 1: worse, 2: the two cannot be compared.
+
+    Codecs without learned weights must give the same bits and frames. Learned ones may lose as much as the tolerances
+    say. Time never fails a check.
+
+    Examples:
+
+      bench run --suite quick --out results/now && bench check results/now --against results/quick
+
+      bench check results/now --against results/quick --update
+    """
+    from bench.report.gate import Tolerance, check_runs
+    from bench.report.gate_files import junit_xml, markdown_page, update_reference
+
+    try:
+        found = check_runs(run, against, Tolerance(bd_rate, psnr, ssim))
+    except BenchError as error:
+        if not update:
+            raise
+        update_reference(run, against)
+        typer.echo(f"{against} is now this run; it could not be compared with what was there: {error}")
+        return
+    _print(found, against)
+    if markdown:
+        save_text(markdown, markdown_page(found, run, against))
+    if junit:
+        save_text(junit, junit_xml(found))
+    if update:
+        update_reference(run, against)
+        typer.echo(f"{against} is now this run; look at `git diff` before you commit it")
+    elif found.failures:
+        raise typer.Exit(1)
+
+
+def _print(found: Check, against: Path) -> None:
+    from bench.report.gate import Finding
+
+    for line in found.lines:
+        if line.finding is not Finding.SAME:
+            typer.echo(f"{line.finding.value:>8}  {line.name}" + (f": {line.detail}" if line.detail else ""))
+    for text in found.advice:
+        typer.echo(f"  slower  {text} (advice)")
+    verdict = f"{len(found.failures)} worse or changed" if found.failures else "nothing worse"
+    typer.echo(f"{verdict} than {against}: {found.exact} rows compared exactly, {found.tolerant} with tolerance")
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    second: Annotated[Path, typer.Argument(help="Folder of another run.")],
+    out: Annotated[Path | None, typer.Option(help="Write all qualities and interpolations to this CSV.")] = None,
+) -> None:
+    """BD-rate of every curve that two runs share, the second against the first, with 95 % intervals over sequences."""
+    from bench.report.gate import compare_runs
+
+    table = compare_runs(first, second)
+    shown = table[table["quality"] == "psnr"]
+    width = max(map(len, shown["curve"]))
+    for line in shown.to_dict("records"):
+        typer.echo(f"{line['dataset']:<12} {line['curve']:<{width}}  {line['verdict']} %".rstrip())
+    typer.echo(f"BD-rate over PSNR of {second} against {first}: negative means fewer bits")
+    if out:
+        save_text(out, table.to_csv(index=False))

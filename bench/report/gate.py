@@ -1,0 +1,237 @@
+"""``bench check`` and ``bench compare``: one run against another.
+
+A row whose result cannot depend on the machine is compared exactly: bits and hash of the decoded frames. That is so
+where neither codec nor extractor nor analyzer has learned weights, and the external binaries are the same. All other
+rows are compared with a tolerance, for curves (BD-rate) and for points (quality). Time is advice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.errors import BenchError
+from bench.metrics.bd import Curve, Verdict, bd_rate, mean_verdict
+from bench.report.bd_table import compare_curves
+from bench.report.rows import Runs, codec_label, load_runs
+
+# What makes a row of one run the other's counterpart; conditions are compared by their cards.
+_PLACE = (
+    "dataset", "sequence", "segment", "task", "paradigm", "extractor", "analyzer", "codec", "options", "rate_point",
+    "seed",
+)  # fmt: skip
+_CURVE = ("dataset", "task", "paradigm", "extractor", "analyzer", "codec", "preset", "options", "seed")
+# Of the cards: other weights of the same chain are what a check is for, other instants or GOPs are not.
+_WEIGHTS = ("extractor_sha256", "analyzer_sha256")
+_SLOWER = 1.5
+
+
+class Finding(Enum):
+    """What became of a row or a curve."""
+
+    SAME = "same"
+    BETTER = "better"
+    CHANGED = "changed"
+    WORSE = "worse"
+    NEW = "new"
+
+    @property
+    def bad(self) -> bool:
+        """Whether it fails the check."""
+        return self in {Finding.WORSE, Finding.CHANGED}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One thing that was compared."""
+
+    finding: Finding
+    name: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """What learned codecs may lose.
+
+    Attributes
+    ----------
+    bd_rate
+        Percent, of a curve.
+    psnr, ssim
+        dB, and units of SSIM and MS-SSIM, of a point.
+    """
+
+    bd_rate: float = 1.0
+    psnr: float = 0.05
+    ssim: float = 0.002
+
+
+@dataclass(frozen=True)
+class Check:
+    """The lines of a check, the advice, and how many rows were compared exactly and with tolerance."""
+
+    lines: tuple[Line, ...]
+    advice: tuple[str, ...]
+    exact: int
+    tolerant: int
+
+    @property
+    def failures(self) -> list[Line]:
+        """What is worse, or differs where it must not."""
+        return [line for line in self.lines if line.finding.bad]
+
+
+def check_runs(run: Path, reference: Path, tolerance: Tolerance) -> Check:
+    """Compare a run with a reference run.
+
+    Raises
+    ------
+    BenchError
+        If they cannot be compared: unreadable, other conditions, or rows of the reference that the run does not have.
+    """
+    new, old = load_runs([run]), load_runs([reference])
+    pairs, added = _paired(new, old, run, reference)
+    lines = [_row_line(*pair, tolerance) for pair in pairs]
+    tolerant = [(ours, theirs) for ours, theirs, exact in pairs if not exact]
+    lines += _curve_lines(tolerant, tolerance)
+    lines += [Line(Finding.NEW, _name(row)) for row in added]
+    return Check(tuple(lines), tuple(_advice(pairs)), len(pairs) - len(tolerant), len(tolerant))
+
+
+Row = dict[str, Any]
+
+
+def _paired(new: Runs, old: Runs, run: Path, reference: Path) -> tuple[list[tuple[Row, Row, bool]], list[Row]]:
+    """Rows of both runs side by side, with whether they must be equal; and those that are new."""
+    ours = {tuple(row[key] for key in _PLACE): row for row in new.table.to_dict("records")}
+    theirs = {tuple(row[key] for key in _PLACE): row for row in old.table.to_dict("records")}
+    if missing := [row for place, row in theirs.items() if place not in ours]:
+        raise BenchError(
+            f"cannot compare: {len(missing)} of {len(theirs)} rows of {reference} are not in {run}, "
+            f"the first is {_name(missing[0])}"
+        )
+    cards = {**_cards(new), **_cards(old)}
+    pairs = []
+    for place, before in theirs.items():
+        now = ours[place]
+        first, second = cards[before["condition"]], cards[now["condition"]]
+        other = [key for key in first if key not in _WEIGHTS and first[key] != second.get(key)]
+        if other:
+            raise BenchError(
+                f"cannot compare {_name(now)}: {other[0]} is {second.get(other[0])!r}, in {reference} "
+                f"{first[other[0]]!r}"
+            )
+        learned = any((now["weights_sha256"], before["weights_sha256"], *(second[key] for key in _WEIGHTS)))
+        pairs.append((now, before, not learned and now["codec_sha256"] == before["codec_sha256"]))
+    return pairs, [row for place, row in ours.items() if place not in theirs]
+
+
+def _cards(runs: Runs) -> dict[str, dict[str, Any]]:
+    (document,) = runs.documents.values()
+    cards: dict[str, dict[str, Any]] = document["conditions"]
+    return cards
+
+
+def _name(row: Row) -> str:
+    where = f"{row['dataset']}/{row['sequence']}" + (f"@{row['segment']}" if row["segment"] else "")
+    return f"{row['paradigm']} {codec_label(row['codec'], row['preset'], row['options'])} {row['rate_point']} {where}"
+
+
+def _row_line(now: Row, before: Row, exact: bool, tolerance: Tolerance) -> Line:
+    name = _name(now)
+    if now["status"] != before["status"]:
+        finding = Finding.WORSE if before["status"] == "ok" else Finding.BETTER
+        return Line(finding, name, f"{before['status']} -> {now['status']} {now['reason']}".rstrip())
+    if now["status"] != "ok":
+        return Line(Finding.SAME, name, now["reason"])
+    detail = f"{before['bits']:.0f} -> {now['bits']:.0f} bits"
+    if pd.notna(now["psnr"]) and pd.notna(before["psnr"]):
+        detail += f", {before['psnr']:.3f} -> {now['psnr']:.3f} dB"
+    same = now["bits"] == before["bits"] and now["decoded_sha256"] == before["decoded_sha256"]
+    if same and _close(now["psnr"], before["psnr"]):
+        return Line(Finding.SAME, name)
+    if exact:
+        return Line(Finding.CHANGED, name, detail)
+    lost = [
+        measure
+        for measure, limit in (("psnr", tolerance.psnr), ("ssim", tolerance.ssim), ("ms_ssim", tolerance.ssim))
+        if pd.notna(before[measure]) and not (pd.notna(now[measure]) and before[measure] - now[measure] <= limit)
+    ]
+    return Line(Finding.WORSE if lost else Finding.SAME, name, detail)
+
+
+def _close(now: float, before: float) -> bool:
+    """Equal but for a metric's own rounding on another machine; two missing values are equal."""
+    return (pd.isna(now) and pd.isna(before)) or now == before or abs(now - before) < 1e-3
+
+
+def _curve_lines(pairs: Iterable[tuple[Row, Row]], tolerance: Tolerance) -> list[Line]:
+    """BD-rate of every curve that is compared with tolerance; rates of points where there is none."""
+    curves: dict[tuple[Any, ...], list[tuple[Row, Row]]] = {}
+    for pair in pairs:
+        if pair[0]["status"] == pair[1]["status"] == "ok":
+            curves.setdefault(tuple(pair[0][key] for key in _CURVE), []).append(pair)
+    lines = []
+    for rows in curves.values():
+        now = rows[0][0]
+        name = (
+            f"{now['paradigm']} {codec_label(now['codec'], now['preset'], now['options'])}, curve on {now['dataset']}"
+        )
+        verdict = _bd(rows)
+        if verdict.value is not None:
+            finding = Finding.SAME
+            if abs(verdict.value) > tolerance.bd_rate:
+                finding = Finding.WORSE if verdict.value > 0 else Finding.BETTER
+            lines.append(Line(finding, name, f"BD-rate {verdict.text()} %"))
+            continue
+        ratio = sum(now["bits"] for now, _ in rows) / sum(before["bits"] for _, before in rows)
+        worse = 100 * (ratio - 1) > tolerance.bd_rate
+        detail = f"bits {100 * (ratio - 1):+.2f} % (no BD-rate: {verdict.reason})"
+        lines.append(Line(Finding.WORSE if worse else Finding.SAME, name, detail))
+    return lines
+
+
+def _bd(rows: Iterable[tuple[Row, Row]]) -> Verdict:
+    """Mean BD-rate over sequences; that the conditions agree has been seen to."""
+    sequences: dict[tuple[str, int], list[tuple[Row, Row]]] = {}
+    for pair in rows:
+        sequences.setdefault((pair[0]["sequence"], pair[0]["segment"]), []).append(pair)
+    verdicts = {}
+    for (name, segment), part in sequences.items():
+        now, before = (
+            Curve(tuple(row["bits"] for row in side), tuple(row["psnr"] for row in side))
+            for side in zip(*part, strict=True)
+        )
+        verdicts[f"{name}@{segment}"] = bd_rate(before, now)
+    return mean_verdict(verdicts)
+
+
+def _advice(pairs: Iterable[tuple[Row, Row, bool]]) -> list[str]:
+    """Where the timing lane of both was run: what became slower."""
+    slower = []
+    for now, before, _ in pairs:
+        for kind in ("encode", "decode"):
+            ours, theirs = now[f"{kind}_seconds"], before[f"{kind}_seconds"]
+            if pd.notna(ours) and pd.notna(theirs) and ours > _SLOWER * theirs:
+                slower.append(f"{_name(now)}: {kind} {theirs:.2f} -> {ours:.2f} s")
+    return slower
+
+
+def compare_runs(first: Path, second: Path) -> pd.DataFrame:
+    """BD-rate and BD-PSNR of every curve that two runs share, the second against the first.
+
+    Raises
+    ------
+    BenchError
+        If they share none.
+    """
+    table = compare_curves(load_runs([first]).table, load_runs([second]).table)
+    if table.empty:
+        raise BenchError(f"{first} and {second} have no curve in common")
+    return table

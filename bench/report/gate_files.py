@@ -1,0 +1,60 @@
+"""What a check is written to: Markdown for a pull request, JUnit XML for CI, and a new reference."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from xml.etree import ElementTree
+
+from bench.report.gate import Check, Finding
+from bench.report.rows import load_runs
+from bench.runner.results import RD_FILE, RUN_FILE
+from bench.runner.store import disk_errors
+
+# Below this many characters GitHub takes a comment.
+_MOST_LINES = 200
+
+
+def markdown_page(found: Check, run: Path, reference: Path) -> str:
+    """A table of what changed, worst first."""
+    order = list(Finding)[::-1]
+    shown = [line for line in found.lines if line.finding is not Finding.SAME]
+    shown.sort(key=lambda line: (not line.finding.bad, order.index(line.finding)))
+    head = f"**{len(found.failures)} worse or changed**" if found.failures else "**Nothing worse**"
+    counts = f"{found.exact} rows compared exactly, {found.tolerant} with tolerance"
+    lines = [f"{head} in `{run}` than in `{reference}`: {counts}.", ""]
+    if shown:
+        lines += ["| | what | how |", "|---|---|---|"]
+        lines += [
+            f"| {line.finding.value} | {_cell(line.name)} | {_cell(line.detail)} |" for line in shown[:_MOST_LINES]
+        ]
+        if len(shown) > _MOST_LINES:
+            lines += ["", f"And {len(shown) - _MOST_LINES} more."]
+    if found.advice:
+        lines += ["", "Slower, which fails nothing:", "", *(f"- {text}" for text in found.advice)]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def junit_xml(found: Check) -> str:
+    """One test case for every row and curve."""
+    suite = ElementTree.Element("testsuite", name="bench check", tests=str(len(found.lines)))
+    suite.set("failures", str(len(found.failures)))
+    for line in found.lines:
+        case = ElementTree.SubElement(suite, "testcase", classname="bench.check", name=line.name)
+        if line.finding.bad:
+            ElementTree.SubElement(case, "failure", message=f"{line.finding.value}: {line.detail}")
+    ElementTree.indent(suite)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def update_reference(run: Path, reference: Path) -> None:
+    """Make a run the reference: its rows and its provenance, without the streams."""
+    load_runs([run])  # a damaged run replaces nothing
+    with disk_errors(reference):
+        reference.mkdir(parents=True, exist_ok=True)
+        for name in (RD_FILE, RUN_FILE):
+            shutil.copyfile(run / name, reference / name)

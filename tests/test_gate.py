@@ -1,0 +1,175 @@
+import json
+from xml.etree import ElementTree
+
+import pytest
+
+from bench.cli import main
+from bench.interfaces import CodingCondition
+from bench.interfaces.condition import ConditionCard
+from bench.report.gate import Finding, Tolerance, check_runs
+from bench.runner.results import RDRow, read_rows, write_rows
+
+RATES = (8, 16, 32, 64)
+
+
+def card(**changes):
+    values = {
+        "task": "reconstruction", "num_spikes": 289, "stride": 8, "num_frames": 32, "margin": 20, "evaluated": "all",
+        "coding": CodingCondition(), "extractor": "tfp", "analyzer": "identity",
+    }  # fmt: skip
+    return ConditionCard(**{**values, **changes})
+
+
+def write_run(folder, codecs, condition=None, rows=lambda row: row):
+    """A run's folder: for each codec, name to (bits at the lowest rate, weights), four points of two sequences."""
+    condition = condition or card()
+    made = []
+    for codec, (bits, weights) in codecs.items():
+        for sequence in ("low-1", "high-1"):
+            for point, rate in enumerate(RATES):
+                values = {
+                    "schema_version": 1, "job": f"{codec[:2]}{sequence[:3]}{point}".ljust(12, "0"),
+                    "dataset": "s-motion", "sequence": sequence, "speed_class": sequence.split("-")[0], "segment": 0,
+                    "task": "reconstruction", "paradigm": "caas", "extractor": condition.extractor,
+                    "analyzer": "identity", "codec": codec, "options": "", "preset": "", "codec_version": "1",
+                    "codec_sha256": "", "weights_sha256": weights, "chroma": "400", "rate_point": str(rate),
+                    "condition": condition.digest, "height": 64, "width": 64, "num_spikes": 289, "num_frames": 32,
+                    "bits": int(bits * 2**point), "bpp": bits * 2**point / (289 * 4096), "bpf": 1.0,
+                    "psnr": 30.0 + 3 * point, "ssim": 0.9, "ms_ssim": None, "decoded_sha256": f"{point}" * 64,
+                    "status": "ok", "seed": 0,
+                }  # fmt: skip
+                made.append(rows(RDRow(**values)))
+    folder.mkdir()
+    write_rows(folder / "rd.csv", made)
+    document = {
+        "schema": 1, "plan": "p", "status": "finished", "provenance": [{"suite": "0", "git_commit": ""}], "spec": {},
+        "conditions": {condition.digest: condition.model_dump(mode="json")}, "origins": {}, "inputs": {},
+    }  # fmt: skip
+    (folder / "run.json").write_text(json.dumps(document))
+    return folder
+
+
+def run(capsys, *arguments):
+    """Exit code and what was printed."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as caught:
+        patch.setattr("sys.argv", ["bench", *map(str, arguments)])
+        main()
+    printed = capsys.readouterr()
+    return caught.value.code, printed.out + printed.err
+
+
+CODECS = {"x265": (1000, ""), "dcvc": (2000, "f" * 64)}
+
+
+def test_the_same_run_passes_ten_times_in_ten(tmp_path, capsys):
+    reference, same = write_run(tmp_path / "a", CODECS), write_run(tmp_path / "b", CODECS)
+    for _ in range(10):
+        code, text = run(capsys, "check", same, "--against", reference)
+        assert (code, text.count("\n")) == (0, 1)
+        assert "8 rows compared exactly, 8 with tolerance" in text
+
+
+def test_one_bit_more_of_an_exact_codec_fails_and_is_named(tmp_path, capsys):
+    reference = write_run(tmp_path / "a", CODECS)
+
+    def changed(row):
+        worse = row.codec == "x265" and row.sequence == "low-1" and row.rate_point == "16"
+        return row.model_copy(update={"bits": row.bits + 8}) if worse else row
+
+    other = write_run(tmp_path / "b", CODECS, rows=changed)
+    code, text = run(capsys, "check", other, "--against", reference)
+    assert code == 1
+    assert "changed  caas x265 16 s-motion/low-1: 2000 -> 2008 bits" in text
+    # The same bits of another binary are a matter of tolerance.
+    other = write_run(tmp_path / "c", CODECS, rows=lambda row: changed(row).model_copy(update={"codec_sha256": "1"}))
+    assert run(capsys, "check", other, "--against", reference)[0] == 0
+
+
+@pytest.mark.parametrize(("factor", "code"), [(1.005, 0), (0.5, 0), (1.03, 1)])
+def test_learned_codecs_may_lose_a_percent(tmp_path, capsys, factor, code):
+    reference = write_run(tmp_path / "a", CODECS)
+    other = write_run(tmp_path / "b", {**CODECS, "dcvc": (2000 * factor, "e" * 64)})
+    found, text = run(capsys, "check", other, "--against", reference)
+    assert found == code
+    if code:
+        assert "worse  caas dcvc, curve on s-motion: BD-rate +3.0" in text
+    assert ("better" in text) == (factor < 1)
+
+
+def test_quality_that_falls_with_the_rate_is_seen(tmp_path):
+    """A coarser step moves along the curve: BD-rate hardly notices."""
+    reference = write_run(tmp_path / "a", {"dcvc": (2000, "f")})
+
+    def coarser(row):
+        return row.model_copy(update={"psnr": row.psnr - 0.26, "bits": int(row.bits * 0.942)})
+
+    other = write_run(tmp_path / "b", {"dcvc": (2000, "f")}, rows=coarser)
+    found = check_runs(other, reference, Tolerance())
+    assert len(found.failures) == 8
+    assert all(line.finding is Finding.WORSE for line in found.failures)
+
+
+def test_a_point_that_fails_now_is_worse(tmp_path, capsys):
+    reference = write_run(tmp_path / "a", CODECS)
+    broken = {"status": "failed", "reason": "oops", "bits": None, "psnr": None, "decoded_sha256": ""}
+    other = write_run(
+        tmp_path / "b", CODECS, rows=lambda row: row.model_copy(update=broken) if row.rate_point == "8" else row
+    )
+    code, text = run(capsys, "check", other, "--against", reference)
+    assert code == 1
+    assert "worse  caas x265 8 s-motion/low-1: ok -> failed oops" in text
+
+
+def test_what_cannot_be_compared_is_refused(tmp_path, capsys):
+    reference = write_run(tmp_path / "a", CODECS)
+    fewer = write_run(tmp_path / "b", {"x265": (1000, "")})
+    other = write_run(tmp_path / "c", CODECS, condition=card(stride=16))
+    absent = tmp_path / "absent"
+    for folder, words in (
+        (fewer, "8 of 16 rows"),
+        (other, "stride is 16, in"),
+        (absent, "is absent a run's folder?"),
+    ):
+        code, text = run(capsys, "check", folder, "--against", reference)
+        assert code == 2, text
+        assert words in text.replace(str(tmp_path) + "/", "")
+        assert text.count("\n") == 1
+    # New weights of the same chain are what a check is for.
+    retrained = write_run(tmp_path / "d", CODECS, condition=card(analyzer_sha256="9"))
+    assert run(capsys, "check", retrained, "--against", reference)[0] == 0
+
+
+def test_reports_for_people_and_machines(tmp_path, capsys):
+    reference = write_run(tmp_path / "a", CODECS)
+    other = write_run(tmp_path / "b", {"x265": (1100, ""), "dcvc": (2000, "f" * 64), "zstd": (9000, "")})
+    page, cases = tmp_path / "check.md", tmp_path / "check.xml"
+    code, _ = run(capsys, "check", other, "--against", reference, "--markdown", page, "--junit", cases)
+    assert code == 1
+    assert "**8 worse or changed**" in page.read_text()
+    assert "| changed | caas x265 8 s-motion/low-1 | 1000 -> 1100 bits" in page.read_text()
+    assert "| new | caas zstd" in page.read_text()
+    suite = ElementTree.parse(cases).getroot()  # noqa: S314 -- written above
+    assert (suite.get("tests"), suite.get("failures"), len(suite.findall("testcase/failure"))) == ("25", "8", 8)
+
+
+def test_update_makes_the_run_the_reference(tmp_path, capsys):
+    reference = write_run(tmp_path / "a", CODECS)
+    other = write_run(tmp_path / "b", {"x265": (1100, "")})
+    code, text = run(capsys, "check", other, "--against", reference, "--update")
+    assert code == 0
+    assert "could not be compared" in text
+    assert read_rows(reference / "rd.csv") == read_rows(other / "rd.csv")
+    assert run(capsys, "check", other, "--against", reference)[0] == 0
+
+
+def test_compare_prints_a_line_for_each_shared_curve(tmp_path, capsys):
+    first = write_run(tmp_path / "a", CODECS)
+    second = write_run(tmp_path / "b", {"x265": (900, ""), "zstd": (1, "")})
+    code, text = run(capsys, "compare", first, second, "--out", tmp_path / "bd.csv")
+    assert code == 0
+    assert text.splitlines()[0].split() == ["s-motion", "CAAS", "x265", "-10.00", "%"]
+    assert len((tmp_path / "bd.csv").read_text().splitlines()) == 4  # three qualities
+    third = write_run(tmp_path / "c", {"zstd": (1, "")})
+    code, text = run(capsys, "compare", first, third)
+    assert code == 2
+    assert "no curve in common" in text
