@@ -17,10 +17,15 @@ def register(app: typer.Typer) -> None:
 
 
 def get(
-    dataset: Annotated[str, typer.Argument(help="A dataset that is fetched: s-reds.")],
-    source: Annotated[Path | None, typer.Option("--from", help="A file that was downloaded already.")] = None,
+    dataset: Annotated[str, typer.Argument(help="A dataset that is fetched: s-reds. Or: iqa.")],
+    source: Annotated[Path | None, typer.Option("--from", help="What was downloaded already (iqa: a folder).")] = None,
 ) -> None:
-    """Fetch a dataset into the user's cache, its SHA-256 checked."""
+    """Fetch a dataset into the user's cache, its SHA-256 checked; or `iqa`, the parameters of NIQE and BRISQUE."""
+    if dataset == "iqa":
+        from bench.metrics.iqa import fetch_parameters
+
+        typer.echo(fetch_parameters(source))
+        return
     from bench.interfaces import Dataset
     from bench.registry import create
 

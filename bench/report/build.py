@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.report.bd_table import bd_table, matrix, table_iv
+from bench.report.iqa_table import table_v
 from bench.report.pictures import picture_sheets
 from bench.report.plots import rd_plot
 from bench.report.rows import MEASURES, Runs, average, file_name, load_runs
@@ -31,6 +32,8 @@ def build_report(folders: Sequence[Path], target: Path, progress: Callable[[int,
         progress(0, steps, "tables")
         written = _points(runs, target)
         bd = bd_table(runs.table)
+        iqa = table_v(runs)
+        written += [] if iqa.empty else write_table(iqa, target / "table_v")
         progress(1, steps, "BD-rates")
         written += _bd_files(bd, target)
         claims = pd.DataFrame() if bd.empty else table_iv(runs.table, bd)
@@ -42,7 +45,7 @@ def build_report(folders: Sequence[Path], target: Path, progress: Callable[[int,
         progress(steps - 1, steps, "pictures")
         sheets = picture_sheets(runs.table, runs.documents, target)
         page = target / "README.md"
-        page.write_text(_page(runs, bd, claims, plots, sheets), encoding="utf-8")
+        page.write_text(_page(runs, bd, claims, iqa, plots, sheets), encoding="utf-8")
         progress(steps, steps, "done")
     return [*written, *plots, *sheets, page]
 
@@ -105,7 +108,14 @@ def _bd_files(bd: pd.DataFrame, target: Path) -> list[Path]:
     return written
 
 
-def _page(runs: Runs, bd: pd.DataFrame, claims: pd.DataFrame, plots: Sequence[Path], sheets: Sequence[Path]) -> str:
+def _page(
+    runs: Runs,
+    bd: pd.DataFrame,
+    claims: pd.DataFrame,
+    iqa: pd.DataFrame,
+    plots: Sequence[Path],
+    sheets: Sequence[Path],
+) -> str:
     """The report's page in Markdown."""
     lines = ["# Report", "", "Built by `bench report " + " ".join(runs.documents) + "` from the rows of:", ""]
     for folder, document in runs.documents.items():
@@ -121,6 +131,9 @@ def _page(runs: Runs, bd: pd.DataFrame, claims: pd.DataFrame, plots: Sequence[Pa
             lines += [f"![RD curves]({path.name})", ""]
     if not claims.empty:
         lines += ["## SCI against the paper's Table IV", "", claims.to_markdown(index=False, disable_numparse=True), ""]
+    if not iqa.empty:
+        lines += ["## Scores without a reference, at matched rates (the paper's Table V)", ""]
+        lines += [iqa.to_markdown(index=False, disable_numparse=True), ""]
     lines += _bd_section(bd)
     for path in sheets:
         lines += [f"![{path.stem}]({path.name})", ""]

@@ -1,0 +1,80 @@
+"""The paper's Table V: scores without a reference at matched rates, measured beside published.
+
+Rule: for every sequence, the rate is the geometric middle of the range of bits per spike that all compared curves
+cover there; each curve's score at it is interpolated linearly over the logarithm of the rate, between its two
+neighbouring points. Sequences that not all curves share are left out, so all codecs are scored on the same scenes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bench.metrics.iqa import METRICS
+from bench.published import published
+from bench.report.rows import Runs, curve_names
+from bench.runner.iqa import IQA_FILE, read_iqa
+
+# Columns of the paper's table, by codec.
+_PUBLISHED = {"vtm": "VTM", "vvenc": "VTM", "dcvc": "DCVC", "dcvc-dc": "DCVC-DC", "sci": "ours"}
+_BETTER = {True: "higher", False: "lower"}
+
+
+def table_v(runs: Runs) -> pd.DataFrame:
+    """One line per dataset, metric and curve under CAAS; empty where no run has an iqa.csv."""
+    scored = [pd.DataFrame([row.model_dump() for row in read_iqa(path)]) for path in map(_file, runs.documents) if path]
+    if not scored:
+        return pd.DataFrame()
+    scores = pd.concat(scored, ignore_index=True)
+    rows = runs.table[(runs.table["status"] == "ok") & (runs.table["paradigm"] == "caas")]
+    rows = rows.assign(curve=curve_names(rows)).merge(
+        scores[["job", "metric", "value", "reason", "implementation"]], on="job"
+    )
+    stated = {(line["row"], line["column"]): line["value"] for line in published() if line["table"] == "V"}
+    lines = []
+    for (dataset, metric), part in rows.groupby(["dataset", "metric"], sort=False):
+        found, rate, count = _matched(part)
+        for curve, group in part.groupby("curve", sort=False):
+            reasons = [text for text in group["reason"].unique() if text]
+            score = found.get(str(curve))
+            value = f"{score:.2f}" if score is not None else f"({reasons[0] if reasons else 'no common rate'})"
+            lines.append(
+                {
+                    "dataset": dataset, "metric": f"{str(metric).upper()} ({_BETTER[METRICS[metric]]} is better)",
+                    "codec": curve, "measured": value, "at bpp": f"{rate:.5f}" if score is not None else "",
+                    "sequences": count if score is not None else 0,
+                    "published": stated.get((str(metric).upper(), _PUBLISHED.get(group["codec"].iloc[0], "")), ""),
+                    "implementation": next((text for text in group["implementation"].unique() if text), ""),
+                }
+            )  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def _file(run: str) -> Path | None:
+    path = Path(run) / IQA_FILE
+    return path if path.exists() else None
+
+
+def _matched(part: pd.DataFrame) -> tuple[dict[str, float], float, int]:
+    """Mean score of each curve at the matched rates, the mean of these rates, and how many sequences count."""
+    part = part[part["value"].notna()].sort_values("bpp")
+    curves = list(dict.fromkeys(part["curve"]))
+    scores: dict[str, list[float]] = {curve: [] for curve in curves}
+    rates = []
+    for _, rows in part.groupby(["sequence", "segment"], sort=False):
+        groups = dict(iter(rows.groupby("curve", sort=False)))
+        if len(groups) < len(curves):
+            continue
+        low = max(group["bpp"].min() for group in groups.values())
+        high = min(group["bpp"].max() for group in groups.values())
+        if low > high:
+            continue
+        rate = float(np.sqrt(low * high))
+        rates.append(rate)
+        for curve, group in groups.items():
+            scores[str(curve)].append(float(np.interp(np.log(rate), np.log(group["bpp"]), group["value"])))
+    if not rates:
+        return {}, 0.0, 0
+    return {curve: float(np.mean(values)) for curve, values in scores.items()}, float(np.mean(rates)), len(rates)

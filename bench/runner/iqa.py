@@ -1,0 +1,117 @@
+"""``bench iqa``: scores without a reference for the pictures that a run keeps, into iqa.csv beside its rows."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bench.errors import BenchError
+from bench.metrics.iqa import METRICS, load_metric
+from bench.runner.results import RD_FILE, read_rows
+from bench.runner.run import picture_path, read_run_file
+from bench.runner.store import disk_errors, write_atomic
+
+IQA_FILE = "iqa.csv"
+SCHEMA = 1
+
+
+class IqaRow(BaseModel):
+    """One row of iqa.csv: one metric of one job's picture."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = Field(description="Version of this table; 1.")
+    job: str = Field(description="The row of rd.csv whose picture it is: the result at the middle evaluated instant.")
+    metric: str = Field(description="niqe, brisque, musiq, ilniqe, pi, dbcnn or cnniqa.")
+    value: float | None = Field(default=None, description="The score; empty where there is none.")
+    implementation: str = Field(default="", description="Package and version that computed it.")
+    weights_sha256: str = Field(default="", description="SHA-256 of its parameters or weights.")
+    status: Literal["ok", "failed", "skipped"] = Field(description="ok, failed or skipped.")
+    reason: str = Field(default="", description="Why there is no score.")
+
+
+COLUMNS = tuple(IqaRow.model_fields)
+
+
+def score_run(folder: Path, metrics: Sequence[str], progress: Callable[[int, int, str], None]) -> list[IqaRow]:
+    """Score every picture of a run by every metric, write iqa.csv, and give its rows.
+
+    Rows of other metrics that stand there are kept.
+
+    Raises
+    ------
+    BenchError
+        If the run is unreadable, a metric unknown, or the run has kept no pictures.
+    """
+    from bench.datasets._files import read_grey
+
+    if unknown := [name for name in metrics if name not in METRICS]:
+        raise BenchError(f"no metric '{unknown[0]}' (there are: {', '.join(METRICS)})")
+    read_run_file(folder)
+    jobs = [row.job for row in read_rows(folder / RD_FILE) if row.status == "ok"]
+    jobs = [job for job in jobs if picture_path(folder, job).exists()]
+    if not jobs:
+        raise BenchError(f"{folder} has no pictures in streams/; a run keeps them where it was made (run it again)")
+    rows: list[IqaRow] = []
+    for metric in metrics:
+        try:
+            ready = load_metric(metric)
+        except BenchError as error:
+            rows += [_row(job, metric, status="skipped", reason=str(error)) for job in jobs]
+            continue
+        for done, job in enumerate(jobs, start=1):
+            picture = read_grey(picture_path(folder, job))
+            try:
+                (value,) = ready.scores([picture])
+            except Exception as error:  # a metric's own limits, such as pictures that are too small
+                reason = " ".join(str(error).split())[:120]
+                rows.append(_row(job, metric, status="failed", reason=f"{metric}: {reason}"))
+            else:
+                facts = {"implementation": ready.implementation, "weights_sha256": ready.weights_sha256}
+                rows.append(_row(job, metric, value=value, status="ok", **facts))
+            progress(done, len(jobs), metric)
+    path = folder / IQA_FILE
+    others = [row for row in read_iqa(path) if row.metric not in metrics] if path.exists() else []
+    rows = others + rows
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(["" if value is None else value for value in row.model_dump().values()] for row in rows)
+    with disk_errors(folder):
+        write_atomic(path, buffer.getvalue().encode())
+    return rows
+
+
+def _row(job: str, metric: str, **values: object) -> IqaRow:
+    return IqaRow.model_validate({"schema_version": SCHEMA, "job": job, "metric": metric, **values})
+
+
+def read_iqa(path: Path) -> list[IqaRow]:
+    """Read and check iqa.csv.
+
+    Raises
+    ------
+    BenchError
+        If it is missing, of another schema, or a cell is wrong (named by line and column).
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BenchError(f"{path}: {error}") from None
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    if tuple(reader.fieldnames or ()) != COLUMNS:
+        raise BenchError(f"{path} is not an iqa.csv of schema {SCHEMA} (its columns differ; see docs/results.md)")
+    rows = []
+    for record in reader:
+        try:
+            values = {key: cell for key, cell in record.items() if cell != ""}
+            rows.append(IqaRow.model_validate({**values, "schema_version": int(record["schema_version"])}))
+        except (ValidationError, ValueError, TypeError) as error:
+            column = error.errors()[0]["loc"][0] if isinstance(error, ValidationError) else "schema_version"
+            raise BenchError(f"{path}, line {reader.line_num}, column {column}: not what iqa.csv holds") from None
+    return rows
