@@ -18,11 +18,14 @@ def register(app: typer.Typer) -> None:
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
     out: Annotated[Path | None, typer.Option(help="Folder of the report; reports/<run> by default.")] = None,
+    page: Annotated[
+        Path | None, typer.Option(help="Also write all of it as one page for a browser, 5 MB, offline.")
+    ] = None,
 ) -> None:
     """Build RD plots, BD-rate matrix, tables and pictures from the rows of one or more runs."""
     from bench.report.build import build_report
 
     target = out or Path("reports") / runs[0].resolve().name
     with progress_bar("reporting") as progress:
-        written = build_report(runs, target, progress)
-    typer.echo(f"{len(written)} files in {target}/, start with {target / 'README.md'}")
+        written = build_report(runs, target, progress, page)
+    typer.echo(f"{len(written)} files in {target}/, start with {page or target / 'README.md'}")

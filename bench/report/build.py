@@ -10,6 +10,7 @@ import pandas as pd
 
 from bench.report.bd_table import bd_table, matrix, table_iv
 from bench.report.iqa_table import table_v
+from bench.report.page import build_page
 from bench.report.pictures import picture_sheets
 from bench.report.plots import rd_plot
 from bench.report.rows import MEASURES, Runs, average, file_name, load_runs
@@ -22,8 +23,10 @@ _HEADINGS = {
 _DIGITS = {"bpp": 5, "bpf": 4, "psnr": 2, "ssim": 4, "ms_ssim": 4, "spike_error": 4, "rate_error": 4}
 
 
-def build_report(folders: Sequence[Path], target: Path, progress: Callable[[int, int, str], None]) -> list[Path]:
-    """Write the report of runs into a folder; returns the files written."""
+def build_report(
+    folders: Sequence[Path], target: Path, progress: Callable[[int, int, str], None], page: Path | None = None
+) -> list[Path]:
+    """Write the report of runs into a folder, and a page where one is named; returns the files written."""
     runs = load_runs(folders)
     datasets = list(dict.fromkeys(runs.table["dataset"]))
     steps = len(datasets) + 3
@@ -44,10 +47,27 @@ def build_report(folders: Sequence[Path], target: Path, progress: Callable[[int,
             plots += _plots(runs.table, dataset, target, (".png", ".svg"))
         progress(steps - 1, steps, "pictures")
         sheets = picture_sheets(runs.table, runs.documents, target)
-        page = target / "README.md"
-        page.write_text(_page(runs, bd, claims, iqa, plots, sheets), encoding="utf-8")
+        index = target / "README.md"
+        index.write_text(_page(runs, bd, claims, iqa, plots, sheets), encoding="utf-8")
+        written += [*plots, *sheets, index]
+        if page:
+            with disk_errors(page):
+                build_page(runs, bd, _tables(runs, claims, iqa), page)
+            written.append(page)
         progress(steps, steps, "done")
-    return [*written, *plots, *sheets, page]
+    return written
+
+
+def _tables(runs: Runs, claims: pd.DataFrame, iqa: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
+    """Title, note and cells of the page's tables."""
+    tables = []
+    if not claims.empty:
+        tables.append(("Table IV, BD-rate under CAAS", "libvvenc stands beside the paper's VTM.", claims))
+    if not iqa.empty:
+        tables.append(("Table V, scores without a reference", "At matched rates (docs/protocol.md).", iqa))
+    for paradigm, part in average(runs.table).groupby("paradigm", sort=False):
+        tables.append((f"{str(paradigm).upper()}, means over sequences", "", _printed(part)))
+    return tables
 
 
 def run_figures(folder: Path) -> list[Path]:

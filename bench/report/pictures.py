@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.datasets._files import read_grey
-from bench.interfaces import Dataset
+from bench.interfaces import Dataset, to_uint8
 from bench.metrics.quality import psnr_per_frame
 from bench.registry import create
 from bench.report.rows import file_name
@@ -20,12 +22,54 @@ from bench.runner.execute import shown_instant
 from bench.runner.run import origin, picture_path
 
 _COLUMNS = 4
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One picture of a sheet.
+
+    Attributes
+    ----------
+    title, words
+        What it is; rate and quality where it is a result.
+    image
+        H x W in [0, 1].
+    """
+
+    title: str
+    words: str
+    image: np.ndarray
+
+    def png(self) -> bytes:
+        """The picture as an 8-bit PNG file."""
+        from PIL import Image
+
+        file = io.BytesIO()
+        Image.fromarray(to_uint8(self.image)).save(file, "PNG", optimize=True)
+        return file.getvalue()
+
+
 _CURVE = ["paradigm", "label", "extractor", "analyzer"]
 
 
 def picture_sheets(table: pd.DataFrame, documents: dict[str, dict[str, Any]], target: Path) -> list[Path]:
     """One sheet for a slow and a fast sequence of each dataset; none where no picture was kept."""
     sheets = []
+    for dataset, sequence, part in _parts(table):
+        path = target / f"pictures_{file_name(dataset)}_{file_name(sequence)}.png"
+        title, tiles = _tiles(part, documents)
+        _draw(tiles, path, title)
+        sheets.append(path)
+    return sheets
+
+
+def matched_tiles(table: pd.DataFrame, documents: dict[str, dict[str, Any]]) -> list[tuple[str, list[Tile]]]:
+    """The same sheets as titles and tiles."""
+    return [_tiles(part, documents) for _, _, part in _parts(table)]
+
+
+def _parts(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Dataset, sequence and rows with a picture of each sheet."""
     done = table[(table["status"] == "ok") & table["psnr"].notna()]
     for dataset, rows in done.groupby("dataset", sort=False):
         for sequence in _chosen(rows):
@@ -34,10 +78,7 @@ def picture_sheets(table: pd.DataFrame, documents: dict[str, dict[str, Any]], ta
                 [picture_path(Path(run), job).exists() for run, job in zip(part["run"], part["job"], strict=True)]
             ]
             if len(part):
-                path = target / f"pictures_{file_name(str(dataset))}_{file_name(sequence)}.png"
-                _sheet(part, documents, path)
-                sheets.append(path)
-    return sheets
+                yield str(dataset), sequence, part
 
 
 def _chosen(rows: pd.DataFrame) -> list[str]:
@@ -45,7 +86,7 @@ def _chosen(rows: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys(chosen))
 
 
-def _sheet(rows: pd.DataFrame, documents: dict[str, dict[str, Any]], path: Path) -> None:
+def _tiles(rows: pd.DataFrame, documents: dict[str, dict[str, Any]]) -> tuple[str, list[Tile]]:
     """Truth, a spike frame, and all points of a curve; of several curves, each one's point nearest to a common rate."""
     title = "{} {}".format(*rows.iloc[0][["dataset", "sequence"]])
     if len(rows.drop_duplicates(_CURVE)) > 1:
@@ -56,13 +97,13 @@ def _sheet(rows: pd.DataFrame, documents: dict[str, dict[str, Any]], path: Path)
     evaluated = range(card["num_frames"]) if card["evaluated"] == "all" else card["evaluated"]
     k = shown_instant(evaluated)
     truth, spikes = _scene(first, documents[first["run"]], k)
-    tiles = [(f"truth, instant {k}", truth), ("spikes at that instant", spikes)]
+    tiles = [Tile(f"truth, instant {k}", "", truth), Tile("spikes at that instant", "", spikes)]
     for row in rows.to_dict("records"):
         result = read_grey(picture_path(Path(row["run"]), row["job"])).astype(np.float32) / 255
         psnr = float(psnr_per_frame(result[None], truth[None])[0])
         name = f"{row['paradigm'].upper()} {row['label']}, {row['rate_point']}"
-        tiles.append((f"{name}\n{row['bpp']:.4f} bpp, {psnr:.2f} dB", result))
-    _draw(tiles, path, title)
+        tiles.append(Tile(name, f"{row['bpp']:.4f} bpp, {psnr:.2f} dB", result))
+    return title, tiles
 
 
 def _matched(rows: pd.DataFrame) -> tuple[pd.DataFrame, float]:
@@ -82,14 +123,14 @@ def _scene(row: pd.Series, document: dict[str, Any], k: int) -> tuple[np.ndarray
     return recording.truth([index])[0], recording.spikes(index, index + 1)[0].astype(np.float32)
 
 
-def _draw(tiles: Sequence[tuple[str, np.ndarray]], path: Path, title: str) -> None:
+def _draw(tiles: Sequence[Tile], path: Path, title: str) -> None:
     lines = math.ceil(len(tiles) / _COLUMNS)
-    height, width = tiles[0][1].shape
+    height, width = tiles[0].image.shape
     figure = Figure(figsize=(3.1 * _COLUMNS, (3.1 * height / width + 0.55) * lines + 0.4), layout="constrained")
     figure.suptitle(title, fontsize=10)
     for axis in figure.subplots(lines, _COLUMNS, squeeze=False).flat:
         axis.axis("off")
-    for axis, (name, image) in zip(figure.axes, tiles, strict=False):
-        axis.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        axis.set_title(name, fontsize=8)
+    for axis, tile in zip(figure.axes, tiles, strict=False):
+        axis.imshow(tile.image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axis.set_title("\n".join(filter(None, (tile.title, tile.words))), fontsize=8)
     figure.savefig(path, dpi=110)

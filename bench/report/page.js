@@ -1,0 +1,163 @@
+"use strict";
+const data = JSON.parse(document.getElementById("data").textContent);
+const byId = (id) => document.getElementById(id);
+const unique = (values) => [...new Set(values)];
+const DASH = { cta: "dot", atc: "dash", caas: "solid" };
+const SYMBOL = { cta: "square", atc: "triangle-up-open", caas: "circle" };
+const COLOURS = ["#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf"];
+const points = data.points.map((row) => Object.fromEntries(data.columns.map((name, i) => [name, row[i]])));
+const codecs = unique(points.map((p) => p.codec));
+
+function options(select, values) {
+  select.replaceChildren(...values.map(([value, text]) => new Option(text, value)));
+}
+
+function boxes(fieldset, name, values) {
+  for (const value of values) {
+    const label = document.createElement("label");
+    const box = Object.assign(document.createElement("input"), { type: "checkbox", checked: true, value, name });
+    box.addEventListener("change", draw);
+    label.append(box, " " + value);
+    fieldset.append(label);
+  }
+  fieldset.hidden = values.length < 2;
+}
+
+const ticked = (name) => new Set([...document.querySelectorAll(`input[name=${name}]:checked`)].map((box) => box.value));
+
+function shown() {
+  const [paradigms, wanted, chains] = ["paradigm", "codec", "chain"].map(ticked);
+  const dataset = byId("dataset").value, speed = byId("speed").value, quality = byId("quality").value;
+  return points.filter((p) => p.dataset === dataset && (!speed || p.speed === speed) && p[quality] !== null
+    && paradigms.has(p.paradigm) && wanted.has(p.codec) && chains.has(p.chain));
+}
+
+// Means over sequences; a rate point that not all of a curve's sequences have is left out, as in the tables.
+function curves(rows) {
+  const quality = byId("quality").value, mean = byId("mean").value;
+  const groups = new Map();
+  for (const p of rows) {
+    const name = mean ? p.curve : `${p.curve}, ${p.sequence}`;
+    if (!groups.has(name)) groups.set(name, new Map());
+    const rates = groups.get(name);
+    if (!rates.has(p.rate)) rates.set(p.rate, []);
+    rates.get(p.rate).push(p);
+  }
+  return [...groups].map(([name, rates]) => {
+    const most = Math.max(...[...rates.values()].map((list) => unique(list.map((p) => p.sequence)).length));
+    const found = [...rates.values()].filter((list) => unique(list.map((p) => p.sequence)).length === most).map((list) => ({
+      x: list.reduce((sum, p) => sum + p.bpp, 0) / list.length,
+      y: list.reduce((sum, p) => sum + p[quality], 0) / list.length,
+      first: list[0], count: list.length,
+    })).sort((a, b) => a.x - b.x);
+    return { name, found, first: found[0].first };
+  });
+}
+
+let listed = [];
+function draw() {
+  const style = getComputedStyle(document.documentElement);
+  const colour = (name) => style.getPropertyValue(name).trim();
+  const rows = shown();
+  const mean = byId("mean").value;
+  const traces = curves(rows).map(({ name, found, first }) => ({
+    name, x: found.map((p) => p.x), y: found.map((p) => p.y), customdata: found.map((p) => p.first.job),
+    text: found.map((p) => `point ${p.first.rate}` + (mean ? `, ${p.count} sequences` : "")),
+    hovertemplate: "%{fullData.name}<br>%{text}<br>%{x:.5f} bpp, %{y:.3f}<extra></extra>",
+    mode: "lines+markers", line: { dash: DASH[first.paradigm], color: COLOURS[codecs.indexOf(first.codec) % COLOURS.length], width: 2 },
+    marker: { symbol: SYMBOL[first.paradigm], size: 8 },
+  }));
+  const axis = { gridcolor: colour("--line"), zerolinecolor: colour("--line"), linecolor: colour("--line") };
+  const narrow = window.innerWidth < 700;
+  Plotly.react("plot", traces, {
+    paper_bgcolor: colour("--back"), plot_bgcolor: colour("--back"), font: { color: colour("--fore"), size: 12 },
+    margin: { l: 55, r: 10, t: 10, b: 45 }, hovermode: "closest", showlegend: true,
+    legend: narrow ? { orientation: "h", yanchor: "top", y: -0.25, font: { size: 10 } } : { font: { size: 11 } },
+    xaxis: { ...axis, type: "log", title: { text: "bits per spike (raw = 1)" } },
+    yaxis: { ...axis, title: { text: byId("quality").selectedOptions[0].text } },
+  }, { responsive: true, displaylogo: false });
+  listed = rows;
+  options(byId("point"), [["", `${rows.length} points shown: choose one`],
+    ...rows.map((p) => [p.job, `${p.curve}, ${p.rate}, ${p.sequence}: ${p.bpp.toPrecision(4)} bpp`])]);
+}
+
+function detail(job) {
+  const p = listed.find((q) => q.job === job);
+  const panel = byId("detail");
+  if (!p) { panel.textContent = "No point chosen."; return; }
+  const list = document.createElement("dl");
+  const add = (name, value) => {
+    const term = document.createElement("dt"), text = document.createElement("dd");
+    term.textContent = name;
+    if (name === "command") { const code = document.createElement("code"); code.textContent = value; text.append(code); } else text.textContent = value;
+    list.append(term, text);
+  };
+  add("row", `${p.job} of ${p.run}`);
+  add("curve", `${p.curve}, ${p.dataset}/${p.sequence}, rate point ${p.rate}`);
+  add("measured", `${p.bpp.toPrecision(6)} bpp` + ["psnr", "ssim", "ms_ssim"].filter((q) => p[q] !== null).map((q) => `, ${q.replace("_", "-").toUpperCase()} ${p[q].toFixed(4)}`).join(""));
+  add("codec", `${p.version}` + (p.weights ? `, weights ${p.weights}` : ""));
+  const card = data.conditions[p.condition] || {};
+  add("conditions", `${p.condition}: ` + Object.entries(card).map(([key, value]) => `${key} ${typeof value === "object" ? JSON.stringify(value) : value}`).join(", "));
+  add("made by", data.runs[p.run]);
+  add("command", data.commands[p.job]);
+  panel.replaceChildren(list);
+  byId("point").value = job;
+}
+
+function pictures() {
+  if (!data.pictures.length) return;
+  const scene = data.pictures[byId("scene").value];
+  const side = (name) => {
+    const tile = scene.tiles[byId(name).value];
+    const image = byId(`image-${name}`);
+    image.src = tile.image;
+    image.alt = `${scene.title}: ${tile.title}`;
+    byId(`caption-${name}`).textContent = `${tile.title} ${tile.words}`;
+  };
+  side("left"); side("right"); cut();
+}
+
+function cut() {
+  const value = byId("cut").value;
+  byId("image-left").style.clipPath = `inset(0 ${100 - value}% 0 0)`;
+  byId("sides").style.setProperty("--cut", `${value}%`);
+}
+
+function scene() {
+  const tiles = data.pictures[byId("scene").value].tiles.map((tile, i) => [i, tile.title]);
+  options(byId("left"), tiles); options(byId("right"), tiles);
+  byId("right").selectedIndex = Math.min(1, tiles.length - 1);
+  pictures();
+}
+
+function download(button) {
+  const link = Object.assign(document.createElement("a"), {
+    href: URL.createObjectURL(new Blob([data.csv[button.dataset.csv]], { type: "text/csv" })), download: button.dataset.name,
+  });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+options(byId("dataset"), unique(points.map((p) => p.dataset)).map((name) => [name, name]));
+boxes(byId("paradigms"), "paradigm", unique(points.map((p) => p.paradigm)));
+boxes(byId("codecs"), "codec", codecs);
+boxes(byId("chains"), "chain", unique(points.map((p) => p.chain)));
+for (const id of ["dataset", "speed", "quality", "mean"]) byId(id).addEventListener("change", draw);
+byId("point").addEventListener("change", (event) => detail(event.target.value));
+byId("theme").addEventListener("click", () => {
+  const dark = getComputedStyle(document.documentElement).getPropertyValue("--back").trim() !== "#fff";
+  document.documentElement.dataset.theme = dark ? "light" : "dark";
+  draw();
+});
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+for (const button of document.querySelectorAll("button[data-csv]")) button.addEventListener("click", () => download(button));
+draw();
+byId("plot").on("plotly_click", (event) => detail(event.points[0].customdata));
+if (data.pictures.length) {
+  options(byId("scene"), data.pictures.map((item, i) => [i, item.title]));
+  byId("scene").addEventListener("change", scene);
+  byId("left").addEventListener("change", pictures);
+  byId("right").addEventListener("change", pictures);
+  byId("cut").addEventListener("input", cut);
+  scene();
+}

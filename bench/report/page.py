@@ -1,0 +1,131 @@
+"""The report as one page for a browser: curves, tables and pictures in a single file that asks for nothing else."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.report.bd_table import matrix
+from bench.report.pictures import Tile, matched_tiles
+from bench.report.rows import Runs, curve_names
+from bench.runner.explain import command_for
+from bench.runner.results import RDRow
+
+# What the page knows of a point, beside its qualities.
+_COLUMNS = (
+    "job", "run", "dataset", "sequence", "speed", "paradigm", "codec", "chain", "curve", "rate", "bpp", "condition",
+    "version", "weights", "psnr", "ssim", "ms_ssim",
+)  # fmt: skip
+
+
+def build_page(runs: Runs, bd: pd.DataFrame, tables: Sequence[tuple[str, str, pd.DataFrame]], path: Path) -> None:
+    """Write the page.
+
+    Parameters
+    ----------
+    bd
+        As `bench.report.bd_table.bd_table` gives it.
+    tables
+        Title, note and cells of each table to show.
+    """
+    import jinja2
+    import plotly.offline
+    from markupsafe import Markup
+
+    matrices = [] if bd.empty else [(str(name), _matrix(bd, str(name))) for name in bd["dataset"].unique()]
+    csv = {f"bd-{i}": cells.to_csv(index=False) for i, (_, cells) in enumerate(matrices)}
+    csv |= {f"table-{i}": cells.to_csv(index=False) for i, (_, _, cells) in enumerate(tables)}
+    pictures = [_scene(title, tiles) for title, tiles in matched_tiles(runs.table, runs.documents)]
+    data = {
+        "columns": _COLUMNS,
+        "points": _points(runs),
+        "commands": _commands(runs),
+        "conditions": {k: card for document in runs.documents.values() for k, card in document["conditions"].items()},
+        "runs": {folder: _words(document) for folder, document in runs.documents.items()},
+        "csv": csv,
+        "pictures": pictures,
+    }
+    page = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(_file("page.html"))
+    missing = _missing(runs.table)
+    text = page.render(
+        matrices=[(name, Markup(_html(cells))) for name, cells in matrices],  # noqa: S704 -- _html escapes
+        tables=[(title, note, Markup(_html(cells))) for title, note, cells in tables],  # noqa: S704
+        pictures=pictures,
+        missing=None if missing.empty else Markup(_html(missing)),  # noqa: S704
+        runs=[(name, _words(doc), doc["provenance"][-1]["command"]) for name, doc in runs.documents.items()],
+        # Scripts of the package and of plotly; the data cannot end its own element.
+        plotly=Markup(plotly.offline.get_plotlyjs()),  # noqa: S704
+        script=Markup(_file("page.js")),  # noqa: S704
+        data=Markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")),  # noqa: S704
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def _matrix(bd: pd.DataFrame, dataset: str) -> pd.DataFrame:
+    cells = matrix(bd, dataset).reset_index().rename(columns={"test": "of ... against"})
+    return cells.rename_axis(columns=None)
+
+
+def _file(name: str) -> str:
+    return (resources.files("bench") / "report" / name).read_text(encoding="utf-8")
+
+
+def _html(cells: pd.DataFrame) -> str:
+    return str(cells.to_html(index=False, escape=True, border=0, na_rep=""))
+
+
+def _words(document: dict[str, Any]) -> str:
+    made = document["provenance"][-1]
+    unfinished = "" if document["status"] == "finished" else "; not finished: rows are missing"
+    return f"suite {made['suite']}, commit {made['git_commit'][:12] or 'unknown'}, {made['processor']}{unfinished}"
+
+
+def _points(runs: Runs) -> list[list[Any]]:
+    done = runs.table[(runs.table["status"] == "ok") & runs.table["bpp"].notna()]
+    done = done.assign(
+        curve=curve_names(done), chain=done["extractor"] + " + " + done["analyzer"], speed=done["speed_class"],
+        version=done["codec_version"], weights=done["weights_sha256"].str[:12], rate=done["rate_point"],
+        codec=done["label"],
+    )  # fmt: skip
+    cells = done[list(_COLUMNS)].astype(object)
+    finite = cells.where(cells.notna() & ~cells.isin([float("inf")]), None)
+    found: list[list[Any]] = finite.to_numpy().tolist()
+    return found
+
+
+def _commands(runs: Runs) -> dict[str, str]:
+    """The command that makes each point again."""
+    fields = list(RDRow.model_fields)
+    done = runs.table[runs.table["status"] == "ok"]
+    cells = done.astype(object).where(done.notna(), None)
+    return {
+        row["job"]: command_for(RDRow(**{name: row[name] for name in fields}), runs.documents[row["run"]])
+        for row in cells.to_dict("records")
+    }
+
+
+def _scene(title: str, tiles: Sequence[Tile]) -> dict[str, Any]:
+    return {
+        "title": title,
+        "tiles": [
+            {
+                "title": tile.title,
+                "words": tile.words,
+                "image": "data:image/png;base64," + base64.b64encode(tile.png()).decode(),
+            }
+            for tile in tiles
+        ],
+    }
+
+
+def _missing(table: pd.DataFrame) -> pd.DataFrame:
+    rest = table[table["status"] != "ok"]
+    counts = rest.groupby(["status", "dataset", "paradigm", "codec", "reason"], sort=False).size()
+    return counts.rename("rows").reset_index()
