@@ -7,8 +7,9 @@ formulas given here. What else ran is listed by name, and is element-wise.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,39 @@ def count(works: Iterable[Work]) -> list[Counted]:
 
 
 def _count(work: Work) -> Counted:
+    # With gradients enabled but none wanted, layers take the form that they were trained in.
+    for module in work.modules:
+        module.requires_grad_(False)
+    with watch() as found:
+        work.run()
+    parameters = {id(p): p for module in work.modules for p in module.parameters()}.values()
+    used = sum(p.numel() for p in parameters if p.untyped_storage()._cdata in found.touched)
+    published = _published(work.published)
+    return Counted(work.part, work.side, work.frame, used, found.macs, dict(found.others.most_common()), published)
+
+
+@dataclass
+class Watched:
+    """What torch computed while it was watched.
+
+    Attributes
+    ----------
+    macs
+        Multiply-accumulates, set when watching ends.
+    touched
+        Storages of the tensors that went into operations.
+    others
+        Operations that are not among the macs, with how often each ran.
+    """
+
+    macs: int = 0
+    touched: set[int] = field(default_factory=set)
+    others: Counter[str] = field(default_factory=Counter)
+
+
+@contextmanager
+def watch() -> Iterator[Watched]:
+    """Count what this thread computes with torch."""
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils.flop_counter import FlopCounterMode, flop_registry
@@ -66,29 +100,20 @@ def _count(work: Work) -> Counted:
     except ImportError:
         pass
     counted_names = {str(op) for op in (*flop_registry, *formulas)}
-    touched: set[int] = set()
-    others: Counter[str] = Counter()
+    found = Watched()
 
     class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             for value in torch.utils._pytree.tree_leaves((args, kwargs)):
                 if isinstance(value, torch.Tensor):
-                    touched.add(value.untyped_storage()._cdata)
+                    found.touched.add(value.untyped_storage()._cdata)
             if str(func.overloadpacket) not in counted_names and not func.is_view:
-                others[func.overloadpacket.__name__] += 1
+                found.others[func.overloadpacket.__name__] += 1
             return func(*args, **(kwargs or {}))
 
-    # With gradients enabled but none wanted, layers take the form that they were trained in.
-    for module in work.modules:
-        module.requires_grad_(False)
     with Watch(), FlopCounterMode(display=False, custom_mapping=formulas) as flops:  # type: ignore[no-untyped-call]
-        work.run()
-    parameters = {id(p): p for module in work.modules for p in module.parameters()}.values()
-    used = sum(p.numel() for p in parameters if p.untyped_storage()._cdata in touched)
-    published = _published(work.published)
-    return Counted(
-        work.part, work.side, work.frame, used, flops.get_total_flops() // 2, dict(others.most_common()), published
-    )
+        yield found
+    found.macs = flops.get_total_flops() // 2
 
 
 def _warping(image: Any, grid: Any, *rest: Any, out_shape: Any = None, **more: Any) -> int:

@@ -8,8 +8,11 @@ from PIL import Image
 from bench.errors import BenchError
 from bench.metrics import iqa
 from bench.report.iqa_table import _matched
-from bench.runner.iqa import COLUMNS, IqaRow, read_iqa, score_run
+from bench.runner.iqa import IqaRow, score_run
+from bench.runner.tables import read_table
 from tests.test_gate import CODECS, write_run
+
+HEADER = ",".join(IqaRow.model_fields)
 
 
 @pytest.fixture
@@ -34,7 +37,7 @@ def test_every_picture_gets_a_row_and_a_metric_without_weights_its_reason(run_wi
 
     monkeypatch.setattr("bench.runner.iqa.load_metric", ready)
     rows = score_run(run_with_pictures, ["niqe", "musiq"], quiet)
-    assert rows == read_iqa(run_with_pictures / "iqa.csv")
+    assert rows == read_table(run_with_pictures / "iqa.csv", IqaRow)
     assert [row.status for row in rows] == ["ok"] * 16 + ["skipped"] * 16
     assert {row.reason for row in rows[16:]} == {"musiq: no weights"}
     assert all(40 < row.value < 60 for row in rows[:16])
@@ -55,17 +58,17 @@ def test_runs_without_pictures_and_unknown_metrics_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a,b\n1,2\n", "columns differ"),
-        (",".join(COLUMNS) + "\n1,job,niqe,many,pyiqa 1,ff,ok,\n", "line 2, column value"),
-        (",".join(COLUMNS) + "\nx,job,niqe,1,pyiqa 1,ff,ok,\n", "line 2, column schema_version"),
-        ("\xff", "columns differ"),
+        ("a,b\n1,2\n", "columns are not"),
+        (HEADER + "\n1,job,niqe,many,pyiqa 1,ff,ok,\n", "line 2, column value"),
+        (HEADER + "\nx,job,niqe,1,pyiqa 1,ff,ok,\n", "line 2, column schema_version"),
+        ("\xff", "columns are not"),
     ],
 )
 def test_damaged_tables_are_named(tmp_path, text, words):
     path = tmp_path / "iqa.csv"
     path.write_text(text)
     with pytest.raises(BenchError, match=words):
-        read_iqa(path)
+        read_table(path, IqaRow)
 
 
 def test_matched_rates_lie_where_all_curves_are():

@@ -1,7 +1,10 @@
+import numpy as np
 import pytest
 
-from bench.interfaces import Content, Kind, Paradigm, Side, Stage, check_wiring
+from bench.analyzers.identity import Identity
+from bench.interfaces import Content, Decoded, Extractor, Kind, Paradigm, Side, Stage, check_wiring
 from bench.registry import create
+from bench.runner.execute import behind_link
 
 TASKS = ["reconstruction", "classification"]
 
@@ -46,3 +49,21 @@ DECODED = _stage("d", Kind.DECODE, Side.CLOUD, "s", Content.FEATURES)
 def test_wirings_that_make_no_sense_are_refused(stages, message):
     with pytest.raises(ValueError, match=message):
         check_wiring(stages, ["t"])
+
+
+def test_motion_of_spikes_does_not_reach_analysis():
+    """A learned codec decodes motion also of spike frames, which says nothing of the features that come of them."""
+    seen = []
+
+    class Watching(Identity):
+        def analyze(self, features, motion=None):
+            seen.append(motion)
+            return features
+
+    instants = np.array([20, 28])
+    for paradigm, shape in (("cta", (49, 16, 16)), ("caas", (2, 16, 16))):
+        decoded = Decoded(np.zeros(shape, np.float32), np.zeros((shape[0], 2, 16, 16), np.float32))
+        stages = create(Paradigm, paradigm).wire(["reconstruction"])
+        behind_link(stages, decoded, create(Extractor, "tfp"), Watching(), instants, 0.6)
+    assert seen[0] is None
+    assert seen[1].shape == (2, 2, 16, 16)

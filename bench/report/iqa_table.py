@@ -15,7 +15,8 @@ import pandas as pd
 from bench.metrics.iqa import METRICS
 from bench.published import published
 from bench.report.rows import Runs, curve_names
-from bench.runner.iqa import IQA_FILE, read_iqa
+from bench.runner.iqa import IQA_FILE, IqaRow
+from bench.runner.tables import read_table
 
 # Columns of the paper's table, by codec.
 _PUBLISHED = {"vtm": "VTM", "vvenc": "VTM", "dcvc": "DCVC", "dcvc-dc": "DCVC-DC", "sci": "ours"}
@@ -24,7 +25,11 @@ _BETTER = {True: "higher", False: "lower"}
 
 def table_v(runs: Runs) -> pd.DataFrame:
     """One line per dataset, metric and curve under CAAS; empty where no run has an iqa.csv."""
-    scored = [pd.DataFrame([row.model_dump() for row in read_iqa(path)]) for path in map(_file, runs.documents) if path]
+    scored = [
+        pd.DataFrame([row.model_dump() for row in read_table(path, IqaRow)])
+        for path in map(_file, runs.documents)
+        if path
+    ]
     if not scored:
         return pd.DataFrame()
     scores = pd.concat(scored, ignore_index=True)

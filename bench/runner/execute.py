@@ -328,11 +328,12 @@ def behind_link(
     """
     position = next(index for index, stage in enumerate(stages) if stage.kind is Kind.DECODE)
     value = to_spikes(decoded.frames) if stages[position].content is Content.SPIKES else decoded.frames
+    motion = decoded.motion
     for stage in stages[position + 1 :]:
         if stage.kind is Kind.EXTRACT:
-            value = extractor.extract(value, instants, rate)
+            value, motion = extractor.extract(value, instants, rate), None  # what was decoded is motion of spikes
         else:
-            value = analyzer.analyze(value, decoded.motion)
+            value = analyzer.analyze(value, motion)
     return value
 
 

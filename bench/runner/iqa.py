@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from bench.errors import BenchError
 from bench.metrics.iqa import METRICS, load_metric
 from bench.runner.results import RD_FILE, read_rows
 from bench.runner.run import picture_path, read_run_file
-from bench.runner.store import disk_errors, write_atomic
+from bench.runner.tables import read_table, write_table
 
 IQA_FILE = "iqa.csv"
 SCHEMA = 1
@@ -33,9 +31,6 @@ class IqaRow(BaseModel):
     weights_sha256: str = Field(default="", description="SHA-256 of its parameters or weights.")
     status: Literal["ok", "failed", "skipped"] = Field(description="ok, failed or skipped.")
     reason: str = Field(default="", description="Why there is no score.")
-
-
-COLUMNS = tuple(IqaRow.model_fields)
 
 
 def score_run(folder: Path, metrics: Sequence[str], progress: Callable[[int, int, str], None]) -> list[IqaRow]:
@@ -76,42 +71,10 @@ def score_run(folder: Path, metrics: Sequence[str], progress: Callable[[int, int
                 rows.append(_row(job, metric, value=value, status="ok", **facts))
             progress(done, len(jobs), metric)
     path = folder / IQA_FILE
-    others = [row for row in read_iqa(path) if row.metric not in metrics] if path.exists() else []
-    rows = others + rows
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(["" if value is None else value for value in row.model_dump().values()] for row in rows)
-    with disk_errors(folder):
-        write_atomic(path, buffer.getvalue().encode())
+    others = [row for row in read_table(path, IqaRow) if row.metric not in metrics] if path.exists() else []
+    write_table(path, IqaRow, rows := others + rows)
     return rows
 
 
 def _row(job: str, metric: str, **values: object) -> IqaRow:
     return IqaRow.model_validate({"schema_version": SCHEMA, "job": job, "metric": metric, **values})
-
-
-def read_iqa(path: Path) -> list[IqaRow]:
-    """Read and check iqa.csv.
-
-    Raises
-    ------
-    BenchError
-        If it is missing, of another schema, or a cell is wrong (named by line and column).
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BenchError(f"{path}: {error}") from None
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    if tuple(reader.fieldnames or ()) != COLUMNS:
-        raise BenchError(f"{path} is not an iqa.csv of schema {SCHEMA} (its columns differ; see docs/results.md)")
-    rows = []
-    for record in reader:
-        try:
-            values = {key: cell for key, cell in record.items() if cell != ""}
-            rows.append(IqaRow.model_validate({**values, "schema_version": int(record["schema_version"])}))
-        except (ValidationError, ValueError, TypeError) as error:
-            column = error.errors()[0]["loc"][0] if isinstance(error, ValidationError) else "schema_version"
-            raise BenchError(f"{path}, line {reader.line_num}, column {column}: not what iqa.csv holds") from None
-    return rows

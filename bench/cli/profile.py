@@ -1,0 +1,60 @@
+"""``bench profile``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli._shared import progress_bar, rate_points, split
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command()(profile)
+
+
+def profile(
+    paradigm: Annotated[str, typer.Option(help="cta, atc, caas; several with commas.")] = "caas",
+    codec: Annotated[str, typer.Option(help="Codecs, as name or name:key=value.")] = "sci",
+    dataset: Annotated[str, typer.Option(help="A dataset.")] = "s-motion",
+    sequence: Annotated[str, typer.Option(help="Name of a sequence; the first by default.")] = "",
+    extractor: Annotated[str, typer.Option(help="The extractor.")] = "sci",
+    analyzer: Annotated[str, typer.Option(help="The analyzer; the extractor's own by default.")] = "",
+    rate: Annotated[str, typer.Option(help="Rate point; the middle one of each codec by default.")] = "",
+    repeats: Annotated[int, typer.Option(min=1, help="Timed repeats of each stage.")] = 5,
+    out: Annotated[Path, typer.Option(help="CSV file to write.")] = Path("complexity.csv"),
+) -> None:
+    """Cost of every stage of a chain: parameters, multiply-accumulates, bits, seconds, peak memory, by side and frame.
+
+    Stages run one at a time, each in a process of its own. Run it on an idle machine.
+    """
+    from bench.errors import BenchError
+    from bench.interfaces import Codec, Content
+    from bench.registry import create
+    from bench.runner.profile import Chain, ComplexityRow, profile_chain
+    from bench.runner.tables import write_table
+
+    rows = []
+    chains = [(way, name) for way in split(paradigm) for name in split(codec)]
+    with progress_bar("profiling") as progress:
+        for done, (way, name) in enumerate(chains):
+            progress(done, len(chains), f"{way} {name}")
+            made = create(Codec, name)
+            state = made.available()
+            if not state.ok:
+                raise BenchError(f"{made.name}: {state.reason}")
+            points = made.rate_points_for(Content.SPIKES if way == "cta" else Content.FEATURES)
+            point = rate_points(rate)[0] if rate else points[len(points) // 2]
+            rows += profile_chain(Chain(dataset, sequence, way, extractor, analyzer, name, point, repeats))
+    write_table(out, ComplexityRow, rows)
+    for row in rows:
+        what = f"{row.paradigm} {row.codec} {row.rate_point}  {row.side:<6} {row.stage} {row.frame}".ljust(44)
+        if row.status != "ok":
+            typer.echo(f"{what} {row.status}: {row.reason}")
+            continue
+        macs = "" if row.macs is None else f"{row.macs / 1e9:.3f} GMAC"
+        bits = "" if row.bits is None else f"{row.bits:.0f} bits"
+        typer.echo(f"{what} {1000 * (row.seconds or 0):9.2f} ms {macs:>12} {bits:>12}".rstrip())
+    typer.echo(f"-> {out}")

@@ -1,0 +1,245 @@
+"""``bench profile``: what every stage of a chain costs on its side of the link (the paper's Tables IX and X in kind).
+
+One sequence at one rate point. Each stage runs in a process of its own that has imported what it needs: peak memory is
+that process's, its children's (external encoders) included. Seconds are the exclusive lane's: one warm-up, repeats,
+median and median absolute deviation. Of a codec, an intra frame is a recording of one frame, an inter frame what each
+further one adds; start-up of an external program is the intra frame's. Multiply-accumulates are counted while the stage
+really runs; an external program's cannot be.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bench.errors import BenchError
+from bench.interfaces import Analyzer, Codec, CodingCondition, Content, Dataset, Extractor, Kind, Paradigm, Stage
+from bench.registry import create
+from bench.runner.execute import to_spikes
+from bench.runner.plan import default_analyzer
+
+COMPLEXITY_FILE = "complexity.csv"
+SCHEMA = 1
+_INTER = 8  # inter frames after an intra frame that a codec's figures are averaged over
+_STRIDE, _MARGIN = 8, 20
+Number = float | None
+
+
+class ComplexityRow(BaseModel):
+    """One row of complexity.csv: one stage of one chain, for one type of frame."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = Field(description="Version of this table; 1.")
+    dataset: str = Field(description="Dataset with its non-default options.")
+    sequence: str = Field(description="Sequence whose first segment was taken.")
+    height: int = Field(description="H, pixels.")
+    width: int = Field(description="W, pixels.")
+    paradigm: str = Field(description="cta, atc or caas.")
+    extractor: str = Field(description="Extractor with its non-default options.")
+    analyzer: str = Field(description="Analyzer with its non-default options.")
+    codec: str = Field(description="Codec with its non-default options.")
+    rate_point: str = Field(description="The codec's rate point.")
+    stage: Literal["extract", "analyze", "encode", "decode"] = Field(description="extract, analyze, encode or decode.")
+    side: Literal["camera", "cloud"] = Field(description="camera or cloud.")
+    frame: Literal["", "I", "P"] = Field(description="Type of coded frame; empty for stages that know none.")
+    frames_per_result: float = Field(description="Frames of this kind for each result: CTA codes many spike frames.")
+    parameters: int | None = Field(default=None, description="Parameters that the stage used; empty where unknown.")
+    macs: Number = Field(default=None, description="Multiply-accumulates a frame; empty for external programs.")
+    not_counted: str = Field(default="", description="Operations not among the macs, with how often each ran.")
+    bits: Number = Field(default=None, description="Bits a frame, for encode.")
+    seconds: Number = Field(default=None, description="Seconds a frame, median of the exclusive lane.")
+    spread: Number = Field(default=None, description="Its median absolute deviation, seconds.")
+    peak_memory: int | None = Field(default=None, description="Bytes at the peak of a process that did this alone.")
+    threads: int | None = Field(default=None, description="Threads that torch had.")
+    device: str = Field(default="", description="Device of the stage's networks.")
+    status: Literal["ok", "failed", "skipped"] = Field(description="ok, failed or skipped.")
+    reason: str = Field(default="", description="Why there are no figures.")
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What is profiled."""
+
+    dataset: str
+    sequence: str
+    paradigm: str
+    extractor: str
+    analyzer: str
+    codec: str
+    rate_point: int | float | str
+    repeats: int
+
+
+def profile_chain(chain: Chain) -> list[ComplexityRow]:
+    """Rows of one chain; a stage that fails has a row with the reason."""
+    dataset = create(Dataset, chain.dataset)
+    info = next((info for info in dataset.sequences() if info.name == chain.sequence), dataset.sequences()[0])
+    analyzer = chain.analyzer or default_analyzer(chain.extractor, "reconstruction")
+    codec = create(Codec, chain.codec)
+    base = {
+        "schema_version": SCHEMA, "dataset": dataset.spec, "sequence": info.name, "height": info.height,
+        "width": info.width, "paradigm": chain.paradigm, "extractor": create(Extractor, chain.extractor).spec,
+        "analyzer": create(Analyzer, analyzer).spec, "codec": codec.spec, "rate_point": str(chain.rate_point),
+    }  # fmt: skip
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for index, stage in enumerate(create(Paradigm, chain.paradigm).wire(["reconstruction"])):
+            request = {**chain.__dict__, "analyzer": analyzer, "sequence": info.name, "stage": index, "folder": folder}
+            for found in _measured(request, stage):
+                rows.append(ComplexityRow.model_validate({**base, **found}))
+            if rows[-1].status != "ok":
+                break
+    return rows
+
+
+def _measured(request: dict[str, Any], stage: Stage) -> list[dict[str, Any]]:
+    """A stage in a process of its own, which leaves its output for the next stage in the folder."""
+    place = {"stage": stage.kind.value, "side": stage.side.value, "frame": "", "frames_per_result": 1}
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.runner.profile"], input=json.dumps(request), capture_output=True, text=True,
+        timeout=4 * 3600, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        return [{**place, "status": "failed", "reason": reason}]
+    found: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    return [{**place, "status": "ok", **row} for row in found]
+
+
+def serve_stage(request: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the process of one stage does: rows of it, and its output in the folder for the next stage."""
+    folder, repeats = Path(request["folder"]), request["repeats"]
+    stage = create(Paradigm, request["paradigm"]).wire(["reconstruction"])[request["stage"]]
+    dataset = create(Dataset, request["dataset"])
+    info = next(info for info in dataset.sequences() if info.name == request["sequence"])
+    instants = _MARGIN + _STRIDE * np.arange(1 + _INTER)
+    num_spikes = int(instants[-1]) + _MARGIN + 1
+    codec = create(Codec, request["codec"])
+    # Under CTA many frames are coded for each result.
+    count = num_spikes if stage.content is Content.SPIKES else len(instants)
+
+    def value() -> np.ndarray:
+        if stage.source == "spikes":
+            return dataset.open(info.name).spikes(0, num_spikes)
+        return np.load(folder / f"{stage.source}.npy", allow_pickle=False)
+
+    if stage.kind is Kind.ENCODE:
+        content, frames = stage.content or Content.FEATURES, value().astype(np.float32)
+
+        def encode(number: int) -> bytes:
+            return codec.encode(frames[:number], request["rate_point"], CodingCondition(), content).stream
+
+        rows = _coded(encode, repeats, count, len(instants))
+        streams = {number: encode(number) for number in {1, 1 + _INTER, count}}
+        for number, stream in streams.items():
+            (folder / f"{stage.output}-{number}").write_bytes(stream)
+        rows[0]["bits"] = 8 * len(streams[1])
+        rows[1]["bits"] = 8 * (len(streams[1 + _INTER]) - len(streams[1])) / _INTER
+        return rows
+    if stage.kind is Kind.DECODE:
+        streams = {number: (folder / f"{stage.source}-{number}").read_bytes() for number in {1, 1 + _INTER, count}}
+        rows = _coded(lambda number: codec.decode(streams[number]), repeats, count, len(instants))
+        decoded = codec.decode(streams[count])
+        spikes = stage.content is Content.SPIKES
+        np.save(folder / f"{stage.output}.npy", to_spikes(decoded.frames) if spikes else decoded.frames)
+        if decoded.motion is not None and not spikes:
+            np.save(folder / "motion.npy", decoded.motion)
+        return rows
+    source = value()
+    if stage.kind is Kind.EXTRACT:
+        extractor = create(Extractor, request["extractor"])
+        found, result = _run(lambda: extractor.extract(source, instants, info.rate), repeats)
+    else:
+        analyzer = create(Analyzer, request["analyzer"])
+        motion = folder / "motion.npy"
+        known = np.load(motion, allow_pickle=False) if motion.exists() else None
+        found, result = _run(lambda: analyzer.analyze(source, known), repeats)
+    np.save(folder / f"{stage.output}.npy", result)
+    return [_row(found, found, len(instants))]
+
+
+def _coded(stage: Callable[[int], Any], repeats: int, count: int, results: int) -> list[dict[str, Any]]:
+    """An intra frame and an inter frame of a codec's stage, from one frame and from several."""
+    first, more = _run(lambda: stage(1), repeats)[0], _run(lambda: stage(1 + _INTER), repeats)[0]
+    inter = replace(
+        more,
+        seconds=max(more.seconds - first.seconds, 0.0),
+        macs=None if more.macs is None or first.macs is None else more.macs - first.macs,
+    )
+    period = CodingCondition().intra_period
+    intra = -(-count // period) / results
+    return [
+        {"frame": "I", "frames_per_result": round(intra, 4), **_row(first, first, 1)},
+        {"frame": "P", "frames_per_result": round(count / results - intra, 4), **_row(inter, more, _INTER)},
+    ]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What running a stage came to; macs and parameters are None where no network ran."""
+
+    seconds: float
+    spread: float
+    macs: int | None
+    parameters: int | None
+    others: str
+
+
+def _row(found: _Found, counted: _Found, frames: int) -> dict[str, Any]:
+    """Figures of one frame of several."""
+    import torch
+
+    kibibytes = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return {
+        "parameters": counted.parameters, "macs": None if found.macs is None else found.macs / frames,
+        "not_counted": counted.others, "seconds": found.seconds / frames, "spread": found.spread / frames,
+        "peak_memory": 1024 * kibibytes, "threads": torch.get_num_threads(), "device": "cpu",
+    }  # fmt: skip
+
+
+def _run(stage: Callable[[], Any], repeats: int) -> tuple[_Found, Any]:
+    """Once counted, which warms up, then timed."""
+    import torch
+
+    from bench.complexity import watch
+
+    used: dict[int, int] = {}
+
+    def note(module: torch.nn.Module, *_: Any) -> None:
+        used.update({id(parameter): parameter.numel() for parameter in module.parameters(recurse=False)})
+
+    hook = torch.nn.modules.module.register_module_forward_pre_hook(note)
+    with watch() as found:
+        result = stage()
+    hook.remove()
+    seconds = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        stage()
+        seconds.append(time.perf_counter() - began)
+    middle = statistics.median(seconds)
+    spread = statistics.median(abs(value - middle) for value in seconds)
+    networks = bool(found.macs)
+    others = " ".join(f"{name}:{times}" for name, times in found.others.most_common()) if networks else ""
+    macs, parameters = (found.macs, sum(used.values())) if networks else (None, None)
+    return _Found(middle, spread, macs, parameters, others), result
+
+
+if __name__ == "__main__":
+    try:
+        print(json.dumps(serve_stage(json.load(sys.stdin))))
+    except (BenchError, ValidationError) as error:
+        sys.exit(" ".join(str(error).split()))
