@@ -99,7 +99,7 @@ def constraint_curve(results: Path, out: Path) -> None:
     """Fig. 9c: RD curves of the chain with and without the constraint, libvvenc between both."""
     figure = Figure(figsize=(6, 4.2), layout="constrained")
     axis = figure.subplots()
-    for label, name in (("with constraint", "pfu3"), ("without", "free"), ("ten times, anchor off", "shrunk")):
+    for label, name in (("with constraint", "pfu3"), ("without", "free")):
         rows = pd.read_csv(results / f"{name}-vvenc" / "rd.csv")
         means = rows.groupby("rate_point")[["bpp", "psnr"]].mean().sort_values("bpp")
         axis.plot(means["bpp"], means["psnr"], "o-", label=label)
