@@ -25,9 +25,11 @@ from matplotlib.figure import Figure
 from baselines.neural.layers import warp
 from baselines.sci.analysis import Analysis, chain
 from baselines.sci.presets import ANALYSIS
+from baselines.sci.training import laplacian
 from bench.interfaces import Analyzer, Codec, CodingCondition, Content, Dataset, Extractor
+from bench.metrics.quality import psnr_per_frame
 from bench.registry import create
-from bench.report.pictures import picture_sheets
+from bench.report.pictures import Tile, draw_tiles, matched_sheets
 from bench.report.rows import load_runs
 
 K, SHOWN = 16, 8
@@ -57,20 +59,12 @@ def scene(name: str) -> Scene:
 
 def psnr(found: np.ndarray, truth: np.ndarray) -> float:
     """Of one frame, dB."""
-    return -10 * math.log10(float(np.square(found.astype(float) - truth).mean()))
+    return float(psnr_per_frame(found[None], truth[None])[0])
 
 
-def sheet(tiles: Sequence[tuple[str, np.ndarray]], columns: int, path: Path, title: str) -> None:
-    """Pictures side by side, grey in [0, 1] or coloured."""
-    lines = math.ceil(len(tiles) / columns)
-    figure = Figure(figsize=(3.1 * columns, 3.5 * lines + 0.4), layout="constrained")
-    figure.suptitle(title, fontsize=10)
-    for axis in figure.subplots(lines, columns, squeeze=False).flat:
-        axis.axis("off")
-    for axis, (name, image) in zip(figure.axes, tiles, strict=False):
-        axis.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        axis.set_title(name, fontsize=8)
-    figure.savefig(path, dpi=110)
+def sheet(tiles: Sequence[Tile], columns: int, path: Path, title: str) -> None:
+    """Draw pictures side by side."""
+    draw_tiles(tiles, path, title, columns)
     print(path)
 
 
@@ -80,19 +74,15 @@ def constraint(ablations: Path, out: Path) -> None:
     codec = create(Codec, "vvenc")
     for label, name in (("with constraint", "pfu3"), ("without", "free")):
         features = found.features(f"sci:weights={ablations}/{name}/1/extraction.safetensors")
-        rough = np.abs(_laplacian(features)).mean()
-        tiles.append((f"feature {label}\nL1 norm of the Laplacian {rough:.3f}", features[SHOWN]))
+        rough = float(laplacian(torch.from_numpy(features)[:, None]).abs().mean())
+        tiles.append(Tile(f"feature {label}", f"L1 norm of the Laplacian {rough:.3f}", features[SHOWN]))
         for point in (42, 27):
             stream = codec.encode(features, point, CodingCondition(), Content.FEATURES).stream
             decoded = codec.decode(stream).frames[SHOWN]
             bpf = 8 * len(stream) / features.size
-            tiles.append((f"QP {point}: {bpf:.3f} bits a pixel\n{psnr(decoded, features[SHOWN]):.2f} dB", decoded))
+            words = f"{psnr(decoded, features[SHOWN]):.2f} dB"
+            tiles.append(Tile(f"QP {point}: {bpf:.3f} bits a pixel", words, decoded))
     sheet(tiles, 3, out / "constraint.png", "s-motion low-1: features, and decoded by libvvenc")
-
-
-def _laplacian(frames: np.ndarray) -> np.ndarray:
-    inside = frames[:, 1:-1, 1:-1]
-    return frames[:, :-2, 1:-1] + frames[:, 2:, 1:-1] + frames[:, 1:-1, :-2] + frames[:, 1:-1, 2:] - 4 * inside
 
 
 def constraint_curve(results: Path, out: Path) -> None:
@@ -118,8 +108,8 @@ def rates(grid: Path, out: Path) -> None:
     runs = load_runs([grid])
     rows = runs.table
     own = rows[(rows["codec"] == "sci") & (rows["paradigm"] == "caas") & (rows["dataset"] == "s-motion")]
-    for path in picture_sheets(own, runs.documents, out):
-        print(path)
+    for found in matched_sheets(own, runs.documents):
+        print(found.draw(out))
 
 
 def motion_picture(motion: np.ndarray, largest: float) -> np.ndarray:
@@ -133,7 +123,7 @@ def motion_picture(motion: np.ndarray, largest: float) -> np.ndarray:
 
 def refinement(out: Path) -> None:
     """Fig. 16: decoded motion before and after FMVR, and what each leaves unexplained."""
-    tiles: list[tuple[str, np.ndarray]] = []
+    tiles: list[Tile] = []
     codec = create(Codec, "sci")
     network = _analysis("sci")
     for name in ("low-1", "high-1"):
@@ -147,17 +137,13 @@ def refinement(out: Path) -> None:
             refined = network.refined(received, motion)
         k = SHOWN
         largest = float(motion[0, k].norm(dim=0).max())
-        tiles.append((f"{name}: decoded feature, rate point 2", decoded.frames[k]))
+        tiles.append(Tile(f"{name}: decoded feature, rate point 2", "", decoded.frames[k]))
         for label, field in (("motion as decoded", motion), ("refined by FMVR", refined)):
             left = psnr(warp(received[:, k - 1 : k], field[:, k])[0, 0].numpy(), decoded.frames[k])
-            tiles.append(
-                (
-                    f"{label}, to {largest:.1f} pixels\nlast feature moved: {left:.2f} dB",
-                    motion_picture(field[0, k].numpy(), largest),
-                )
-            )
+            picture = motion_picture(field[0, k].numpy(), largest)
+            tiles.append(Tile(f"{label}, to {largest:.1f} pixels", f"last feature moved: {left:.2f} dB", picture))
         change = (refined - motion)[0, k].norm(dim=0).numpy()
-        tiles.append((f"change, mean {change.mean():.2f} pixels", np.clip(change / 2, 0, 1)))
+        tiles.append(Tile("change", f"mean {change.mean():.2f} pixels", np.clip(change / 2, 0, 1)))
     sheet(tiles, 4, out / "fmvr.png", "s-motion: motion before and after FMVR (hue: direction; white: none)")
 
 
@@ -170,31 +156,29 @@ def alignment(ablations: Path, out: Path) -> None:
     with torch.inference_mode():
         motion = network.refined(received, network.estimate(received))
         neighbour = warp(received[:, k + 2 : k + 3], chain(motion, k, 2))[0, 0].numpy()
-    results = {
-        name: create(
-            Analyzer,
-            f"sci:weights={ablations}/{name}/2/analysis.safetensors" + ("" if name == "afr" else f",align={name}"),
-        ).analyze(features)[k]
-        for name in ("dcn", "warp", "afr")
-    }
+    results = {}
+    for name in ("dcn", "warp", "afr"):
+        analyzer = create(Analyzer, f"sci:weights={ablations}/{name}/2/analysis.safetensors,align={name}")
+        results[name] = analyzer.analyze(features)[k]
+
+    def tile(title: str, whole: np.ndarray) -> Tile:
+        return Tile(title, f"{psnr(whole, truth[k]):.2f} dB", whole[cut])
+
     errors = np.abs(results["warp"] - truth[k])
     row, column = _busiest(errors, 96)
     cut = np.s_[row : row + 96, column : column + 96]
     tiles = [
-        ("truth", truth[k][cut]),
-        ("feature two instants later", features[k + 2][cut]),
-        (f"the same warped here\n{psnr(neighbour, truth[k]):.2f} dB", neighbour[cut]),
-        (f"feature here\n{psnr(features[k], truth[k]):.2f} dB", features[k][cut]),
+        Tile("truth", "", truth[k][cut]),
+        Tile("feature two instants later", "", features[k + 2][cut]),
+        tile("the same warped here", neighbour),
+        tile("feature here", features[k]),
+        tile("deformable alone", results["dcn"]),
+        tile("warping alone", results["warp"]),
+        tile("AFR", results["afr"]),
+        Tile("AFR: ten times the error", "", np.clip(10 * np.abs(results["afr"] - truth[k]), 0, 1)[cut]),
     ]
-    for name, label in (("dcn", "deformable alone"), ("warp", "warping alone"), ("afr", "AFR")):
-        tiles.append((f"{label}\n{psnr(results[name], truth[k]):.2f} dB", results[name][cut]))
-    tiles.append(("AFR: ten times the error", np.clip(10 * np.abs(results["afr"] - truth[k]), 0, 1)[cut]))
-    sheet(
-        tiles,
-        4,
-        out / "alignment.png",
-        "s-motion high-1, uncompressed, short trainings: alignment (PSNR of the whole frame)",
-    )
+    title = "s-motion high-1, uncompressed, short trainings: alignment (PSNR of the whole frame)"
+    sheet(tiles, 4, out / "alignment.png", title)
 
 
 def _busiest(error: np.ndarray, side: int) -> tuple[int, int]:

@@ -37,7 +37,7 @@ def test_every_picture_gets_a_row_and_a_metric_without_weights_its_reason(run_wi
 
     monkeypatch.setattr("bench.runner.iqa.load_metric", ready)
     rows = score_run(run_with_pictures, ["niqe", "musiq"], quiet)
-    assert rows == read_table(run_with_pictures / "iqa.csv", IqaRow)
+    assert rows == [row for _, row in read_table(run_with_pictures / "iqa.csv", IqaRow)]
     assert [row.status for row in rows] == ["ok"] * 16 + ["skipped"] * 16
     assert {row.reason for row in rows[16:]} == {"musiq: no weights"}
     assert all(40 < row.value < 60 for row in rows[:16])
@@ -68,7 +68,7 @@ def test_damaged_tables_are_named(tmp_path, text, words):
     path = tmp_path / "iqa.csv"
     path.write_text(text)
     with pytest.raises(BenchError, match=words):
-        read_table(path, IqaRow)
+        list(read_table(path, IqaRow))
 
 
 def test_matched_rates_lie_where_all_curves_are():

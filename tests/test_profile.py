@@ -6,7 +6,7 @@ def test_every_stage_of_a_chain_has_rows(bench, tmp_path):
     out = tmp_path / "complexity.csv"
     flags = ["--dataset", "s-motion:size=32,num_spikes=121", "--extractor", "tfp", "--repeats", 1, "--out", out]
     text = bench("profile", "--paradigm", "cta", "--codec", "zstd", *flags).stdout
-    rows = read_table(out, ComplexityRow)
+    rows = [row for _, row in read_table(out, ComplexityRow)]
     stages = [(row.side, row.stage, row.frame) for row in rows]
     assert stages == [
         ("camera", "encode", "I"), ("camera", "encode", "P"), ("cloud", "decode", "I"), ("cloud", "decode", "P"),
@@ -22,7 +22,7 @@ def test_networks_are_counted_and_a_failing_stage_says_why(bench, tmp_path):
     out = tmp_path / "complexity.csv"
     flags = ["--dataset", "s-motion:size=32,num_spikes=121", "--repeats", 1, "--out", out]
     bench("profile", "--codec", "x265", "--rate", "99", *flags)
-    first, last = read_table(out, ComplexityRow)
+    (_, first), (_, last) = read_table(out, ComplexityRow)
     assert (first.stage, first.status) == ("extract", "ok")
     assert first.macs > 1e7
     assert first.parameters > 1e4

@@ -6,7 +6,8 @@ import pytest
 
 from bench.errors import BenchError
 from bench.report.bd_table import bd_table, table_iv
-from bench.runner.results import COLUMNS, RDRow, RowLog, read_rows, row_line, write_rows
+from bench.runner.results import COLUMNS, RDRow, RowLog, read_rows, write_rows
+from bench.runner.tables import row_line
 
 DOCS = Path(__file__).parents[1] / "docs" / "results.md"
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.neural.layers import halve, kept, warp
-from baselines.neural.small import BLOCK, block_motion, motion_surface, quarter_latent, slope_of
+from baselines.neural.small import BLOCK, motion_surface, quarter_latent, slope_of
 
 # Full search at a quarter of the size over +-8 places: +-32 pixels. Then +-2 around it at half size, and +-1/2 at full.
 _REACH = 8
@@ -31,16 +31,22 @@ def motion_latent(now: Tensor, past: Tensor, rate: Tensor, encoder: nn.Module, c
 
     Block motion, searched at the price of its bits, is the first two channels; a network on it adds to all.
     """
-    found = search_motion(now, past, _BITS / BLOCK**2 * slope_of(rate))
-    return F.pad(found, (0, 0, 0, 0, 0, channels - 2)) + encoder(block_motion(found / 4, False))
+    found = search_motion(now, past, _price(rate))
+    return _latent(found, motion_surface(found, False), encoder, channels)
 
 
 def quartered_latent(now: Tensor, past: Tensor, rate: Tensor, encoder: nn.Module, channels: int) -> Tensor:
     """The same for motion of quarters of blocks, which are the first eight channels."""
-    found = search_quarters(now, past, _BITS / BLOCK**2 * slope_of(rate))
-    return F.pad(quarter_latent(found), (0, 0, 0, 0, 0, channels - 8)) + encoder(
-        motion_surface(found / 4, False, BLOCK // 2)
-    )
+    found = search_quarters(now, past, _price(rate))
+    return _latent(quarter_latent(found), motion_surface(found, False, BLOCK // 2), encoder, channels)
+
+
+def _price(rate: Tensor) -> Tensor:
+    return _BITS / BLOCK**2 * slope_of(rate)
+
+
+def _latent(known: Tensor, surface: Tensor, encoder: nn.Module, channels: int) -> Tensor:
+    return F.pad(known, (0, 0, 0, 0, 0, channels - known.shape[1])) + encoder(surface / 4)
 
 
 def search_motion(now: Tensor, past: Tensor, price: Tensor | float) -> Tensor:
@@ -62,8 +68,7 @@ def search_motion(now: Tensor, past: Tensor, price: Tensor | float) -> Tensor:
     with torch.no_grad():
         prices = _prices(price, now)
         motion = _half_search(halve(now), halve(past), prices)
-        # Now as it will be used: a surface, not one displacement for each block.
-        return _smoothed(*_refined(now, past, motion, motion_surface(motion, False), 1, 0.5), prices)
+        return _at_full_size(now, past, motion, prices)
 
 
 def search_quarters(now: Tensor, past: Tensor, price: Tensor | float) -> Tensor:
@@ -77,8 +82,13 @@ def search_quarters(now: Tensor, past: Tensor, price: Tensor | float) -> Tensor:
         half_now, half_past = halve(now), halve(past)
         # A quarter's pixels are a quarter as many: what bits cost each of them is four times as much.
         motion = _divided(half_now, half_past, _half_search(half_now, half_past, prices), 4 * prices)
-        surface = motion_surface(motion, False, BLOCK // 2)
-        return _smoothed(*_refined(now, past, motion, surface, 1, 0.5), 4 * prices)
+        return _at_full_size(now, past, motion, 4 * prices)
+
+
+def _at_full_size(now: Tensor, past: Tensor, motion: Tensor, prices: Tensor) -> Tensor:
+    """Motion refined as it will be used: along a surface, not by one displacement for each block."""
+    surface = motion_surface(motion, False, now.shape[2] // motion.shape[2])
+    return _smoothed(*_refined(now, past, motion, surface, 1, 0.5), prices)
 
 
 def _prices(price: Tensor | float, frames: Tensor) -> Tensor:

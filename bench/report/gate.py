@@ -140,7 +140,11 @@ def _cards(runs: Runs) -> dict[str, dict[str, Any]]:
 
 def _name(row: Row) -> str:
     where = f"{row['dataset']}/{row['sequence']}" + (f"@{row['segment']}" if row["segment"] else "")
-    return f"{row['paradigm']} {codec_label(row['codec'], row['preset'], row['options'])} {row['rate_point']} {where}"
+    return f"{_curve_name(row)} {row['rate_point']} {where}"
+
+
+def _curve_name(row: Row) -> str:
+    return f"{row['paradigm']} {codec_label(row['codec'], row['preset'], row['options'])}"
 
 
 def _row_line(now: Row, before: Row, exact: bool, tolerance: Tolerance) -> Line:
@@ -168,7 +172,9 @@ def _row_line(now: Row, before: Row, exact: bool, tolerance: Tolerance) -> Line:
 
 def _close(now: float, before: float) -> bool:
     """Equal but for a metric's own rounding on another machine; two missing values are equal."""
-    return (pd.isna(now) and pd.isna(before)) or now == before or abs(now - before) < 1e-3
+    if pd.isna(now) or pd.isna(before):
+        return bool(pd.isna(now) and pd.isna(before))
+    return now == before or abs(now - before) < 1e-3
 
 
 def _curve_lines(pairs: Iterable[tuple[Row, Row]], tolerance: Tolerance) -> list[Line]:
@@ -180,9 +186,7 @@ def _curve_lines(pairs: Iterable[tuple[Row, Row]], tolerance: Tolerance) -> list
     lines = []
     for rows in curves.values():
         now = rows[0][0]
-        name = (
-            f"{now['paradigm']} {codec_label(now['codec'], now['preset'], now['options'])}, curve on {now['dataset']}"
-        )
+        name = f"{_curve_name(now)}, curve on {now['dataset']}"
         verdict = _bd(rows)
         if verdict.value is not None:
             finding = Finding.SAME

@@ -11,7 +11,7 @@ from bench.report.rows import load_runs
 from bench.runner.results import RD_FILE, RUN_FILE
 from bench.runner.store import disk_errors
 
-# Below this many characters GitHub takes a comment.
+# A comment on GitHub has room for 65,536 characters.
 _MOST_LINES = 200
 
 

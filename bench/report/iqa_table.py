@@ -26,7 +26,7 @@ _BETTER = {True: "higher", False: "lower"}
 def table_v(runs: Runs) -> pd.DataFrame:
     """One line per dataset, metric and curve under CAAS; empty where no run has an iqa.csv."""
     scored = [
-        pd.DataFrame([row.model_dump() for row in read_table(path, IqaRow)])
+        pd.DataFrame([row.model_dump() for _, row in read_table(path, IqaRow)])
         for path in map(_file, runs.documents)
         if path
     ]

@@ -32,7 +32,7 @@ function shown() {
     && paradigms.has(p.paradigm) && wanted.has(p.codec) && chains.has(p.chain));
 }
 
-// Means over sequences; a rate point that not all of a curve's sequences have is left out, as in the tables.
+// Means over sequences; a rate point that not all of a curve's sequences have is left out.
 function curves(rows) {
   const quality = byId("quality").value, mean = byId("mean").value;
   const groups = new Map();

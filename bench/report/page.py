@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 
 from bench.report.bd_table import matrix
-from bench.report.pictures import Tile, matched_tiles
-from bench.report.rows import Runs, curve_names
+from bench.report.pictures import Sheet
+from bench.report.rows import Runs, curve_names, made_by, missing_points
 from bench.runner.explain import command_for
 from bench.runner.results import RDRow
 
@@ -24,7 +24,9 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def build_page(runs: Runs, bd: pd.DataFrame, tables: Sequence[tuple[str, str, pd.DataFrame]], path: Path) -> None:
+def build_page(
+    runs: Runs, bd: pd.DataFrame, tables: Sequence[tuple[str, str, pd.DataFrame]], sheets: Sequence[Sheet], path: Path
+) -> None:
     """Write the page.
 
     Parameters
@@ -33,6 +35,8 @@ def build_page(runs: Runs, bd: pd.DataFrame, tables: Sequence[tuple[str, str, pd
         As `bench.report.bd_table.bd_table` gives it.
     tables
         Title, note and cells of each table to show.
+    sheets
+        Pictures at matched rates.
     """
     import jinja2
     import plotly.offline
@@ -41,7 +45,7 @@ def build_page(runs: Runs, bd: pd.DataFrame, tables: Sequence[tuple[str, str, pd
     matrices = [] if bd.empty else [(str(name), _matrix(bd, str(name))) for name in bd["dataset"].unique()]
     csv = {f"bd-{i}": cells.to_csv(index=False) for i, (_, cells) in enumerate(matrices)}
     csv |= {f"table-{i}": cells.to_csv(index=False) for i, (_, _, cells) in enumerate(tables)}
-    pictures = [_scene(title, tiles) for title, tiles in matched_tiles(runs.table, runs.documents)]
+    pictures = [_scene(sheet) for sheet in sheets]
     data = {
         "columns": _COLUMNS,
         "points": _points(runs),
@@ -52,7 +56,7 @@ def build_page(runs: Runs, bd: pd.DataFrame, tables: Sequence[tuple[str, str, pd
         "pictures": pictures,
     }
     page = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(_file("page.html"))
-    missing = _missing(runs.table)
+    missing = missing_points(runs.table)
     text = page.render(
         matrices=[(name, Markup(_html(cells))) for name, cells in matrices],  # noqa: S704 -- _html escapes
         tables=[(title, note, Markup(_html(cells))) for title, note, cells in tables],  # noqa: S704
@@ -82,9 +86,7 @@ def _html(cells: pd.DataFrame) -> str:
 
 
 def _words(document: dict[str, Any]) -> str:
-    made = document["provenance"][-1]
-    unfinished = "" if document["status"] == "finished" else "; not finished: rows are missing"
-    return f"suite {made['suite']}, commit {made['git_commit'][:12] or 'unknown'}, {made['processor']}{unfinished}"
+    return made_by(document) + ("" if document["status"] == "finished" else "; not finished: rows are missing")
 
 
 def _points(runs: Runs) -> list[list[Any]]:
@@ -111,21 +113,15 @@ def _commands(runs: Runs) -> dict[str, str]:
     }
 
 
-def _scene(title: str, tiles: Sequence[Tile]) -> dict[str, Any]:
+def _scene(sheet: Sheet) -> dict[str, Any]:
     return {
-        "title": title,
+        "title": sheet.title,
         "tiles": [
             {
                 "title": tile.title,
                 "words": tile.words,
                 "image": "data:image/png;base64," + base64.b64encode(tile.png()).decode(),
             }
-            for tile in tiles
+            for tile in sheet.tiles
         ],
     }
-
-
-def _missing(table: pd.DataFrame) -> pd.DataFrame:
-    rest = table[table["status"] != "ok"]
-    counts = rest.groupby(["status", "dataset", "paradigm", "codec", "reason"], sort=False).size()
-    return counts.rename("rows").reset_index()

@@ -21,8 +21,6 @@ from bench.report.rows import file_name
 from bench.runner.execute import shown_instant
 from bench.runner.run import origin, picture_path
 
-_COLUMNS = 4
-
 
 @dataclass(frozen=True)
 class Tile:
@@ -49,23 +47,38 @@ class Tile:
         return file.getvalue()
 
 
+@dataclass(frozen=True)
+class Sheet:
+    """Pictures of one sequence.
+
+    Attributes
+    ----------
+    name
+        Of its file, without the suffix.
+    title, tiles
+        What it shows.
+    """
+
+    name: str
+    title: str
+    tiles: tuple[Tile, ...]
+
+    def draw(self, folder: Path) -> Path:
+        """Draw the pictures side by side into a PNG file; returns it."""
+        path = folder / f"{self.name}.png"
+        draw_tiles(self.tiles, path, self.title)
+        return path
+
+
 _CURVE = ["paradigm", "label", "extractor", "analyzer"]
 
 
-def picture_sheets(table: pd.DataFrame, documents: dict[str, dict[str, Any]], target: Path) -> list[Path]:
+def matched_sheets(table: pd.DataFrame, documents: dict[str, dict[str, Any]]) -> list[Sheet]:
     """One sheet for a slow and a fast sequence of each dataset; none where no picture was kept."""
-    sheets = []
-    for dataset, sequence, part in _parts(table):
-        path = target / f"pictures_{file_name(dataset)}_{file_name(sequence)}.png"
-        title, tiles = _tiles(part, documents)
-        _draw(tiles, path, title)
-        sheets.append(path)
-    return sheets
-
-
-def matched_tiles(table: pd.DataFrame, documents: dict[str, dict[str, Any]]) -> list[tuple[str, list[Tile]]]:
-    """The same sheets as titles and tiles."""
-    return [_tiles(part, documents) for _, _, part in _parts(table)]
+    return [
+        Sheet(f"pictures_{file_name(dataset)}_{file_name(sequence)}", *_tiles(part, documents))
+        for dataset, sequence, part in _parts(table)
+    ]
 
 
 def _parts(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
@@ -86,7 +99,7 @@ def _chosen(rows: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys(chosen))
 
 
-def _tiles(rows: pd.DataFrame, documents: dict[str, dict[str, Any]]) -> tuple[str, list[Tile]]:
+def _tiles(rows: pd.DataFrame, documents: dict[str, dict[str, Any]]) -> tuple[str, tuple[Tile, ...]]:
     """Truth, a spike frame, and all points of a curve; of several curves, each one's point nearest to a common rate."""
     title = "{} {}".format(*rows.iloc[0][["dataset", "sequence"]])
     if len(rows.drop_duplicates(_CURVE)) > 1:
@@ -103,7 +116,7 @@ def _tiles(rows: pd.DataFrame, documents: dict[str, dict[str, Any]]) -> tuple[st
         psnr = float(psnr_per_frame(result[None], truth[None])[0])
         name = f"{row['paradigm'].upper()} {row['label']}, {row['rate_point']}"
         tiles.append(Tile(name, f"{row['bpp']:.4f} bpp, {psnr:.2f} dB", result))
-    return title, tiles
+    return title, tuple(tiles)
 
 
 def _matched(rows: pd.DataFrame) -> tuple[pd.DataFrame, float]:
@@ -123,12 +136,13 @@ def _scene(row: pd.Series, document: dict[str, Any], k: int) -> tuple[np.ndarray
     return recording.truth([index])[0], recording.spikes(index, index + 1)[0].astype(np.float32)
 
 
-def _draw(tiles: Sequence[Tile], path: Path, title: str) -> None:
-    lines = math.ceil(len(tiles) / _COLUMNS)
-    height, width = tiles[0].image.shape
-    figure = Figure(figsize=(3.1 * _COLUMNS, (3.1 * height / width + 0.55) * lines + 0.4), layout="constrained")
+def draw_tiles(tiles: Sequence[Tile], path: Path, title: str, columns: int = 4) -> None:
+    """Draw pictures side by side into a PNG file; they may be coloured, H x W x 3."""
+    lines = math.ceil(len(tiles) / columns)
+    height, width = tiles[0].image.shape[:2]
+    figure = Figure(figsize=(3.1 * columns, (3.1 * height / width + 0.55) * lines + 0.4), layout="constrained")
     figure.suptitle(title, fontsize=10)
-    for axis in figure.subplots(lines, _COLUMNS, squeeze=False).flat:
+    for axis in figure.subplots(lines, columns, squeeze=False).flat:
         axis.axis("off")
     for axis, tile in zip(figure.axes, tiles, strict=False):
         axis.imshow(tile.image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")

@@ -90,6 +90,19 @@ def curve_names(table: pd.DataFrame) -> pd.Series:
     return names
 
 
+def made_by(document: dict[str, Any]) -> str:
+    """What made a run, from its run.json."""
+    made = document["provenance"][-1]
+    return f"suite {made['suite']}, commit {made['git_commit'][:12] or 'unknown'}, {made['processor']}"
+
+
+def missing_points(table: pd.DataFrame) -> pd.DataFrame:
+    """What was not measured: one line for each reason, with how many rows have it."""
+    rest = table[table["status"] != "ok"]
+    counts = rest.groupby(["status", "dataset", "paradigm", "codec", "reason"], sort=False).size()
+    return counts.rename("rows").reset_index()
+
+
 def per_sequence(table: pd.DataFrame) -> pd.DataFrame:
     """One line per curve, rate point and sequence: the mean over its segments, which are equally long.
 
@@ -99,6 +112,7 @@ def per_sequence(table: pd.DataFrame) -> pd.DataFrame:
     segments = table.groupby([*CURVE, "sequence"], dropna=False)["segment"].nunique()
     groups = done.groupby([*CURVE, "sequence", "rate_point"], sort=False, dropna=False)
     means = groups[MEASURES].mean()
+    means["codec"] = groups["codec"].first()
     means["speed_class"] = groups["speed_class"].first()
     means["segments"] = groups["segment"].nunique()
     means = means.reset_index()

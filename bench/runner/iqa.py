@@ -71,7 +71,7 @@ def score_run(folder: Path, metrics: Sequence[str], progress: Callable[[int, int
                 rows.append(_row(job, metric, value=value, status="ok", **facts))
             progress(done, len(jobs), metric)
     path = folder / IQA_FILE
-    others = [row for row in read_table(path, IqaRow) if row.metric not in metrics] if path.exists() else []
+    others = [row for _, row in read_table(path, IqaRow) if row.metric not in metrics] if path.exists() else []
     write_table(path, IqaRow, rows := others + rows)
     return rows
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -29,11 +28,12 @@ from bench.interfaces import Analyzer, Codec, CodingCondition, Content, Dataset,
 from bench.registry import create
 from bench.runner.execute import to_spikes
 from bench.runner.plan import default_analyzer
+from bench.runner.spec import RunSpec
+from bench.tools import run_tool
 
 COMPLEXITY_FILE = "complexity.csv"
 SCHEMA = 1
 _INTER = 8  # inter frames after an intra frame that a codec's figures are averaged over
-_STRIDE, _MARGIN = 8, 20
 Number = float | None
 
 
@@ -108,14 +108,12 @@ def profile_chain(chain: Chain) -> list[ComplexityRow]:
 def _measured(request: dict[str, Any], stage: Stage) -> list[dict[str, Any]]:
     """A stage in a process of its own, which leaves its output for the next stage in the folder."""
     place = {"stage": stage.kind.value, "side": stage.side.value, "frame": "", "frames_per_result": 1}
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.runner.profile"], input=json.dumps(request), capture_output=True, text=True,
-        timeout=4 * 3600, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        return [{**place, "status": "failed", "reason": reason}]
-    found: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    command = [sys.executable, "-m", "bench.runner.profile"]
+    try:
+        output, _ = run_tool(command, stdin=json.dumps(request).encode(), limit_seconds=4 * 3600)
+    except BenchError as error:
+        return [{**place, "status": "failed", "reason": str(error)}]
+    found: list[dict[str, Any]] = json.loads(output.splitlines()[-1])
     return [{**place, "status": "ok", **row} for row in found]
 
 
@@ -125,8 +123,8 @@ def serve_stage(request: dict[str, Any]) -> list[dict[str, Any]]:
     stage = create(Paradigm, request["paradigm"]).wire(["reconstruction"])[request["stage"]]
     dataset = create(Dataset, request["dataset"])
     info = next(info for info in dataset.sequences() if info.name == request["sequence"])
-    instants = _MARGIN + _STRIDE * np.arange(1 + _INTER)
-    num_spikes = int(instants[-1]) + _MARGIN + 1
+    spec = RunSpec(frames=1 + _INTER)
+    instants, num_spikes = spec.margin + spec.stride * np.arange(spec.frames), spec.num_spikes
     codec = create(Codec, request["codec"])
     # Under CTA many frames are coded for each result.
     count = num_spikes if stage.content is Content.SPIKES else len(instants)

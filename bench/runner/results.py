@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from bench.errors import BenchError
 from bench.runner.store import disk_errors, write_atomic
+from bench.runner.tables import header, read_table, row_line, write_table
 
 SCHEMA = 1
 RD_FILE = "rd.csv"
@@ -77,15 +75,9 @@ def codec_spec(codec: str, options: str) -> str:
     return f"{codec}:{options}" if options else codec
 
 
-def row_line(row: RDRow) -> str:
-    """One CSV line."""
-    return _lines([[_cell(value) for value in row.model_dump().values()]])
-
-
 def write_rows(path: Path, rows: Iterable[RDRow]) -> None:
     """Write a whole table at once."""
-    with disk_errors(path.parent):
-        write_atomic(path, (_lines([COLUMNS]) + "".join(map(row_line, rows))).encode())
+    write_table(path, RDRow, rows)
 
 
 class RowLog:
@@ -99,7 +91,7 @@ class RowLog:
         with disk_errors(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
             text = path.read_bytes() if path.exists() else b""
-            whole = text[: text.rfind(b"\n") + 1] or _lines([COLUMNS]).encode()
+            whole = text[: text.rfind(b"\n") + 1] or header(RDRow).encode()
             if whole != text:
                 write_atomic(path, whole)
 
@@ -123,45 +115,9 @@ def read_rows(path: Path) -> list[RDRow]:
     BenchError
         If the file is missing, of another schema, or a cell is wrong (named by line and column).
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise BenchError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise BenchError(f"{path} is not a CSV file of this suite (not UTF-8 text)") from None
-    reader = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
-    if tuple(reader.fieldnames or ()) != COLUMNS:
-        raise BenchError(f"{path} is not an rd.csv of schema {SCHEMA} (its columns differ; see docs/results.md)")
     rows: dict[str, RDRow] = {}
-    for record in reader:
-        row = _parse(path, reader.line_num, record)
+    for line, row in read_table(path, RDRow):
         if row.job in rows and rows[row.job] != row:
-            raise BenchError(f"{path}, line {reader.line_num}: job {row.job} stands twice with different values")
+            raise BenchError(f"{path}, line {line}: job {row.job} stands twice with different values")
         rows[row.job] = row
     return list(rows.values())
-
-
-def _parse(path: Path, line: int, record: dict[str, Any]) -> RDRow:
-    optional = {name for name, field in RDRow.model_fields.items() if not field.is_required()}
-    values = {key: text for key, text in record.items() if text != "" or key not in optional}
-    if None in values or None in values.values():
-        raise BenchError(f"{path}, line {line}: {len(COLUMNS)} cells expected")
-    try:
-        return RDRow(**{**values, "schema_version": int(values["schema_version"])})
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise BenchError(f"{path}, line {line}, column {first['loc'][0]}: {first['msg']}") from None
-    except ValueError:
-        raise BenchError(f"{path}, line {line}, column schema_version: not a number") from None
-
-
-def _cell(value: object) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    return repr(value) if isinstance(value, float) else str(value)
-
-
-def _lines(table: Iterable[Iterable[str]]) -> str:
-    buffer = io.StringIO(newline="")
-    csv.writer(buffer, lineterminator="\n").writerows(table)
-    return buffer.getvalue()

@@ -1,12 +1,13 @@
-"""Tables that stand beside rd.csv: typed, versioned, checked when read, written whole."""
+"""CSV tables of results: typed by a model, versioned, checked when read."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -16,41 +17,67 @@ from bench.runner.store import disk_errors, write_atomic
 Row = TypeVar("Row", bound=BaseModel)
 
 
+def header(model: type[BaseModel]) -> str:
+    """The first line: the model's fields."""
+    return _line(model.model_fields)
+
+
+def row_line(row: BaseModel) -> str:
+    """One CSV line; None and NaN are empty cells, floats have all their digits."""
+    return _line(_cell(value) for value in row.model_dump().values())
+
+
 def write_table(path: Path, model: type[Row], rows: Iterable[Row]) -> None:
-    """Write rows with the model's fields as columns; None is an empty cell."""
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(model.model_fields)
-    writer.writerows(["" if value is None else value for value in row.model_dump().values()] for row in rows)
+    """Write a whole table at once."""
     with disk_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, buffer.getvalue().encode())
+        write_atomic(path, (header(model) + "".join(map(row_line, rows))).encode())
 
 
-def read_table(path: Path, model: type[Row]) -> list[Row]:
-    """Read and check rows.
+def read_table(path: Path, model: type[Row]) -> Iterator[tuple[int, Row]]:
+    """Read and check rows, each with its line's number.
+
+    A last line without its line end, as a killed run leaves it, is not a row.
 
     Raises
     ------
     BenchError
-        If the file is missing, has other columns, or a cell is wrong (named by line and column).
+        If the file is missing, of another schema, or a cell is wrong (named by line and column).
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BenchError(f"{path}: {error}") from None
-    reader = csv.DictReader(io.StringIO(text, newline=""))
+    except OSError as error:
+        raise BenchError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise BenchError(f"{path} is not a CSV file of this suite (not UTF-8 text)") from None
+    reader = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
     if list(reader.fieldnames or ()) != list(model.model_fields):
-        raise BenchError(f"{path}: its columns are not those of this version of the suite (docs/results.md)")
+        raise BenchError(f"{path}: its columns differ, and other columns are not read (see docs/results.md)")
     optional = {name for name, field in model.model_fields.items() if not field.is_required()}
-    rows = []
     for record in reader:
-        values: dict[str, object] = {key: cell for key, cell in record.items() if cell != "" or key not in optional}
-        version = str(values.get("schema_version"))
-        values["schema_version"] = int(version) if version.isdecimal() else version
-        try:
-            rows.append(model.model_validate(values))
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise BenchError(f"{path}, line {reader.line_num}, column {first['loc'][0]}: {first['msg']}") from None
-    return rows
+        yield reader.line_num, _parse(f"{path}, line {reader.line_num}", model, optional, record)
+
+
+def _parse(place: str, model: type[Row], optional: set[str], record: dict[str, Any]) -> Row:
+    values = {key: text for key, text in record.items() if text != "" or key not in optional}
+    if None in values or None in values.values():
+        raise BenchError(f"{place}: {len(model.model_fields)} cells expected")
+    try:
+        return model.model_validate({**values, "schema_version": int(values["schema_version"])})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BenchError(f"{place}, column {first['loc'][0]}: {first['msg']}") from None
+    except ValueError:
+        raise BenchError(f"{place}, column schema_version: not a number") from None
+
+
+def _cell(value: object) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _line(cells: Iterable[str]) -> str:
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer, lineterminator="\n").writerow(cells)
+    return buffer.getvalue()
