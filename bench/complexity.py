@@ -36,8 +36,10 @@ class Counted:
         Multiply-accumulates.
     uncounted
         Operations that are not among the macs, with how often each ran.
+    table
+        The paper's table that has figures for it; empty where none has.
     published
-        The paper's parameters (millions) and multiply-accumulates (billions, of 256 x 256) for it, where it has them.
+        Its parameters (millions) and multiply-accumulates (billions, of 256 x 256).
     """
 
     part: str
@@ -46,6 +48,7 @@ class Counted:
     parameters: int
     macs: int
     uncounted: dict[str, int]
+    table: str = ""
     published: tuple[float | None, float | None] = (None, None)
 
 
@@ -62,8 +65,10 @@ def _count(work: Work) -> Counted:
         work.run()
     parameters = {id(p): p for module in work.modules for p in module.parameters()}.values()
     used = sum(p.numel() for p in parameters if p.untyped_storage()._cdata in found.touched)
-    published = _published(work.published)
-    return Counted(work.part, work.side, work.frame, used, found.macs, dict(found.others.most_common()), published)
+    table, published = work.published.partition("/")[0], _published(work.published)
+    return Counted(
+        work.part, work.side, work.frame, used, found.macs, dict(found.others.most_common()), table, published
+    )
 
 
 @dataclass

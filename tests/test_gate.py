@@ -42,7 +42,7 @@ def write_run(folder, codecs, condition=None, rows=lambda row: row):
     folder.mkdir()
     write_rows(folder / "rd.csv", made)
     document = {
-        "schema": 1, "plan": "p", "status": "finished", "spec": {"segments": 1},
+        "schema": 1, "plan": "p", "status": "finished", "grids": [{"segments": 1}],
         "provenance": [{"suite": "0", "git_commit": "", "processor": "", "command": "bench run"}],
         "conditions": {condition.digest: condition.model_dump(mode="json")}, "origins": {}, "inputs": {},
     }  # fmt: skip

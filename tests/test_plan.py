@@ -123,11 +123,13 @@ def test_wrong_names_end_a_run_before_it_starts(fields, message):
 
 def test_suites(tmp_path):
     for name in ("conventional", "vtm", "vtm-cta"):
-        assert make_spec(**load_suite(name)).name == name
+        assert [grid.name for grid in load_suite(name).grids] == [name]
     path = tmp_path / "mine.toml"
     path.write_text('frames = 4\n[[codecs]]\ncodec = "x265"\nrates = [40, 45]\nparadigms = ["caas"]\n')
-    spec = make_spec(**load_suite(str(path)))
+    (spec,) = load_suite(str(path)).grids
     assert (spec.name, spec.frames, spec.codecs[0].rates) == ("mine", 4, (40, 45))
+    (spec,) = load_suite(str(path), frames=8).grids
+    assert spec.frames == 8
     with pytest.raises(BenchError, match="shipped suites: conventional"):
         load_suite("absent")
     path.write_text("frames = [")
@@ -135,4 +137,33 @@ def test_suites(tmp_path):
         load_suite(str(path))
     path.write_text('paradigm = "caas"')
     with pytest.raises(BenchError, match=r"mine\.toml: paradigm: no such field"):
+        load_suite(str(path))
+
+
+def test_presets_are_grids_that_share_what_stands_above_them(tmp_path):
+    path = tmp_path / "two.toml"
+    path.write_text(
+        'frames = 8\nlimit = 1\niqa = ["niqe"]\nprofile = ["caas x265"]\n'
+        f'datasets = ["{TINY}"]\nextractors = ["tfp"]\n'
+        '[[presets.small]]\ncodecs = [{ codec = "x265", rates = [40] }, "ffv1"]\n'
+        '[[presets.small]]\ncodecs = [{ codec = "x265", rates = [40, 30] }]\nframes = 8\n'
+        '[[presets.large]]\nlimit = 0\ncodecs = ["ffv1"]\n'
+    )
+    suite = load_suite(str(path))
+    assert (suite.iqa, suite.profile, suite.smoothness, suite.count) == (("niqe",), ("caas x265",), False, ())
+    assert {(grid.name, grid.frames, grid.limit) for grid in suite.grids} == {("two", 8, 1)}
+    plan = make_plan(*suite.grids)
+    # The point that both grids have is one job.
+    assert [(job.codec, job.rate_point) for job in plan.jobs] == [("x265", 40), ("ffv1", "lossless"), ("x265", 30)]
+    (large,) = load_suite(str(path), "large", frames=4).grids
+    assert (large.name, large.frames, large.limit) == ("two-large", 4, 0)
+    with pytest.raises(BenchError, match=r"no preset 'huge' \(it has: small, large\)"):
+        load_suite(str(path), "huge")
+    with pytest.raises(BenchError, match=r"no preset 'small' \(it has: none"):
+        load_suite("conventional", "small")
+    path.write_text("presets = 3")
+    with pytest.raises(BenchError, match=r"tables of the form \[\[presets.NAME"):
+        load_suite(str(path))
+    path.write_text('profile = ["sci"]')
+    with pytest.raises(BenchError, match="'sci' is not of the form 'paradigm codec'"):
         load_suite(str(path))

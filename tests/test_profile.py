@@ -1,5 +1,6 @@
 from bench.runner.profile import ComplexityRow
 from bench.runner.tables import read_table
+from tests.conftest import one_line_error
 
 
 def test_every_stage_of_a_chain_has_rows(bench, tmp_path):
@@ -18,13 +19,37 @@ def test_every_stage_of_a_chain_has_rows(bench, tmp_path):
     assert text.splitlines()[-1] == f"-> {out}"
 
 
+BROKEN = """
+from bench.interfaces import Codec
+
+
+class Broken(Codec):
+    name = "broken"
+    rate_points = (1,)
+
+    def compress(self, frames, rate_point, condition):
+        return b"x" * len(frames)
+
+    def decompress(self, payload, info):
+        raise ValueError("cannot be decoded")
+"""
+
+
 def test_networks_are_counted_and_a_failing_stage_says_why(bench, tmp_path):
     out = tmp_path / "complexity.csv"
+    (tmp_path / "broken.py").write_text(BROKEN)
     flags = ["--dataset", "s-motion:size=32,num_spikes=121", "--repeats", 1, "--out", out]
-    bench("profile", "--codec", "x265", "--rate", "99", *flags)
-    (_, first), (_, last) = read_table(out, ComplexityRow)
-    assert (first.stage, first.status) == ("extract", "ok")
-    assert first.macs > 1e7
-    assert first.parameters > 1e4
-    assert (last.stage, last.status) == ("encode", "failed")
-    assert "99" in last.reason
+    bench("profile", "--codec", "broken.py:Broken", *flags)
+    *rows, last = [row for _, row in read_table(out, ComplexityRow)]
+    assert [(row.stage, row.status) for row in rows] == [("extract", "ok"), ("encode", "ok"), ("encode", "ok")]
+    assert rows[0].macs > 1e7
+    assert rows[0].parameters > 1e4
+    assert (last.stage, last.status) == ("decode", "failed")
+    assert "cannot be decoded" in last.reason
+
+
+def test_what_cannot_be_profiled_is_said_before_anything_is(bench, tmp_path):
+    flags = ["--dataset", "s-motion:size=32,num_spikes=121", "--out", tmp_path / "complexity.csv"]
+    one_line_error(bench("profile", "--codec", "x265", "--rate", "99", *flags, check=None), "99")
+    one_line_error(bench("profile", "--codec", "x265", "--sequence", "low-9", *flags, check=None), "low-9")
+    assert not (tmp_path / "complexity.csv").exists()

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from baselines.sci.part import SciOptions, SciPart
 from bench.interfaces import Analyzer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from baselines.sci.analysis import Analysis
 
 
 class SciAnalyzer(SciPart, Analyzer):
@@ -17,8 +22,9 @@ class SciAnalyzer(SciPart, Analyzer):
     task = "reconstruction"
 
     class Options(SciOptions):
-        """Options: for ablation, what aligns neighbours, and whether motion is refined."""
+        """Options: for ablation, a shipped variant, or what aligns neighbours, and whether motion is refined."""
 
+        ablation: Literal["", "dual", "ventral", "deep", "free", "afr", "nofmvr", "dcn", "warp"] = ""
         align: Literal["afr", "dcn", "warp"] = "afr"
         refine: bool = True
 
@@ -28,25 +34,62 @@ class SciAnalyzer(SciPart, Analyzer):
         """K x H x W luminance in [0, 1]; motion that no codec decoded is estimated from the features."""
         import torch
 
-        from baselines.neural.layers import pad_to
-        from baselines.sci.analysis import Analysis
-        from baselines.sci.presets import ANALYSIS
-
-        options = self.options
-        network = self.loaded(Analysis(ANALYSIS[options.preset], options.align, options.refine))
+        network = self._network()
         height, width = features.shape[1:]
         results = np.empty_like(features)
         with torch.inference_mode():
-            padded = pad_to(torch.from_numpy(features)[None].to(self.options.device), 16)
-            moved = torch.zeros(1, len(features), 2, *padded.shape[2:], device=padded.device)
-            if motion is not None:
-                moved[0] = pad_to(torch.from_numpy(motion).to(padded.device), 16)
-            for k in range(1, len(features)):
-                if motion is None or np.isnan(motion[k]).any():
-                    moved[:, k] = network.estimate(padded[:, k - 1 : k + 1])[:, 1]
-            moved[:, 0] = 0
+            padded, moved = self._prepared(network, features, motion)
             moved = network.refined(padded, moved)
             for k in range(len(features)):
                 found = network(padded, moved, k)[0, 0, :height, :width]
                 results[k] = found.clamp(0, 1).cpu().numpy()
         return results
+
+    def motion(self, features: np.ndarray, motion: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """K x 2 x H x W motion to each feature from the one before, in pixels: decoded or estimated, and refined.
+
+        For looking at FMVR's work (paper Fig. 16).
+        """
+        import torch
+
+        network = self._network()
+        height, width = features.shape[1:]
+        with torch.inference_mode():
+            padded, moved = self._prepared(network, features, motion)
+            refined = network.refined(padded, moved)
+        return tuple(field[0, ..., :height, :width].cpu().numpy() for field in (moved, refined))  # type: ignore[return-value]
+
+    def warped(self, features: np.ndarray, k: int, offset: int) -> np.ndarray:
+        """H x W feature of instant k + offset, moved to instant k along refined motion (paper Fig. 17c)."""
+        import torch
+
+        from baselines.neural.layers import warp
+        from baselines.sci.analysis import chain
+
+        _, refined = self.motion(features)
+        neighbour = torch.from_numpy(features[k + offset])[None, None]
+        found: np.ndarray = warp(neighbour, chain(torch.from_numpy(refined)[None], k, offset))[0, 0].numpy()
+        return found
+
+    def _network(self) -> Analysis:
+        from baselines.sci.analysis import Analysis
+        from baselines.sci.presets import ANALYSIS
+
+        variant = self.variant
+        return self.loaded(Analysis(ANALYSIS[self.options.preset], variant.align, variant.refine))
+
+    def _prepared(self, network: Analysis, features: np.ndarray, motion: np.ndarray | None) -> tuple[Tensor, Tensor]:
+        """1 x K x H x W features and 1 x K x 2 x H x W motion, padded; motion that is not known is estimated."""
+        import torch
+
+        from baselines.neural.layers import pad_to
+
+        padded = pad_to(torch.from_numpy(features)[None].to(self.options.device), 16)
+        moved = torch.zeros(1, len(features), 2, *padded.shape[2:], device=padded.device)
+        if motion is not None:
+            moved[0] = pad_to(torch.from_numpy(motion).to(padded.device), 16)
+        for k in range(1, len(features)):
+            if motion is None or np.isnan(motion[k]).any():
+                moved[:, k] = network.estimate(padded[:, k - 1 : k + 1])[:, 1]
+        moved[:, 0] = 0
+        return padded, moved

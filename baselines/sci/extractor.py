@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -16,14 +15,18 @@ class SciExtractor(SciPart, Extractor):
     """One feature frame from 40 spike frames around each instant (paper section IV-A)."""
 
     name = "sci"
-    analyzers: ClassVar[Mapping[str, str]] = {"reconstruction": "sci"}
 
     class Options(SciOptions):
-        """Options: for ablation, the number of pathway fusion units (0: the ventral pathway alone)."""
+        """Options: for ablation, a shipped variant, or how many fusion units (0: the ventral pathway alone)."""
 
+        ablation: Literal["", "dual", "ventral", "deep", "free"] = ""
         fusions: int | None = Field(default=None, ge=0, le=32)
 
     file, stage = "extraction.safetensors", "1"
+
+    def __init__(self, /, **options: object) -> None:
+        super().__init__(**options)
+        self.analyzers = {"reconstruction": f"sci:ablation={name}" if (name := self.options.ablation) else "sci"}
 
     def extract(self, spikes: np.ndarray, instants: np.ndarray, rate: float) -> np.ndarray:
         """K x H x W features in [0, 1]; where a segment ends within an instant's reach, its spikes are mirrored."""
@@ -33,7 +36,7 @@ class SciExtractor(SciPart, Extractor):
         from baselines.sci.extraction import REACH, Extraction
         from baselines.sci.presets import extraction_size
 
-        network = self.loaded(Extraction(extraction_size(self.options.preset, self.options.fusions)))
+        network = self.loaded(Extraction(extraction_size(self.options.preset, self.variant.fusions)))
         features = np.empty((len(instants), *spikes.shape[1:]), np.float32)
         around = np.arange(-REACH, REACH)
         with torch.inference_mode():

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bench.errors import BenchError
 from bench.fingerprint import file_sha256
 from bench.interfaces import Availability
 from bench.interfaces import Options as BaseOptions
-from bench.interfaces.component import Component
+from bench.interfaces.component import Component, parse_spec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,12 +21,31 @@ if TYPE_CHECKING:
 WEIGHTS = Path(__file__).parent / "weights"
 
 
+# Variants that one short budget trained; their weights are shipped too, so that each part's worth can be measured.
+ABLATIONS = {
+    "dual": "fusions=3", "ventral": "fusions=0", "deep": "fusions=6", "free": "smooth=0",
+    "afr": "align=afr", "nofmvr": "refine=false", "dcn": "align=dcn", "warp": "align=warp",
+}  # fmt: skip
+# Those with an extraction of their own; the others are analyses of the shipped extraction's features.
+EXTRACTIONS = ("dual", "ventral", "deep", "free")
+
+
 class SciOptions(BaseOptions):
-    """Options: the preset; where weights lie and what device runs them, on this machine."""
+    """Options: the preset; where weights lie and what device runs them, on this machine.
+
+    Subclasses add `ablation`, one of the shipped `ABLATIONS`, and what such a variant may change.
+    """
 
     preset: Literal["small", "paper"] = "small"
     weights: str = Field(default="", exclude=True)
     device: str = Field(default="cpu", exclude=True)
+    ablation: str = ""
+
+    @model_validator(mode="after")
+    def _one_variant(self) -> SciOptions:
+        if self.ablation and (others := self.model_fields_set - {"ablation", "device"}):
+            raise ValueError(f"ablation={self.ablation} is a whole variant; leave {min(others)} away")
+        return self
 
 
 class Variant(Component):
@@ -80,12 +99,21 @@ class SciPart(Component):
         """
         if self.options.preset == "paper":
             raise BenchError(f"{self.name}: no weights of the paper's size were published; it can only be counted")
-        path = Path(self.options.weights) if self.options.weights else WEIGHTS / self.file
+        shipped = WEIGHTS / "ablations" / self.options.ablation if self.options.ablation else WEIGHTS
+        path = Path(self.options.weights) if self.options.weights else shipped / self.file
         if not path.is_file():
             raise BenchError(
                 f"{self.name}: no weights {path} (`bench train sci --stage {self.stage}` makes such a file)"
             )
         return path
+
+    @property
+    def variant(self) -> Any:
+        """What differs from the shipped model: options of `Variant`."""
+        if self.options.ablation:
+            return Variant(**parse_spec(f"{Variant.name}:{ABLATIONS[self.options.ablation]}")[1]).options
+        stated = self.options.model_dump(include=set(Variant.Options.model_fields))
+        return Variant(**stated).options
 
     def available(self) -> Availability:
         """Whether the weights are here."""

@@ -30,24 +30,17 @@ def profile(
 
     Stages run one at a time, each in a process of its own. Run it on an idle machine.
     """
-    from bench.errors import BenchError
-    from bench.interfaces import Codec, Content
-    from bench.registry import create
-    from bench.runner.profile import Chain, ComplexityRow, profile_chain
+    from bench.runner.profile import Chain, ComplexityRow, profile_chains
     from bench.runner.tables import write_table
 
-    rows = []
-    chains = [(way, name) for way in split(paradigm) for name in split(codec)]
+    point = rate_points(rate)[0] if rate else ""
+    chains = [
+        Chain(way, name, point, dataset, sequence, extractor, analyzer, repeats)
+        for way in split(paradigm)
+        for name in split(codec)
+    ]
     with progress_bar("profiling") as progress:
-        for done, (way, name) in enumerate(chains):
-            progress(done, len(chains), f"{way} {name}")
-            made = create(Codec, name)
-            state = made.available()
-            if not state.ok:
-                raise BenchError(f"{made.name}: {state.reason}")
-            points = made.rate_points_for(Content.SPIKES if way == "cta" else Content.FEATURES)
-            point = rate_points(rate)[0] if rate else points[len(points) // 2]
-            rows += profile_chain(Chain(dataset, sequence, way, extractor, analyzer, name, point, repeats))
+        rows = profile_chains(chains, progress)
     write_table(out, ComplexityRow, rows)
     for row in rows:
         what = f"{row.paradigm} {row.codec} {row.rate_point}  {row.side:<6} {row.stage} {row.frame}".ljust(44)

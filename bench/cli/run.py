@@ -13,7 +13,8 @@ from bench.errors import BenchError
 
 if TYPE_CHECKING:
     from bench.runner.plan import Plan
-    from bench.runner.spec import RunSpec
+    from bench.runner.spec import Suite
+    from bench.runner.store import Store
 
 
 def register(app: typer.Typer) -> None:
@@ -25,6 +26,7 @@ def run(
     suite: Annotated[
         str, typer.Option(help="A shipped suite by name, or a TOML file; flags override its fields.")
     ] = "",
+    preset: Annotated[str, typer.Option(help="Size of a suite that has several; its first one by default.")] = "",
     paradigm: Annotated[str, typer.Option(help="cta, atc, caas; several with commas.")] = "",
     codec: Annotated[str, typer.Option(help="Codecs, as name or name:key=value, or path/to/file.py:Class.")] = "",
     dataset: Annotated[str, typer.Option(help="Datasets, as name or name:key=value.")] = "",
@@ -63,9 +65,8 @@ def run(
       bench run --suite conventional --jobs 2
     """
     from bench.runner.plan import make_plan
-    from bench.runner.spec import load_suite, make_spec
+    from bench.runner.spec import Suite, load_suite, make_spec
 
-    fields: dict[str, Any] = load_suite(suite) if suite else {}
     stated: dict[str, Any] = {
         "paradigms": split(paradigm), "codecs": split(codec), "datasets": split(dataset),
         "extractors": split(extractor), "analyzers": split(analyzer), "tasks": split(task),
@@ -75,19 +76,22 @@ def run(
         "limit": limit, "segments": segments, "frames": frames, "stride": stride, "margin": margin,
         "intra_period": intra_period, "structure": structure, "seed": seed,
     }  # fmt: skip
-    fields |= {key: value for key, value in stated.items() if value}
+    fields: dict[str, Any] = {key: value for key, value in stated.items() if value}
     fields |= {key: value for key, value in numbers.items() if value is not None}
-    spec = make_spec(**fields)
-    plan = make_plan(spec)
+    if preset and not suite:
+        raise BenchError("--preset chooses among the sizes of a --suite; a codec's preset is written codec:preset=NAME")
+    chosen = load_suite(suite, preset, **fields) if suite else Suite(grids=(make_spec(**fields),))
+    plan = make_plan(*chosen.grids)
     if dry_run:
         _print_plan(plan)
         return
-    _run(plan, _folder(spec, plan, out, resume), resume, jobs, timing, figures)
+    _run(chosen, plan, _folder(plan, out, resume), resume, jobs, timing, figures)
 
 
-def _folder(spec: RunSpec, plan: Plan, out: Path | None, resume: bool) -> Path:
+def _folder(plan: Plan, out: Path | None, resume: bool) -> Path:
     if out is not None:
         return out
+    spec = plan.specs[0]
     names = (spec.paradigms, [entry.codec for entry in spec.codecs], spec.datasets)
     grid = "_".join("-".join(word(_bare(name)) for name in part) for part in names)
     name = spec.name or (grid if len(grid) <= 80 else f"grid-{plan.digest}")
@@ -107,21 +111,20 @@ def _bare(spec: str) -> str:
     return spec.rsplit(".py:", maxsplit=1)[-1].partition(":")[0]
 
 
-def _run(plan: Plan, folder: Path, resume: bool, jobs: int, timing: int, figures: bool) -> None:
+def _run(suite: Suite, plan: Plan, folder: Path, resume: bool, jobs: int, timing: int, figures: bool) -> None:
     import os
 
     from bench.report.terminal import print_run
     from bench.runner.run import run_plan
 
-    workers = jobs or os.cpu_count() or 1
+    workers, store = jobs or os.cpu_count() or 1, open_store()
     try:
         with progress_bar("measuring") as progress:
-            done = run_plan(
-                plan, folder, open_store(), workers=workers, resume=resume, timing=timing, progress=progress
-            )
+            done = run_plan(plan, folder, store, workers=workers, resume=resume, timing=timing, progress=progress)
     except KeyboardInterrupt:
         raise BenchError("interrupted; what was measured is kept, `--resume` goes on from there") from None
     print_run(done)
+    _beside(suite, plan, folder, store)
     if figures and any(row.status == "ok" for row in done.rows):
         from bench.report.build import run_figures
 
@@ -129,6 +132,18 @@ def _run(plan: Plan, folder: Path, resume: bool, jobs: int, timing: int, figures
             typer.echo(path)
     if any(row.status == "failed" for row in done.rows):
         raise typer.Exit(1)
+
+
+def _beside(suite: Suite, plan: Plan, folder: Path, store: Store) -> None:
+    """What the suite measures after its rows."""
+    if not (suite.iqa or suite.smoothness or suite.count or suite.profile):
+        return
+    from bench.runner.beside import measure_beside
+
+    with progress_bar("measuring more") as progress:
+        written = list(measure_beside(suite, plan, folder, store, progress))
+    for path in written:
+        typer.echo(path)
 
 
 def _print_plan(plan: Plan) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar
 
 import numpy as np
 
@@ -22,7 +21,7 @@ class Extractor(Component):
         By task, the analyzer that was made for these features; a task's own default serves where none is named.
     """
 
-    analyzers: ClassVar[Mapping[str, str]] = {}
+    analyzers: Mapping[str, str] = {}
 
     @abstractmethod
     def extract(self, spikes: np.ndarray, instants: np.ndarray, rate: float) -> np.ndarray:

@@ -7,8 +7,6 @@ neighbouring points. Sequences that not all curves share are left out, so all co
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
@@ -16,7 +14,6 @@ from bench.metrics.iqa import METRICS
 from bench.published import published
 from bench.report.rows import Runs, curve_names
 from bench.runner.iqa import IQA_FILE, IqaRow
-from bench.runner.tables import read_table
 
 # Columns of the paper's table, by codec.
 _PUBLISHED = {"vtm": "VTM", "vvenc": "VTM", "dcvc": "DCVC", "dcvc-dc": "DCVC-DC", "sci": "ours"}
@@ -25,17 +22,14 @@ _BETTER = {True: "higher", False: "lower"}
 
 def table_v(runs: Runs) -> pd.DataFrame:
     """One line per dataset, metric and curve under CAAS; empty where no run has an iqa.csv."""
-    scored = [
-        pd.DataFrame([row.model_dump() for _, row in read_table(path, IqaRow)])
-        for path in map(_file, runs.documents)
-        if path
-    ]
-    if not scored:
+    scores = runs.beside(IQA_FILE, IqaRow)
+    if scores.empty:
         return pd.DataFrame()
-    scores = pd.concat(scored, ignore_index=True)
     rows = runs.table[(runs.table["status"] == "ok") & (runs.table["paradigm"] == "caas")]
-    rows = rows.assign(curve=curve_names(rows)).merge(
-        scores[["job", "metric", "value", "reason", "implementation"]], on="job"
+    rows = (
+        rows.assign(curve=curve_names(rows))
+        .drop(columns="reason")
+        .merge(scores[["job", "metric", "value", "reason", "implementation"]], on="job")
     )
     stated = {(line["row"], line["column"]): line["value"] for line in published() if line["table"] == "V"}
     lines = []
@@ -55,11 +49,6 @@ def table_v(runs: Runs) -> pd.DataFrame:
                 }
             )  # fmt: skip
     return pd.DataFrame(lines)
-
-
-def _file(run: str) -> Path | None:
-    path = Path(run) / IQA_FILE
-    return path if path.exists() else None
 
 
 def _matched(part: pd.DataFrame) -> tuple[dict[str, float], float, int]:

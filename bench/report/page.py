@@ -7,13 +7,13 @@ import json
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 
 from bench.report.bd_table import matrix
 from bench.report.pictures import Sheet
-from bench.report.rows import Runs, curve_names, made_by, missing_points
+from bench.report.rows import Runs, curve_names, made_by
 from bench.runner.explain import command_for
 from bench.runner.results import RDRow
 
@@ -24,8 +24,25 @@ _COLUMNS = (
 )  # fmt: skip
 
 
+class Titled(Protocol):
+    """A table to show: title, note and cells."""
+
+    @property
+    def title(self) -> str: ...
+    @property
+    def note(self) -> str: ...
+    @property
+    def cells(self) -> pd.DataFrame: ...
+
+
 def build_page(
-    runs: Runs, bd: pd.DataFrame, tables: Sequence[tuple[str, str, pd.DataFrame]], sheets: Sequence[Sheet], path: Path
+    runs: Runs,
+    bd: pd.DataFrame,
+    tables: Sequence[Titled],
+    sheets: Sequence[Sheet],
+    plots: Sequence[Path],
+    missing: pd.DataFrame,
+    path: Path,
 ) -> None:
     """Write the page.
 
@@ -33,10 +50,12 @@ def build_page(
     ----------
     bd
         As `bench.report.bd_table.bd_table` gives it.
-    tables
-        Title, note and cells of each table to show.
     sheets
-        Pictures at matched rates.
+        Pictures to set side by side.
+    plots
+        PNG files to show.
+    missing
+        What was not measured, and why.
     """
     import jinja2
     import plotly.offline
@@ -44,7 +63,7 @@ def build_page(
 
     matrices = [] if bd.empty else [(str(name), _matrix(bd, str(name))) for name in bd["dataset"].unique()]
     csv = {f"bd-{i}": cells.to_csv(index=False) for i, (_, cells) in enumerate(matrices)}
-    csv |= {f"table-{i}": cells.to_csv(index=False) for i, (_, _, cells) in enumerate(tables)}
+    csv |= {f"table-{i}": table.cells.to_csv(index=False) for i, table in enumerate(tables)}
     pictures = [_scene(sheet) for sheet in sheets]
     data = {
         "columns": _COLUMNS,
@@ -56,10 +75,10 @@ def build_page(
         "pictures": pictures,
     }
     page = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(_file("page.html"))
-    missing = missing_points(runs.table)
     text = page.render(
         matrices=[(name, Markup(_html(cells))) for name, cells in matrices],  # noqa: S704 -- _html escapes
-        tables=[(title, note, Markup(_html(cells))) for title, note, cells in tables],  # noqa: S704
+        tables=[(table.title, table.note, Markup(_html(table.cells))) for table in tables],  # noqa: S704
+        plots=[(plot.stem, _image(plot.read_bytes())) for plot in plots],
         pictures=pictures,
         missing=None if missing.empty else Markup(_html(missing)),  # noqa: S704
         runs=[(name, _words(doc), doc["provenance"][-1]["command"]) for name, doc in runs.documents.items()],
@@ -120,8 +139,12 @@ def _scene(sheet: Sheet) -> dict[str, Any]:
             {
                 "title": tile.title,
                 "words": tile.words,
-                "image": "data:image/png;base64," + base64.b64encode(tile.png()).decode(),
+                "image": _image(tile.png()),
             }
             for tile in sheet.tiles
         ],
     }
+
+
+def _image(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()

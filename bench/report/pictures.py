@@ -105,18 +105,28 @@ def _tiles(rows: pd.DataFrame, documents: dict[str, dict[str, Any]]) -> tuple[st
     if len(rows.drop_duplicates(_CURVE)) > 1:
         rows, rate = _matched(rows)
         title += f", points nearest to {rate:.4g} bits per spike"
-    first = rows.iloc[0]
-    card = documents[first["run"]]["conditions"][first["condition"]]
-    evaluated = range(card["num_frames"]) if card["evaluated"] == "all" else card["evaluated"]
-    k = shown_instant(evaluated)
-    truth, spikes = _scene(first, documents[first["run"]], k)
+    k = shown(rows.iloc[0], documents)
+    truth, spikes = at_instant(rows.iloc[0], documents, k)
     tiles = [Tile(f"truth, instant {k}", "", truth), Tile("spikes at that instant", "", spikes)]
     for row in rows.to_dict("records"):
-        result = read_grey(picture_path(Path(row["run"]), row["job"])).astype(np.float32) / 255
-        psnr = float(psnr_per_frame(result[None], truth[None])[0])
-        name = f"{row['paradigm'].upper()} {row['label']}, {row['rate_point']}"
-        tiles.append(Tile(name, f"{row['bpp']:.4f} bpp, {psnr:.2f} dB", result))
+        result = result_picture(row)
+        if result is not None:
+            psnr = float(psnr_per_frame(result[None], truth[None])[0])
+            name = f"{row['paradigm'].upper()} {row['label']}, {row['rate_point']}"
+            tiles.append(Tile(name, f"{row['bpp']:.4f} bpp, {psnr:.2f} dB", result))
     return title, tuple(tiles)
+
+
+def result_picture(row: dict[str, Any]) -> np.ndarray | None:
+    """H x W result at the shown instant, of a row with its ``run``; None where the run has not kept it."""
+    path = picture_path(Path(row["run"]), row["job"])
+    return read_grey(path).astype(np.float32) / 255 if path.exists() else None
+
+
+def shown(row: pd.Series, documents: dict[str, dict[str, Any]]) -> int:
+    """The coding instant that a row's picture shows."""
+    card = documents[row["run"]]["conditions"][row["condition"]]
+    return shown_instant(range(card["num_frames"]) if card["evaluated"] == "all" else card["evaluated"])
 
 
 def _matched(rows: pd.DataFrame) -> tuple[pd.DataFrame, float]:
@@ -129,7 +139,9 @@ def _matched(rows: pd.DataFrame) -> tuple[pd.DataFrame, float]:
     return nearest.sort_values(["paradigm"], key=lambda names: names.map(order), kind="stable"), rate
 
 
-def _scene(row: pd.Series, document: dict[str, Any], k: int) -> tuple[np.ndarray, np.ndarray]:
+def at_instant(row: pd.Series, documents: dict[str, dict[str, Any]], k: int) -> tuple[np.ndarray, np.ndarray]:
+    """H x W luminance and spikes of a row's segment at coding instant k."""
+    document = documents[row["run"]]
     card = document["conditions"][row["condition"]]
     recording = create(Dataset, origin(document, "datasets", str(row["dataset"]))).open(str(row["sequence"]))
     index = int(row["segment"]) + card["margin"] + k * card["stride"]

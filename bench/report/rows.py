@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import BaseModel
 
 from bench.errors import BenchError
 from bench.runner.results import RD_FILE, RDRow, read_rows
 from bench.runner.run import read_run_file
+from bench.runner.tables import read_table
 
 # What makes rows one curve. The condition is among them: points of two cards never share a curve.
 CURVE = ["dataset", "task", "extractor", "analyzer", "condition", "paradigm", "label", "seed"]
@@ -32,6 +34,31 @@ class Runs:
 
     table: pd.DataFrame
     documents: dict[str, dict[str, Any]]
+
+    @property
+    def compared(self) -> Runs:
+        """The rows whose codecs are compared: all but variants of the paper's model and features kept whole."""
+        chain = self.table["extractor"] + "+" + self.table["analyzer"]
+        return Runs(self.table[~chain.str.contains("ablation=") & ~self._whole].reset_index(drop=True), self.documents)
+
+    @property
+    def uncompressed(self) -> pd.DataFrame:
+        """Rows that say what extraction and analysis give without loss in between."""
+        return self.table[self._whole & self.table["status"].eq("ok")]
+
+    @property
+    def _whole(self) -> pd.Series:
+        return self.table["rate_point"].eq("lossless") & self.table["paradigm"].eq("caas")
+
+    def beside(self, name: str, model: type[BaseModel]) -> pd.DataFrame:
+        """The rows of a table that stands beside rd.csv, of all runs that have it, with their ``run``."""
+        parts = []
+        for run in self.documents:
+            path = Path(run) / name
+            if path.exists():
+                rows = [row.model_dump() for _, row in read_table(path, model)]
+                parts.append(pd.DataFrame(rows, columns=list(model.model_fields)).assign(run=run))
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*model.model_fields, "run"])
 
 
 def load_runs(folders: Sequence[Path]) -> Runs:
@@ -100,7 +127,11 @@ def missing_points(table: pd.DataFrame) -> pd.DataFrame:
     """What was not measured: one line for each reason, with how many rows have it."""
     rest = table[table["status"] != "ok"]
     counts = rest.groupby(["status", "dataset", "paradigm", "codec", "reason"], sort=False).size()
-    return counts.rename("rows").reset_index()
+    lines = [
+        {"what": f"{paradigm.upper()} {codec} on {dataset}: {count} rows {status}", "reason": reason}
+        for (status, dataset, paradigm, codec, reason), count in counts.items()
+    ]
+    return pd.DataFrame(lines, columns=["what", "reason"])
 
 
 def per_sequence(table: pd.DataFrame) -> pd.DataFrame:

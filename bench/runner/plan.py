@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import Any
 
 from bench.errors import BenchError
@@ -79,7 +79,7 @@ class Job:
 class Plan:
     """A run's jobs in the order of their rows, with what was found out on the way."""
 
-    spec: RunSpec
+    specs: tuple[RunSpec, ...]
     jobs: tuple[Job, ...]
 
     @property
@@ -98,14 +98,24 @@ class Plan:
         return {"jobs": len(self.jobs), "to run": len(self.jobs) - skipped, "to skip": skipped}
 
 
-def make_plan(spec: RunSpec) -> Plan:
-    """List the jobs of a spec.
+def make_plan(*specs: RunSpec) -> Plan:
+    """List the jobs of one or more grids; one that two grids share is in the first.
 
     Raises
     ------
     BenchError
         If a name is unknown, a dataset is not available, or a recording is too short for the condition.
     """
+    jobs: dict[str, Job] = {}
+    for job in itertools.chain.from_iterable(map(_grid, specs)):
+        jobs.setdefault(job.id, job)
+    wrong = [job.skip for job in jobs.values() if job.skip.startswith(_NO_POINT)]
+    if wrong and all(job.skip for job in jobs.values()):
+        raise BenchError(wrong[0].removeprefix(_NO_POINT))
+    return Plan(specs, tuple(jobs.values()))
+
+
+def _grid(spec: RunSpec) -> list[Job]:
     spec.check_names()
     _check_datasets(spec)
     codecs = [(entry, create(Codec, entry.codec)) for entry in spec.codecs]
@@ -117,10 +127,7 @@ def make_plan(spec: RunSpec) -> Plan:
                 jobs += _at_rate_points(cell, spec, entry, codec, available[entry.codec])
     if not jobs:
         raise BenchError("the grid is empty: no sequence, codec or paradigm is left")
-    wrong = [job.skip for job in jobs if job.skip.startswith(_NO_POINT)]
-    if wrong and all(job.skip for job in jobs):
-        raise BenchError(wrong[0].removeprefix(_NO_POINT))
-    return Plan(spec, tuple({job.id: job for job in jobs}.values()))
+    return jobs
 
 
 def _check_datasets(spec: RunSpec) -> None:
@@ -139,7 +146,7 @@ def _cells(spec: RunSpec) -> Iterator[Job]:
         if not state.ok:
             raise BenchError(f"dataset {dataset.name}: {state.reason}")
         for info, start in _segments(dataset, spec):
-            for task, extractor, paradigm in product(spec.tasks, spec.extractors, spec.paradigms):
+            for task, extractor, paradigm in itertools.product(spec.tasks, spec.extractors, spec.paradigms):
                 for analyzer in _analyzers(spec, extractor, task):
                     yield Job(
                         dataset=dataset_spec,

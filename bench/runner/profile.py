@@ -1,22 +1,24 @@
 """``bench profile``: what every stage of a chain costs on its side of the link (the paper's Tables IX and X in kind).
 
-One sequence at one rate point. Each stage runs in a process of its own that has imported what it needs: peak memory is
-that process's, its children's (external encoders) included. Seconds are the exclusive lane's: one warm-up, repeats,
-median and median absolute deviation. Of a codec, an intra frame is a recording of one frame, an inter frame what each
-further one adds; start-up of an external program is the intra frame's. Multiply-accumulates are counted while the stage
-really runs; an external program's cannot be.
+One sequence at one rate point. Each stage runs in a process of its own that has imported what it needs, torch included:
+peak memory is that process's and, where it runs an external encoder, that one's too. Seconds are the exclusive lane's:
+one warm-up, repeats, median and median absolute deviation. Of a codec, an intra frame is a recording of one frame, an
+inter frame what each further one adds; start-up of an external program is the intra frame's. Multiply-accumulates are
+counted while the stage really runs; an external program's cannot be.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
-import resource
+import os
 import statistics
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,10 +26,21 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.errors import BenchError
-from bench.interfaces import Analyzer, Codec, CodingCondition, Content, Dataset, Extractor, Kind, Paradigm, Stage
+from bench.interfaces import (
+    Analyzer,
+    Codec,
+    CodingCondition,
+    Content,
+    Dataset,
+    Extractor,
+    Kind,
+    Paradigm,
+    RatePoint,
+    Stage,
+)
 from bench.registry import create
 from bench.runner.execute import to_spikes
-from bench.runner.plan import default_analyzer
+from bench.runner.plan import coded_content, default_analyzer
 from bench.runner.spec import RunSpec
 from bench.tools import run_tool
 
@@ -62,7 +75,9 @@ class ComplexityRow(BaseModel):
     bits: Number = Field(default=None, description="Bits a frame, for encode.")
     seconds: Number = Field(default=None, description="Seconds a frame, median of the exclusive lane.")
     spread: Number = Field(default=None, description="Its median absolute deviation, seconds.")
-    peak_memory: int | None = Field(default=None, description="Bytes at the peak of a process that did this alone.")
+    peak_memory: int | None = Field(
+        default=None, description="Bytes at the peak of a process that did this alone, and of a program that it ran."
+    )
     threads: int | None = Field(default=None, description="Threads that torch had.")
     device: str = Field(default="", description="Device of the stage's networks.")
     status: Literal["ok", "failed", "skipped"] = Field(description="ok, failed or skipped.")
@@ -71,33 +86,68 @@ class ComplexityRow(BaseModel):
 
 @dataclass(frozen=True)
 class Chain:
-    """What is profiled."""
+    """What is profiled; by default the codec's middle rate point, the first sequence, the extractor's analyzer."""
 
-    dataset: str
-    sequence: str
     paradigm: str
-    extractor: str
-    analyzer: str
     codec: str
-    rate_point: int | float | str
-    repeats: int
+    rate_point: RatePoint = ""
+    dataset: str = "s-motion"
+    sequence: str = ""
+    extractor: str = "sci"
+    analyzer: str = ""
+    repeats: int = 5
 
 
-def profile_chain(chain: Chain) -> list[ComplexityRow]:
+def profile_chains(chains: Sequence[Chain], progress: Callable[[int, int, str], None]) -> list[ComplexityRow]:
+    """Rows of chains, one after the other; run it on an idle machine.
+
+    Raises
+    ------
+    BenchError
+        If a name is unknown or a codec is not available; nothing has been measured then.
+    """
+    ready = [_ready(chain) for chain in chains]
+    rows: list[ComplexityRow] = []
+    for done, chain in enumerate(ready):
+        progress(done, len(ready), f"{chain.paradigm} {chain.codec}")
+        rows += _profile(chain)
+    return rows
+
+
+def _ready(chain: Chain) -> Chain:
+    """A chain with everything named."""
+    codec, dataset = create(Codec, chain.codec), create(Dataset, chain.dataset)
+    state = codec.available()
+    if not state.ok:
+        raise BenchError(f"{codec.name}: {state.reason}")
+    names = [info.name for info in dataset.sequences()]
+    if chain.sequence and chain.sequence not in names:
+        raise BenchError(f"{dataset.name} has no sequence {chain.sequence} (it has: {', '.join(names[:10])})")
+    points = codec.rate_points_for(coded_content(chain.paradigm, "reconstruction"))
+    if chain.rate_point:
+        codec.check_rate_point(chain.rate_point)
+    return replace(
+        chain,
+        sequence=chain.sequence or names[0],
+        analyzer=chain.analyzer or default_analyzer(chain.extractor, "reconstruction"),
+        rate_point=chain.rate_point or points[len(points) // 2],
+    )
+
+
+def _profile(chain: Chain) -> list[ComplexityRow]:
     """Rows of one chain; a stage that fails has a row with the reason."""
     dataset = create(Dataset, chain.dataset)
-    info = next((info for info in dataset.sequences() if info.name == chain.sequence), dataset.sequences()[0])
-    analyzer = chain.analyzer or default_analyzer(chain.extractor, "reconstruction")
-    codec = create(Codec, chain.codec)
+    info = next(info for info in dataset.sequences() if info.name == chain.sequence)
     base = {
         "schema_version": SCHEMA, "dataset": dataset.spec, "sequence": info.name, "height": info.height,
         "width": info.width, "paradigm": chain.paradigm, "extractor": create(Extractor, chain.extractor).spec,
-        "analyzer": create(Analyzer, analyzer).spec, "codec": codec.spec, "rate_point": str(chain.rate_point),
+        "analyzer": create(Analyzer, chain.analyzer).spec, "codec": create(Codec, chain.codec).spec,
+        "rate_point": str(chain.rate_point),
     }  # fmt: skip
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for index, stage in enumerate(create(Paradigm, chain.paradigm).wire(["reconstruction"])):
-            request = {**chain.__dict__, "analyzer": analyzer, "sequence": info.name, "stage": index, "folder": folder}
+            request = {**asdict(chain), "stage": index, "folder": folder}
             for found in _measured(request, stage):
                 rows.append(ComplexityRow.model_validate({**base, **found}))
             if rows[-1].status != "ok":
@@ -200,12 +250,50 @@ def _row(found: _Found, counted: _Found, frames: int) -> dict[str, Any]:
     """Figures of one frame of several."""
     import torch
 
-    kibibytes = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return {
         "parameters": counted.parameters, "macs": None if found.macs is None else found.macs / frames,
         "not_counted": counted.others, "seconds": found.seconds / frames, "spread": found.spread / frames,
-        "peak_memory": 1024 * kibibytes, "threads": torch.get_num_threads(), "device": "cpu",
+        "peak_memory": _peak(), "threads": torch.get_num_threads(), "device": "cpu",
     }  # fmt: skip
+
+
+class _Children(threading.Thread):
+    """Watches how much memory the programs that this process runs take: the largest peak of any of them.
+
+    The kernel's own figure for ended children counts what this process had when it started them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.peak = 0
+
+    def run(self) -> None:
+        own = Path("/proc/self/exe").resolve()
+        while True:
+            for number in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
+                with contextlib.suppress(OSError, ValueError):
+                    if Path(f"/proc/{number}/exe").resolve() != own:
+                        self.peak = max(self.peak, _high_water(number))
+            time.sleep(0.01)
+
+
+def _high_water(process: str) -> int:
+    """Bytes at a process's peak, 0 for one that has ended."""
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return 1024 * int(line.split()[1])
+    return 0
+
+
+_children = _Children()
+
+
+def _peak() -> int | None:
+    """Bytes at this process's peak and at that of a program that it ran; none where there is no /proc."""
+    try:
+        return _high_water("self") + _children.peak
+    except OSError:
+        return None
 
 
 def _run(stage: Callable[[], Any], repeats: int) -> tuple[_Found, Any]:
@@ -237,6 +325,8 @@ def _run(stage: Callable[[], Any], repeats: int) -> tuple[_Found, Any]:
 
 
 if __name__ == "__main__":
+    if Path("/proc/self/status").exists():
+        _children.start()
     try:
         print(json.dumps(serve_stage(json.load(sys.stdin))))
     except (BenchError, ValidationError) as error:

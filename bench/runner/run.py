@@ -191,7 +191,7 @@ def _facts(plan: Plan) -> dict[str, Any]:
     """What run.json says of the plan; hashed once, when the run begins."""
     return {
         "plan": plan.digest,
-        "spec": plan.spec.model_dump(mode="json"),
+        "grids": [spec.model_dump(mode="json") for spec in plan.specs],
         "conditions": {name: card.model_dump(mode="json") for name, card in plan.cards.items()},
         "codecs": {job.codec: asdict(job.availability) for job in plan.jobs},
         "origins": _origins(plan),
@@ -255,7 +255,7 @@ class _RunFile(BaseModel):
     plan: str
     status: str
     provenance: list[dict[str, Any]] = Field(min_length=1)
-    spec: dict[str, Any]
+    grids: list[dict[str, Any]] = Field(min_length=1)
     conditions: dict[str, dict[str, Any]]
     origins: dict[str, dict[str, str]]
     inputs: dict[str, dict[str, str]] = Field(default_factory=dict)

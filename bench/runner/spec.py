@@ -25,7 +25,7 @@ class CodecEntry(BaseModel):
 
 
 class RunSpec(BaseModel):
-    """A grid of jobs under one set of conditions. A suite file is this model in TOML.
+    """A grid of jobs under one set of conditions. A suite file is this model in TOML, or several of them (`Suite`).
 
     Attributes
     ----------
@@ -108,29 +108,80 @@ def make_spec(**values: object) -> RunSpec:
         raise BenchError(_first_error("run", error)) from None
 
 
+class Suite(BaseModel):
+    """Grids that one run measures together, and what is measured beside their rows.
+
+    Attributes
+    ----------
+    iqa
+        Metrics without a reference to score every kept picture by (`bench iqa`).
+    smoothness
+        Whether the Laplacian norms of all features are taken.
+    count
+        Codecs whose networks are counted (`bench complexity`).
+    profile
+        Chains whose stages are timed alone: ``paradigm codec`` (`bench profile`).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    grids: tuple[RunSpec, ...] = Field(min_length=1)
+    iqa: tuple[str, ...] = ()
+    smoothness: bool = False
+    count: tuple[str, ...] = ()
+    profile: tuple[str, ...] = ()
+
+    @field_validator("profile")
+    @classmethod
+    def _pairs(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for chain in value:
+            if len(chain.split()) != 2:
+                raise ValueError(f"'{chain}' is not of the form 'paradigm codec'")
+        return value
+
+
 SUITES = Path(__file__).parents[1] / "suites"
+_BESIDE = ("iqa", "smoothness", "count", "profile")
 
 
-def load_suite(suite: str) -> dict[str, object]:
-    """Read a suite's fields: one that the package ships, by name, or a TOML file.
+def load_suite(suite: str, preset: str = "", **stated: object) -> Suite:
+    """Read a suite: one that the package ships, by name, or a TOML file.
+
+    A file holds the fields of `RunSpec` and of `Suite`. In tables ``[[presets.NAME]]`` it holds several grids, for
+    which the fields at its top are defaults; of several presets one is chosen.
+
+    Parameters
+    ----------
+    preset
+        Name of the preset; the file's first one by default.
+    stated
+        Fields that replace the file's, in every grid.
 
     Raises
     ------
     BenchError
-        If it cannot be read, is not TOML or has a wrong field.
+        If it cannot be read, is not TOML, has a wrong field or no such preset.
     """
     path = SUITES / f"{suite}.toml" if re.fullmatch(r"[\w-]+", suite) else Path(suite)
     try:
         fields = tomllib.loads(path.read_text(encoding="utf-8"))
-        RunSpec(**fields)
+        presets = fields.pop("presets", {"": [{}]})
+        chosen = preset or next(iter(presets))
+        if chosen not in presets:
+            there = ", ".join(name for name in presets if name) or "none"
+            raise BenchError(f"suite {path} has no preset '{preset}' (it has: {there})")
+        beside = {key: fields.pop(key) for key in _BESIDE if key in fields}
+        named = {"name": "-".join(filter(None, (path.stem, preset))), **fields}
+        return Suite(grids=tuple(RunSpec(**{**named, **grid, **stated}) for grid in presets[chosen]), **beside)
     except OSError as error:
         shipped = ", ".join(sorted(file.stem for file in SUITES.glob("*.toml")))
         raise BenchError(f"suite {path}: {error.strerror} (shipped suites: {shipped})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BenchError(f"{path} is not valid TOML: {error}") from None
+    except (TypeError, AttributeError):
+        raise BenchError(f"suite {path}: presets are tables of the form [[presets.NAME]]") from None
     except ValidationError as error:
         raise BenchError(_first_error(str(path), error)) from None
-    return {"name": path.stem, **fields}
 
 
 def _first_error(where: str, error: ValidationError) -> str:

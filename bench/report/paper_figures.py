@@ -1,0 +1,309 @@
+"""The paper's figures in kind, from rows and the streams and pictures that runs keep (Figs. 8, 9c, 12, 13, 15 to 17).
+
+Figs. 10 and 11 are the pictures at matched rates and the RD curves of every report.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import hsv_to_rgb
+from matplotlib.figure import Figure
+
+from bench.interfaces import Analyzer, Codec, Decoded, unpack_stream
+from bench.metrics.quality import psnr_per_frame
+from bench.metrics.smoothness import laplacian_norms
+from bench.registry import codec_for_stream, create
+from bench.report.paper_tables import CAMERA_BUDGET, side_cost
+from bench.report.pictures import Sheet, Tile, at_instant, result_picture, shown
+from bench.report.rows import Runs, average, codec_label, curve_names, file_name, per_sequence
+from bench.runner.profile import COMPLEXITY_FILE, ComplexityRow
+from bench.runner.results import codec_spec
+from bench.runner.run import origin, stream_path
+
+# Side of a detail, pixels.
+_DETAIL = 96
+
+
+class AbsentError(Exception):
+    """Why a figure cannot be drawn."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A sequence of a run, with what the run keeps of it.
+
+    Attributes
+    ----------
+    rows
+        The rows of its first segment.
+    """
+
+    runs: Runs
+    rows: pd.DataFrame
+
+    def row(self, extractor: str = "sci", analyzer: str = "", **columns: str) -> dict[str, Any]:
+        """The row under CAAS with these columns."""
+        wanted = {"paradigm": "caas", "extractor": extractor, "analyzer": analyzer or extractor, **columns}
+        found = self.rows
+        for column, value in wanted.items():
+            found = found[found[column] == value]
+        if found.empty:
+            raise AbsentError("no row with " + ", ".join(f"{key} {value}" for key, value in wanted.items()))
+        return found.iloc[0].to_dict()
+
+    def decoded(self, row: dict[str, Any]) -> Decoded:
+        """What the row's stream decodes to."""
+        path = stream_path(Path(row["run"]), row["job"])
+        if not path.exists():
+            raise AbsentError(f"no stream {path}; a run keeps them where it was made")
+        stream = path.read_bytes()
+        info, _ = unpack_stream(stream)
+        spec = origin(self.runs.documents[row["run"]], "codecs", codec_spec(row["codec"], row["options"]))
+        return codec_for_stream(info, spec).decode(stream)
+
+    def picture(self, row: dict[str, Any]) -> np.ndarray:
+        """H x W result at the shown instant."""
+        found = result_picture(row)
+        if found is None:
+            raise AbsentError(f"no picture of row {row['job']}; a run keeps them where it was made")
+        return found
+
+    @property
+    def k(self) -> int:
+        """The instant that is shown."""
+        return shown(self.rows.iloc[0], self.runs.documents)
+
+    def truth(self) -> np.ndarray:
+        """H x W luminance at that instant."""
+        return at_instant(self.rows.iloc[0], self.runs.documents, self.k)[0]
+
+
+def psnr(found: np.ndarray, truth: np.ndarray) -> float:
+    """Of one frame, dB."""
+    return float(psnr_per_frame(found[None], truth[None])[0])
+
+
+def smoothness(scene: Scene) -> Iterator[Tile]:
+    """Fig. 8: features with and without the constraint, as they are and decoded at two rates."""
+    for label, name in (("with constraint", "sci:ablation=dual"), ("without", "sci:ablation=free")):
+        features = scene.decoded(scene.row(name, codec="ffv1")).frames
+        rough, _ = laplacian_norms(features)
+        yield Tile(f"feature {label}", f"L1 norm of the Laplacian {rough:.3f}", features[scene.k])
+        rows = scene.rows[scene.rows["extractor"].eq(name) & scene.rows["codec"].eq("vvenc")].sort_values("bpp")
+        if len(rows) < 2:
+            raise AbsentError(f"no rate points of vvenc with {name}")
+        for row in (rows.iloc[1].to_dict(), rows.iloc[-1].to_dict()):
+            decoded = scene.decoded(row).frames[scene.k]
+            words = f"{row['bpf']:.3f} bits a pixel, {psnr(decoded, features[scene.k]):.2f} dB"
+            yield Tile(f"decoded, QP {row['rate_point']}", words, decoded)
+
+
+def rates(scene: Scene) -> Iterator[Tile]:
+    """Fig. 12: reconstructions by SCI under CAAS at every rate point."""
+    rows = scene.rows[
+        scene.rows["codec"].eq("sci") & scene.rows["paradigm"].eq("caas") & scene.rows["extractor"].eq("sci")
+    ]
+    if rows.empty:
+        raise AbsentError("no rows of sci under CAAS")
+    truth = scene.truth()
+    yield Tile("truth", "", truth)
+    for row in rows.sort_values("bpp").to_dict("records"):
+        result = scene.picture(row)
+        yield Tile(f"rate point {row['rate_point']}", f"{row['bpp']:.4f} bpp, {psnr(result, truth):.2f} dB", result)
+
+
+def decoded_spikes(scene: Scene) -> Iterator[Tile]:
+    """Fig. 13: spikes decoded under CTA, and what is reconstructed of them."""
+    rows = scene.rows[scene.rows["paradigm"].eq("cta") & scene.rows["codec"].isin(["vvenc", "vtm", "x265"])]
+    if rows.empty:
+        raise AbsentError("no rows of vvenc, vtm or x265 under CTA")
+    document = scene.runs.documents[rows["run"].iloc[0]]
+    card = document["conditions"][rows["condition"].iloc[0]]
+    index = card["margin"] + scene.k * card["stride"]
+    truth, spikes = at_instant(scene.rows.iloc[0], scene.runs.documents, scene.k)
+    yield Tile("spikes", f"{100 * spikes.mean():.0f} % fire", spikes)
+    yield Tile("truth", "", truth)
+    for row in rows.sort_values(["codec", "bpp"]).to_dict("records"):
+        frame = (scene.decoded(row).frames[index] > 0.5).astype(np.float32)
+        name = f"{row['label']}, {row['rate_point']}"
+        yield Tile(f"{name}: spikes", f"{row['bpp']:.3f} bpp, {100 * frame.mean():.0f} % fire", frame)
+        result = scene.picture(row)
+        yield Tile(f"{name}: result", f"{psnr(result, truth):.2f} dB", result)
+
+
+def pathways(scene: Scene) -> Iterator[Tile]:
+    """Fig. 15: results by the ventral pathway alone and by both, with what is left wrong."""
+    truth = scene.truth()
+    yield Tile("truth", "", truth)
+    for label, name in (("ventral pathway alone", "sci:ablation=ventral"), ("both pathways", "sci:ablation=dual")):
+        result = scene.picture(scene.row(name, codec="ffv1"))
+        yield Tile(label, f"{psnr(result, truth):.2f} dB", result)
+        yield Tile("ten times the error", "", np.clip(10 * np.abs(result - truth), 0, 1))
+
+
+def motion_picture(motion: np.ndarray, largest: float) -> np.ndarray:
+    """2 x H x W motion as H x W x 3 colours: direction as hue, length as saturation."""
+    x, y = motion
+    hue = (np.arctan2(y, x) / (2 * math.pi)) % 1
+    length = np.clip(np.hypot(x, y) / largest, 0, 1)
+    colours: np.ndarray = hsv_to_rgb(np.stack((hue, length, np.ones_like(hue)), -1))
+    return colours
+
+
+def refinement(scene: Scene) -> Iterator[Tile]:
+    """Fig. 16: decoded motion before and after FMVR (hue: direction; white: none)."""
+    rows = scene.rows[
+        scene.rows["codec"].eq("sci") & scene.rows["paradigm"].eq("caas") & scene.rows["extractor"].eq("sci")
+    ]
+    if len(rows) < 2:
+        raise AbsentError("no rows of sci under CAAS")
+    row = rows.sort_values("bpp").iloc[1].to_dict()
+    decoded, k = scene.decoded(row), scene.k + 1  # the shown instant may be an intra frame, which has no motion
+    analyzer: Any = create(Analyzer, "sci")
+    fields = analyzer.motion(decoded.frames, decoded.motion)
+    largest = max(float(np.hypot(*fields[0][k]).max()), 1e-6)
+    yield Tile(f"decoded feature, rate point {row['rate_point']}", f"{row['bpp']:.4f} bpp", decoded.frames[k])
+    for label, field in zip(("motion as decoded", "refined by FMVR"), fields, strict=True):
+        yield Tile(label, f"to {largest:.1f} pixels", motion_picture(field[k], largest))
+    change = np.hypot(*(fields[1] - fields[0])[k])
+    yield Tile("change", f"mean {change.mean():.2f} pixels", np.clip(change / 2, 0, 1))
+
+
+def alignment(scene: Scene) -> Iterator[Tile]:
+    """Fig. 17: a neighbour moved along refined motion, and results by deformable convolution, warping and AFR."""
+    truth, k = scene.truth(), scene.k
+    rows = {name: scene.row("sci", f"sci:ablation={name}", codec="ffv1") for name in ("dcn", "warp", "afr")}
+    results = {name: scene.picture(row) for name, row in rows.items()}
+    features = scene.decoded(rows["afr"]).frames
+    analyzer: Any = create(Analyzer, "sci:ablation=afr")
+    cut = _busiest(np.abs(results["warp"] - truth))
+
+    def tile(title: str, whole: np.ndarray) -> Tile:
+        return Tile(title, f"{psnr(whole, truth):.2f} dB", whole[cut])
+
+    yield Tile("truth (detail)", "", truth[cut])
+    yield Tile("feature two instants later", "", features[k + 2][cut])
+    yield tile("the same, moved here", analyzer.warped(features, k, 2))
+    yield tile("feature here", features[k])
+    yield tile("deformable alone", results["dcn"])
+    yield tile("warping alone", results["warp"])
+    yield tile("AFR", results["afr"])
+    yield Tile("AFR: ten times the error", "", np.clip(10 * np.abs(results["afr"] - truth), 0, 1)[cut])
+
+
+def _busiest(error: np.ndarray) -> tuple[slice, slice]:
+    """The window in which the error is largest."""
+    side = min(_DETAIL, *error.shape)
+    total = np.pad(error, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
+    sums = total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
+    row, column = np.unravel_index(sums.argmax(), sums.shape)
+    return slice(int(row), int(row) + side), slice(int(column), int(column) + side)
+
+
+FIGURES: tuple[tuple[str, str, Callable[[Scene], Iterator[Tile]]], ...] = (
+    ("fig_08", "Fig. 8, features with and without the smoothness constraint", smoothness),
+    ("fig_12", "Fig. 12, results of SCI at its rate points", rates),
+    ("fig_13", "Fig. 13, spikes decoded under CTA", decoded_spikes),
+    ("fig_15", "Fig. 15, one pathway and two", pathways),
+    ("fig_16", "Fig. 16, motion before and after FMVR", refinement),
+    ("fig_17", "Fig. 17, alignment", alignment),
+)
+
+
+def paper_sheets(runs: Runs) -> tuple[list[Sheet], list[tuple[str, str]]]:
+    """The figures of a slow and a fast sequence of the first dataset, and those that cannot be drawn, with the reason.
+
+    Nothing at all where no row is of the paper's model.
+    """
+    done = runs.table[(runs.table["status"] == "ok") & runs.table["psnr"].notna()]
+    if not done["extractor"].str.startswith("sci").any():
+        return [], []
+    dataset = done["dataset"].iloc[0]
+    rows = done[done["dataset"] == dataset]
+    sheets, missing = [], []
+    for name, title, tiles in FIGURES:
+        for sequence in dict.fromkeys(rows.groupby("speed_class", sort=False)["sequence"].first()):
+            part = rows[rows["sequence"] == sequence]
+            scene = Scene(runs, part[part["segment"] == part["segment"].min()])
+            try:
+                drawn = tuple(tiles(scene))
+            except AbsentError as reason:
+                missing.append((f"{title}: {dataset} {sequence}", str(reason)))
+            else:
+                sheets.append(Sheet(f"{name}_{file_name(sequence)}", f"{title}: {dataset} {sequence}", drawn))
+    return sheets, missing
+
+
+def constraint_plot(runs: Runs, folder: Path) -> list[Path]:
+    """Fig. 9c: RD curves of the chain with and without the constraint, one codec between both."""
+    rows = runs.table[
+        runs.table["codec"].eq("vvenc") & runs.table["extractor"].isin(["sci:ablation=dual", "sci:ablation=free"])
+    ]
+    means = average(rows)
+    if means.empty:
+        return []
+    figure = Figure(figsize=(6, 4.2), layout="constrained")
+    axis = figure.subplots()
+    for (dataset, extractor), part in means.groupby(["dataset", "extractor"], sort=False):
+        label = "with constraint" if extractor.endswith("dual") else "without"
+        axis.plot(part["bpp"], part["psnr"], "o-", label=f"{dataset}, {label} ({part['sequences'].max()} sequences)")
+    axis.set_title("Fig. 9c, smoothness constraint, short trainings, vvenc")
+    _axes(axis, "PSNR [dB]")
+    figure.savefig(folder / "fig_09.png", dpi=120)
+    return [folder / "fig_09.png"]
+
+
+def complexity_plot(runs: Runs, bd: pd.DataFrame, folder: Path) -> list[Path]:
+    """BD-rate of every codec under CAAS and ATC against what its camera computes."""
+    costs = runs.beside(COMPLEXITY_FILE, ComplexityRow)
+    if costs.empty or bd.empty:
+        return []
+    points = per_sequence(runs.table)
+    curves = points.assign(curve=curve_names(points)).drop_duplicates(["dataset", "curve"])
+    costs = costs.assign(label=costs["codec"].map(_label))
+    anchor = next((name for name in bd["anchor"].unique() if name.startswith("CAAS vvenc")), "")
+    chosen = bd[bd["anchor"].eq(anchor) & bd["quality"].eq("psnr") & bd["bd_rate"].notna()]
+    figure = Figure(figsize=(7, 4.4), layout="constrained")
+    axis = figure.subplots()
+    drawn = False
+    for line in chosen.to_dict("records"):
+        curve = curves[curves["curve"].eq(line["test"]) & curves["dataset"].eq(line["dataset"])].iloc[0]
+        part = costs[costs["paradigm"].eq(curve["paradigm"]) & costs["label"].eq(curve["label"])]
+        if part.empty or (part["status"] != "ok").any():
+            continue
+        cost = side_cost(part[part["side"] == "camera"])
+        filled = "none" if cost["external"] else None
+        label = f"{line['dataset']}: {line['test']}"
+        axis.plot(cost["macs"] / 1e9, line["bd_rate"], "o", markerfacecolor=filled, label=label)
+        drawn = True
+    if not drawn:
+        return []
+    axis.axvline(CAMERA_BUDGET / 1e9, color="0.5", linestyle="--", linewidth=1)
+    axis.set_title(f"BD-rate against {anchor}; open: with an encoder that cannot be counted")
+    axis.set_xlabel("camera side, GMAC a result (dashed: the paper's budget of 10)")
+    axis.set_ylabel("BD-rate [%], lower is better")
+    axis.grid(True, color="0.92", linewidth=0.6)
+    figure.legend(loc="outside right upper", fontsize=8, frameon=False)
+    figure.savefig(folder / "complexity.png", dpi=120)
+    return [folder / "complexity.png"]
+
+
+def _axes(axis: Axes, quality: str) -> None:
+    axis.set_xscale("log")
+    axis.set_xlabel("bits per spike (raw = 1)")
+    axis.set_ylabel(quality)
+    axis.grid(True, which="both", color="0.92", linewidth=0.6)
+    axis.legend()
+
+
+def _label(spec: str) -> str:
+    codec = create(Codec, spec)
+    return codec_label(codec.name, codec.preset, codec.options_text)

@@ -1,0 +1,226 @@
+"""The paper's tables, measured beside published. Published figures are set beside; none enters a computation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.metrics.iqa import METRICS
+from bench.published import published
+from bench.report.rows import Runs, average
+from bench.runner.beside import SMOOTHNESS_FILE, SmoothnessRow
+from bench.runner.iqa import IQA_FILE, IqaRow
+from bench.runner.networks import NETWORKS_FILE, NetworkRow
+from bench.runner.profile import COMPLEXITY_FILE, ComplexityRow
+
+# What the paper asks of a camera, multiply-accumulates a frame.
+CAMERA_BUDGET = 10e9
+_FEATURES = {"sci:ablation=free": "without constraint", "sci:ablation=dual": "with constraint", "sci": "shipped model"}
+# Codecs that stand beside those of the paper's Table III.
+_TABLE_III = {"dcvc": "DCVC", "dcvc-dc": "DCVC-DC", "vvenc": "VTM", "vtm": "VTM"}
+# What is compared in the ablations: part, with, without, and the paper's word for it.
+_PARTS = (
+    ("dual pathway, against the ventral one alone", "dual", "ventral", "dual pathway"),
+    ("6 PFU, against 3", "deep", "dual", ""),
+    ("smoothness constraint", "dual", "free", ""),
+    ("AFR, against deformable convolution alone", "afr", "dcn", "AFR"),
+    ("AFR, against warping alone", "afr", "warp", ""),
+    ("FMVR", "afr", "nofmvr", "FMVR"),
+)
+
+
+def _published(table: str) -> dict[tuple[str, str], str]:
+    return {(line["row"], line["column"]): line["value"] for line in published() if line["table"] == table}
+
+
+def table_ii(runs: Runs) -> pd.DataFrame:
+    """Laplacian norms of features, means over sequences."""
+    rows = runs.beside(SMOOTHNESS_FILE, SmoothnessRow)
+    rows = rows[rows["extractor"].isin(list(_FEATURES))]
+    stated = _published("II")
+    means = rows.groupby(["dataset", "extractor"], sort=False)[["laplacian_l1", "laplacian_l2"]].mean().reset_index()
+    lines = []
+    for line in means.to_dict("records"):
+        name = _FEATURES[line["extractor"]]
+        cells: dict[str, Any] = {"dataset": line["dataset"], "features": name, "extractor": line["extractor"]}
+        for norm, key in (("L1", "laplacian_l1"), ("L2", "laplacian_l2")):
+            cells[f"{norm}, measured"] = f"{line[key]:.4f}"
+            cells[f"{norm}, published"] = stated.get((f"{norm} norm of the Laplacian", name), "")
+        lines.append(cells)
+    return pd.DataFrame(lines)
+
+
+def table_iii(runs: Runs) -> pd.DataFrame:
+    """CTA: bits per spike and PSNR of each codec, beside the paper's points in the order of their rates."""
+    means = average(runs.table[runs.table["paradigm"].eq("cta") & runs.table["psnr"].notna()])
+    stated: dict[str, list[tuple[str, str, str]]] = {}
+    values = _published("III")
+    for row, column in values:
+        if column == "bpp":
+            codec, _, point = row.partition(" ")
+            stated.setdefault(codec, []).append((point, values[row, "bpp"], values[row, "psnr"]))
+    lines = []
+    for (dataset, label), part in means.groupby(["dataset", "label"], sort=False):
+        column = _TABLE_III.get(str(label).partition(" ")[0], "")
+        paper = stated.get(column, [])
+        for index in range(max(len(part), len(paper))):
+            measured = part.iloc[index] if index < len(part) else None
+            point, bpp, psnr = paper[index] if index < len(paper) else ("", "", "")
+            lines.append(
+                {
+                    "dataset": dataset, "codec": label,
+                    "rate point": "" if measured is None else measured["rate_point"],
+                    "sequences": "" if measured is None else measured["sequences"],
+                    "bpp": "" if measured is None else f"{measured['bpp']:.3f}",
+                    "PSNR [dB]": "" if measured is None else f"{measured['psnr']:.2f}",
+                    "smaller than raw": "" if measured is None else "yes" if measured["bpp"] < 1 else "no",
+                    "published": f"{column} {point}" if point else "",
+                    "published bpp": bpp, "published PSNR [dB]": psnr,
+                }
+            )  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def networks_table(runs: Runs, table: str) -> pd.DataFrame:
+    """Table IX or X: parameters and multiply-accumulates of the networks at the paper's size."""
+    rows = runs.beside(NETWORKS_FILE, NetworkRow)
+    rows = rows[rows["table"] == table]
+    stated = _published(table)
+    lines = []
+    for row in rows.to_dict("records"):
+        name = f"{row['part']} ({row['frame']})" if row["frame"] else row["part"]
+        line = {"codec": row["codec"], "part": name, "side": row["side"]}
+        for title, key, unit in (("parameters [M]", "parameters", 1e6), ("GMAC", "macs", 1e9)):
+            paper = row[f"published_{key}"]
+            line[title] = f"{row[key] / unit:.3f}"
+            line[f"{title}, published"] = "" if pd.isna(paper) else f"{paper / unit:.2f}"
+            line[f"{title}, difference"] = "" if pd.isna(paper) else f"{100 * (row[key] / paper - 1):+.1f} %"
+        lines.append(line)
+    if lines and not stated:
+        raise AssertionError(f"the paper has no Table {table}")
+    return pd.DataFrame(lines)
+
+
+def uncompressed_table(runs: Runs) -> pd.DataFrame:
+    """What each extractor and analyzer give of features that are sent whole."""
+    rows = runs.uncompressed
+    scores = _scores(runs)
+    lines = []
+    for (dataset, extractor, analyzer), part in rows.groupby(["dataset", "extractor", "analyzer"], sort=False):
+        line = {
+            "dataset": dataset,
+            "extractor": extractor,
+            "analyzer": analyzer,
+            "sequences": part["sequence"].nunique(),
+        }
+        line |= {f"PSNR {name} [dB]": _number(value, 2) for name, value in _by_speed(part, "psnr").items()}
+        line["SSIM"] = _number(part["ssim"].mean(), 4)
+        found = scores[scores["job"].isin(part["job"])]
+        line |= {
+            str(metric).upper(): _number(values.mean(), 2)
+            for metric, values in found.groupby("metric", sort=False)["value"]
+        }
+        lines.append(line)
+    return pd.DataFrame(lines).fillna("")
+
+
+def parts_table(runs: Runs) -> pd.DataFrame:
+    """What each part of the paper's model is worth: variants trained alike with and without it, features sent whole."""
+    rows, scores, stated = runs.uncompressed, _scores(runs), _published("V-E")
+    rows = rows.assign(variant=(rows["analyzer"].str.extract(r"ablation=(\w+)")[0]))
+    lines = []
+    for dataset, part in rows.groupby("dataset", sort=False):
+        variants = dict(iter(part.groupby("variant")))
+        for title, name, other, word in _PARTS:
+            if name not in variants or other not in variants:
+                continue
+            # Pairs of the same sequences, should one variant have failed somewhere.
+            both = variants[name].merge(
+                variants[other], on=["sequence", "segment", "speed_class"], suffixes=("", "_without")
+            )
+            both["gain"] = both["psnr"] - both["psnr_without"]
+            line: dict[str, Any] = {"part": title, "dataset": dataset, "sequences": both["sequence"].nunique()}
+            for speed, value in _by_speed(both, "gain").items():
+                line[f"gain {speed} [dB]"] = "" if pd.isna(value) else f"{value:+.2f}"
+                key = {"all": "gain", "slow": "gain slow", "fast": "gain fast"}[speed]
+                line[f"published {speed}"] = f"+{stated[word, key]}" if (word, key) in stated else ""
+            for metric in METRICS:
+                values = [
+                    scores[(scores["metric"] == metric) & scores["job"].isin(both[key])]["value"]
+                    for key in ("job", "job_without")
+                ]
+                if all(len(value) for value in values) and not any(value.isna().all() for value in values):
+                    line[metric.upper()] = f"{values[0].mean() - values[1].mean():+.2f}"
+                    line[f"published {metric.upper()}"] = stated.get((word, metric.upper()), "")
+            lines.append(line)
+    return pd.DataFrame(lines).fillna("")
+
+
+def _scores(runs: Runs) -> pd.DataFrame:
+    scores = runs.beside(IQA_FILE, IqaRow)
+    return scores[scores["value"].notna()]
+
+
+def _by_speed(rows: pd.DataFrame, column: str) -> dict[str, float]:
+    groups = {"all": rows, "slow": rows[rows["speed_class"] == "low"], "fast": rows[rows["speed_class"] == "high"]}
+    return {name: float(part[column].mean()) for name, part in groups.items() if name == "all" or len(part)}
+
+
+def _number(value: float, digits: int) -> str:
+    return "" if pd.isna(value) else f"{value:.{digits}f}"
+
+
+def chains_table(runs: Runs) -> pd.DataFrame:
+    """What each chain costs a result, by side.
+
+    Break-even: the link on which coding and sending the bits take as long as sending the raw spikes of a result's
+    stride. On slower links coding is the faster way; on faster ones it is not.
+    """
+    rows = runs.beside(COMPLEXITY_FILE, ComplexityRow)
+    lines = []
+    for (paradigm, codec), part in rows.groupby(["paradigm", "codec"], sort=False):
+        failed = part[part["status"] != "ok"]
+        line = {"paradigm": str(paradigm).upper(), "codec": codec, "point": part["rate_point"].iloc[0]}
+        if len(failed):
+            lines.append(line | {"camera [ms]": f"({failed['reason'].iloc[0]})"})
+            continue
+        camera, cloud = (side_cost(part[part["side"] == side]) for side in ("camera", "cloud"))
+        bits = float((part["bits"] * part["frames_per_result"]).sum())
+        run = runs.documents[str(part["run"].iloc[0])]
+        stride = int(next(iter(run["conditions"].values()))["stride"])
+        raw = stride * int(part["height"].iloc[0]) * int(part["width"].iloc[0])
+        link = (raw - bits) / camera["seconds"] if camera["seconds"] else np.inf
+        line |= {
+            "camera [GMAC]": _macs(camera), "camera [ms]": f"{1000 * camera['seconds']:.1f}",
+            "camera peak [MB]": f"{camera['memory'] / 1e6:.0f}", "kbit a result": f"{bits / 1000:.1f}",
+            "break-even link [Mbit/s]": f"{link / 1e6:.1f}" if link > 0 else "none: more bits than raw",
+            "within 10 GMAC": _within(camera),
+            "cloud [GMAC]": _macs(cloud), "cloud [ms]": f"{1000 * cloud['seconds']:.1f}",
+            "cloud peak [MB]": f"{cloud['memory'] / 1e6:.0f}",
+        }  # fmt: skip
+        lines.append(line)
+    return pd.DataFrame(lines).fillna("")
+
+
+def side_cost(rows: pd.DataFrame) -> dict[str, float]:
+    """What a result costs on one side: macs, seconds, peak bytes, and whether some of it is not counted (external)."""
+    times = rows["frames_per_result"]
+    codec = rows["stage"].isin(["encode", "decode"])
+    return {
+        "macs": float((rows["macs"].astype(float) * times).sum()),
+        "seconds": float((rows["seconds"].astype(float) * times).sum()),
+        "memory": float(rows["peak_memory"].max()) if len(rows) else 0.0,
+        "external": float((codec & rows["macs"].isna()).any()),
+    }
+
+
+def _within(cost: dict[str, float]) -> str:
+    if cost["external"]:
+        return "not counted"
+    return "yes" if cost["macs"] <= CAMERA_BUDGET else "no"
+
+
+def _macs(cost: dict[str, float]) -> str:
+    return f"{cost['macs'] / 1e9:.2f}" + (" + codec" if cost["external"] else "")

@@ -1,0 +1,101 @@
+"""What a suite measures beside its rows: scores without a reference, smoothness of features, complexity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bench.complexity import PUBLISHED_SIZE
+from bench.interfaces import Content
+from bench.metrics.smoothness import laplacian_norms
+from bench.runner.execute import sent_frames
+from bench.runner.iqa import IQA_FILE, IqaRow, score_run
+from bench.runner.networks import NETWORKS_FILE, NetworkRow, count_networks
+from bench.runner.plan import Job, Plan, coded_content
+from bench.runner.profile import COMPLEXITY_FILE, Chain, ComplexityRow, profile_chains
+from bench.runner.run import picture_path
+from bench.runner.spec import Suite
+from bench.runner.store import Store
+from bench.runner.tables import read_table, write_table
+
+SMOOTHNESS_FILE = "smoothness.csv"
+Progress = Callable[[int, int, str], None]
+
+
+class SmoothnessRow(BaseModel):
+    """One row of smoothness.csv: the features of one segment."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = Field(description="Version of this table; 1.")
+    job: str = Field(description="A row of rd.csv whose encoder got these features.")
+    dataset: str = Field(description="Dataset with its non-default options.")
+    sequence: str = Field(description="The sequence.")
+    extractor: str = Field(description="Extractor with its non-default options.")
+    extractor_sha256: str = Field(default="", description="SHA-256 of its weights.")
+    laplacian_l1: float = Field(description="Mean magnitude of the features' Laplacian.")
+    laplacian_l2: float = Field(description="Mean square of the features' Laplacian.")
+
+
+def measure_beside(suite: Suite, plan: Plan, folder: Path, store: Store, progress: Progress) -> Iterator[Path]:
+    """Measure what the suite asks for into the run's folder; gives each file as it is there.
+
+    A complexity.csv that is there already is kept, since its seconds are of an idle machine.
+
+    Raises
+    ------
+    BenchError
+        If a metric, codec or chain is unknown, or the folder cannot be written to.
+    """
+    if suite.smoothness:
+        write_table(folder / SMOOTHNESS_FILE, SmoothnessRow, _smoothness(plan, store, progress))
+        yield folder / SMOOTHNESS_FILE
+    if suite.count:
+        rows = [row for codec in suite.count for row in count_networks(codec, "", *PUBLISHED_SIZE)]
+        write_table(folder / NETWORKS_FILE, NetworkRow, rows)
+        yield folder / NETWORKS_FILE
+    if suite.iqa and not _scored(plan, folder, suite.iqa):
+        score_run(folder, suite.iqa, progress)
+        yield folder / IQA_FILE
+    if suite.profile and not (folder / COMPLEXITY_FILE).exists():
+        chains = [Chain(paradigm, codec) for paradigm, codec in map(str.split, suite.profile)]
+        write_table(folder / COMPLEXITY_FILE, ComplexityRow, profile_chains(chains, progress))
+        yield folder / COMPLEXITY_FILE
+
+
+def _smoothness(plan: Plan, store: Store, progress: Progress) -> list[SmoothnessRow]:
+    """Norms of each segment's features by each extractor, which the store has since they were coded."""
+    segments: dict[tuple[object, ...], Job] = {}
+    for job in plan.jobs:
+        if not job.skip and coded_content(job.paradigm, job.task) is Content.FEATURES:
+            segments.setdefault((job.dataset, job.info.name, job.start, job.extractor), job)
+    rows = []
+    for done, job in enumerate(segments.values(), start=1):
+        first, second = laplacian_norms(sent_frames(job, store))
+        rows.append(
+            SmoothnessRow(
+                schema_version=1,
+                job=job.id,
+                dataset=job.dataset,
+                sequence=job.info.name,
+                extractor=job.card.extractor,
+                extractor_sha256=job.card.extractor_sha256,
+                laplacian_l1=first,
+                laplacian_l2=second,
+            )
+        )
+        progress(done, len(segments), f"smoothness of {job.info.name}")
+    return rows
+
+
+def _scored(plan: Plan, folder: Path, metrics: Sequence[str]) -> bool:
+    """Whether iqa.csv has every picture of the run by every metric."""
+    path = folder / IQA_FILE
+    if not path.exists():
+        return False
+    there = {(row.job, row.metric) for _, row in read_table(path, IqaRow)}
+    kept = [job.id for job in plan.jobs if picture_path(folder, job.id).exists()]
+    return all((job, metric) in there for job in kept for metric in metrics)

@@ -1,0 +1,73 @@
+"""``bench complexity``: parameters and multiply-accumulates of a codec's networks, into networks.csv."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bench.complexity import PUBLISHED_SIZE, Counted, count
+from bench.errors import BenchError
+from bench.interfaces import Codec
+from bench.registry import create
+
+NETWORKS_FILE = "networks.csv"
+
+
+class NetworkRow(BaseModel):
+    """One row of networks.csv: one part of a codec and of what belongs to it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = Field(description="Version of this table; 1.")
+    codec: str = Field(description="Codec with its non-default options.")
+    width: int = Field(description="W, pixels.")
+    height: int = Field(description="H, pixels.")
+    part: str = Field(description="What was counted.")
+    side: str = Field(description="camera, cloud or both.")
+    frame: Literal["", "I", "P"] = Field(description="Type of coded frame; empty for parts that know none.")
+    parameters: int = Field(description="Parameters of the part's modules that it uses.")
+    macs: int = Field(description="Multiply-accumulates a frame.")
+    table: str = Field(default="", description="The paper's table that has figures for this part.")
+    published_parameters: int | None = Field(default=None, description="The paper's parameters.")
+    published_macs: int | None = Field(default=None, description="The paper's figure, which is for 256x256 alone.")
+    not_counted: str = Field(default="", description="Operations not among the macs, with how often each ran.")
+
+
+def count_networks(codec: str, preset: str, width: int, height: int) -> list[NetworkRow]:
+    """Count a codec's parts at a frame size; no weights are needed.
+
+    Raises
+    ------
+    BenchError
+        If the codec is not one of the suite's networks, or has no such preset.
+    """
+    made: Any = create(Codec, codec)
+    if not hasattr(made, "workload"):
+        raise BenchError(
+            f"{made.name} is not one of the suite's networks, only those are counted; its time is in rd.csv"
+        )
+    if preset:
+        made = type(made)(**{**made.options.model_dump(), "preset": preset})
+    return [_row(made.spec, width, height, part) for part in count(made.workload((height, width)))]
+
+
+def _row(spec: str, width: int, height: int, part: Counted) -> NetworkRow:
+    parameters, macs = part.published
+    if (width, height) != PUBLISHED_SIZE:
+        macs = None
+    return NetworkRow(
+        schema_version=1,
+        codec=spec,
+        width=width,
+        height=height,
+        part=part.part,
+        side=part.side,
+        frame=part.frame,  # type: ignore[arg-type]
+        parameters=part.parameters,
+        macs=part.macs,
+        table=part.table,
+        published_parameters=None if parameters is None else round(parameters * 1e6),
+        published_macs=None if macs is None else round(macs * 1e9),
+        not_counted=" ".join(f"{name}:{times}" for name, times in part.uncounted.items()),
+    )
