@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torchvision.models import resnet18
 from torchvision.ops import deform_conv2d
 
 import baselines.sci.codec
@@ -256,6 +257,13 @@ def test_small_encoders_use_the_parameters_of_their_networks(codec, intra, inter
     found = parts(codec, "small")
     # As docs/learned.md has them, less 224 of dcvc-dc: the adaptors of other places in a group of four frames.
     assert (found["encoder", "I"].parameters, found["encoder", "P"].parameters) == (intra, inter)
+
+
+def test_resnet_18_has_the_products_that_everyone_finds():
+    network = resnet18().eval()
+    part = counted(lambda: network(torch.zeros(1, 3, 224, 224)), network)
+    assert part.macs == pytest.approx(1.81e9, rel=0.01)
+    assert part.parameters == pytest.approx(11.69e6, rel=0.001)
 
 
 # The verb

@@ -4,12 +4,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from scipy.io import savemat
+from scipy.ndimage import gaussian_filter
 
 from bench.errors import BenchError
+from bench.interfaces import Dataset, to_uint8
 from bench.metrics import iqa
+from bench.registry import create
 from bench.report.iqa_table import _matched
 from bench.runner.iqa import IqaRow, score_run
 from bench.runner.tables import read_table
+from tests import iqa_oracle
 from tests.test_gate import CODECS, write_run
 
 HEADER = ",".join(IqaRow.model_fields)
@@ -98,3 +103,37 @@ def test_parameters_come_from_checked_archives_alone(tmp_path, monkeypatch):
 def test_rows_say_what_they_hold():
     with pytest.raises(ValueError, match="status"):
         IqaRow(schema_version=1, job="a", metric="niqe", status="fine")
+
+
+def pictures():
+    """24 photographs of 256 x 256: the eight scenes of s-motion, as they are, blurred and noisy."""
+    dataset = create(Dataset, "s-motion")
+    random = np.random.default_rng(0)
+    for info in dataset.sequences():
+        truth = dataset.open(info.name).truth([20])[0]
+        for image in (truth, gaussian_filter(truth, 1.5), truth + random.normal(0, 0.04, truth.shape)):
+            yield to_uint8(np.clip(image, 0, 1))
+
+
+def test_an_implementation_of_the_papers_own_formulas_agrees(tmp_path, monkeypatch):
+    """On parameters that were drawn, so that no file has to be fetched; docs/protocol.md has the true ones."""
+    pytest.importorskip("pyiqa")
+    random = np.random.default_rng(1)
+    near = iqa_oracle.features(next(pictures()))
+    spread = random.normal(0, 0.05, (36, 36))
+    savemat(tmp_path / "niqe.mat", {"mu_prisparam": near[None], "cov_prisparam": spread @ spread.T + 0.01 * np.eye(36)})
+    vectors = "\n".join(
+        f"{random.normal(0, 200):.6f} " + " ".join(f"{k + 1}:{x:.6f}" for k, x in enumerate(random.uniform(-1, 1, 36)))
+        for _ in range(50)
+    )
+    (tmp_path / "brisque.svm").write_text(f"gamma 0.05\nrho -153.591\nSV\n{vectors}\n")
+    monkeypatch.setattr(iqa, "_folder", lambda: tmp_path)
+    seen = list(pictures())
+    assert len(seen) == 24
+    for name, own, file, furthest in (
+        ("niqe", iqa_oracle.niqe, "niqe.mat", 0.02), ("brisque", iqa_oracle.brisque, "brisque.svm", 0.02),
+    ):  # fmt: skip
+        scores = np.array(iqa.load_metric(name).scores(seen))
+        others = np.array([own(picture, tmp_path / file) for picture in seen])
+        assert np.ptp(others) > 1
+        assert np.abs(scores - others).max() < furthest * np.ptp(others)

@@ -17,7 +17,7 @@ from baselines.sci.codec import Sci
 from baselines.sci.extraction import REACH, BinaryConv, Extraction
 from baselines.sci.extractor import SciExtractor
 from baselines.sci.network import State
-from baselines.sci.part import Variant
+from baselines.sci.part import ABLATIONS, EXTRACTIONS, Variant
 from baselines.sci.presets import ANALYSIS, EXTRACTION, extraction_size
 from baselines.sci.training import _ENCODER
 from bench.conform import conform
@@ -623,3 +623,31 @@ def test_trained_weights_run_from_spikes_to_luminance(trained, codec, spikes, mo
 def test_paper_sizes_have_the_papers_fusion_units():
     assert EXTRACTION["paper"].fusions == 10
     assert extraction_size("paper", 3).fusions == 3
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_variants_for_ablation_are_shipped_whole(name, moving):
+    spec = f"sci:ablation={name}"
+    if name in EXTRACTIONS:
+        extractor = create(Extractor, spec)
+        assert default_analyzer(spec, "reconstruction") == spec
+        features = extractor.extract(random_spikes(57, 16, 16), np.array([20, 28]), RATE)
+        assert features.shape == (2, 16, 16)
+        assert extractor.weights_sha256 != SciExtractor().weights_sha256
+    analyzer = create(Analyzer, spec)
+    assert (analyzer.spec, analyzer.available().ok) == (spec, True)
+    frames = moving(3, 16, 24)
+    assert np.abs(analyzer.analyze(frames) - SciAnalyzer().analyze(frames)).max() > 1e-3
+    before, refined = analyzer.motion(frames)
+    assert before.shape == refined.shape == (3, 2, 16, 24)
+    assert np.array_equal(before, refined) == (name in ("nofmvr", "dcn"))
+    assert analyzer.warped(frames, 1, 1).shape == (16, 24)
+
+
+def test_a_variant_for_ablation_takes_no_other_choices():
+    with pytest.raises(BenchError, match="ablation=dual is a whole variant; leave fusions away"):
+        create(Extractor, "sci:ablation=dual,fusions=2")
+    with pytest.raises(BenchError, match="ablation=dcn is a whole variant; leave weights away"):
+        create(Analyzer, "sci:ablation=dcn,weights=x.safetensors")
+    with pytest.raises(BenchError, match="'ablation'"):
+        create(Extractor, "sci:ablation=dcn")  # it has no extraction of its own

@@ -103,11 +103,11 @@ def conform(
 
 
 def explain(
-    row: Annotated[str, typer.Argument(help="A job's twelve hex digits, or RUN#JOB.")],
+    row: Annotated[str, typer.Argument(help="A job's twelve hex digits, RUN#JOB, or TABLE.csv:LINE of a report.")],
     results: Annotated[Path, typer.Option(help="Where runs are searched.")] = Path("results"),
 ) -> None:
-    """Print a row, its condition card, and the command that makes it again."""
-    from bench.runner.explain import explain_row
+    """Print a row (or a line of a report's table), its condition card, and the command that makes it again."""
+    from bench.runner.explain import explain_cell, explain_row
 
-    for line in explain_row(row, results):
+    for line in explain_cell(row) if ".csv:" in row else explain_row(row, results):
         typer.echo(line)

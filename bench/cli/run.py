@@ -52,6 +52,7 @@ def run(
     jobs: Annotated[int, typer.Option(min=0, help="Worker processes, one thread each (0: one per core).")] = 0,
     figures: Annotated[bool, typer.Option(help="Draw RD curves and pictures into the run's folder.")] = True,
     timing: Annotated[int, typer.Option(min=0, help="Then time every point alone, so many repeats.")] = 0,
+    smoothness: Annotated[bool, typer.Option(help="Also take the Laplacian norms of all features.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
 ) -> None:
     """Measure a grid of paradigms, codecs and datasets; exit code 1 where a point failed.
@@ -81,6 +82,7 @@ def run(
     if preset and not suite:
         raise BenchError("--preset chooses among the sizes of a --suite; a codec's preset is written codec:preset=NAME")
     chosen = load_suite(suite, preset, **fields) if suite else Suite(grids=(make_spec(**fields),))
+    chosen = chosen.model_copy(update={"smoothness": chosen.smoothness or smoothness})
     plan = make_plan(*chosen.grids)
     if dry_run:
         _print_plan(plan)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.metrics.bd import METHODS, Curve, Verdict, bd_quality, bd_rate, mean_verdict
 from bench.published import published
-from bench.report.rows import CURVE, curve_names, per_sequence
+from bench.report.rows import CURVE, Runs, curve_names, per_sequence
 
 # Codecs that stand beside a column of the paper's Table IV.
 _TABLE_IV = {"VTM": ("vtm", "vvenc"), "DCVC": ("dcvc",), "DCVC-DC": ("dcvc-dc",)}
@@ -53,12 +53,13 @@ def matrix(bd: pd.DataFrame, dataset: str, quality: str = "psnr") -> pd.DataFram
     return cells.reindex(index=order, columns=order).fillna("")
 
 
-def table_iv(table: pd.DataFrame, bd: pd.DataFrame) -> pd.DataFrame:
+def table_iv(runs: Runs, bd: pd.DataFrame) -> pd.DataFrame:
     """The paper's Table IV: BD-rate of SCI against others under CAAS, measured beside published.
 
     libvvenc stands beside VTM in the column of VVC. Lines are missing where a curve is.
     """
-    points = _points(table)
+    rows = runs.table.assign(curve=curve_names(runs.table))
+    points = _points(runs.table)
     points = points[points["paradigm"] == "caas"].drop_duplicates(["dataset", "curve"])
     names = points[["dataset", "task", "codec", "curve"]]
     tests, anchors = names[names["codec"] == "sci"], names.rename(columns={"codec": "other", "curve": "anchor"})
@@ -67,11 +68,20 @@ def table_iv(table: pd.DataFrame, bd: pd.DataFrame) -> pd.DataFrame:
     lines = [
         {"dataset": pair["dataset"], "test": pair["test"], "against": pair["anchor"], "measured [%]": pair["verdict"]}
         | {"published [%]": line["value"], "published against": line["column"]}
+        | {
+            "command": runs.command(
+                rows["dataset"].eq(pair["dataset"]) & rows["curve"].isin([pair["test"], pair["anchor"]])
+            )
+        }
         for pair in pairs.to_dict("records")
         for line in published()
         if line["table"] == "IV" and pair["other"] in _TABLE_IV[line["column"]]
     ]
     return pd.DataFrame(lines)
+
+
+def _both(runs: Runs, chosen: pd.Series) -> str:
+    return f"{runs.command(chosen)} && bench report RUN RUN"
 
 
 def _points(table: pd.DataFrame) -> pd.DataFrame:

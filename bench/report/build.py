@@ -16,7 +16,7 @@ from bench.report.paper_figures import complexity_plot, constraint_plot, paper_s
 from bench.report.paper_tables import chains_table, networks_table, parts_table, table_ii, table_iii, uncompressed_table
 from bench.report.pictures import matched_sheets
 from bench.report.plots import rd_plot
-from bench.report.rows import MEASURES, Runs, average, file_name, load_runs, made_by, missing_points
+from bench.report.rows import MEASURES, Runs, average, file_name, load_runs, made_by, missing_points, same_point
 from bench.runner.store import disk_errors
 
 _HEADINGS = {
@@ -36,12 +36,19 @@ class Table:
         Of its files, without suffix.
     title, note
         What it shows, and how to read it.
+    cells
+        With a column ``command``, which measures a line's figures again.
     """
 
     name: str
     title: str
     note: str
     cells: pd.DataFrame
+
+    @property
+    def shown(self) -> pd.DataFrame:
+        """What a reader sees."""
+        return self.cells.drop(columns="command")
 
 
 def build_report(
@@ -60,7 +67,8 @@ def build_report(
         progress(1, steps, "tables")
         tables = _tables(every, runs, bd)
         for table in tables:
-            written += write_table(table.cells, target / table.name)
+            written += write_table(table.shown, target / table.name)
+            table.cells.to_csv(target / f"{table.name}.csv", index=False)
         plots = []
         for done, dataset in enumerate(datasets, start=2):
             progress(done, steps, f"plot of {dataset}")
@@ -97,7 +105,7 @@ def _tables(every: Runs, runs: Runs, bd: pd.DataFrame) -> list[Table]:
         ),
         Table(
             "table_iv", "Table IV, BD-rate under CAAS", "libvvenc stands beside the paper's VTM.",
-            pd.DataFrame() if bd.empty else table_iv(runs.table, bd),
+            pd.DataFrame() if bd.empty else table_iv(runs, bd),
         ),
         Table("table_v", "Table V, scores without a reference", "At matched rates (docs/protocol.md).", table_v(runs)),
         Table(
@@ -120,7 +128,9 @@ def _tables(every: Runs, runs: Runs, bd: pd.DataFrame) -> list[Table]:
         ),
     ]  # fmt: skip
     for paradigm, part in average(runs.table).groupby("paradigm", sort=False):
-        tables.append(Table(f"table_{paradigm}", f"{str(paradigm).upper()}, means over sequences", "", _printed(part)))
+        tables.append(
+            Table(f"table_{paradigm}", f"{str(paradigm).upper()}, means over sequences", "", _printed(part, runs))
+        )
     return [table for table in tables if not table.cells.empty]
 
 
@@ -151,7 +161,7 @@ def write_table(table: pd.DataFrame, target: Path) -> list[Path]:
     return paths
 
 
-def _printed(means: pd.DataFrame) -> pd.DataFrame:
+def _printed(means: pd.DataFrame, runs: Runs) -> pd.DataFrame:
     """Averages with headings and rounded as printed."""
     shown = [name for name in MEASURES if means[name].notna().any()]
     table = means[["dataset", "label", "extractor", "analyzer", "rate_point", "sequences"]].rename(
@@ -160,6 +170,7 @@ def _printed(means: pd.DataFrame) -> pd.DataFrame:
     for name in shown:
         digits = _DIGITS[name]
         table[_HEADINGS[name]] = [("" if pd.isna(v) else f"{v:.{digits}f}") for v in means[name]]
+    table["command"] = [runs.command(same_point(runs.table, line)) for line in means.to_dict("records")]
     return table
 
 
@@ -194,7 +205,7 @@ def _page(
             lines += [f"![{path.stem}]({path.name})", ""]
     lines += _bd_section(bd)
     for table in tables:
-        lines += [f"## {table.title}", "", *([table.note, ""] if table.note else []), _markdown(table.cells), ""]
+        lines += [f"## {table.title}", "", *([table.note, ""] if table.note else []), _markdown(table.shown), ""]
     if pictures:
         lines += ["## Pictures", ""]
     for path in pictures:

@@ -38,6 +38,7 @@ def table_v(runs: Runs) -> pd.DataFrame:
         for curve, group in part.groupby("curve", sort=False):
             reasons = [text for text in group["reason"].unique() if text]
             score = found.get(str(curve))
+            again = runs.command(runs.table["job"].isin(group["job"]))
             value = f"{score:.2f}" if score is not None else f"({reasons[0] if reasons else 'no common rate'})"
             lines.append(
                 {
@@ -46,6 +47,7 @@ def table_v(runs: Runs) -> pd.DataFrame:
                     "sequences": count if score is not None else 0,
                     "published": stated.get((str(metric).upper(), _PUBLISHED.get(group["codec"].iloc[0], "")), ""),
                     "implementation": next((text for text in group["implementation"].unique() if text), ""),
+                    "command": f"{again} && bench iqa RUN --metrics {metric} && bench report RUN ...",
                 }
             )  # fmt: skip
     return pd.DataFrame(lines)

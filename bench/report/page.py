@@ -14,8 +14,6 @@ import pandas as pd
 from bench.report.bd_table import matrix
 from bench.report.pictures import Sheet
 from bench.report.rows import Runs, curve_names, made_by
-from bench.runner.explain import command_for
-from bench.runner.results import RDRow
 
 # What the page knows of a point, beside its qualities.
 _COLUMNS = (
@@ -25,7 +23,7 @@ _COLUMNS = (
 
 
 class Titled(Protocol):
-    """A table to show: title, note and cells."""
+    """A table: title, note, cells, and those of them that are shown."""
 
     @property
     def title(self) -> str: ...
@@ -33,6 +31,8 @@ class Titled(Protocol):
     def note(self) -> str: ...
     @property
     def cells(self) -> pd.DataFrame: ...
+    @property
+    def shown(self) -> pd.DataFrame: ...
 
 
 def build_page(
@@ -68,7 +68,7 @@ def build_page(
     data = {
         "columns": _COLUMNS,
         "points": _points(runs),
-        "commands": _commands(runs),
+        "commands": runs.commands(),
         "conditions": {k: card for document in runs.documents.values() for k, card in document["conditions"].items()},
         "runs": {folder: _words(document) for folder, document in runs.documents.items()},
         "csv": csv,
@@ -77,7 +77,7 @@ def build_page(
     page = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(_file("page.html"))
     text = page.render(
         matrices=[(name, Markup(_html(cells))) for name, cells in matrices],  # noqa: S704 -- _html escapes
-        tables=[(table.title, table.note, Markup(_html(table.cells))) for table in tables],  # noqa: S704
+        tables=[(table.title, table.note, Markup(_html(table.shown))) for table in tables],  # noqa: S704
         plots=[(plot.stem, _image(plot.read_bytes())) for plot in plots],
         pictures=pictures,
         missing=None if missing.empty else Markup(_html(missing)),  # noqa: S704
@@ -119,17 +119,6 @@ def _points(runs: Runs) -> list[list[Any]]:
     finite = cells.where(cells.notna() & ~cells.isin([float("inf")]), None)
     found: list[list[Any]] = finite.to_numpy().tolist()
     return found
-
-
-def _commands(runs: Runs) -> dict[str, str]:
-    """The command that makes each point again."""
-    fields = list(RDRow.model_fields)
-    done = runs.table[runs.table["status"] == "ok"]
-    cells = done.astype(object).where(done.notna(), None)
-    return {
-        row["job"]: command_for(RDRow(**{name: row[name] for name in fields}), runs.documents[row["run"]])
-        for row in cells.to_dict("records")
-    }
 
 
 def _scene(sheet: Sheet) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.metrics.iqa import METRICS
 from bench.published import published
-from bench.report.rows import Runs, average
+from bench.report.rows import Runs, average, same_point
 from bench.runner.beside import SMOOTHNESS_FILE, SmoothnessRow
 from bench.runner.iqa import IQA_FILE, IqaRow
 from bench.runner.networks import NETWORKS_FILE, NetworkRow
@@ -40,14 +40,15 @@ def table_ii(runs: Runs) -> pd.DataFrame:
     rows = runs.beside(SMOOTHNESS_FILE, SmoothnessRow)
     rows = rows[rows["extractor"].isin(list(_FEATURES))]
     stated = _published("II")
-    means = rows.groupby(["dataset", "extractor"], sort=False)[["laplacian_l1", "laplacian_l2"]].mean().reset_index()
     lines = []
-    for line in means.to_dict("records"):
-        name = _FEATURES[line["extractor"]]
-        cells: dict[str, Any] = {"dataset": line["dataset"], "features": name, "extractor": line["extractor"]}
+    for (dataset, extractor), part in rows.groupby(["dataset", "extractor"], sort=False):
+        name = _FEATURES[str(extractor)]
+        cells: dict[str, Any] = {"dataset": dataset, "features": name, "extractor": extractor}
+        cells["sequences"] = part["sequence"].nunique()
         for norm, key in (("L1", "laplacian_l1"), ("L2", "laplacian_l2")):
-            cells[f"{norm}, measured"] = f"{line[key]:.4f}"
+            cells[f"{norm}, measured"] = f"{part[key].mean():.4f}"
             cells[f"{norm}, published"] = stated.get((f"{norm} norm of the Laplacian", name), "")
+        cells["command"] = runs.command(runs.table["job"].isin(part["job"])) + " --smoothness"
         lines.append(cells)
     return pd.DataFrame(lines)
 
@@ -78,6 +79,7 @@ def table_iii(runs: Runs) -> pd.DataFrame:
                     "smaller than raw": "" if measured is None else "yes" if measured["bpp"] < 1 else "no",
                     "published": f"{column} {point}" if point else "",
                     "published bpp": bpp, "published PSNR [dB]": psnr,
+                    "command": "" if measured is None else runs.command(same_point(runs.table, measured)),
                 }
             )  # fmt: skip
     return pd.DataFrame(lines)
@@ -97,6 +99,7 @@ def networks_table(runs: Runs, table: str) -> pd.DataFrame:
             line[title] = f"{row[key] / unit:.3f}"
             line[f"{title}, published"] = "" if pd.isna(paper) else f"{paper / unit:.2f}"
             line[f"{title}, difference"] = "" if pd.isna(paper) else f"{100 * (row[key] / paper - 1):+.1f} %"
+        line["command"] = f"bench complexity {row['codec']} --size {row['width']}x{row['height']}"
         lines.append(line)
     if lines and not stated:
         raise AssertionError(f"the paper has no Table {table}")
@@ -122,6 +125,7 @@ def uncompressed_table(runs: Runs) -> pd.DataFrame:
             str(metric).upper(): _number(values.mean(), 2)
             for metric, values in found.groupby("metric", sort=False)["value"]
         }
+        line["command"] = runs.command(runs.table["job"].isin(part["job"])) + _scored(found)
         lines.append(line)
     return pd.DataFrame(lines).fillna("")
 
@@ -154,8 +158,14 @@ def parts_table(runs: Runs) -> pd.DataFrame:
                 if all(len(value) for value in values) and not any(value.isna().all() for value in values):
                     line[metric.upper()] = f"{values[0].mean() - values[1].mean():+.2f}"
                     line[f"published {metric.upper()}"] = stated.get((word, metric.upper()), "")
+            jobs = [*both["job"], *both["job_without"]]
+            line["command"] = runs.command(runs.table["job"].isin(jobs)) + _scored(scores[scores["job"].isin(jobs)])
             lines.append(line)
     return pd.DataFrame(lines).fillna("")
+
+
+def _scored(scores: pd.DataFrame) -> str:
+    return f" && bench iqa RUN --metrics {','.join(scores['metric'].unique())}" if len(scores) else ""
 
 
 def _scores(runs: Runs) -> pd.DataFrame:
@@ -182,9 +192,15 @@ def chains_table(runs: Runs) -> pd.DataFrame:
     lines = []
     for (paradigm, codec), part in rows.groupby(["paradigm", "codec"], sort=False):
         failed = part[part["status"] != "ok"]
-        line = {"paradigm": str(paradigm).upper(), "codec": codec, "point": part["rate_point"].iloc[0]}
+        first = part.iloc[0]
+        line = {"paradigm": str(paradigm).upper(), "codec": codec, "point": first["rate_point"]}
+        again = {
+            "command": f"bench profile --paradigm {paradigm} --codec {codec} --rate {first['rate_point']} --dataset "
+            f"{first['dataset']} --sequence {first['sequence']} --extractor {first['extractor']} "
+            f"--analyzer {first['analyzer']}"
+        }
         if len(failed):
-            lines.append(line | {"camera [ms]": f"({failed['reason'].iloc[0]})"})
+            lines.append(line | {"camera [ms]": f"({failed['reason'].iloc[0]})"} | again)
             continue
         camera, cloud = (side_cost(part[part["side"] == side]) for side in ("camera", "cloud"))
         bits = float((part["bits"] * part["frames_per_result"]).sum())
@@ -200,7 +216,7 @@ def chains_table(runs: Runs) -> pd.DataFrame:
             "cloud [GMAC]": _macs(cloud), "cloud [ms]": f"{1000 * cloud['seconds']:.1f}",
             "cloud peak [MB]": f"{cloud['memory'] / 1e6:.0f}",
         }  # fmt: skip
-        lines.append(line)
+        lines.append(line | again)
     return pd.DataFrame(lines).fillna("")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import pandas as pd
 from pydantic import BaseModel
 
 from bench.errors import BenchError
+from bench.runner.explain import command_for
 from bench.runner.results import RD_FILE, RDRow, read_rows
 from bench.runner.run import read_run_file
 from bench.runner.tables import read_table
@@ -46,6 +47,19 @@ class Runs:
         """Rows that say what extraction and analysis give without loss in between."""
         return self.table[self._whole & self.table["status"].eq("ok")]
 
+    def command(self, chosen: pd.Series) -> str:
+        """The shell commands that measure chosen rows again; runs and curves that differ get one each."""
+        rows = self.table[chosen & self.table["status"].eq("ok")]
+        parts = rows.groupby(["run", *CURVE], sort=False)
+        return " && ".join(command_for(_typed(part), self.documents[str(run)]) for (run, *_), part in parts)
+
+    def commands(self) -> dict[str, str]:
+        """The command of each job that was measured."""
+        done = self.table[self.table["status"].eq("ok")]
+        return {
+            row.job: command_for([row], self.documents[run]) for row, run in zip(_typed(done), done["run"], strict=True)
+        }
+
     @property
     def _whole(self) -> pd.Series:
         return self.table["rate_point"].eq("lossless") & self.table["paradigm"].eq("caas")
@@ -59,6 +73,11 @@ class Runs:
                 rows = [row.model_dump() for _, row in read_table(path, model)]
                 parts.append(pd.DataFrame(rows, columns=list(model.model_fields)).assign(run=run))
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*model.model_fields, "run"])
+
+
+def _typed(rows: pd.DataFrame) -> list[RDRow]:
+    cells = rows[list(RDRow.model_fields)].astype(object)
+    return [RDRow(**row) for row in cells.where(cells.notna(), None).to_dict("records")]
 
 
 def load_runs(folders: Sequence[Path]) -> Runs:
@@ -149,6 +168,12 @@ def per_sequence(table: pd.DataFrame) -> pd.DataFrame:
     means = means.reset_index()
     wanted = segments.reindex(pd.MultiIndex.from_frame(means[[*CURVE, "sequence"]])).to_numpy()
     return means[means["segments"].to_numpy() == wanted]
+
+
+def same_point(table: pd.DataFrame, line: Mapping[Hashable, Any]) -> pd.Series:
+    """Which rows are of a line's curve and, where it has one, rate point."""
+    names = [*CURVE, *(["rate_point"] if "rate_point" in line else [])]
+    return pd.Series(table[names].eq([line[name] for name in names]).all(axis=1))
 
 
 def average(table: pd.DataFrame) -> pd.DataFrame:

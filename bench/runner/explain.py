@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def explain_row(name: str, results: Path) -> Iterator[str]:
     made = document["provenance"][-1]
     yield f"made by suite {made['suite']} at commit {made['git_commit'] or 'unknown'}, {made['processor']}"
     yield "command that makes it again:"
-    yield "  " + command_for(row, document)
+    yield "  " + command_for([row], document)
 
 
 def find_row(name: str, results: Path) -> tuple[Path, RDRow]:
@@ -53,8 +54,9 @@ def find_row(name: str, results: Path) -> tuple[Path, RDRow]:
     raise BenchError(f"no row '{job}' in {where}; the column `job` of rd.csv names the rows")
 
 
-def command_for(row: RDRow, document: dict[str, Any]) -> str:
-    """The shell command for one row."""
+def command_for(rows: Sequence[RDRow], document: dict[str, Any]) -> str:
+    """The shell command for a row, or for rows that differ in sequence and rate point alone."""
+    row = rows[0]
     if row.condition not in document["conditions"]:
         raise BenchError(f"run.json has no condition card {row.condition}, which row {row.job} names")
     card = document["conditions"][row.condition]
@@ -65,8 +67,8 @@ def command_for(row: RDRow, document: dict[str, Any]) -> str:
         "--extractor": origin(document, "extractors", row.extractor),
         "--analyzer": origin(document, "analyzers", row.analyzer),
         "--task": origin(document, "tasks", row.task),
-        "--rates": row.rate_point,
-        "--sequences": row.sequence,
+        "--rates": ",".join(dict.fromkeys(other.rate_point for other in rows)),
+        "--sequences": ",".join(dict.fromkeys(other.sequence for other in rows)),
         "--segments": _segments(document),
         "--frames": card["num_frames"],
         "--stride": card["stride"],
@@ -76,6 +78,35 @@ def command_for(row: RDRow, document: dict[str, Any]) -> str:
         "--seed": row.seed,
     }
     return "bench run " + " ".join(f"{key} {shlex.quote(str(value))}" for key, value in arguments.items())
+
+
+def explain_cell(place: str) -> Iterator[str]:
+    """Lines that tell where a line of a report's table, FILE.csv:LINE, comes from; the first line below its head is 1.
+
+    Raises
+    ------
+    BenchError
+        If there is no such table or line.
+    """
+    name, _, number = place.rpartition(":")
+    path = Path(name)
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            lines = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise BenchError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    if not number.isdecimal() or not 1 <= int(number) <= len(lines):
+        raise BenchError(f"{path} has no line '{number}' (it has 1 to {len(lines)})")
+    line = lines[int(number) - 1]
+    command = line.pop("command", None)
+    if not command:
+        raise BenchError(f"{path} is not a report's table: it has no column `command`")
+    yield f"line {number} of {path}"
+    for column, value in line.items():
+        if value:
+            yield f"  {column} = {value}"
+    yield "commands that give its measured figures again:"
+    yield from (f"  {part}" for part in command.split(" && "))
 
 
 def _segments(document: dict[str, Any]) -> int:

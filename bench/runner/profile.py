@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +31,7 @@ from bench.interfaces import (
     Analyzer,
     Codec,
     CodingCondition,
+    Component,
     Content,
     Dataset,
     Extractor,
@@ -190,7 +192,7 @@ def serve_stage(request: dict[str, Any]) -> list[dict[str, Any]]:
         def encode(number: int) -> bytes:
             return codec.encode(frames[:number], request["rate_point"], CodingCondition(), content).stream
 
-        rows = _coded(encode, repeats, count, len(instants))
+        rows = _coded(encode, repeats, count, len(instants), _device(codec))
         streams = {number: encode(number) for number in {1, 1 + _INTER, count}}
         for number, stream in streams.items():
             (folder / f"{stage.output}-{number}").write_bytes(stream)
@@ -199,7 +201,7 @@ def serve_stage(request: dict[str, Any]) -> list[dict[str, Any]]:
         return rows
     if stage.kind is Kind.DECODE:
         streams = {number: (folder / f"{stage.source}-{number}").read_bytes() for number in {1, 1 + _INTER, count}}
-        rows = _coded(lambda number: codec.decode(streams[number]), repeats, count, len(instants))
+        rows = _coded(lambda number: codec.decode(streams[number]), repeats, count, len(instants), _device(codec))
         decoded = codec.decode(streams[count])
         spikes = stage.content is Content.SPIKES
         np.save(folder / f"{stage.output}.npy", to_spikes(decoded.frames) if spikes else decoded.frames)
@@ -209,19 +211,26 @@ def serve_stage(request: dict[str, Any]) -> list[dict[str, Any]]:
     source = value()
     if stage.kind is Kind.EXTRACT:
         extractor = create(Extractor, request["extractor"])
-        found, result = _run(lambda: extractor.extract(source, instants, info.rate), repeats)
+        device = _device(extractor)
+        found, result = _run(lambda: extractor.extract(source, instants, info.rate), repeats, device)
     else:
         analyzer = create(Analyzer, request["analyzer"])
         motion = folder / "motion.npy"
         known = np.load(motion, allow_pickle=False) if motion.exists() else None
-        found, result = _run(lambda: analyzer.analyze(source, known), repeats)
+        device = _device(analyzer)
+        found, result = _run(lambda: analyzer.analyze(source, known), repeats, device)
     np.save(folder / f"{stage.output}.npy", result)
-    return [_row(found, found, len(instants))]
+    return [_row(found, found, len(instants), device)]
 
 
-def _coded(stage: Callable[[int], Any], repeats: int, count: int, results: int) -> list[dict[str, Any]]:
+def _device(part: Component) -> str:
+    """Where a part's networks run: what its option says."""
+    return str(getattr(part.options, "device", "cpu"))
+
+
+def _coded(stage: Callable[[int], Any], repeats: int, count: int, results: int, device: str) -> list[dict[str, Any]]:
     """An intra frame and an inter frame of a codec's stage, from one frame and from several."""
-    first, more = _run(lambda: stage(1), repeats)[0], _run(lambda: stage(1 + _INTER), repeats)[0]
+    first, more = (_run(partial(stage, number), repeats, device)[0] for number in (1, 1 + _INTER))
     inter = replace(
         more,
         seconds=max(more.seconds - first.seconds, 0.0),
@@ -230,8 +239,8 @@ def _coded(stage: Callable[[int], Any], repeats: int, count: int, results: int) 
     period = CodingCondition().intra_period
     intra = -(-count // period) / results
     return [
-        {"frame": "I", "frames_per_result": round(intra, 4), **_row(first, first, 1)},
-        {"frame": "P", "frames_per_result": round(count / results - intra, 4), **_row(inter, more, _INTER)},
+        {"frame": "I", "frames_per_result": round(intra, 4), **_row(first, first, 1, device)},
+        {"frame": "P", "frames_per_result": round(count / results - intra, 4), **_row(inter, more, _INTER, device)},
     ]
 
 
@@ -246,14 +255,14 @@ class _Found:
     others: str
 
 
-def _row(found: _Found, counted: _Found, frames: int) -> dict[str, Any]:
+def _row(found: _Found, counted: _Found, frames: int, device: str) -> dict[str, Any]:
     """Figures of one frame of several."""
     import torch
 
     return {
         "parameters": counted.parameters, "macs": None if found.macs is None else found.macs / frames,
         "not_counted": counted.others, "seconds": found.seconds / frames, "spread": found.spread / frames,
-        "peak_memory": _peak(), "threads": torch.get_num_threads(), "device": "cpu",
+        "peak_memory": _peak(), "threads": torch.get_num_threads(), "device": device,
     }  # fmt: skip
 
 
@@ -296,7 +305,26 @@ def _peak() -> int | None:
         return None
 
 
-def _run(stage: Callable[[], Any], repeats: int) -> tuple[_Found, Any]:
+def _seconds(stage: Callable[[], Any], device: str) -> float:
+    """Of one run; on a GPU between two of its own events, which wait for all that was started there."""
+    import torch
+
+    if device == "cpu":
+        began = time.perf_counter()
+        stage()
+        return time.perf_counter() - began
+    events = [
+        torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        for _ in range(2)
+    ]
+    events[0].record()
+    stage()
+    events[1].record()
+    events[1].synchronize()
+    return float(events[0].elapsed_time(events[1])) / 1000
+
+
+def _run(stage: Callable[[], Any], repeats: int, device: str) -> tuple[_Found, Any]:
     """Once counted, which warms up, then timed."""
     import torch
 
@@ -311,11 +339,7 @@ def _run(stage: Callable[[], Any], repeats: int) -> tuple[_Found, Any]:
     with watch() as found:
         result = stage()
     hook.remove()
-    seconds = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        stage()
-        seconds.append(time.perf_counter() - began)
+    seconds = [_seconds(stage, device) for _ in range(repeats)]
     middle = statistics.median(seconds)
     spread = statistics.median(abs(value - middle) for value in seconds)
     networks = bool(found.macs)

@@ -1,0 +1,160 @@
+"""Reports: the paper's tables and figures from a small run, and every line back to its command."""
+
+import csv
+import shlex
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.metrics.smoothness import laplacian_norms
+from bench.published import published
+from bench.report.paper_tables import networks_table, table_iii
+from bench.report.rows import load_runs
+from tests.conftest import one_line_error
+
+SUITE = """
+datasets = ["s-motion:size=32,num_spikes=121"]
+frames = 8
+sequences = ["low-1", "high-1"]
+smoothness = true
+count = ["spikecodec:preset=full"]
+profile = ["caas x265", "caas sci"]
+
+[[presets.small]]
+codecs = [{ codec = "sci", rates = [0, 2, 4, 6] }, { codec = "vvenc", rates = [47, 42, 37, 32] }]
+[[presets.small]]
+paradigms = ["cta"]
+codecs = [{ codec = "vvenc", rates = [48, 44] }]
+[[presets.small]]
+codecs = ["ffv1"]
+extractors = ["sci:ablation=dual", "sci:ablation=ventral", "sci:ablation=free", "tfp:window=21"]
+[[presets.small]]
+codecs = ["ffv1"]
+analyzers = ["sci:ablation=afr", "sci:ablation=dcn", "sci:ablation=warp"]
+[[presets.small]]
+extractors = ["sci:ablation=dual", "sci:ablation=free"]
+codecs = [{ codec = "vvenc", rates = [47, 42, 37] }]
+"""
+
+
+def test_laplacian_norms_are_those_of_a_known_feature():
+    rows, columns = np.mgrid[:8, :8].astype(np.float32)
+    assert laplacian_norms((rows + columns)[None] / 20) == pytest.approx((0, 0), abs=1e-6)  # a slope is smooth
+    checks = ((rows + columns) % 2)[None]
+    assert laplacian_norms(checks) == (4, 16)
+    single = np.zeros((1, 5, 5), np.float32)
+    single[0, 2, 2] = 0.5  # -2 there and 0.5 at four neighbours, of nine places
+    assert laplacian_norms(single) == pytest.approx((4 / 9, 5 / 9))
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory):
+    """A run of a suite like `paper`, tiny, and its report."""
+    import os
+    import subprocess
+    import sys
+
+    folder = tmp_path_factory.mktemp("suite")
+    (folder / "tiny.toml").write_text(SUITE)
+
+    def bench(*arguments):
+        return subprocess.run(
+            [sys.executable, "-c", "from bench.cli import main; main()", *map(str, arguments)],
+            cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+
+    bench("run", "--suite", "tiny.toml", "--out", "run", "--no-figures")
+    bench("report", "run", "--out", "report", "--page", "report/index.html")
+    return folder
+
+
+def table(path):
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_table_and_figure_is_there(suite):
+    report = suite / "report"
+    tables = {path.stem for path in report.glob("*.md")}
+    assert tables >= {
+        "table_ii", "table_iii", "table_iv", "table_x", "complexity", "uncompressed", "ablations", "table_cta",
+        "table_caas",
+    }  # fmt: skip
+    figures = {path.stem for path in report.glob("*.png")}
+    assert figures >= {
+        f"fig_{number}_{name}" for number in ("08", "12", "13", "15", "16", "17") for name in ("low-1", "high-1")
+    }
+    assert figures >= {"fig_09", "complexity", "rd_s-motion-num_spikes-121-size-32"}
+    text = (report / "README.md").read_text()
+    assert "## What was not measured" not in text
+    assert "Fig. 17, alignment" in (report / "index.html").read_text()
+
+
+def test_variants_and_whole_features_are_not_among_the_compared_codecs(suite):
+    codecs = {line["codec"] for line in table(suite / "report" / "table_caas.csv")}
+    assert codecs == {"sci (small)", "vvenc (faster)"}
+    lines = {(line["extractor"], line["analyzer"]) for line in table(suite / "report" / "uncompressed.csv")}
+    assert ("sci", "sci:ablation=dcn") in lines
+    assert ("tfp", "identity") in lines
+
+
+def test_smoothness_is_of_the_features_that_were_coded(suite):
+    lines = {line["features"]: line for line in table(suite / "report" / "table_ii.csv")}
+    assert set(lines) == {"shipped model", "without constraint", "with constraint"}
+    assert lines["without constraint"]["L1, published"] == "0.1079"
+    assert float(lines["with constraint"]["L1, measured"]) < float(lines["without constraint"]["L1, measured"])
+    assert lines["shipped model"]["L1, published"] == ""
+
+
+def test_gains_are_differences_of_rows(suite):
+    lines = {line["part"]: line for line in table(suite / "report" / "ablations.csv")}
+    rows = load_runs([suite / "run"]).uncompressed
+    means = rows.groupby(["extractor", "analyzer"])["psnr"].mean()
+    gain = means["sci:ablation=dual", "sci:ablation=dual"] - means["sci:ablation=ventral", "sci:ablation=ventral"]
+    line = lines["dual pathway, against the ventral one alone"]
+    assert line["gain all [dB]"] == f"{gain:+.2f}"
+    assert (line["published all"], line["published slow"], line["published fast"]) == ("+1.62", "+1.36", "+2.11")
+    assert "FMVR" not in lines  # the run has no such variant
+
+
+def test_a_line_of_a_table_names_commands_that_give_it_again(suite, bench):
+    line = table(suite / "report" / "table_caas.csv")[1]
+    said = bench("explain", suite / "report" / "table_caas.csv:2").stdout.splitlines()
+    assert f"  rate point = {line['rate point']}" in said
+    command = shlex.split(said[-1])
+    assert command[:2] == ["bench", "run"]
+    bench(*command[1:], "--out", suite / "again", "--no-figures")
+    rows = pd.read_csv(suite / "again" / "rd.csv")
+    assert len(rows) == 2
+    assert f"{rows['bpp'].mean():.5f}" == line["bpp"]
+    assert f"{rows['psnr'].mean():.2f}" == line["PSNR [dB]"]
+    one_line_error(bench("explain", suite / "report" / "table_caas.csv:99", check=None), "no line '99'")
+    one_line_error(bench("explain", suite / "report" / "absent.csv:1", check=None), "No such file")
+    one_line_error(bench("explain", suite / "report" / "bd.csv:1", check=None), "no column `command`")
+
+
+def test_published_points_stand_in_the_order_of_rates(suite):
+    lines = table_iii(load_runs([suite / "run"])).to_dict("records")
+    assert [line["rate point"] for line in lines] == ["48", "44", "", ""]
+    assert [line["published"] for line in lines] == ["VTM QP 40", "VTM QP 42", "VTM QP 44", "VTM QP 46"]
+    assert [line["published bpp"] for line in lines] == ["0.13", "0.56", "0.63", "1.32"]
+
+
+def test_networks_stand_beside_the_published_ones(suite):
+    first = networks_table(load_runs([suite / "run"]), "X").iloc[0]
+    stated = {(line["row"], line["column"]): line["value"] for line in published() if line["table"] == "X"}
+    assert first["parameters [M], published"] == stated["SpikeCodec I-enc", "parameters"]
+    assert networks_table(load_runs([suite / "run"]), "IX").empty  # the suite has not asked for the paper's size
+
+
+def test_figures_without_streams_are_missing_with_the_reason(suite, bench, tmp_path):
+    (suite / "run" / "streams").rename(suite / "run" / "elsewhere")
+    try:
+        bench("report", suite / "run", "--out", tmp_path / "bare")
+    finally:
+        (suite / "run" / "elsewhere").rename(suite / "run" / "streams")
+    assert not list((tmp_path / "bare").glob("fig_1*.png"))
+    text = (tmp_path / "bare" / "README.md").read_text()
+    assert "Fig. 16, motion before and after FMVR" in text
+    assert "a run keeps them where it was made" in text
