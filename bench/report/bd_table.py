@@ -69,8 +69,8 @@ def table_iv(runs: Runs, bd: pd.DataFrame) -> pd.DataFrame:
         {"dataset": pair["dataset"], "test": pair["test"], "against": pair["anchor"], "measured [%]": pair["verdict"]}
         | {"published [%]": line["value"], "published against": line["column"]}
         | {
-            "command": runs.command(
-                rows["dataset"].eq(pair["dataset"]) & rows["curve"].isin([pair["test"], pair["anchor"]])
+            "command": _both(
+                runs, rows["dataset"].eq(pair["dataset"]) & rows["curve"].isin([pair["test"], pair["anchor"]])
             )
         }
         for pair in pairs.to_dict("records")

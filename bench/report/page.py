@@ -78,7 +78,7 @@ def build_page(
     text = page.render(
         matrices=[(name, Markup(_html(cells))) for name, cells in matrices],  # noqa: S704 -- _html escapes
         tables=[(table.title, table.note, Markup(_html(table.shown))) for table in tables],  # noqa: S704
-        plots=[(plot.stem, _image(plot.read_bytes())) for plot in plots],
+        plots=[(plot.stem, _image("png", plot.read_bytes())) for plot in plots],
         pictures=pictures,
         missing=None if missing.empty else Markup(_html(missing)),  # noqa: S704
         runs=[(name, _words(doc), doc["provenance"][-1]["command"]) for name, doc in runs.documents.items()],
@@ -128,12 +128,12 @@ def _scene(sheet: Sheet) -> dict[str, Any]:
             {
                 "title": tile.title,
                 "words": tile.words,
-                "image": _image(tile.png()),
+                "image": _image("webp", tile.webp()),
             }
             for tile in sheet.tiles
         ],
     }
 
 
-def _image(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode()
+def _image(kind: str, data: bytes) -> str:
+    return f"data:image/{kind};base64," + base64.b64encode(data).decode()

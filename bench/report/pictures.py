@@ -38,12 +38,12 @@ class Tile:
     words: str
     image: np.ndarray
 
-    def png(self) -> bytes:
-        """The picture as an 8-bit PNG file."""
+    def webp(self) -> bytes:
+        """The picture in 8 bits as a lossless WebP file, which is a quarter smaller than a PNG file."""
         from PIL import Image
 
         file = io.BytesIO()
-        Image.fromarray(to_uint8(self.image)).save(file, "PNG", optimize=True)
+        Image.fromarray(to_uint8(self.image)).save(file, "WEBP", lossless=True, quality=100, method=4)
         return file.getvalue()
 
 
@@ -159,4 +159,4 @@ def draw_tiles(tiles: Sequence[Tile], path: Path, title: str, columns: int = 4) 
     for axis, tile in zip(figure.axes, tiles, strict=False):
         axis.imshow(tile.image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axis.set_title("\n".join(filter(None, (tile.title, tile.words))), fontsize=8)
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=85)
