@@ -150,6 +150,8 @@ def at_instant(row: pd.Series, documents: dict[str, dict[str, Any]], k: int) -> 
 
 def draw_tiles(tiles: Sequence[Tile], path: Path, title: str, columns: int = 4) -> None:
     """Draw pictures side by side into a PNG file; they may be coloured, H x W x 3."""
+    from PIL import Image
+
     lines = math.ceil(len(tiles) / columns)
     height, width = tiles[0].image.shape[:2]
     figure = Figure(figsize=(3.1 * columns, (3.1 * height / width + 0.55) * lines + 0.4), layout="constrained")
@@ -159,4 +161,7 @@ def draw_tiles(tiles: Sequence[Tile], path: Path, title: str, columns: int = 4) 
     for axis, tile in zip(figure.axes, tiles, strict=False):
         axis.imshow(tile.image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axis.set_title("\n".join(filter(None, (tile.title, tile.words))), fontsize=8)
-    figure.savefig(path, dpi=85)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=85)
+    with Image.open(drawn) as image:  # 256 colours are enough for grey pictures, in a third of the bytes
+        image.convert("RGB").quantize(256).save(path, optimize=True)
