@@ -651,3 +651,5 @@ def test_a_variant_for_ablation_takes_no_other_choices():
         create(Analyzer, "sci:ablation=dcn,weights=x.safetensors")
     with pytest.raises(BenchError, match="'ablation'"):
         create(Extractor, "sci:ablation=dcn")  # it has no extraction of its own
+    with pytest.raises(BenchError, match="'ablation': unknown option"):
+        create(Codec, "sci:ablation=dual")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from baselines.sci.part import SciOptions, SciPart
+from baselines.sci.part import PartOptions, SciPart
 from bench.interfaces import Analyzer
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class SciAnalyzer(SciPart, Analyzer):
     name = "sci"
     task = "reconstruction"
 
-    class Options(SciOptions):
+    class Options(PartOptions):
         """Options: for ablation, a shipped variant, or what aligns neighbours, and whether motion is refined."""
 
         ablation: Literal["", "dual", "ventral", "deep", "free", "afr", "nofmvr", "dcn", "warp"] = ""

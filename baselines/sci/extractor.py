@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from baselines.sci.part import SciOptions, SciPart
+from baselines.sci.part import PartOptions, SciPart
 from bench.interfaces import Extractor
 
 
@@ -16,7 +16,7 @@ class SciExtractor(SciPart, Extractor):
 
     name = "sci"
 
-    class Options(SciOptions):
+    class Options(PartOptions):
         """Options: for ablation, a shipped variant, or how many fusion units (0: the ventral pathway alone)."""
 
         ablation: Literal["", "dual", "ventral", "deep", "free"] = ""

@@ -31,18 +31,20 @@ EXTRACTIONS = ("dual", "ventral", "deep", "free")
 
 
 class SciOptions(BaseOptions):
-    """Options: the preset; where weights lie and what device runs them, on this machine.
-
-    Subclasses add `ablation`, one of the shipped `ABLATIONS`, and what such a variant may change.
-    """
+    """Options: the preset; where weights lie and what device runs them, on this machine."""
 
     preset: Literal["small", "paper"] = "small"
     weights: str = Field(default="", exclude=True)
     device: str = Field(default="cpu", exclude=True)
+
+
+class PartOptions(SciOptions):
+    """Options of extractor and analyzer: one of the shipped `ABLATIONS`; subclasses name those that they take."""
+
     ablation: str = ""
 
     @model_validator(mode="after")
-    def _one_variant(self) -> SciOptions:
+    def _one_variant(self) -> PartOptions:
         if self.ablation and (others := self.model_fields_set - {"ablation", "device"}):
             raise ValueError(f"ablation={self.ablation} is a whole variant; leave {min(others)} away")
         return self
@@ -85,7 +87,7 @@ class SciPart(Component):
         Name of its weights, and the stage of training that makes them.
     """
 
-    Options = SciOptions
+    Options = PartOptions
     file: ClassVar[str]
     stage: ClassVar[str]
 
