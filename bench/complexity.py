@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from bench.published import published
+from bench.published import stated
 
 if TYPE_CHECKING:
     from baselines.neural.workload import Work
@@ -135,10 +135,6 @@ def _deformable(image: Any, weight: Any, *rest: Any, out_shape: Any = None, **mo
 
 def _published(row: str) -> tuple[float | None, float | None]:
     """Parameters and multiply-accumulates that the paper states for ``table/row``."""
-    if not row:
-        return None, None
     table, _, name = row.partition("/")
-    found = {
-        line["column"]: float(line["value"]) for line in published() if (line["table"], line["row"]) == (table, name)
-    }
+    found = {column: float(value) for (of, column), value in stated(table).items() if of == name}
     return found.get("parameters"), found.get("macs")

@@ -21,7 +21,8 @@ from baselines.sci.codec import Sci
 from baselines.spikecodec.codec import SpikeCodec
 from baselines.spikecodec.network import FULL, SceneNetwork
 from bench.cli import main
-from bench.complexity import count, published
+from bench.complexity import count
+from bench.published import published
 from bench.runner.networks import NetworkRow
 from tests.conftest import one_line_error
 

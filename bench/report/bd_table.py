@@ -66,22 +66,19 @@ def table_iv(runs: Runs, bd: pd.DataFrame) -> pd.DataFrame:
     pairs = tests.rename(columns={"curve": "test"}).merge(anchors, on=["dataset", "task"])
     pairs = pairs.merge(bd[bd["quality"] == "psnr"], on=["dataset", "task", "anchor", "test"])
     lines = [
-        {"dataset": pair["dataset"], "test": pair["test"], "against": pair["anchor"], "measured [%]": pair["verdict"]}
-        | {"published [%]": line["value"], "published against": line["column"]}
-        | {
-            "command": _both(
-                runs, rows["dataset"].eq(pair["dataset"]) & rows["curve"].isin([pair["test"], pair["anchor"]])
-            )
+        {
+            "dataset": pair["dataset"], "test": pair["test"], "against": pair["anchor"],
+            "measured [%]": pair["verdict"],
+            "published [%]": line["value"], "published against": line["column"],
+            "command": runs.command(
+                rows["dataset"].eq(pair["dataset"]) & rows["curve"].isin([pair["test"], pair["anchor"]])
+            ) + " && bench report RUN RUN",
         }
         for pair in pairs.to_dict("records")
         for line in published()
         if line["table"] == "IV" and pair["other"] in _TABLE_IV[line["column"]]
-    ]
+    ]  # fmt: skip
     return pd.DataFrame(lines)
-
-
-def _both(runs: Runs, chosen: pd.Series) -> str:
-    return f"{runs.command(chosen)} && bench report RUN RUN"
 
 
 def _points(table: pd.DataFrame) -> pd.DataFrame:

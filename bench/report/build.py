@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +16,7 @@ from bench.report.paper_tables import chains_table, networks_table, parts_table,
 from bench.report.pictures import matched_sheets
 from bench.report.plots import rd_plot
 from bench.report.rows import MEASURES, Runs, average, file_name, load_runs, made_by, missing_points, same_point
+from bench.report.table import Table, markdown, write_table
 from bench.runner.store import disk_errors
 
 _HEADINGS = {
@@ -24,31 +24,6 @@ _HEADINGS = {
     "spike_error": "wrong spikes", "rate_error": "rate error",
 }  # fmt: skip
 _DIGITS = {"bpp": 5, "bpf": 4, "psnr": 2, "ssim": 4, "ms_ssim": 4, "spike_error": 4, "rate_error": 4}
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of a report.
-
-    Attributes
-    ----------
-    name
-        Of its files, without suffix.
-    title, note
-        What it shows, and how to read it.
-    cells
-        With a column ``command``, which measures a line's figures again.
-    """
-
-    name: str
-    title: str
-    note: str
-    cells: pd.DataFrame
-
-    @property
-    def shown(self) -> pd.DataFrame:
-        """What a reader sees."""
-        return self.cells.drop(columns="command")
 
 
 def build_report(
@@ -67,8 +42,7 @@ def build_report(
         progress(1, steps, "tables")
         tables = _tables(every, runs, bd)
         for table in tables:
-            written += write_table(table.shown, target / table.name)
-            table.cells.to_csv(target / f"{table.name}.csv", index=False)
+            written += table.write(target)
         plots = []
         for done, dataset in enumerate(datasets, start=2):
             progress(done, steps, f"plot of {dataset}")
@@ -152,15 +126,6 @@ def _plots(table: pd.DataFrame, dataset: str, folder: Path, suffixes: Sequence[s
     return paths
 
 
-def write_table(table: pd.DataFrame, target: Path) -> list[Path]:
-    """Write a table as CSV, Markdown and LaTeX."""
-    paths = [target.with_suffix(suffix) for suffix in (".csv", ".md", ".tex")]
-    table.to_csv(paths[0], index=False)
-    paths[1].write_text(table.to_markdown(index=False, disable_numparse=True) + "\n", encoding="utf-8")
-    paths[2].write_text(table.to_latex(index=False, escape=True), encoding="utf-8")
-    return paths
-
-
 def _printed(means: pd.DataFrame, runs: Runs) -> pd.DataFrame:
     """Averages with headings and rounded as printed."""
     shown = [name for name in MEASURES if means[name].notna().any()]
@@ -181,7 +146,7 @@ def _bd_files(bd: pd.DataFrame, target: Path) -> list[Path]:
     written = [target / "bd.csv"]
     for dataset in dict.fromkeys(bd["dataset"]):
         cells = matrix(bd, dataset).reset_index().rename(columns={"test": "BD-rate [%] of ... against"})
-        written += write_table(cells, target / f"bd_matrix_{file_name(dataset)}")
+        written += write_table(cells, cells, target / f"bd_matrix_{file_name(dataset)}")
     return written
 
 
@@ -205,18 +170,14 @@ def _page(
             lines += [f"![{path.stem}]({path.name})", ""]
     lines += _bd_section(bd)
     for table in tables:
-        lines += [f"## {table.title}", "", *([table.note, ""] if table.note else []), _markdown(table.shown), ""]
+        lines += [f"## {table.title}", "", *([table.note, ""] if table.note else []), markdown(table.shown), ""]
     if pictures:
         lines += ["## Pictures", ""]
     for path in pictures:
         lines += [f"![{path.stem}]({path.name})", ""]
     if not missing.empty:
-        lines += ["## What was not measured, and why", "", _markdown(missing), ""]
+        lines += ["## What was not measured, and why", "", markdown(missing), ""]
     return "\n".join(lines)
-
-
-def _markdown(cells: pd.DataFrame) -> str:
-    return str(cells.to_markdown(index=False, disable_numparse=True))
 
 
 def _bd_section(bd: pd.DataFrame) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bench.metrics.iqa import METRICS
-from bench.published import published
+from bench.published import stated
 from bench.report.rows import Runs, curve_names
 from bench.runner.iqa import IQA_FILE, IqaRow
 
@@ -31,7 +31,7 @@ def table_v(runs: Runs) -> pd.DataFrame:
         .drop(columns="reason")
         .merge(scores[["job", "metric", "value", "reason", "implementation"]], on="job")
     )
-    stated = {(line["row"], line["column"]): line["value"] for line in published() if line["table"] == "V"}
+    paper = stated("V")
     lines = []
     for (dataset, metric), part in rows.groupby(["dataset", "metric"], sort=False):
         found, rate, count = _matched(part)
@@ -45,7 +45,7 @@ def table_v(runs: Runs) -> pd.DataFrame:
                     "dataset": dataset, "metric": f"{str(metric).upper()} ({_BETTER[METRICS[metric]]} is better)",
                     "codec": curve, "measured": value, "at bpp": f"{rate:.5f}" if score is not None else "",
                     "sequences": count if score is not None else 0,
-                    "published": stated.get((str(metric).upper(), _PUBLISHED.get(group["codec"].iloc[0], "")), ""),
+                    "published": paper.get((str(metric).upper(), _PUBLISHED.get(group["codec"].iloc[0], "")), ""),
                     "implementation": next((text for text in group["implementation"].unique() if text), ""),
                     "command": f"{again} && bench iqa RUN --metrics {metric} && bench report RUN ...",
                 }

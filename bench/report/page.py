@@ -7,13 +7,14 @@ import json
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pandas as pd
 
 from bench.report.bd_table import matrix
 from bench.report.pictures import Sheet
 from bench.report.rows import Runs, curve_names, made_by
+from bench.report.table import Table
 
 # What the page knows of a point, beside its qualities.
 _COLUMNS = (
@@ -22,23 +23,10 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-class Titled(Protocol):
-    """A table: title, note, cells, and those of them that are shown."""
-
-    @property
-    def title(self) -> str: ...
-    @property
-    def note(self) -> str: ...
-    @property
-    def cells(self) -> pd.DataFrame: ...
-    @property
-    def shown(self) -> pd.DataFrame: ...
-
-
 def build_page(
     runs: Runs,
     bd: pd.DataFrame,
-    tables: Sequence[Titled],
+    tables: Sequence[Table],
     sheets: Sequence[Sheet],
     plots: Sequence[Path],
     missing: pd.DataFrame,

@@ -5,6 +5,7 @@ Figs. 10 and 11 are the pictures at matched rates and the RD curves of every rep
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,17 +14,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.colors import hsv_to_rgb
 from matplotlib.figure import Figure
 
 from bench.interfaces import Analyzer, Codec, Decoded, unpack_stream
-from bench.metrics.quality import psnr_per_frame
 from bench.metrics.smoothness import laplacian_norms
 from bench.registry import codec_for_stream, create
 from bench.report.paper_tables import CAMERA_BUDGET, side_cost
-from bench.report.pictures import Sheet, Tile, at_instant, result_picture, shown
+from bench.report.pictures import Sheet, Tile, at_instant, psnr, result_picture, shown
+from bench.report.plots import bits_axis
 from bench.report.rows import Runs, average, codec_label, curve_names, file_name, per_sequence
+from bench.runner.execute import to_spikes
 from bench.runner.profile import COMPLEXITY_FILE, ComplexityRow
 from bench.runner.results import codec_spec
 from bench.runner.run import origin, stream_path
@@ -60,6 +61,14 @@ class Scene:
             raise AbsentError("no row with " + ", ".join(f"{key} {value}" for key, value in wanted.items()))
         return found.iloc[0].to_dict()
 
+    def own(self) -> list[dict[str, Any]]:
+        """The rows of the paper's model under CAAS, from the lowest rate to the highest."""
+        wanted = {"paradigm": "caas", "extractor": "sci", "codec": "sci"}
+        found = self.rows[self.rows[list(wanted)].eq(list(wanted.values())).all(axis=1)]
+        if found.empty:
+            raise AbsentError("no rows of sci under CAAS")
+        return found.sort_values("bpp").to_dict("records")
+
     def decoded(self, row: dict[str, Any]) -> Decoded:
         """What the row's stream decodes to."""
         path = stream_path(Path(row["run"]), row["job"])
@@ -87,11 +96,6 @@ class Scene:
         return at_instant(self.rows.iloc[0], self.runs.documents, self.k)[0]
 
 
-def psnr(found: np.ndarray, truth: np.ndarray) -> float:
-    """Of one frame, dB."""
-    return float(psnr_per_frame(found[None], truth[None])[0])
-
-
 def smoothness(scene: Scene) -> Iterator[Tile]:
     """Fig. 8: features with and without the constraint, as they are and decoded at two rates."""
     for label, name in (("with constraint", "sci:ablation=dual"), ("without", "sci:ablation=free")):
@@ -109,14 +113,9 @@ def smoothness(scene: Scene) -> Iterator[Tile]:
 
 def rates(scene: Scene) -> Iterator[Tile]:
     """Fig. 12: reconstructions by SCI under CAAS at every rate point."""
-    rows = scene.rows[
-        scene.rows["codec"].eq("sci") & scene.rows["paradigm"].eq("caas") & scene.rows["extractor"].eq("sci")
-    ]
-    if rows.empty:
-        raise AbsentError("no rows of sci under CAAS")
     truth = scene.truth()
     yield Tile("truth", "", truth)
-    for row in rows.sort_values("bpp").to_dict("records"):
+    for row in scene.own():
         result = scene.picture(row)
         yield Tile(f"rate point {row['rate_point']}", f"{row['bpp']:.4f} bpp, {psnr(result, truth):.2f} dB", result)
 
@@ -133,7 +132,7 @@ def decoded_spikes(scene: Scene) -> Iterator[Tile]:
     yield Tile("spikes", f"{100 * spikes.mean():.0f} % fire", spikes)
     yield Tile("truth", "", truth)
     for row in rows.sort_values(["codec", "bpp"]).to_dict("records"):
-        frame = (scene.decoded(row).frames[index] > 0.5).astype(np.float32)
+        frame = to_spikes(scene.decoded(row).frames[index]).astype(np.float32)
         name = f"{row['label']}, {row['rate_point']}"
         yield Tile(f"{name}: spikes", f"{row['bpp']:.3f} bpp, {100 * frame.mean():.0f} % fire", frame)
         result = scene.picture(row)
@@ -161,12 +160,10 @@ def motion_picture(motion: np.ndarray, largest: float) -> np.ndarray:
 
 def refinement(scene: Scene) -> Iterator[Tile]:
     """Fig. 16: decoded motion before and after FMVR (hue: direction; white: none)."""
-    rows = scene.rows[
-        scene.rows["codec"].eq("sci") & scene.rows["paradigm"].eq("caas") & scene.rows["extractor"].eq("sci")
-    ]
+    rows = scene.own()
     if len(rows) < 2:
-        raise AbsentError("no rows of sci under CAAS")
-    row = rows.sort_values("bpp").iloc[1].to_dict()
+        raise AbsentError("no second rate point of sci under CAAS")
+    row = rows[1]
     decoded, k = scene.decoded(row), scene.k + 1  # the shown instant may be an intra frame, which has no motion
     analyzer: Any = create(Analyzer, "sci")
     fields = analyzer.motion(decoded.frames, decoded.motion)
@@ -257,7 +254,9 @@ def constraint_plot(runs: Runs, folder: Path) -> list[Path]:
         label = "with constraint" if extractor.endswith("dual") else "without"
         axis.plot(part["bpp"], part["psnr"], "o-", label=f"{dataset}, {label} ({part['sequences'].max()} sequences)")
     axis.set_title("Fig. 9c, smoothness constraint, short trainings, vvenc")
-    _axes(axis, "PSNR [dB]")
+    axis.set_ylabel("PSNR [dB]")
+    bits_axis(axis)
+    axis.legend()
     figure.savefig(folder / "fig_09.png", dpi=120)
     return [folder / "fig_09.png"]
 
@@ -273,22 +272,22 @@ def complexity_plot(runs: Runs, bd: pd.DataFrame, folder: Path) -> list[Path]:
     anchor = next((name for name in bd["anchor"].unique() if name.startswith("CAAS vvenc")), "")
     chosen = bd[bd["anchor"].eq(anchor) & bd["quality"].eq("psnr") & bd["bd_rate"].notna()]
     chosen = chosen[~chosen["test"].str.startswith("CTA")]  # a hundred times the bits: nothing else could be told apart
-    figure = Figure(figsize=(10, 4.8), layout="constrained")
-    axis = figure.subplots()
-    drawn = False
-    for count, line in enumerate(chosen.to_dict("records")):
+    places = []
+    for line in chosen.to_dict("records"):
         curve = curves[curves["curve"].eq(line["test"]) & curves["dataset"].eq(line["dataset"])].iloc[0]
         part = costs[costs["paradigm"].eq(curve["paradigm"]) & costs["label"].eq(curve["label"])]
-        if part.empty or (part["status"] != "ok").any():
-            continue
-        cost = side_cost(part[part["side"] == "camera"])
-        filled = "none" if cost["external"] else None
-        label = f"{line['dataset']}: {line['test']}"
-        place = (cost["macs"] / 1e9, line["bd_rate"])
-        axis.plot(*place, _MARKS[count % len(_MARKS)], markerfacecolor=filled, label=label)
-        drawn = True
-    if not drawn:
+        if len(part) and part["status"].eq("ok").all():
+            places.append((side_cost(part[part["side"] == "camera"]), line))
+    if not places:
         return []
+    figure = Figure(figsize=(10, 4.8), layout="constrained")
+    axis = figure.subplots()
+    marks = dict(zip(chosen["test"].unique(), itertools.cycle(_MARKS), strict=False))
+    for cost, line in places:
+        axis.plot(
+            cost["macs"] / 1e9, line["bd_rate"], marks[line["test"]],
+            markerfacecolor="none" if cost["external"] else None, label=f"{line['dataset']}: {line['test']}",
+        )  # fmt: skip
     axis.axvline(CAMERA_BUDGET / 1e9, color="0.5", linestyle="--", linewidth=1)
     axis.set_title(f"BD-rate against {anchor} (open: its encoder cannot be counted)", fontsize=10)
     axis.set_xlabel("camera side, GMAC a result (dashed: the paper's budget of 10)")
@@ -297,14 +296,6 @@ def complexity_plot(runs: Runs, bd: pd.DataFrame, folder: Path) -> list[Path]:
     figure.legend(loc="outside right upper", fontsize=8, frameon=False)
     figure.savefig(folder / "complexity.png", dpi=120)
     return [folder / "complexity.png"]
-
-
-def _axes(axis: Axes, quality: str) -> None:
-    axis.set_xscale("log")
-    axis.set_xlabel("bits per spike (raw = 1)")
-    axis.set_ylabel(quality)
-    axis.grid(True, which="both", color="0.92", linewidth=0.6)
-    axis.legend()
 
 
 def _label(spec: str) -> str:

@@ -111,10 +111,14 @@ def _tiles(rows: pd.DataFrame, documents: dict[str, dict[str, Any]]) -> tuple[st
     for row in rows.to_dict("records"):
         result = result_picture(row)
         if result is not None:
-            psnr = float(psnr_per_frame(result[None], truth[None])[0])
             name = f"{row['paradigm'].upper()} {row['label']}, {row['rate_point']}"
-            tiles.append(Tile(name, f"{row['bpp']:.4f} bpp, {psnr:.2f} dB", result))
+            tiles.append(Tile(name, f"{row['bpp']:.4f} bpp, {psnr(result, truth):.2f} dB", result))
     return title, tuple(tiles)
+
+
+def psnr(found: np.ndarray, truth: np.ndarray) -> float:
+    """Of one frame, dB."""
+    return float(psnr_per_frame(found[None], truth[None])[0])
 
 
 def result_picture(row: dict[str, Any]) -> np.ndarray | None:

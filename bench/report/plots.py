@@ -29,7 +29,6 @@ def rd_plot(table: pd.DataFrame, dataset: str, paths: Sequence[Path]) -> None:
     for axis, (title, part) in zip(axes, panels, strict=True):
         _draw(axis, part, labels)
         axis.set_title(f"{dataset}, {title} ({part['sequence'].nunique()})")
-        axis.set_xlabel("bits per spike (raw = 1)")
     axes[0].set_ylabel("PSNR [dB]")
     handles, names = axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside right upper", fontsize=8, frameon=False)
@@ -55,6 +54,12 @@ def _draw(axis: Axes, rows: pd.DataFrame, labels: list[str]) -> None:
             curve["bpp"], curve["psnr"], line, marker=marker, color=colour, label=f"{name}{uneven}",
             markerfacecolor=fill, markersize=size, linewidth=1.4,
         )  # fmt: skip
-    axis.set_xscale("log")
     axis.axvline(1.0, color="0.6", linewidth=1, zorder=0)
+    bits_axis(axis)
+
+
+def bits_axis(axis: Axes) -> None:
+    """Make the x axis that of rates."""
+    axis.set_xscale("log")
+    axis.set_xlabel("bits per spike (raw = 1)")
     axis.grid(True, which="both", color="0.92", linewidth=0.6)

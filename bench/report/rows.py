@@ -171,8 +171,8 @@ def per_sequence(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def same_point(table: pd.DataFrame, line: Mapping[Hashable, Any]) -> pd.Series:
-    """Which rows are of a line's curve and, where it has one, rate point."""
-    names = [*CURVE, *(["rate_point"] if "rate_point" in line else [])]
+    """Which rows are of a line's curve and rate point."""
+    names = [*CURVE, "rate_point"]
     return pd.Series(table[names].eq([line[name] for name in names]).all(axis=1))
 
 

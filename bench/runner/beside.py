@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from bench.complexity import PUBLISHED_SIZE
 from bench.interfaces import Content
@@ -19,18 +18,15 @@ from bench.runner.profile import COMPLEXITY_FILE, Chain, ComplexityRow, profile_
 from bench.runner.run import picture_path
 from bench.runner.spec import Suite
 from bench.runner.store import Store
-from bench.runner.tables import read_table, write_table
+from bench.runner.tables import TableRow, read_table, write_table
 
 SMOOTHNESS_FILE = "smoothness.csv"
 Progress = Callable[[int, int, str], None]
 
 
-class SmoothnessRow(BaseModel):
+class SmoothnessRow(TableRow):
     """One row of smoothness.csv: the features of one segment."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    schema_version: Literal[1] = Field(description="Version of this table; 1.")
     job: str = Field(description="A row of rd.csv whose encoder got these features.")
     dataset: str = Field(description="Dataset with its non-default options.")
     sequence: str = Field(description="The sequence.")

@@ -6,24 +6,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from bench.errors import BenchError
 from bench.metrics.iqa import METRICS, load_metric
 from bench.runner.results import RD_FILE, read_rows
 from bench.runner.run import picture_path, read_run_file
-from bench.runner.tables import read_table, write_table
+from bench.runner.tables import TableRow, read_table, write_table
 
 IQA_FILE = "iqa.csv"
 SCHEMA = 1
 
 
-class IqaRow(BaseModel):
+class IqaRow(TableRow):
     """One row of iqa.csv: one metric of one job's picture."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    schema_version: Literal[1] = Field(description="Version of this table; 1.")
     job: str = Field(description="The row of rd.csv whose picture it is: the result at the middle evaluated instant.")
     metric: str = Field(description="niqe, brisque, musiq, ilniqe, pi, dbcnn or cnniqa.")
     value: float | None = Field(default=None, description="The score; empty where there is none.")

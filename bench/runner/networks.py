@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from bench.complexity import PUBLISHED_SIZE, Counted, count
 from bench.errors import BenchError
 from bench.interfaces import Codec
 from bench.registry import create
+from bench.runner.tables import TableRow
 
 NETWORKS_FILE = "networks.csv"
 
 
-class NetworkRow(BaseModel):
+class NetworkRow(TableRow):
     """One row of networks.csv: one part of a codec and of what belongs to it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    schema_version: Literal[1] = Field(description="Version of this table; 1.")
     codec: str = Field(description="Codec with its non-default options.")
     width: int = Field(description="W, pixels.")
     height: int = Field(description="H, pixels.")

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from bench.errors import BenchError
 from bench.interfaces import (
@@ -44,20 +44,19 @@ from bench.registry import create
 from bench.runner.execute import to_spikes
 from bench.runner.plan import coded_content, default_analyzer
 from bench.runner.spec import RunSpec
+from bench.runner.tables import TableRow
 from bench.tools import run_tool
 
 COMPLEXITY_FILE = "complexity.csv"
 SCHEMA = 1
 _INTER = 8  # inter frames after an intra frame that a codec's figures are averaged over
+CONDITION = RunSpec(frames=1 + _INTER)
 Number = float | None
 
 
-class ComplexityRow(BaseModel):
+class ComplexityRow(TableRow):
     """One row of complexity.csv: one stage of one chain, for one type of frame."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    schema_version: Literal[1] = Field(description="Version of this table; 1.")
     dataset: str = Field(description="Dataset with its non-default options.")
     sequence: str = Field(description="Sequence whose first segment was taken.")
     height: int = Field(description="H, pixels.")
@@ -175,8 +174,8 @@ def serve_stage(request: dict[str, Any]) -> list[dict[str, Any]]:
     stage = create(Paradigm, request["paradigm"]).wire(["reconstruction"])[request["stage"]]
     dataset = create(Dataset, request["dataset"])
     info = next(info for info in dataset.sequences() if info.name == request["sequence"])
-    spec = RunSpec(frames=1 + _INTER)
-    instants, num_spikes = spec.margin + spec.stride * np.arange(spec.frames), spec.num_spikes
+    instants = CONDITION.margin + CONDITION.stride * np.arange(CONDITION.frames)
+    num_spikes = CONDITION.num_spikes
     codec = create(Codec, request["codec"])
     # Under CTA many frames are coded for each result.
     count = num_spikes if stage.content is Content.SPIKES else len(instants)

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from bench.errors import BenchError
 from bench.runner.store import disk_errors, write_atomic
-from bench.runner.tables import header, read_table, row_line, write_table
+from bench.runner.tables import TableRow, header, read_table, row_line, write_table
 
 SCHEMA = 1
 RD_FILE = "rd.csv"
@@ -20,12 +20,9 @@ STREAMS = "streams"
 Number = float | None
 
 
-class RDRow(BaseModel):
+class RDRow(TableRow):
     """One row of rd.csv. An empty cell is a value that does not exist; it is never zero."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    schema_version: Literal[1] = Field(description="Version of this table; 1.")
     job: str = Field(description="Twelve hex digits that name the job; `bench explain` takes it.")
     dataset: str = Field(description="Dataset with its non-default options.")
     sequence: str = Field(description="Sequence within the dataset.")

@@ -7,14 +7,22 @@ import io
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.errors import BenchError
 from bench.runner.store import disk_errors, write_atomic
 
 Row = TypeVar("Row", bound=BaseModel)
+
+
+class TableRow(BaseModel):
+    """What rows of all tables share: their version, and that nothing else is taken."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = Field(description="Version of this table; 1.")
 
 
 def header(model: type[BaseModel]) -> str:
