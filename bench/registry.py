@@ -63,6 +63,12 @@ def create(base: type[C], spec: str) -> C:
     return component
 
 
+def create_trained(spec: str) -> Component:
+    """Make a codec, or where no codec has the name, an analyzer: what is trained and counted."""
+    name = spec.partition(":")[0]
+    return create(Analyzer if name in {*names(Analyzer)} - {*names(Codec)} else Codec, spec)
+
+
 def codec_for_stream(info: StreamInfo, spec: str = "") -> Codec:
     """Make the codec that a stream's header names, with the header's options.
 

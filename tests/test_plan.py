@@ -130,7 +130,7 @@ def test_suites(tmp_path):
     assert (spec.name, spec.frames, spec.codecs[0].rates) == ("mine", 4, (40, 45))
     (spec,) = load_suite(str(path), frames=8).grids
     assert spec.frames == 8
-    with pytest.raises(BenchError, match="shipped suites: conventional"):
+    with pytest.raises(BenchError, match="shipped suites: classification, conventional"):
         load_suite("absent")
     path.write_text("frames = [")
     with pytest.raises(BenchError, match="not valid TOML"):

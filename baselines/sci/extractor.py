@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import functools
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field
 
 from baselines.sci.part import PartOptions, SciPart
 from bench.interfaces import Extractor
+
+if TYPE_CHECKING:
+    from baselines.sci.extraction import Extraction
 
 
 class SciExtractor(SciPart, Extractor):
@@ -26,17 +30,20 @@ class SciExtractor(SciPart, Extractor):
 
     def __init__(self, /, **options: object) -> None:
         super().__init__(**options)
-        self.analyzers = {"reconstruction": f"sci:ablation={name}" if (name := self.options.ablation) else "sci"}
+        name = self.options.ablation
+        self.analyzers = {
+            "reconstruction": f"sci:ablation={name}" if name else "sci",
+            "classification": "classifier:on=sci,stage=3",
+        }
 
     def extract(self, spikes: np.ndarray, instants: np.ndarray, rate: float) -> np.ndarray:
         """K x H x W features in [0, 1]; where a segment ends within an instant's reach, its spikes are mirrored."""
         import torch
 
         from baselines.neural.layers import pad_to
-        from baselines.sci.extraction import REACH, Extraction
-        from baselines.sci.presets import extraction_size
+        from baselines.sci.extraction import REACH
 
-        network = self.loaded(Extraction(extraction_size(self.options.preset, self.variant.fusions)))
+        network = _network(self.options, self.weights_sha256)
         features = np.empty((len(instants), *spikes.shape[1:]), np.float32)
         around = np.arange(-REACH, REACH)
         with torch.inference_mode():
@@ -46,6 +53,16 @@ class SciExtractor(SciPart, Extractor):
                 found = network(pad_to(window, 4), rate)[0, 0, : spikes.shape[1], : spikes.shape[2]]
                 feature[:] = found.clamp(0, 1).cpu().numpy()
         return features
+
+
+@functools.lru_cache(maxsize=2)
+def _network(options: PartOptions, weights_sha256: str) -> Extraction:
+    """The network of an extractor, loaded once per process."""
+    from baselines.sci.extraction import Extraction
+    from baselines.sci.presets import extraction_size
+
+    made = SciExtractor(**options.model_dump(exclude_unset=True))
+    return made.loaded(Extraction(extraction_size(made.options.preset, made.variant.fusions)))
 
 
 def _mirrored(index: np.ndarray, count: int) -> np.ndarray:

@@ -32,7 +32,7 @@ def run(
     dataset: Annotated[str, typer.Option(help="Datasets, as name or name:key=value.")] = "",
     extractor: Annotated[str, typer.Option(help="Extractors.")] = "",
     analyzer: Annotated[str, typer.Option(help="Analyzers; the task's own by default.")] = "",
-    task: Annotated[str, typer.Option(help="Tasks.")] = "",
+    task: Annotated[str, typer.Option(help="reconstruction, classification; both with a comma or plus.")] = "",
     rates: Annotated[str, typer.Option(help="Rate points for all codecs (42,37); each codec's own by default.")] = "",
     sequences: Annotated[str, typer.Option(help="Names of sequences to keep.")] = "",
     limit: Annotated[int | None, typer.Option(help="Sequences per dataset (0: all).")] = None,
@@ -53,6 +53,9 @@ def run(
     figures: Annotated[bool, typer.Option(help="Draw RD curves and pictures into the run's folder.")] = True,
     timing: Annotated[int, typer.Option(min=0, help="Then time every point alone, so many repeats.")] = 0,
     smoothness: Annotated[bool, typer.Option(help="Also take the Laplacian norms of all features.")] = False,
+    recognition: Annotated[
+        bool, typer.Option(help="Also classify without compression, by every representation of the paper's Table VI.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
 ) -> None:
     """Measure a grid of paradigms, codecs and datasets; exit code 1 where a point failed.
@@ -63,6 +66,8 @@ def run(
 
       bench run --paradigm cta,atc,caas --codec vvenc:preset=medium,x265 --dataset s-motion --limit 2
 
+      bench run --task classification --paradigm caas --codec sci
+
       bench run --suite conventional --jobs 2
     """
     from bench.runner.plan import make_plan
@@ -70,7 +75,7 @@ def run(
 
     stated: dict[str, Any] = {
         "paradigms": split(paradigm), "codecs": split(codec), "datasets": split(dataset),
-        "extractors": split(extractor), "analyzers": split(analyzer), "tasks": split(task),
+        "extractors": split(extractor), "analyzers": split(analyzer), "tasks": split(task.replace("+", ",")),
         "rates": rate_points(rates), "sequences": split(sequences),
     }  # fmt: skip
     numbers = {
@@ -82,7 +87,8 @@ def run(
     if preset and not suite:
         raise BenchError("--preset chooses among the sizes of a --suite; a codec's preset is written codec:preset=NAME")
     chosen = load_suite(suite, preset, **fields) if suite else Suite(grids=(make_spec(**fields),))
-    chosen = chosen.model_copy(update={"smoothness": chosen.smoothness or smoothness})
+    asked = {"smoothness": chosen.smoothness or smoothness, "recognition": chosen.recognition or recognition}
+    chosen = chosen.model_copy(update=asked)
     plan = make_plan(*chosen.grids)
     if dry_run:
         _print_plan(plan)
@@ -138,7 +144,7 @@ def _run(suite: Suite, plan: Plan, folder: Path, resume: bool, jobs: int, timing
 
 def _beside(suite: Suite, plan: Plan, folder: Path, store: Store) -> None:
     """What the suite measures after its rows."""
-    if not (suite.iqa or suite.smoothness or suite.count or suite.profile):
+    if not (suite.iqa or suite.smoothness or suite.recognition or suite.count or suite.profile):
         return
     from bench.runner.beside import measure_beside
 

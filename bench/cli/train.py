@@ -16,7 +16,10 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    codec: Annotated[str, typer.Argument(help="A learned codec: dcvc, dcvc-dc, spikecodec, sci.")],
+    codec: Annotated[
+        str,
+        typer.Argument(help="dcvc, dcvc-dc, spikecodec, sci, or classifier:on=EXTRACTOR,data=DATASET."),
+    ],
     data: Annotated[
         Path | None, typer.Option(help="Folder of photographs or videos; without one, drawn dead leaves.")
     ] = None,
@@ -45,7 +48,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
-    """Train a small codec: its weights, card.json, log.csv, curve.png and a checkpoint in the run's folder.
+    """Train a small codec or classifier: weights, card.json, log.csv, curve.png and a checkpoint in the run's folder.
 
     Codecs that are trained in stages have a folder each of them, and a stage starts from the weights of the ones
     before. Killed runs go on with --resume, and end with the weights of an unbroken one.
@@ -56,29 +59,22 @@ def train(
 
     from baselines.neural.weights import check_device
     from bench.cli._shared import progress_bar, word
-    from bench.datasets._files import cache_root
     from bench.fingerprint import file_sha256
-    from bench.interfaces import Codec
     from bench.interfaces.component import parse_spec
-    from bench.registry import create
+    from bench.registry import create_trained
     from bench.train.loop import Settings, train_codec
-    from bench.train.shards import open_shards
 
-    made: Any = create(Codec, codec)
+    made: Any = create_trained(codec)
     if not hasattr(made, "recipe"):
         raise BenchError(f"{codec} is not a codec that is trained here")
     check_device(device)
     known = getattr(made, "stages", ())
     if stage != "all" and stage not in known:
         raise BenchError(f"{made.name} has no stage '{stage}' (it has: {', '.join(known) or 'none'})")
-    if variant and not known:
+    if variant and not hasattr(made, "variants"):
         raise BenchError(f"{made.name} has no variants")
-    changed = made.variants(**parse_spec(f"variant:{variant}")[1]) if known else None
-    cache = cache_root() / "train"
-    with progress_bar("data") as progress:
-        shards = open_shards(data, cache, samples, seed, progress)
-        held_out = open_shards(validation, cache, min(samples, 24), seed + 1, progress)
-    whole = out or Path("train") / "-".join([made.name, *([word(variant)] if variant else [])])
+    changed = made.variants(**parse_spec(f"variant:{variant}")[1]) if hasattr(made, "variants") else None
+    whole = out or Path("train") / "-".join([word(made.spec), *([word(variant)] if variant else [])])
     for part in (known if stage == "all" else (stage,)) or ("",):
         folder = whole / part
         torch.manual_seed(seed)
@@ -86,16 +82,33 @@ def train(
         if begin:
             fitting, every = recipe.begin_from(begin)
             typer.echo(f"{fitting} of {every} tensors are those of {begin}")
-        label = " ".join(word for word in (made.name, part, variant) if word)
-        prepared = recipe.prepare(shards), recipe.prepare(held_out)
+        label = " ".join(word for word in (made.spec, part, variant) if word)
+        trained_on, checked_on = _samples(made, recipe, part, (data, validation), samples, seed)
         basis = tuple(file_sha256(path) for path in recipe.basis)
-        settings = Settings(label, prepared[0].digest, steps or max(1, round(minutes * recipe.pace)), seed, basis)
+        settings = Settings(label, trained_on.digest, steps or max(1, round(minutes * recipe.pace)), seed, basis)
         began = time.monotonic()
         with progress_bar(f"training {label}") as progress:
-            card = train_codec(recipe, settings, *prepared, folder, device, resume, progress)
+            card = train_codec(recipe, settings, trained_on, checked_on, folder, device, resume, progress)
         typer.echo(f"{folder}: {settings.steps} steps, {time.monotonic() - began:.0f} s in this process")
         for point in card["validation"]:
             typer.echo("  " + ", ".join(f"{name} {value:.4g}" for name, value in point.items()))
     if not known:
         paradigm = "caas" if "frames" in made.accepts else "cta"
         typer.echo(f"try it: bench run --paradigm {paradigm} --codec {made.name}:weights={whole / recipe.file}")
+
+
+def _samples(
+    made: Any, recipe: Any, stage: str, folders: tuple[Path | None, Path | None], samples: int, seed: int
+) -> tuple[Any, Any]:
+    """What is trained on, and what the card's figures are from: a component's own samples, or shards of photographs."""
+    from bench.cli._shared import progress_bar
+    from bench.datasets._files import cache_root
+    from bench.train.shards import open_shards
+
+    cache = cache_root() / "train"
+    with progress_bar("data") as progress:
+        if hasattr(made, "samples"):
+            return made.samples(stage, seed, progress)
+        shards = open_shards(folders[0], cache, samples, seed, progress)
+        held_out = open_shards(folders[1], cache, min(samples, 24), seed + 1, progress)
+    return recipe.prepare(shards), recipe.prepare(held_out)

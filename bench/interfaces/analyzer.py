@@ -19,6 +19,11 @@ class Analyzer(Component):
 
     task: ClassVar[str] = "reconstruction"
 
+    @property
+    def classes(self) -> int | None:
+        """Number of classes that its result has; None where results are no classes."""
+        return None
+
     @abstractmethod
     def analyze(self, features: np.ndarray, motion: np.ndarray | None = None) -> np.ndarray:
         """Compute the result.
@@ -34,7 +39,8 @@ class Analyzer(Component):
         Returns
         -------
         numpy.ndarray
-            For the task ``reconstruction``: K x H x W float32 luminance in [0, 1].
+            For the task ``reconstruction``: K x H x W float32 luminance in [0, 1]; for ``classification``:
+            1 x 1 x C float32 probabilities.
         """
 
     @property

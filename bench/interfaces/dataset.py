@@ -31,6 +31,8 @@ class SequenceInfo:
         Measured or designed speeds in pixels per spike, by name.
     truth_at
         The spike indices that have a truth: None for all, an empty tuple for none.
+    label
+        Index of its class where the dataset has classes.
     """
 
     name: str
@@ -41,6 +43,7 @@ class SequenceInfo:
     speed_class: Literal["", "low", "high"] = ""
     speeds: tuple[tuple[str, float], ...] = ()
     truth_at: tuple[int, ...] | None = ()
+    label: int | None = None
 
 
 class Recording(ABC):
@@ -64,6 +67,11 @@ class Dataset(Component):
     """
 
     keep: ClassVar[bool] = False
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes that labels are indices of; none by default."""
+        return ()
 
     @abstractmethod
     def sequences(self) -> list[SequenceInfo]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.report import classification
 from bench.report.bd_table import bd_table, matrix, table_iv
 from bench.report.iqa_table import table_v
 from bench.report.page import build_page
@@ -20,10 +21,10 @@ from bench.report.table import Table, markdown, write_table
 from bench.runner.store import disk_errors
 
 _HEADINGS = {
-    "bpp": "bpp", "bpf": "bpf", "psnr": "PSNR [dB]", "ssim": "SSIM", "ms_ssim": "MS-SSIM",
+    "bpp": "bpp", "bpf": "bpf", "psnr": "PSNR [dB]", "ssim": "SSIM", "ms_ssim": "MS-SSIM", "accuracy": "accuracy",
     "spike_error": "wrong spikes", "rate_error": "rate error",
 }  # fmt: skip
-_DIGITS = {"bpp": 5, "bpf": 4, "psnr": 2, "ssim": 4, "ms_ssim": 4, "spike_error": 4, "rate_error": 4}
+_DIGITS = {"bpp": 5, "bpf": 4, "psnr": 2, "ssim": 4, "ms_ssim": 4, "accuracy": 4, "spike_error": 4, "rate_error": 4}
 
 
 def build_report(
@@ -47,6 +48,7 @@ def build_report(
         for done, dataset in enumerate(datasets, start=2):
             progress(done, steps, f"plot of {dataset}")
             plots += _plots(runs.table, dataset, target, (".png", ".svg"))
+        plots += _classification_plots(runs, tables, target)
         plots += constraint_plot(every, target) + complexity_plot(runs, bd, target)
         progress(steps - 2, steps, "pictures")
         sheets = matched_sheets(runs.table, runs.documents)
@@ -83,6 +85,33 @@ def _tables(every: Runs, runs: Runs, bd: pd.DataFrame) -> list[Table]:
         ),
         Table("table_v", "Table V, scores without a reference", "At matched rates (docs/protocol.md).", table_v(runs)),
         Table(
+            "table_vi", "Table VI, accuracy without compression",
+            "The same backbone and budget for all; the event camera is simulated before the same scenes, and SpiReco "
+            "is in kind: TFI with learned denoising and motion enhancement (docs/classification.md).",
+            classification.table_vi(runs),
+        ),
+        Table(
+            "table_vii", "Table VII, bits saved and accuracy lost",
+            "SCI under CAAS. BS is against raw spikes (1 bpp), AD against Table VI's accuracy of the same samples.",
+            classification.table_vii(runs),
+        ),
+        Table(
+            "table_viii", "Table VIII, classification report",
+            "SCI under CAAS at its highest rate point. The paper does not say which rate its figures are of.",
+            classification.table_viii(runs),
+        ),
+        Table(
+            "bd_accuracy", "BD-rate over accuracy", "Of mean curves; in brackets why there is none.",
+            classification.bd_accuracy(runs),
+        ),
+        Table(
+            "many_tasks", "Two tasks, one stream or two",
+            "Total bits for reconstruction and classification. One stream serves both under CAAS and CTA; ATC sends "
+            "one for each result, here at the PSNR of the line and at least its accuracy where it has that. "
+            "Added task: the classifier, in the cloud for one stream, on the camera for ATC.",
+            classification.many_tasks(runs),
+        ),
+        Table(
             "table_ix", "Table IX, what each contribution costs",
             "Counted at 256x256 at the paper's size, which has no weights and is not run, so no time stands beside the "
             "paper's; its Flops are multiply-accumulates.",
@@ -113,8 +142,19 @@ def run_figures(folder: Path) -> list[Path]:
     runs = load_runs([folder])
     with disk_errors(folder):
         plots = [_plots(runs.table, dataset, folder, (".png",)) for dataset in runs.table["dataset"].unique()]
+        plots.append(_classification_plots(runs, [], folder))
         sheets = matched_sheets(runs.table, runs.documents)
         return [*itertools.chain(*plots), *(sheet.draw(folder) for sheet in sheets)]
+
+
+def _classification_plots(runs: Runs, tables: Sequence[Table], folder: Path) -> list[Path]:
+    """Curves, confusion and t-SNE of classification, where there is any."""
+    if not runs.table["accuracy"].notna().any():
+        return []
+    draw = (classification.accuracy_plots, classification.confusion_plots, classification.tsne_plots)
+    many = next((table.cells for table in tables if table.name == "many_tasks"), pd.DataFrame())
+    drawn = itertools.chain.from_iterable(each(runs, folder) for each in draw)
+    return [*drawn, *classification.many_tasks_plot(many, folder)]
 
 
 def _plots(table: pd.DataFrame, dataset: str, folder: Path, suffixes: Sequence[str]) -> list[Path]:

@@ -19,7 +19,7 @@ from bench.report.table import Table
 # What the page knows of a point, beside its qualities.
 _COLUMNS = (
     "job", "run", "dataset", "sequence", "speed", "paradigm", "codec", "chain", "curve", "rate", "bpp", "condition",
-    "version", "weights", "psnr", "ssim", "ms_ssim",
+    "version", "weights", "psnr", "ssim", "ms_ssim", "accuracy",
 )  # fmt: skip
 
 

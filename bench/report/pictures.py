@@ -152,10 +152,11 @@ def at_instant(row: pd.Series, documents: dict[str, dict[str, Any]], k: int) -> 
     return recording.truth([index])[0], recording.spikes(index, index + 1)[0].astype(np.float32)
 
 
-def draw_tiles(tiles: Sequence[Tile], path: Path, title: str, columns: int = 4) -> None:
+def draw_tiles(tiles: Sequence[Tile], path: Path, title: str) -> None:
     """Draw pictures side by side into a PNG file; they may be coloured, H x W x 3."""
     from PIL import Image
 
+    columns = 3 if len(tiles) in (3, 5, 6) else 4
     lines = math.ceil(len(tiles) / columns)
     height, width = tiles[0].image.shape[:2]
     figure = Figure(figsize=(3.1 * columns, (3.1 * height / width + 0.55) * lines + 0.4), layout="constrained")

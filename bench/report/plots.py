@@ -14,7 +14,7 @@ from bench.report.rows import average, curve_names
 
 # Colour tells the codec, line and marker the paradigm.
 _COLOURS = mpl.colormaps["tab10"].colors  # type: ignore[attr-defined]
-_STYLES = {"cta": (":", "s"), "atc": ("--", "^"), "caas": ("-", "o")}
+PARADIGM_STYLES = {"cta": (":", "s"), "atc": ("--", "^"), "caas": ("-", "o")}
 
 
 def rd_plot(table: pd.DataFrame, dataset: str, paths: Sequence[Path]) -> None:
@@ -45,8 +45,8 @@ def _draw(axis: Axes, rows: pd.DataFrame, labels: list[str]) -> None:
         uneven = ""
         if curve["sequences"].nunique() > 1:
             uneven = f" ({curve['sequences'].min()} to {curve['sequences'].max()} sequences)"
-        line, marker = _STYLES.get(paradigm, ("-.", "x"))
-        colour = _COLOURS[labels.index(label) % len(_COLOURS)]
+        line, marker = PARADIGM_STYLES.get(paradigm, ("-.", "x"))
+        colour = codec_colour(labels, label)
         # ATC and CAAS coincide under the identity analyzer: an open marker shows both.
         fill = "none" if paradigm == "atc" else colour
         size = 8 if paradigm == "atc" else 5
@@ -56,6 +56,12 @@ def _draw(axis: Axes, rows: pd.DataFrame, labels: list[str]) -> None:
         )  # fmt: skip
     axis.axvline(1.0, color="0.6", linewidth=1, zorder=0)
     bits_axis(axis)
+
+
+def codec_colour(labels: list[str], label: str) -> tuple[float, float, float]:
+    """A codec's colour among those of a figure."""
+    colour: tuple[float, float, float] = _COLOURS[labels.index(label) % len(_COLOURS)]
+    return colour
 
 
 def bits_axis(axis: Axes) -> None:

@@ -18,7 +18,7 @@ from bench.runner.tables import read_table
 
 # What makes rows one curve. The condition is among them: points of two cards never share a curve.
 CURVE = ["dataset", "task", "extractor", "analyzer", "condition", "paradigm", "label", "seed"]
-MEASURES = ["bpp", "bpf", "psnr", "ssim", "ms_ssim", "spike_error", "rate_error"]
+MEASURES = ["bpp", "bpf", "psnr", "ssim", "ms_ssim", "accuracy", "spike_error", "rate_error"]
 
 
 @dataclass(frozen=True)
@@ -172,8 +172,12 @@ def per_sequence(table: pd.DataFrame) -> pd.DataFrame:
 
 def same_point(table: pd.DataFrame, line: Mapping[Hashable, Any]) -> pd.Series:
     """Which rows are of a line's curve and rate point."""
-    names = [*CURVE, "rate_point"]
-    return pd.Series(table[names].eq([line[name] for name in names]).all(axis=1))
+    return same_curve(table, line) & table["rate_point"].eq(line["rate_point"])
+
+
+def same_curve(table: pd.DataFrame, line: Mapping[Hashable, Any]) -> pd.Series:
+    """Which rows are of a line's curve."""
+    return pd.Series(table[CURVE].eq([line[name] for name in CURVE]).all(axis=1))
 
 
 def average(table: pd.DataFrame) -> pd.DataFrame:

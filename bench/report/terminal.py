@@ -12,8 +12,15 @@ from rich.table import Table
 from bench.report.rows import average, curve_names, load_runs
 from bench.runner.run import RunReport
 
-_MEASURES = {"bpp": 5, "psnr": 2, "ssim": 4, "ms_ssim": 4, "spike_error": 4}
-_HEADINGS = {"bpp": "bpp", "psnr": "PSNR", "ssim": "SSIM", "ms_ssim": "MS-SSIM", "spike_error": "wrong"}
+_MEASURES = {"bpp": 5, "psnr": 2, "ssim": 4, "ms_ssim": 4, "accuracy": 4, "spike_error": 4}
+_HEADINGS = {
+    "bpp": "bpp",
+    "psnr": "PSNR",
+    "ssim": "SSIM",
+    "ms_ssim": "MS-SSIM",
+    "accuracy": "accuracy",
+    "spike_error": "wrong",
+}
 
 
 def print_run(done: RunReport) -> None:

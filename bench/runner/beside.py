@@ -15,6 +15,7 @@ from bench.runner.iqa import IQA_FILE, IqaRow, score_run
 from bench.runner.networks import NETWORKS_FILE, NetworkRow, count_networks
 from bench.runner.plan import Job, Plan, coded_content
 from bench.runner.profile import COMPLEXITY_FILE, Chain, ComplexityRow, profile_chains
+from bench.runner.recognition import RECOGNITION_FILE, RecognitionRow, recognise
 from bench.runner.run import picture_path
 from bench.runner.spec import Suite
 from bench.runner.store import Store
@@ -39,7 +40,7 @@ class SmoothnessRow(TableRow):
 def measure_beside(suite: Suite, plan: Plan, folder: Path, store: Store, progress: Progress) -> Iterator[Path]:
     """Measure what the suite asks for into the run's folder; gives each file as it is there.
 
-    A complexity.csv that is there already is kept, since its seconds are of an idle machine.
+    A complexity.csv that is there already is kept, since its seconds are of an idle machine; so is a recognition.csv.
 
     Raises
     ------
@@ -53,6 +54,10 @@ def measure_beside(suite: Suite, plan: Plan, folder: Path, store: Store, progres
         rows = [row for codec in suite.count for row in count_networks(codec, "", *PUBLISHED_SIZE)]
         write_table(folder / NETWORKS_FILE, NetworkRow, rows)
         yield folder / NETWORKS_FILE
+    if suite.recognition and not (folder / RECOGNITION_FILE).exists():
+        datasets = dict.fromkeys(job.dataset for job in plan.jobs if job.task == "classification")
+        write_table(folder / RECOGNITION_FILE, RecognitionRow, recognise(list(datasets), progress))
+        yield folder / RECOGNITION_FILE
     if suite.iqa and not _scored(plan, folder, suite.iqa):
         score_run(folder, suite.iqa, progress)
         yield folder / IQA_FILE

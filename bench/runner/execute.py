@@ -36,7 +36,7 @@ from bench.interfaces import (
 from bench.metrics.spikes import evaluate_spikes
 from bench.runner.decode import decode_fresh
 from bench.runner.plan import Job, component_for
-from bench.runner.results import RDRow
+from bench.runner.results import ClassRow, RDRow
 from bench.runner.store import Entry, Made, Store, array_bytes
 from bench.spikes import PackedSpikes
 
@@ -54,9 +54,10 @@ class StageTime:
 
 @dataclass
 class Outcome:
-    """A finished job: its row, its stream, its result at the middle instant as a PNG, and what its stages took."""
+    """A finished job: its rows, its stream, its result at the middle instant as a PNG, and what its stages took."""
 
     row: RDRow
+    classes: ClassRow | None = None
     stream: bytes = b""
     picture: bytes = b""
     times: list[StageTime] = field(default_factory=list)
@@ -132,6 +133,8 @@ class _JobRun:
         evaluated = self.store.get(key, lambda: self._cloud(stream_stage, entry, spikes, truth_key))
         measures = json.loads(evaluated.data)
         picture = base64.b64decode(measures.pop("picture", ""))
+        said = {name: measures.pop(name) for name in ("label", "predicted", "probabilities") if name in measures}
+        classes = ClassRow(schema_version=1, job=self.job.id, **said) if said else None
         row = _row(
             self.job,
             status="ok",
@@ -141,7 +144,7 @@ class _JobRun:
             bpf=8 * len(entry.data) / (self.job.card.num_frames * self._pixels),
             **measures,
         )
-        return Outcome(row, entry.data, picture, self.times)
+        return Outcome(row, classes, entry.data, picture, self.times)
 
     @property
     def _pixels(self) -> int:
@@ -264,7 +267,9 @@ class _JobRun:
         began = time.perf_counter()
         if sent.content is Content.SPIKES:
             measures.update(evaluate_spikes(to_spikes(decoded.frames), spikes.load()))
-        if self.job.evaluated:
+        if self.task.truth == "label":
+            measures.update(self.task.evaluate(result, np.array(self.job.info.label)))
+        elif self.job.evaluated:
             measures.update(self.task.evaluate(result[list(self.job.evaluated)], self._truth(truth_key)))
             if result.ndim == 3:
                 measures["picture"] = base64.b64encode(_png(result[shown_instant(self.job.evaluated)])).decode()

@@ -14,6 +14,9 @@ from bench.interfaces import RatePoint
 from bench.runner.results import RD_FILE, RDRow, codec_spec, read_rows
 from bench.runner.run import origin, read_run_file
 
+# More sequences than these are not named one by one in a command, where their number says the same.
+_MANY = 20
+
 
 def explain_row(name: str, results: Path) -> Iterator[str]:
     """Lines that tell where a row comes from.
@@ -68,7 +71,7 @@ def command_for(rows: Sequence[RDRow], document: dict[str, Any]) -> str:
         "--analyzer": origin(document, "analyzers", row.analyzer),
         "--task": origin(document, "tasks", row.task),
         "--rates": ",".join(dict.fromkeys(other.rate_point for other in rows)),
-        "--sequences": ",".join(dict.fromkeys(other.sequence for other in rows)),
+        **_which(rows, document),
         "--segments": _segments(document),
         "--frames": card["num_frames"],
         "--stride": card["stride"],
@@ -107,6 +110,15 @@ def explain_cell(place: str) -> Iterator[str]:
             yield f"  {column} = {value}"
     yield "commands that give its measured figures again:"
     yield from (f"  {part}" for part in command.split(" && "))
+
+
+def _which(rows: Sequence[RDRow], document: dict[str, Any]) -> dict[str, RatePoint]:
+    """The rows' sequences by name, or by number where they are the first of their set, as a grid asked for."""
+    named = list(dict.fromkeys(row.sequence for row in rows))
+    asked = {grid.get("limit") for grid in document["grids"] if not grid.get("sequences")}
+    if len(named) > _MANY and len(named) in asked:
+        return {"--limit": len(named)}
+    return {"--sequences": ",".join(named), "--limit": 0}
 
 
 def _segments(document: dict[str, Any]) -> int:

@@ -8,8 +8,7 @@ from pydantic import Field
 
 from bench.complexity import PUBLISHED_SIZE, Counted, count
 from bench.errors import BenchError
-from bench.interfaces import Codec
-from bench.registry import create
+from bench.registry import create_trained
 from bench.runner.tables import TableRow
 
 NETWORKS_FILE = "networks.csv"
@@ -40,7 +39,7 @@ def count_networks(codec: str, preset: str, width: int, height: int) -> list[Net
     BenchError
         If the codec is not one of the suite's networks, or has no such preset.
     """
-    made: Any = create(Codec, codec)
+    made: Any = create_trained(codec)
     if not hasattr(made, "workload"):
         raise BenchError(
             f"{made.name} is not one of the suite's networks, only those are counted; its time is in rd.csv"

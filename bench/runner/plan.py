@@ -145,9 +145,13 @@ def _cells(spec: RunSpec) -> Iterator[Job]:
         state = dataset.available()
         if not state.ok:
             raise BenchError(f"dataset {dataset.name}: {state.reason}")
+        for task in spec.tasks:
+            if create(Task, task).truth == "label" and not dataset.classes:
+                raise BenchError(f"the task {task} needs a dataset with classes; {dataset.name} has none")
         for info, start in _segments(dataset, spec):
             for task, extractor, paradigm in itertools.product(spec.tasks, spec.extractors, spec.paradigms):
-                for analyzer in _analyzers(spec, extractor, task):
+                for analyzer in _analyzers(spec, dataset_spec, extractor, task):
+                    _check_classes(dataset, analyzer)
                     yield Job(
                         dataset=dataset_spec,
                         info=info,
@@ -160,6 +164,13 @@ def _cells(spec: RunSpec) -> Iterator[Job]:
                         evaluated=_evaluated(info, start, spec),
                         seed=spec.seed,
                     )
+
+
+def _check_classes(dataset: Dataset, analyzer: str) -> None:
+    """Refuse a classifier of another number of classes."""
+    told = component_for(Analyzer, analyzer).classes
+    if told is not None and told != len(dataset.classes):
+        raise BenchError(f"{analyzer} tells {told} classes apart, {dataset.name} has {len(dataset.classes)}")
 
 
 def _at_rate_points(cell: Job, spec: RunSpec, entry: CodecEntry, codec: Codec, availability: Availability) -> list[Job]:
@@ -218,14 +229,15 @@ def coded_content(paradigm: str, task: str) -> Content:
     return next(stage.content for stage in stages if stage.kind is Kind.ENCODE and stage.content)
 
 
-def default_analyzer(extractor: str, task: str) -> str:
-    """The analyzer for a task where none is stated: the one made for the extractor's features, or the task's own."""
-    return create(Extractor, extractor).analyzers.get(task, create(Task, task).default_analyzer)
+def default_analyzer(extractor: str, task: str, dataset: str = "") -> str:
+    """The analyzer for a task where none is stated."""
+    judged: Task = create(Task, task)
+    return judged.analyzer_for(create(Extractor, extractor), create(Dataset, dataset) if dataset else None)
 
 
-def _analyzers(spec: RunSpec, extractor: str, task: str) -> list[str]:
+def _analyzers(spec: RunSpec, dataset: str, extractor: str, task: str) -> list[str]:
     if not spec.analyzers:
-        return [default_analyzer(extractor, task)]
+        return [default_analyzer(extractor, task, dataset)]
     fitting = [name for name in spec.analyzers if create(Analyzer, name).task == task]
     if not fitting:
         raise BenchError(f"none of the analyzers {', '.join(spec.analyzers)} is for the task {task}")

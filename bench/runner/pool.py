@@ -37,12 +37,15 @@ class Finished:
 def run_jobs(jobs: Sequence[Job], store_root: Path, workers: int) -> Iterator[Finished]:
     """Run jobs in worker processes of one thread each, and give each as it finishes.
 
+    OMP_NUM_THREADS may give them more, but all of them together no more than there are cores: above that, threads wait
+    for one another most of the time.
+
     A job that fails becomes a row; a full disk or an interrupt ends the run. When a worker dies (out of memory,
     killed), all jobs that were under way are tried once more, each alone, and the one that kills its worker again
     becomes a failed row. One worker is a process of its own too: when this process is killed, the worker notices
     and stops its encoder.
     """
-    environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(_threads(workers))}
     waiting = deque(jobs)
     while waiting:
         suspects: list[Job] = []
@@ -52,6 +55,12 @@ def run_jobs(jobs: Sequence[Job], store_root: Path, workers: int) -> Iterator[Fi
             yield from _run_pool(deque([job]), guilty, store_root, 1, environment)
             if guilty:
                 yield Finished(job, failed(job, "the worker process died (killed, or out of memory)"))
+
+
+def _threads(workers: int) -> int:
+    stated = os.environ.get("OMP_NUM_THREADS", "1").partition(",")[0]
+    share = max(1, (os.cpu_count() or 1) // workers)
+    return min(max(1, int(stated)), share) if stated.isdecimal() else 1
 
 
 def _run_pool(

@@ -14,6 +14,7 @@ from bench.runner.tables import TableRow, header, read_table, row_line, write_ta
 
 SCHEMA = 1
 RD_FILE = "rd.csv"
+CLASSES_FILE = "classification.csv"
 RUN_FILE = "run.json"
 STREAMS = "streams"
 
@@ -28,7 +29,7 @@ class RDRow(TableRow):
     sequence: str = Field(description="Sequence within the dataset.")
     speed_class: Literal["", "low", "high"] = Field(description="low or high; empty where unknown.")
     segment: int = Field(description="Index of the segment's first spike frame in the recording.")
-    task: str = Field(description="What the result is for: reconstruction.")
+    task: str = Field(description="What the result is for: reconstruction or classification.")
     paradigm: str = Field(description="cta, atc or caas.")
     extractor: str = Field(description="Extractor with its non-default options.")
     analyzer: str = Field(description="Analyzer with its non-default options.")
@@ -52,6 +53,7 @@ class RDRow(TableRow):
     psnr: Number = Field(default=None, description="dB, peak 1, mean over the evaluated instants.")
     ssim: Number = Field(default=None, description="SSIM, mean over the evaluated instants.")
     ms_ssim: Number = Field(default=None, description="MS-SSIM; empty below 176 pixels a side.")
+    accuracy: Number = Field(default=None, description="Classification: 1 where the predicted class is true, else 0.")
     spike_error: Number = Field(default=None, description="CTA: share of wrong spikes.")
     rate_error: Number = Field(default=None, description="CTA: mean absolute firing-rate error, spikes per frame.")
     decoded_sha256: str = Field(default="", description="SHA-256 of the frames that a fresh process decoded.")
@@ -67,6 +69,15 @@ class RDRow(TableRow):
 COLUMNS = tuple(RDRow.model_fields)
 
 
+class ClassRow(TableRow):
+    """One row of classification.csv: what a classifier said of one job's sequence."""
+
+    job: str = Field(description="The row of rd.csv.")
+    label: int = Field(ge=0, description="Index of the true class.")
+    predicted: int = Field(ge=0, description="Index of the most probable class.")
+    probabilities: str = Field(description="Probability of each class, with blanks between.")
+
+
 def codec_spec(codec: str, options: str) -> str:
     """A row's or a stream's codec with its options."""
     return f"{codec}:{options}" if options else codec
@@ -78,21 +89,21 @@ def write_rows(path: Path, rows: Iterable[RDRow]) -> None:
 
 
 class RowLog:
-    """rd.csv while a run goes on: each row is appended and flushed when it is there.
+    """A table while a run goes on: each row is appended and flushed when it is there.
 
     A line that a killed run left unfinished is cut off when the file is opened again.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, model: type[TableRow] = RDRow) -> None:
         self.path = path
         with disk_errors(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
             text = path.read_bytes() if path.exists() else b""
-            whole = text[: text.rfind(b"\n") + 1] or header(RDRow).encode()
+            whole = text[: text.rfind(b"\n") + 1] or header(model).encode()
             if whole != text:
                 write_atomic(path, whole)
 
-    def append(self, row: RDRow) -> None:
+    def append(self, row: TableRow) -> None:
         """Add a row."""
         with disk_errors(self.path.parent), self.path.open("a", encoding="utf-8", newline="") as file:
             before = file.tell()
@@ -118,3 +129,14 @@ def read_rows(path: Path) -> list[RDRow]:
             raise BenchError(f"{path}, line {line}: job {row.job} stands twice with different values")
         rows[row.job] = row
     return list(rows.values())
+
+
+def read_classes(path: Path) -> dict[str, ClassRow]:
+    """Read and check classification.csv, by job; none where there is no such file.
+
+    Raises
+    ------
+    BenchError
+        If it is of another schema, or a cell is wrong.
+    """
+    return {row.job: row for _, row in read_table(path, ClassRow)} if path.exists() else {}

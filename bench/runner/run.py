@@ -32,8 +32,21 @@ from bench.runner.execute import Outcome, StageTime, run_job, sent_frames, seque
 from bench.runner.plan import Job, Plan, component_for
 from bench.runner.pool import Finished, run_jobs
 from bench.runner.provenance import provenance
-from bench.runner.results import RD_FILE, RUN_FILE, SCHEMA, STREAMS, RDRow, RowLog, read_rows, write_rows
+from bench.runner.results import (
+    CLASSES_FILE,
+    RD_FILE,
+    RUN_FILE,
+    SCHEMA,
+    STREAMS,
+    ClassRow,
+    RDRow,
+    RowLog,
+    read_classes,
+    read_rows,
+    write_rows,
+)
 from bench.runner.store import Store, disk_errors, write_atomic
+from bench.runner.tables import write_table
 
 Progress = Callable[[int, int, str], None]
 
@@ -70,10 +83,13 @@ def run_plan(
         facts = {**_facts(plan), "provenance": history}
         _write_run_file(folder, {"status": "running", **facts})
         log = RowLog(folder / RD_FILE)
+        classes = RowLog(folder / CLASSES_FILE, ClassRow) if any(map(_classifies, plan.jobs)) else None
         times: list[StageTime] = []
         pending = [job for job in plan.jobs if job.id not in rows]
         for done, finished in enumerate(_outcomes(pending, store, workers), start=len(rows) + 1):
             _keep(folder, finished.outcome)
+            if classes and finished.outcome.classes:
+                classes.append(finished.outcome.classes)
             log.append(finished.outcome.row)
             rows[finished.job.id] = finished.outcome.row
             times += finished.outcome.times
@@ -84,6 +100,9 @@ def run_plan(
             rows.update(_timing_lane(plan, folder, store, rows, timing, progress))
         ordered = [rows[job.id] for job in plan.jobs]
         write_rows(folder / RD_FILE, ordered)
+        if classes:
+            said = read_classes(classes.path)
+            write_table(classes.path, ClassRow, [said[row.job] for row in ordered if row.job in said])
         seconds = time.perf_counter() - began
         _write_run_file(folder, {"status": "finished", "wall_seconds": seconds, **_booked(times, workers), **facts})
     return RunReport(folder, ordered, seconds)
@@ -103,6 +122,10 @@ def _outcomes(jobs: Sequence[Job], store: Store, workers: int) -> Iterable[Finis
     if missing:
         # Jobs of one sequence wait for each other's simulation and extraction, so they are spread out.
         yield from run_jobs(sorted(missing, key=_spread_key), store.root, min(workers, len(missing)))
+
+
+def _classifies(job: Job) -> bool:
+    return bool(component_for(Task, job.task).truth == "label")
 
 
 def _spread_key(job: Job) -> tuple[str, str, str, str, str]:
@@ -147,6 +170,9 @@ def _rows_so_far(plan: Plan, folder: Path, resume: bool) -> dict[str, RDRow]:
         )
     # Failed points are tried again, and skipped ones may have become possible.
     kept = {row.job: row for row in read_rows(path) if row.status == "ok" and stream_path(folder, row.job).exists()}
+    if any(map(_classifies, plan.jobs)):
+        said = read_classes(folder / CLASSES_FILE)
+        kept = {job: row for job, row in kept.items() if row.accuracy is None or job in said}
     write_rows(path, kept.values())
     return kept
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from bench.errors import BenchError
 from bench.interfaces import Codec, CodingCondition, Dataset, Extractor, Paradigm, RatePoint, Structure, Task
@@ -63,6 +64,15 @@ class RunSpec(BaseModel):
     structure: Structure = "low_delay"
     seed: int = 0
 
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_tasks(cls, fields: Any) -> Any:
+        """What the first task with defaults of its own has in place of the general ones."""
+        for task in fields.get("tasks") or ():
+            if defaults := create(Task, str(task)).defaults:
+                return {**defaults, **fields}
+        return fields
+
     @field_validator("codecs", mode="before")
     @classmethod
     def _names_are_entries(cls, value: object) -> object:
@@ -117,6 +127,8 @@ class Suite(BaseModel):
         Metrics without a reference to score every kept picture by (`bench iqa`).
     smoothness
         Whether the Laplacian norms of all features are taken.
+    recognition
+        Whether every representation of Table VI classifies all sequences of the classified datasets, uncompressed.
     count
         Codecs whose networks are counted (`bench complexity`).
     profile
@@ -128,6 +140,7 @@ class Suite(BaseModel):
     grids: tuple[RunSpec, ...] = Field(min_length=1)
     iqa: tuple[str, ...] = ()
     smoothness: bool = False
+    recognition: bool = False
     count: tuple[str, ...] = ()
     profile: tuple[str, ...] = ()
 
@@ -141,7 +154,7 @@ class Suite(BaseModel):
 
 
 SUITES = Path(__file__).parents[1] / "suites"
-_BESIDE = ("iqa", "smoothness", "count", "profile")
+_BESIDE = ("iqa", "smoothness", "recognition", "count", "profile")
 
 
 def load_suite(suite: str, preset: str = "", **stated: object) -> Suite:

@@ -1,0 +1,156 @@
+"""The analyzer `classifier`: K feature frames of one moving object to the probabilities of its classes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from bench.errors import BenchError
+from bench.fingerprint import file_sha256
+from bench.interfaces import Analyzer, Availability
+from bench.interfaces import Options as BaseOptions
+
+if TYPE_CHECKING:
+    from baselines.neural.recipe import Recipe
+    from baselines.neural.workload import Work
+    from baselines.recognition.network import Backbone
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+class Classifier(Analyzer):
+    """A small network on all of a sequence's features, trained for one extractor and one dataset."""
+
+    name = "classifier"
+    task = "classification"
+    stages: ClassVar[tuple[str, ...]] = ("2", "3")
+
+    class Options(BaseOptions):
+        """Options: extractor and dataset that it is for; stage 2 knows features alone, 3 also decoded ones.
+
+        Weights and device are this machine's matter.
+        """
+
+        on: str = Field(default="sci", pattern=r"^[\w-]+$")
+        data: str = Field(default="s-digits", pattern=r"^[\w-]+$")
+        stage: Literal["2", "3"] = "2"
+        weights: str = Field(default="", exclude=True)
+        device: str = Field(default="cpu", exclude=True)
+
+    def weight_file(self) -> Path:
+        """The weights: those in the package, or the file that the option `weights` names.
+
+        Raises
+        ------
+        BenchError
+            If there are none.
+        """
+        options = self.options
+        path = Path(options.weights) if options.weights else WEIGHTS / options.data / f"{options.on}-{options.stage}"
+        path = path if options.weights else path.with_suffix(".safetensors")
+        if not path.is_file():
+            raise BenchError(
+                f"{self.name}: no weights {path} (`bench train {self.name}:on={options.on},data={options.data} --stage "
+                f"{options.stage}` makes such a file)"
+            )
+        return path
+
+    def available(self) -> Availability:
+        """Whether the weights are here."""
+        try:
+            return Availability(True, f"stage {self.options.stage} weights", self.weights_sha256)
+        except BenchError as error:
+            return Availability(False, reason=str(error))
+
+    @property
+    def weights_sha256(self) -> str:
+        """Hash of the weights' file."""
+        return file_sha256(self.weight_file())
+
+    @property
+    def classes(self) -> int:
+        """Number of classes that the weights tell apart."""
+        return int(self.network().head.out_features)
+
+    def network(self) -> Backbone:
+        """The network with its weights, loaded once per process."""
+        return _network(self.options, self.weights_sha256)
+
+    def loaded(self) -> Backbone:
+        """The network with its weights, which say how large it is.
+
+        Raises
+        ------
+        BenchError
+            If the file holds another network.
+        """
+        import torch
+
+        from baselines.neural.weights import check_device, load_into, read_weights
+        from baselines.recognition.network import Backbone
+
+        check_device(self.options.device)
+        path = self.weight_file()
+        weights = read_weights(path)
+        stem, head = weights.get("stem.0.weight"), weights.get("head.weight")
+        if stem is None or head is None or stem.ndim != 4 or head.ndim != 2:
+            raise BenchError(f"{path} is not a checkpoint of a classifier")
+        enhanced = "front.denoise.1.weight" in weights
+        frames = (stem.shape[1] + 1) // 2 if enhanced else stem.shape[1]
+        network = Backbone(frames, head.shape[0], enhanced)
+        load_into(network, weights, path)
+        network.to(self.options.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return network.eval()
+
+    def analyze(self, features: np.ndarray, motion: np.ndarray | None = None) -> np.ndarray:
+        """1 x 1 x C probabilities; the features are taken as they are, without motion."""
+        import torch
+
+        network = self.network()
+        if len(features) != network.frames:
+            raise BenchError(f"{self.name} was trained on {network.frames} frames, got {len(features)}; use --frames")
+        with torch.inference_mode():
+            frames = torch.from_numpy(features)[None].to(self.options.device)
+            found = torch.softmax(network(frames).double(), 1)[0].float().cpu().numpy()
+        return np.ascontiguousarray(found[None, None])
+
+    def workload(self, size: tuple[int, int]) -> Iterator[Work]:
+        """The network on the frames of one sequence."""
+        import torch
+
+        from baselines.neural.workload import Work
+
+        network = self.network()
+        frames = torch.zeros(1, network.frames, *size)
+        yield Work("classifier, a sequence", "cloud", "", lambda: network(frames), (network,), "")
+
+    def recipe(self, stage: str, earlier: Path, variant: None = None) -> Recipe:
+        """How a stage is trained: the second on features as they are, the third on decoded ones too."""
+        from baselines.recognition.training import ClassifierRecipe
+
+        begin = None
+        if stage == "3":
+            places = (
+                earlier / "2" / ClassifierRecipe.file,
+                WEIGHTS / self.options.data / f"{self.options.on}-2.safetensors",
+            )
+            begin = next((path for path in places if path.is_file()), None)
+            if begin is None:
+                raise BenchError(f"{self.name}: no weights {places[0]} to start from; train stage 2 first")
+        return ClassifierRecipe(self.options.on, self.options.data, begin)
+
+    def samples(self, stage: str, seed: int, progress: Callable[[int, int, str], None]) -> tuple[Any, Any]:
+        """What a stage trains on, and what is held out of the training split for the card's figures."""
+        from baselines.recognition.training import make_samples
+
+        return make_samples(self.options.on, self.options.data, stage == "3", seed, progress)
+
+
+@functools.lru_cache(maxsize=4)
+def _network(options: Classifier.Options, weights_sha256: str) -> Backbone:
+    return Classifier(**{name: getattr(options, name) for name in options.model_fields_set}).loaded()

@@ -1,0 +1,68 @@
+"""The classifier's network: the same small backbone for all representations."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, cat, nn
+
+_WIDTHS = (24, 48, 96)
+
+
+def _unit(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
+    )
+
+
+class Residual(nn.Module):
+    """x plus two convolutions."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(_unit(channels, channels), _unit(channels, channels)[:2])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.layers(x))
+
+
+class SpirecoFront(nn.Module):
+    """SpiReco's two ideas in kind (paper reference 11): learned denoising, and enhancement of what moves."""
+
+    def __init__(self, frames: int) -> None:
+        super().__init__()
+        self.denoise = nn.Sequential(_unit(frames, 16), nn.Conv2d(16, frames, 3, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N x K x H x W to N x (2 K - 1) x H x W: clean frames, and their differences in time."""
+        clean = x + self.denoise(x)
+        return cat((clean, clean[:, 1:] - clean[:, :-1]), 1)
+
+
+class Backbone(nn.Module):
+    """K frames as channels to the logits of C classes.
+
+    Parameters
+    ----------
+    frames, classes
+        K and C.
+    enhanced
+        Whether SpiReco's front stands before it.
+    """
+
+    def __init__(self, frames: int, classes: int, enhanced: bool) -> None:
+        super().__init__()
+        first, second, third = _WIDTHS
+        self.frames = frames
+        self.front = SpirecoFront(frames) if enhanced else nn.Identity()
+        self.stem = _unit(2 * frames - 1 if enhanced else frames, first, 5, 2)
+        self.blocks = nn.Sequential(
+            _unit(first, second, 3, 2), Residual(second), _unit(second, third, 3, 2), Residual(third)
+        )
+        self.dropout = nn.Dropout(0.2)
+        self.head = nn.Linear(third, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N x K x H x W in [0, 1] to N x C."""
+        maps = self.blocks(self.stem(self.front(2 * x - 1)))
+        found: Tensor = self.head(self.dropout(maps.mean((2, 3))))
+        return found

@@ -1,0 +1,230 @@
+"""How classifiers are trained: on moving images of the training split, all representations alike."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from baselines.neural.latents import Estimator
+from baselines.neural.recipe import Recipe
+from baselines.recognition.network import Backbone
+from baselines.recognition.representations import FRAMES, represent
+from bench.datasets._files import cache_root
+from bench.fingerprint import component_fingerprint, digest
+from bench.interfaces import Codec, Dataset, Extractor
+from bench.registry import create, names
+from bench.runner.store import disk_errors
+
+if TYPE_CHECKING:
+    from baselines.neural.recipe import Batch
+
+# Of each image so many motions are drawn, as many as come to this number of samples; one in twenty images is held out.
+_SAMPLES = 16_000
+_HELD_OUT = 20
+_TOGETHER = 32
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Representations and labels.
+
+    Attributes
+    ----------
+    frames
+        N x K x H x W uint8.
+    labels, rates
+        N: class, and rate point of the codec that they went through (-1: none).
+    classes
+        Number of classes.
+    digest
+        What the samples were made from and by.
+    """
+
+    frames: np.ndarray
+    labels: np.ndarray
+    rates: np.ndarray
+    classes: int
+    digest: str
+
+
+def bent(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """An image turned, sheared and scaled a little about its middle."""
+    from scipy import ndimage
+
+    angle, shear = np.deg2rad(random.uniform(-12, 12)), random.uniform(-0.12, 0.12)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    matrix = turn @ np.array([[1, shear], [0, 1]]) / random.uniform(0.88, 1.12, 2)
+    middle = (np.array(image.shape) - 1) / 2
+    found: np.ndarray = ndimage.affine_transform(image, matrix, middle - matrix @ middle, order=1)
+    return found
+
+
+def make_samples(
+    on: str, data: str, coded: bool, seed: int, progress: Callable[[int, int, str], None]
+) -> tuple[Samples, Samples]:
+    """Samples of a dataset's training split, and of what is held out of it; they are made once and kept.
+
+    Parameters
+    ----------
+    coded
+        Whether seven of eight samples go through the codec `sci`, at its seven rate points in turn.
+    """
+    dataset: Any = create(Dataset, f"{data}:split=train")
+    held = np.arange(len(dataset.images().labels)) % _HELD_OUT == _HELD_OUT - 1
+    found = []
+    for chosen, wanted in ((np.flatnonzero(~held), _SAMPLES), (np.flatnonzero(held), 1)):
+        draws = max(1, round(wanted / len(chosen)))
+        plain = _shown_samples(on, dataset, chosen, draws, seed, progress)
+        found.append(_coded_samples(plain, progress) if coded else plain)
+    return found[0], found[1]
+
+
+def _shown_samples(
+    on: str, dataset: Any, chosen: np.ndarray, draws: int, seed: int, progress: Callable[[int, int, str], None]
+) -> Samples:
+    """Every chosen image in so many motions, from the second on bent."""
+    shown = create(Extractor, on) if on in names(Extractor) else on
+    made = component_fingerprint(shown) if isinstance(shown, Extractor) else on
+    images = dataset.images()
+    identity = digest([made, component_fingerprint(dataset), images.labels, chosen.tolist(), draws, seed])
+    count, size = draws * len(chosen), dataset.options.size
+
+    def fill(frames: np.ndarray) -> None:
+        for number, (draw, index) in enumerate(itertools.product(range(draws), chosen.tolist())):
+            image = images.image(index)
+            if draw:
+                image = bent(image, np.random.default_rng([seed, draw, index]))
+            recording = dataset.moving(image, index, draw)
+            frames[number] = np.round(255 * represent(shown, recording, dataset.options.rate, index))
+            if number % 50 == 0:
+                progress(number, count, "recordings")
+
+    frames = _kept(identity, (count, FRAMES, size, size), fill)
+    labels = np.tile(np.array(images.labels)[chosen], draws)
+    return Samples(frames, labels, np.full(count, -1), len(images.classes), identity)
+
+
+def _coded_samples(plain: Samples, progress: Callable[[int, int, str], None]) -> Samples:
+    """The same, but for every eighth sample as the codec's network decodes them."""
+    codec: Any = create(Codec, "sci")
+    identity = digest([plain.digest, component_fingerprint(codec)])
+    rates = np.arange(len(plain.labels)) % (len(codec.rate_points) + 1) - 1
+
+    def fill(frames: np.ndarray) -> None:
+        frames[:] = plain.frames
+        _through_codec(frames, rates, codec, lambda done: progress(done, len(rates), "coding"))
+
+    return replace(plain, frames=_kept(identity, plain.frames.shape, fill), rates=rates, digest=identity)
+
+
+def _kept(identity: str, shape: tuple[int, ...], fill: Callable[[np.ndarray], None]) -> np.ndarray:
+    """An array of bytes from the user's cache, made where it is not there."""
+    folder = cache_root() / "train" / f"classes-{identity[:16]}"
+    path = folder / "frames.npy"
+    if not path.exists():
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            frames = np.lib.format.open_memmap(folder / "partial.npy", "w+", np.uint8, shape)
+            fill(frames)
+            frames.flush()
+            (folder / "partial.npy").replace(path)
+    found: np.ndarray = np.load(path, mmap_mode="r")
+    return found
+
+
+def _through_codec(frames: np.ndarray, rates: np.ndarray, codec: Any, done: Callable[[int], None]) -> None:
+    """Replace features by what the codec's network makes of them."""
+    chosen = np.flatnonzero(rates >= 0)
+    network = codec.small_network(0, "cpu")
+    for start in range(0, len(chosen), _TOGETHER):
+        part = chosen[start : start + _TOGETHER]
+        with torch.inference_mode():
+            given = torch.from_numpy(frames[part].astype(np.float32) / 255)
+            model = codec.small_model(network, torch.from_numpy(rates[part]))
+            state, decoded = None, []
+            for index in range(given.shape[1]):
+                frame = given[:, index : index + 1]
+                received, state = model.code(Estimator(), frame, index, tuple(given.shape[2:]), state)
+                decoded.append(received.clamp(0, 1))
+            frames[part] = torch.cat(decoded, 1).mul(255).round().numpy().astype(np.uint8)
+        done(start + len(part))
+
+
+class ClassifierRecipe(Recipe):
+    """Cross entropy in bfloat16; half of the spike cameras' samples run backward, which is another motion."""
+
+    file = "classifier.safetensors"
+    logged = ("accuracy", "entropy")
+    pace = 700.0
+    rate = 2e-3
+    batch = 64
+
+    def __init__(self, on: str, data: str, begin: Path | None) -> None:
+        dataset: Any = create(Dataset, f"{data}:split=train")
+        self.backward = on in names(Extractor)
+        self.network = Backbone(FRAMES, len(dataset.classes), enhanced=on == "tfi")
+        if begin:
+            self.begin_from(begin)
+            self.rate = 1e-3
+
+    def draw(self, shards: Any, seed: int, step: int) -> Batch:
+        """Frames and labels."""
+        random = np.random.default_rng([seed, step])
+        chosen = np.sort(random.integers(len(shards.labels), size=self.batch))
+        frames = np.array(shards.frames[chosen])
+        if self.backward:
+            turned = random.random(self.batch) < 0.5
+            frames[turned] = frames[turned, ::-1]
+        return torch.from_numpy(frames), torch.from_numpy(shards.labels[chosen])
+
+    def start(self, batch: Batch) -> None:
+        """Nothing is fitted."""
+
+    def loss(self, batch: Batch, progress: float) -> tuple[Tensor, Mapping[str, float]]:
+        """Cross entropy, with labels smoothed by a twentieth."""
+        frames, labels = batch
+        with torch.autocast(frames.device.type, torch.bfloat16):
+            logits = self.network(frames.float() / 255)
+        logits = logits.float()
+        loss = F.cross_entropy(logits, labels, label_smoothing=0.05)
+        with torch.no_grad():
+            facts = {
+                "accuracy": float((logits.argmax(1) == labels).float().mean()),
+                "entropy": float(F.cross_entropy(logits, labels)),
+            }
+        return loss, facts
+
+    def finish(self, network: nn.Module) -> Mapping[str, Mapping[str, Tensor]]:
+        """Weights in half precision, which is precise enough to classify by."""
+        for value in network.state_dict().values():
+            if value.is_floating_point():
+                value.copy_(value.half())
+        return {self.file: {name: _half(value) for name, value in network.state_dict().items()}}
+
+    def evaluate(self, network: nn.Module, shards: Any) -> list[dict[str, float]]:
+        """Accuracy on the held-out samples, by rate point (-1: not coded)."""
+        correct = np.concatenate(list(_correct(network, shards)))
+        return [
+            {"rate_point": int(rate), "accuracy": float(correct[shards.rates == rate].mean())}
+            for rate in np.unique(shards.rates)
+        ]
+
+
+def _half(value: Tensor) -> Tensor:
+    return (value.half() if value.is_floating_point() else value).contiguous()
+
+
+def _correct(network: nn.Module, samples: Samples) -> Iterator[np.ndarray]:
+    for start in range(0, len(samples.labels), 256):
+        frames = torch.from_numpy(np.array(samples.frames[start : start + 256])).float() / 255
+        with torch.inference_mode():
+            found = network(frames).argmax(1).numpy()
+        yield found == samples.labels[start : start + 256]

@@ -1,0 +1,198 @@
+"""Labelled images: where they come from, how they are split, and what is refused of them."""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.datasets._files import cache_root, read_grey
+from bench.datasets._simulated import luma
+from bench.errors import BenchError
+
+DIGITS = tuple("0123456789")
+_MNIST_10K = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+_TRAINED, _TESTED = 30, 50  # images of a class of Caltech-101
+
+
+@dataclass(frozen=True)
+class Images:
+    """A split of a labelled set.
+
+    Attributes
+    ----------
+    classes
+        Their names; labels are indices.
+    labels
+        One for each image.
+    image
+        Gives an image by its index, H x W uint8.
+    """
+
+    classes: tuple[str, ...]
+    labels: tuple[int, ...]
+    image: Callable[[int], np.ndarray]
+
+
+def cache_folder(name: str) -> Path:
+    """Where `bench data get` puts a set's images."""
+    return cache_root() / "data" / name
+
+
+@functools.cache
+def digits(split: str) -> Images:
+    """scikit-learn's digits, split by class: a fifth of each is for the test."""
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    every = np.round(data.images * (255 / 16)).astype(np.uint8)
+    random = np.random.default_rng(0)
+    chosen = []
+    for label in range(10):
+        order = random.permutation(np.flatnonzero(data.target == label))
+        tested = round(len(order) / 5)
+        chosen += list(order[:tested] if split == "test" else order[tested:])
+    return _images("s-digits", DIGITS, every, data.target, chosen)
+
+
+@functools.cache
+def mnist(root: Path, split: str) -> Images:
+    """MNIST's own splits."""
+    found = _read("s-mnist", root, "MNIST", train=split == "train")
+    return _images("s-mnist", DIGITS, found.data.numpy(), found.targets.numpy())
+
+
+@functools.cache
+def mnist_10k(root: Path, split: str) -> Images:
+    """A fixed split of MNIST's test images: 8,000 and 2,000."""
+    name = "s-mnist-10k"
+    pictures, labels = (_idx(name, root, file) for file in _MNIST_10K)
+    if len(pictures) != 10_000 or len(labels) != 10_000 or pictures.shape[1:] != (28, 28):
+        raise BenchError(f"{name}: {root} holds {pictures.shape} images and {labels.shape} labels, not MNIST's 10,000")
+    order = np.random.default_rng(0).permutation(10_000)
+    chosen = order[:8000] if split == "train" else order[8000:]
+    return _images(name, DIGITS, pictures, labels, chosen.tolist())
+
+
+@functools.cache
+def cifar(root: Path, split: str) -> Images:
+    """CIFAR-10's own splits, as luma."""
+    found = _read("s-cifar", root, "CIFAR10", train=split == "train")
+    return _images("s-cifar", tuple(found.classes), luma(np.asarray(found.data)), np.asarray(found.targets))
+
+
+@functools.cache
+def caltech(root: Path, split: str) -> Images:
+    """Caltech-101, split by class."""
+    found = _read("s-caltech", root, "Caltech101")
+    labels = np.asarray(found.y)
+    random = np.random.default_rng(0)
+    chosen: list[int] = []
+    for label in range(len(found.categories)):
+        order = random.permutation(np.flatnonzero(labels == label))
+        part = order[:_TRAINED] if split == "train" else order[_TRAINED : _TRAINED + _TESTED]
+        chosen += list(part)
+    classes = tuple(found.categories)
+    shown = _checked("s-caltech", classes, labels, chosen)
+    files = [
+        root / "caltech101" / "101_ObjectCategories" / classes[labels[i]] / f"image_{found.index[i]:04d}.jpg"
+        for i in shown
+    ]
+    return Images(classes, tuple(int(labels[i]) for i in shown), lambda index: read_grey(files[index]))
+
+
+def fetch(kind: str, root: Path, source: Path | None) -> str:
+    """Let torchvision download a set into a folder, or copy the user's folder there."""
+    root.mkdir(parents=True, exist_ok=True)
+    if source is not None:
+        shutil.copytree(source, root, dirs_exist_ok=True)
+        return f"{source} copied to {root}"
+    import torchvision
+
+    try:
+        if kind == "MNIST":  # both of its splits are one download
+            torchvision.datasets.MNIST(root, download=True)
+        else:
+            getattr(torchvision.datasets, kind)(root, download=True)
+    except Exception as error:  # no network, a server's answer, a wrong archive
+        reason = " ".join(str(error).split())[:120]
+        raise BenchError(
+            f"{kind} cannot be downloaded ({reason}); with the files at hand: bench data get NAME --from FOLDER"
+        ) from None
+    return f"{kind} in {root}"
+
+
+def _read(name: str, root: Path, kind: str, **options: Any) -> Any:
+    """A set by torchvision's own reader."""
+    import torchvision
+
+    try:
+        return getattr(torchvision.datasets, kind)(root, download=False, **options)
+    except Exception as error:  # its readers fail in many ways on damaged files
+        reason = " ".join(str(error).split())[:120]
+        raise BenchError(
+            f"{name}: no {kind} in {root} ({reason}); `bench data get {name}` downloads it, {name}:root=FOLDER names it"
+        ) from None
+
+
+def _idx(name: str, root: Path, file: str) -> np.ndarray:
+    """An idx file, plain or gzipped, or below MNIST/raw as torchvision keeps it."""
+    from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
+
+    places = [root / file, root / f"{file}.gz", root / "MNIST" / "raw" / file]
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        raise BenchError(
+            f"{name}: no {file} in {root}; `bench data get {name}` downloads it, {name}:root=FOLDER names it"
+        )
+    try:
+        with tempfile.NamedTemporaryFile() as plain:
+            if path.suffix == ".gz":
+                with gzip.open(path) as packed:
+                    shutil.copyfileobj(packed, plain)
+                plain.flush()
+                path = Path(plain.name)
+            found: np.ndarray = read_sn3_pascalvincent_tensor(str(path), strict=True).numpy()
+    except Exception as error:  # cut off, or no idx file at all
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise BenchError(f"{name}: {root / file} is damaged or no idx file ({reason})") from None
+    return found
+
+
+def _images(
+    name: str, classes: tuple[str, ...], every: np.ndarray, labels: np.ndarray, chosen: Sequence[int] | None = None
+) -> Images:
+    if len(every) != len(labels):
+        raise BenchError(f"{name}: {len(every)} images, but {len(labels)} labels")
+    order = _checked(name, classes, labels, range(len(labels)) if chosen is None else chosen)
+    return Images(classes, tuple(int(labels[i]) for i in order), lambda index: every[order[index]])
+
+
+def _checked(name: str, classes: tuple[str, ...], labels: np.ndarray, chosen: Sequence[int]) -> list[int]:
+    """Chosen images in an order in which every stretch holds all classes alike.
+
+    Raises
+    ------
+    BenchError
+        If a label names no class, or a class has too few images for both splits.
+    """
+    wrong = labels[(labels < 0) | (labels >= len(classes))]
+    if len(wrong):
+        raise BenchError(f"{name}: label {wrong[0]} is out of range; there are {len(classes)} classes")
+    members = [[i for i in chosen if labels[i] == label] for label in range(len(classes))]
+    for label, part in enumerate(members):
+        if not part:
+            raise BenchError(
+                f"{name}: class '{classes[label]}' has {np.count_nonzero(labels == label)} images in all, and none in "
+                "this split"
+            )
+    # Class by class, each member gets its share of the way; sorting by it interleaves the classes.
+    places = [((k + 0.5) / len(part), label, i) for label, part in enumerate(members) for k, i in enumerate(part)]
+    return [int(i) for _, _, i in sorted(places)]

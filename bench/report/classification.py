@@ -1,0 +1,374 @@
+"""Classification in reports: Tables VI to VIII, Fig. 14, rate-accuracy curves, and many tasks of one stream."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bench.metrics.bd import Curve, bd_rate
+from bench.published import stated
+from bench.report.plots import PARADIGM_STYLES, bits_axis, codec_colour
+from bench.report.rows import Runs, average, curve_names, file_name, same_curve, same_point
+from bench.runner.networks import NETWORKS_FILE, NetworkRow
+from bench.runner.recognition import RECOGNITION_FILE, RecognitionRow
+from bench.runner.results import CLASSES_FILE, read_classes
+from bench.runner.run import origin
+
+# The paper's name of a dataset.
+_PAPER = {"s-mnist": "S-MNIST", "s-mnist-10k": "S-MNIST", "s-cifar": "S-CIFAR", "s-caltech": "S-CALTECH"}
+_TSNE_SAMPLES = 400
+
+
+def interval(correct: float, count: float) -> tuple[float, float]:
+    """Wilson's 95 % interval of an accuracy."""
+    from scipy.stats import binomtest
+
+    found = binomtest(round(correct), round(count)).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)
+
+
+def table_vi(runs: Runs) -> pd.DataFrame:
+    """Accuracy without compression, by representation."""
+    from baselines.recognition.representations import TABLE_VI
+
+    paper = stated("VI")
+    lines = []
+    for (run, dataset, name), part in _recognised(runs).groupby(["run", "dataset", "representation"], sort=False):
+        accuracy, between = _accuracy(part["correct"])
+        spec = origin(runs.documents[str(run)], "datasets", str(dataset))
+        lines.append(
+            {
+                "dataset": dataset,
+                "camera": TABLE_VI[str(name)].camera,
+                "representation": TABLE_VI[str(name)].title,
+                "samples": len(part),
+                "accuracy [%]": accuracy,
+                "95 % interval": between,
+                "published [%]": paper.get((TABLE_VI[str(name)].title, _PAPER.get(_bare(dataset), "")), ""),
+                "command": f"bench run --task classification --dataset {shlex.quote(spec)} --codec ffv1 --limit 1 "
+                "--recognition",
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def table_vii(runs: Runs) -> pd.DataFrame:
+    """Bits saved against raw spikes, and accuracy lost against the features that were not compressed."""
+    paper = stated("VII")
+    columns = sorted({column for _, column in paper}, key=_bpp)
+    known = _recognised(runs)
+    known = known[known["representation"] == "sci"]
+    lines = []
+    for (dataset, _), rows in _own(runs).groupby(["dataset", "condition"], sort=False):
+        whole = known[known["dataset"].eq(dataset) & known["sequence"].isin(rows["sequence"])]
+        for line in average(rows).to_dict("records"):
+            point = rows[rows["rate_point"] == line["rate_point"]]
+            accuracy, between = _accuracy(point["accuracy"])
+            lost = 100 * (whole["correct"].mean() - line["accuracy"]) if len(whole) else np.nan
+            cells = {
+                "dataset": dataset, "rate point": line["rate_point"], "samples": line["sequences"],
+                "bpp": f"{line['bpp']:.4f}", "BS [%]": f"{100 * (1 - line['bpp']):.2f}",
+                "accuracy [%]": accuracy, "95 % interval": between,
+                "AD [points]": "" if pd.isna(lost) else f"{lost:.1f}",
+            }  # fmt: skip
+            name = _PAPER.get(_bare(dataset), "")
+            distances = [abs(np.log(_bpp(column) / line["bpp"])) for column in columns]
+            nearest = columns[int(np.argmin(distances))]
+            cells["nearest published"] = nearest if name else ""
+            for key in ("BS", "AD"):
+                cells[f"{key}, published"] = paper.get((f"{name} {key}", nearest), "")
+            cells["command"] = runs.command(same_point(runs.table, line))
+            lines.append(cells)
+    return pd.DataFrame(lines)
+
+
+def table_viii(runs: Runs) -> pd.DataFrame:
+    """Precision, recall and F1 of each class at the highest rate of SCI under CAAS."""
+    from sklearn.metrics import classification_report
+
+    paper = stated("VIII")
+    lines = []
+    for (dataset, _), rows in _own(runs).groupby(["dataset", "condition"], sort=False):
+        line = average(rows).iloc[-1].to_dict()
+        said = _said(rows[rows["rate_point"] == line["rate_point"]])
+        if said.empty:
+            continue
+        found = classification_report(said["label"], said["predicted"], output_dict=True, zero_division=np.nan)
+        overall = found.pop("accuracy")
+        common = {"dataset": dataset, "bpp": f"{line['bpp']:.4f}"}
+        again = {"command": runs.command(same_point(runs.table, line))}
+        names = {"macro avg": "macro average", "weighted avg": "weighted average"}
+        for label, figures in found.items():
+            name = names.get(label, label)
+            cells = {**common, "class": name}
+            for key, title in (("precision", "precision"), ("recall", "recall"), ("f1-score", "F1")):
+                cells[title] = f"{figures[key]:.4f}"
+                cells[f"{title}, published"] = _beside(paper, dataset, name, title.lower())
+            lines.append({**cells, "samples": str(int(figures["support"])), **again})
+        lines.append(
+            {
+                **common, "class": "accuracy", "precision": f"{overall:.4f}",
+                "precision, published": _beside(paper, dataset, "all", "accuracy"),
+                "samples": str(len(said)), **again,
+            }
+        )  # fmt: skip
+    return pd.DataFrame(lines).fillna("")
+
+
+def bd_accuracy(runs: Runs) -> pd.DataFrame:
+    """BD-rate over accuracy of the mean curves, against every other curve, or why there is none."""
+    lines = []
+    for dataset, means in _means(runs).groupby("dataset", sort=False):
+        curves = dict(iter(means.groupby("curve", sort=False)))
+        for anchor, first in curves.items():
+            for test, second in curves.items():
+                if anchor == test or min(len(first), len(second)) < 2:
+                    continue
+                verdict = bd_rate(_curve(first), _curve(second))
+                chosen = same_curve(runs.table, first.iloc[0].to_dict())
+                chosen |= same_curve(runs.table, second.iloc[0].to_dict())
+                lines.append(
+                    {
+                        "dataset": dataset, "test": test, "against": anchor, "BD-rate [%]": verdict.text(1),
+                        "command": f"{runs.command(chosen)} && bench report RUN RUN",
+                    }
+                )  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def many_tasks(runs: Runs) -> pd.DataFrame:
+    """Reconstruction and classification together: total bits of each paradigm at the qualities of CAAS.
+
+    CAAS and CTA send one stream for both tasks; that their rows are of the same stream is checked here. ATC sends one
+    for each result: the reconstruction's bits are interpolated (log rate over PSNR) at the PSNR of CAAS, and of the
+    classification's points the cheapest counts that is as accurate, or the most accurate one.
+    """
+    done = runs.table[runs.table["status"].eq("ok")]
+    costs = runs.beside(NETWORKS_FILE, NetworkRow)
+    lines = []
+    for (dataset, label), rows in done.groupby(["dataset", "label"], sort=False):
+        pairs = _pairs(rows)
+        if pairs.empty:
+            continue
+        means = pairs.groupby(["paradigm", "rate_point"], sort=False)[["bpp", "psnr", "accuracy", "one"]]
+        means = means.agg({"bpp": "mean", "psnr": "mean", "accuracy": "mean", "one": "all"}).reset_index()
+        images, labels = (_task_means(rows, pairs, task) for task in ("reconstruction", "classification"))
+        for point in means[means["paradigm"] != "atc"].sort_values(["paradigm", "bpp"]).to_dict("records"):
+            line = {
+                "dataset": dataset, "codec": label, "paradigm": str(point["paradigm"]).upper(),
+                "rate point": point["rate_point"], "samples": pairs["sequence"].nunique(),
+                "PSNR [dB]": f"{point['psnr']:.2f}", "accuracy [%]": f"{100 * point['accuracy']:.1f}",
+                "bpp, one stream": f"{point['bpp']:.5f}" if point["one"] else "(streams differ)",
+            }  # fmt: skip
+            line |= _two_streams(point, images, labels)
+            line["added task, GMAC"] = _added(costs)
+            chosen = runs.table["dataset"].eq(dataset) & runs.table["label"].eq(label)
+            chosen &= runs.table["paradigm"].isin(["atc", point["paradigm"]]) & runs.table["job"].isin(rows["job"])
+            lines.append(line | {"command": runs.command(chosen)})
+    return pd.DataFrame(lines).fillna("")
+
+
+def _pairs(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of both tasks that are of the same sequence, paradigm and rate point."""
+    keys = ["sequence", "segment", "paradigm", "extractor", "rate_point"]
+    images, labels = (rows[rows["task"] == task] for task in ("reconstruction", "classification"))
+    both = images.merge(labels, on=keys, suffixes=("", "_class"))
+    if both.empty:
+        return both
+    both = both.drop(columns="accuracy").rename(columns={"accuracy_class": "accuracy"})
+    one = both["bits"].eq(both["bits_class"]) & both["decoded_sha256"].eq(both["decoded_sha256_class"])
+    return both.assign(one=one)
+
+
+def _task_means(rows: pd.DataFrame, pairs: pd.DataFrame, task: str) -> pd.DataFrame:
+    """ATC's points of one task over the sequences of both, from the lowest rate to the highest."""
+    part = rows[rows["task"].eq(task) & rows["paradigm"].eq("atc") & rows["sequence"].isin(pairs["sequence"])]
+    means = part.groupby("rate_point", sort=False)[["bpp", "psnr", "accuracy"]].mean()
+    return means.sort_values("bpp").reset_index()
+
+
+def _two_streams(point: dict[str, Any], images: pd.DataFrame, labels: pd.DataFrame) -> dict[str, str]:
+    """What ATC needs for the qualities of a point."""
+    none = {"bpp, ATC": "", "of it classification": "", "ATC's accuracy [%]": "", "one stream saves [%]": ""}
+    if images.empty or labels.empty:
+        return none
+    enough = labels[labels["accuracy"] >= point["accuracy"]]
+    chosen = enough.iloc[0] if len(enough) else labels.loc[labels["accuracy"].idxmax()]
+    none |= {"of it classification": f"{chosen['bpp']:.5f}", "ATC's accuracy [%]": f"{100 * chosen['accuracy']:.1f}"}
+    rising = images.sort_values("psnr")
+    if not rising["psnr"].min() <= point["psnr"] <= rising["psnr"].max():
+        return none | {"bpp, ATC": f"(its PSNR: {rising['psnr'].min():.1f} .. {rising['psnr'].max():.1f} dB)"}
+    bits = float(np.exp(np.interp(point["psnr"], rising["psnr"], np.log(rising["bpp"])))) + float(chosen["bpp"])
+    return none | {"bpp, ATC": f"{bits:.5f}", "one stream saves [%]": f"{100 * (1 - point['bpp'] / bits):+.1f}"}
+
+
+def _added(costs: pd.DataFrame) -> str:
+    """What the classifier computes for a sequence of frames of the counted size."""
+    rows = costs[costs["codec"].str.startswith("classifier")]
+    return "" if rows.empty else f"{rows['macs'].iloc[0] / 1e9:.2f} at {rows['width'].iloc[0]}x{rows['height'].iloc[0]}"
+
+
+def accuracy_plots(runs: Runs, folder: Path) -> Iterator[Path]:
+    """Rate-accuracy curves of each dataset, with the accuracy that nothing was lost for."""
+    known = _recognised(runs)
+    for dataset, means in _means(runs).groupby("dataset", sort=False):
+        figure = Figure(figsize=(8.2, 4.4), layout="constrained")
+        axis = figure.subplots()
+        labels = list(dict.fromkeys(means["label"]))
+        for name, curve in means.groupby("curve", sort=False):
+            paradigm, label = curve[["paradigm", "label"]].iloc[0]
+            line, marker = PARADIGM_STYLES.get(paradigm, ("-.", "x"))
+            between = np.array([interval(c * n, n) for c, n in zip(curve["accuracy"], curve["sequences"], strict=True)])
+            axis.errorbar(
+                curve["bpp"], 100 * curve["accuracy"],
+                100 * np.abs(between.T - curve["accuracy"].to_numpy()), fmt=line, marker=marker,
+                color=codec_colour(labels, label), label=name, capsize=2, linewidth=1.3, elinewidth=0.6,
+            )  # fmt: skip
+        for row, style in (("sci", "-"), ("tfp", ":")):
+            part = known[known["dataset"].eq(dataset) & known["representation"].eq(row)]
+            if len(part):
+                text = "SCI's features, not compressed" if row == "sci" else "firing rate, not compressed"
+                axis.axhline(100 * part["correct"].mean(), color="0.5", linestyle=style, linewidth=1, label=text)
+        axis.axvline(1.0, color="0.6", linewidth=1, zorder=0)
+        axis.set_title(f"{dataset}: accuracy over rate, 95 % intervals")
+        axis.set_ylabel("accuracy [%]")
+        bits_axis(axis)
+        figure.legend(loc="outside right upper", fontsize=8, frameon=False)
+        path = folder / f"accuracy_{file_name(str(dataset))}.png"
+        figure.savefig(path, dpi=120)
+        yield path
+
+
+def confusion_plots(runs: Runs, folder: Path) -> Iterator[Path]:
+    """Confusion matrices of SCI under CAAS at its lowest and its highest rate."""
+    from sklearn.metrics import confusion_matrix
+
+    for dataset, rows in _own(runs).groupby("dataset", sort=False):
+        means = average(rows)
+        chosen = [means.iloc[0], means.iloc[-1]] if len(means) > 1 else [means.iloc[0]]
+        figure = Figure(figsize=(4.6 * len(chosen), 4.4), layout="constrained")
+        for axis, line in zip(figure.subplots(1, len(chosen), squeeze=False)[0], chosen, strict=True):
+            said = _said(rows[rows["rate_point"] == line["rate_point"]])
+            cells = confusion_matrix(said["label"], said["predicted"])
+            axis.imshow(np.sqrt(cells), cmap="Blues")
+            if len(cells) <= 12:
+                for (i, j), value in np.ndenumerate(cells):
+                    if value:
+                        dark = value > cells.max() / 3
+                        axis.text(j, i, str(value), ha="center", va="center", fontsize=8, color="w" if dark else "k")
+            axis.set(xlabel="predicted", ylabel="true", title=f"{line['bpp']:.4f} bpp")
+        figure.suptitle(f"{dataset}: confusion, SCI under CAAS")
+        path = folder / f"confusion_{file_name(str(dataset))}.png"
+        figure.savefig(path, dpi=100)
+        yield path
+
+
+def tsne_plots(runs: Runs, folder: Path) -> Iterator[Path]:
+    """Fig. 14: t-SNE of the log-probabilities at four rates of SCI under CAAS."""
+    from sklearn.manifold import TSNE
+
+    for dataset, rows in _own(runs).groupby("dataset", sort=False):
+        means = average(rows)
+        chosen = means.iloc[np.unique(np.linspace(0, len(means) - 1, 4).round().astype(int))]
+        figure = Figure(figsize=(3.5 * len(chosen) + 0.9, 3.7), layout="constrained")
+        drawn = None
+        for axis, line in zip(
+            figure.subplots(1, len(chosen), squeeze=False)[0], chosen.to_dict("records"), strict=True
+        ):
+            said = _said(rows[rows["rate_point"] == line["rate_point"]]).iloc[:_TSNE_SAMPLES]
+            chances = np.array([np.array(text.split(), float) for text in said["probabilities"]])
+            places = TSNE(2, perplexity=min(30, max(2, len(said) // 4)), init="pca", random_state=0).fit_transform(
+                np.log(chances + 1e-6)
+            )
+            drawn = axis.scatter(*places.T, c=said["label"], cmap="tab10", s=9)
+            axis.set_title(f"{line['bpp']:.4f} bpp, {100 * line['accuracy']:.1f} %", fontsize=10)
+            axis.set_xticks([])
+            axis.set_yticks([])
+        figure.suptitle(f"Fig. 14, {dataset}: t-SNE of decoded classes, SCI under CAAS")
+        if drawn is not None:
+            figure.colorbar(drawn, ax=figure.axes, fraction=0.02, label="class")
+        path = folder / f"fig_14_{file_name(str(dataset))}.png"
+        figure.savefig(path, dpi=100)
+        yield path
+
+
+def many_tasks_plot(cells: pd.DataFrame, folder: Path) -> Iterator[Path]:
+    """Total bits of both tasks over PSNR: one stream against two."""
+    cells = cells[~cells["bpp, one stream"].str.startswith("(")] if len(cells) else cells
+    for dataset, rows in cells.groupby("dataset", sort=False) if len(cells) else ():
+        figure = Figure(figsize=(7.6, 4.2), layout="constrained")
+        axis = figure.subplots()
+        labels = list(dict.fromkeys(rows["codec"]))
+        for (codec, paradigm), part in rows.groupby(["codec", "paradigm"], sort=False):
+            colour = codec_colour(labels, codec)
+            quality = part["PSNR [dB]"].astype(float)
+            line, marker = PARADIGM_STYLES[paradigm.lower()]
+            axis.plot(
+                part["bpp, one stream"].astype(float), quality, line, marker=marker, color=colour,
+                label=f"{paradigm} {codec}, one stream",
+            )  # fmt: skip
+            two = pd.to_numeric(part["bpp, ATC"], errors="coerce")
+            if paradigm == "CAAS" and two.notna().any():
+                line, marker = PARADIGM_STYLES["atc"]
+                axis.plot(two, quality, line, marker=marker, color=colour, label=f"ATC {codec}, two streams")
+        axis.set_title(f"{dataset}: reconstruction and classification")
+        axis.set_ylabel("PSNR [dB]")
+        bits_axis(axis)
+        axis.set_xlabel("bits per spike for both tasks (raw = 1)")
+        figure.legend(loc="outside right upper", fontsize=8, frameon=False)
+        path = folder / f"many_tasks_{file_name(str(dataset))}.png"
+        figure.savefig(path, dpi=120)
+        yield path
+
+
+def _recognised(runs: Runs) -> pd.DataFrame:
+    rows = runs.beside(RECOGNITION_FILE, RecognitionRow)
+    return rows.assign(correct=rows["label"].eq(rows["predicted"]).astype(float))
+
+
+def _own(runs: Runs) -> pd.DataFrame:
+    """Rows of the paper's model that classify under CAAS."""
+    done = runs.table[runs.table["status"].eq("ok") & runs.table["accuracy"].notna()]
+    wanted = {"paradigm": "caas", "extractor": "sci", "codec": "sci"}
+    return done[done[list(wanted)].eq(list(wanted.values())).all(axis=1)]
+
+
+def _means(runs: Runs) -> pd.DataFrame:
+    means = average(runs.table[runs.table["accuracy"].notna()])
+    return means.assign(curve=curve_names(means) if len(means) else "")
+
+
+def _said(rows: pd.DataFrame) -> pd.DataFrame:
+    """What the classifier said of each of the rows' sequences."""
+    found = []
+    for run, part in rows.groupby("run", sort=False):
+        known = read_classes(Path(str(run)) / CLASSES_FILE)
+        found += [known[job].model_dump() for job in part["job"] if job in known]
+    return pd.DataFrame(found, columns=["job", "label", "predicted", "probabilities"])
+
+
+def _accuracy(correct: pd.Series) -> tuple[str, str]:
+    low, high = interval(correct.sum(), len(correct))
+    return f"{100 * correct.mean():.2f}", f"{100 * low:.2f} .. {100 * high:.2f}"
+
+
+def _beside(paper: dict[tuple[str, str], str], dataset: str, row: str, column: str) -> str:
+    return paper.get((row, column), "") if _PAPER.get(_bare(dataset)) == "S-MNIST" else ""
+
+
+def _bare(dataset: object) -> str:
+    return str(dataset).partition(":")[0]
+
+
+def _bpp(column: str) -> float:
+    return float(column.removesuffix(" bpp"))
+
+
+def _curve(points: pd.DataFrame) -> Curve:
+    return Curve(tuple(points["bpp"]), tuple(points["accuracy"]), points["condition"].iloc[0])

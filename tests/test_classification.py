@@ -1,0 +1,400 @@
+"""Moving labelled images, event cameras, and classification through all paradigms."""
+
+import gzip
+import hashlib
+import pickle
+import struct
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from baselines.recognition.events import bei, etof, events, sbne
+from baselines.recognition.network import Backbone
+from bench.datasets import _labelled
+from bench.datasets.moving import SPEEDS, Motion, MovingImage, _cubic, draw_motion
+from bench.errors import BenchError
+from bench.interfaces import Analyzer, Dataset, Task
+from bench.registry import create
+from bench.report import classification
+from bench.report.rows import Runs
+from bench.runner.recognition import RecognitionRow
+from bench.runner.results import ClassRow, RDRow
+from bench.runner.tables import write_table
+from tests.conftest import one_line_error
+
+
+def test_digits_are_split_once_and_every_stretch_is_balanced():
+    test, train = (create(Dataset, f"s-digits:split={split}") for split in ("test", "train"))
+    assert len(test.sequences()) + len(train.sequences()) == 1797
+    assert len(test.classes) == 10
+    shown = [{part.images().image(i).tobytes() for i in range(len(part.sequences()))} for part in (test, train)]
+    assert not shown[0] & shown[1]
+    labels = [info.label for info in test.sequences()]
+    assert all(14 <= labels[:160].count(label) <= 18 for label in range(10))
+
+
+def test_moving_images_are_the_same_every_time_and_their_draws_differ():
+    dataset = create(Dataset, "s-digits")
+    first, again = (dataset.open("test-5").spikes(0, 81) for _ in range(2))
+    assert np.array_equal(first, again)
+    other = create(Dataset, "s-digits:draw=1")
+    assert not np.array_equal(first, other.open("test-5").spikes(0, 81))
+    assert dataset.fingerprint("test-5") != other.fingerprint("test-5") != dataset.fingerprint("test-6")
+    info = dataset.sequences()[5]
+    speed = dict(info.speeds)["object"]
+    assert SPEEDS[0] <= speed <= SPEEDS[1] and info.speed_class == ("high" if speed > 0.3 else "low")
+    for wrong in ("test-9999", "train-5", "test--1", "five"):
+        with pytest.raises(BenchError, match=f"has no sequence '{wrong}'"):
+            dataset.open(wrong)
+
+
+def _moving(speed, direction=0.0, place=(0.0, 0.0), light=1.0):
+    image = np.random.default_rng(0).integers(0, 256, (40, 40), np.uint8)
+    return MovingImage(image, Motion(speed, direction, light, place), 64, 81, 0.6, 0.0, 1)
+
+
+def test_an_image_runs_at_its_speed_through_the_middle():
+    moving = _moving(0.5)
+    before, after = moving.truth([40, 42])
+    assert np.array_equal(before[:, :-1], after[:, 1:])  # one pixel to the right in two spike frames
+    assert before[0, 0] == pytest.approx(0.05, abs=1e-4) and before.max() == pytest.approx(1, abs=1e-4)
+    down = _moving(0.5, np.pi / 2).truth([40, 42])
+    assert np.allclose(down[0][:-1], down[1][1:], atol=2e-5)
+    assert np.ptp(_moving(0.0).truth(range(3)), axis=0).max() == 0
+    dim = _moving(0.0, light=0.6).truth([0])
+    assert dim.max() == pytest.approx(0.6, abs=1e-4)
+
+
+@pytest.mark.parametrize("t", [0.0, 0.25, 0.5, 0.99])
+def test_filter_taps_are_whole_and_sum_to_one(t):
+    taps = _cubic(t)
+    assert taps.sum() == 128 and np.array_equal(taps, np.round(taps))
+    # Sums of 8-bit pixels through two such filters stay exact in float32.
+    assert 255 * np.abs(taps).sum() * np.abs(_cubic(0.5)).sum() < 2**24
+
+
+def test_motions_are_drawn_evenly():
+    speeds = np.array([draw_motion((0, i, 0)).speed for i in range(400)])
+    directions = np.array([draw_motion((0, i, 0)).direction for i in range(400)])
+    assert 0.27 < speeds.mean() < 0.33
+    assert np.abs(np.exp(1j * directions).mean()) < 0.15
+
+
+# Sets from files of their true formats
+
+
+def _idx(path, array, packed=False):
+    data = struct.pack(">HBB", 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(data) if packed else data)
+
+
+@pytest.fixture
+def digits10k(tmp_path):
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 10, 10_000).astype(np.uint8)
+    pictures = random.integers(0, 256, (10_000, 28, 28)).astype(np.uint8)
+    _idx(tmp_path / "t10k-images-idx3-ubyte.gz", pictures, packed=True)
+    _idx(tmp_path / "t10k-labels-idx1-ubyte.gz", labels, packed=True)
+    return tmp_path
+
+
+def test_mnist_10k_is_split_into_8000_and_2000(digits10k):
+    test, train = (create(Dataset, f"s-mnist-10k:split={split},root={digits10k}") for split in ("test", "train"))
+    assert (len(train.sequences()), len(test.sequences())) == (8000, 2000)
+    assert test.images().image(0).shape == (28, 28)
+    assert test.open("test-0").spikes(0, 81).shape == (81, 64, 64)
+    assert test.spec == "s-mnist-10k"  # where files lie is this machine's matter
+
+
+def test_mnist_is_read_from_torchvisions_folder(tmp_path):
+    random = np.random.default_rng(0)
+    for prefix, count in (("train", 60), ("t10k", 30)):
+        raw = tmp_path / "MNIST" / "raw"
+        _idx(raw / f"{prefix}-images-idx3-ubyte", random.integers(0, 256, (count, 28, 28)).astype(np.uint8))
+        _idx(raw / f"{prefix}-labels-idx1-ubyte", (np.arange(count) % 10).astype(np.uint8))
+    test, train = (create(Dataset, f"s-mnist:split={split},root={tmp_path}") for split in ("test", "train"))
+    assert (len(train.sequences()), len(test.sequences())) == (60, 30)
+    assert [info.label for info in test.sequences()[:10]] == list(range(10))
+
+
+def test_cifar_is_read_as_luma(tmp_path, monkeypatch):
+    from torchvision.datasets import CIFAR10
+    from torchvision.datasets.utils import calculate_md5
+
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+
+    def store(name, content):
+        (folder / name).write_bytes(pickle.dumps(content))
+        return calculate_md5(folder / name)
+
+    def batch(count):
+        return {
+            "data": random.integers(0, 256, (count, 3072)).astype(np.uint8),
+            "labels": list(range(10)) * (count // 10),
+        }
+
+    trained = [[f"data_batch_{i}", store(f"data_batch_{i}", batch(20))] for i in range(1, 6)]
+    tested = [["test_batch", store("test_batch", batch(20))]]
+    monkeypatch.setattr(CIFAR10, "train_list", trained)
+    monkeypatch.setattr(CIFAR10, "test_list", tested)
+    meta = {"filename": "batches.meta", "key": "label_names", "md5": store("batches.meta", {"label_names": names})}
+    monkeypatch.setattr(CIFAR10, "meta", meta)
+    test, train = (create(Dataset, f"s-cifar:split={split},root={tmp_path}") for split in ("test", "train"))
+    assert (len(train.sequences()), len(test.sequences())) == (100, 20)
+    assert test.classes == tuple(names) and test.images().image(3).shape == (32, 32)
+    assert test.open("test-3").truth([40]).shape == (1, 64, 64)
+    # A file of another content is not unpickled.
+    (folder / "test_batch").write_bytes(pickle.dumps({"data": 0}))
+    _labelled.cifar.cache_clear()
+    with pytest.raises(BenchError, match="s-cifar: no CIFAR10 in"):
+        create(Dataset, f"s-cifar:root={tmp_path}").sequences()
+
+
+def test_caltech_is_split_by_class(tmp_path):
+    random = np.random.default_rng(0)
+    for name, count in (("accordion", 33), ("brain", 36), ("BACKGROUND_Google", 2)):
+        folder = tmp_path / "caltech101" / "101_ObjectCategories" / name
+        folder.mkdir(parents=True)
+        (tmp_path / "caltech101" / "Annotations" / name).mkdir(parents=True)
+        for i in range(1, count + 1):
+            pixels = random.integers(0, 256, (30, 45, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / f"image_{i:04d}.jpg")
+    test, train = (create(Dataset, f"s-caltech:split={split},root={tmp_path}") for split in ("test", "train"))
+    assert (len(train.sequences()), len(test.sequences())) == (60, 9)
+    assert test.classes == ("accordion", "brain")
+    assert test.open("test-0").truth([40]).shape == (1, 128, 128)
+
+
+# Bad input
+
+
+def test_files_that_are_cut_off_or_elsewhere_are_one_line(digits10k, bench, tmp_path):
+    with pytest.raises(BenchError, match="`bench data get s-mnist-10k` downloads it"):
+        create(Dataset, "s-mnist-10k:root=/nowhere").sequences()
+    for name in ("s-mnist", "s-cifar", "s-caltech"):
+        with pytest.raises(BenchError, match=f"{name}: no .* in /nowhere"):
+            create(Dataset, f"{name}:root=/nowhere").sequences()
+    path = digits10k / "t10k-images-idx3-ubyte.gz"
+    path.write_bytes(path.read_bytes()[:5000])
+    done = bench("run", "--task", "classification", "--dataset", f"s-mnist-10k:root={digits10k}", check=2)
+    one_line_error(done, "t10k-images-idx3-ubyte is damaged")
+    _idx(digits10k / "t10k-images-idx3-ubyte", np.zeros((9, 28, 28), np.uint8))
+    with pytest.raises(BenchError, match="not MNIST's 10,000"):
+        create(Dataset, f"s-mnist-10k:root={digits10k}").sequences()
+
+
+@pytest.mark.parametrize(
+    ("labels", "chosen", "message"),
+    [
+        ([0, 1, 2, 7], range(4), "label 7 is out of range; there are 3 classes"),
+        ([0, 1, 1, 0], range(4), "class 'c' has 0 images in all"),
+        ([0, 1, 1, 2], range(3), "class 'c' has 1 images in all, and none in this split"),
+    ],
+)
+def test_wrong_labels_and_missing_classes_are_named(labels, chosen, message):
+    with pytest.raises(BenchError, match=message):
+        _labelled._checked("set", ("a", "b", "c"), np.array(labels), list(chosen))
+
+
+def test_a_dataset_without_classes_is_refused(bench):
+    done = bench("run", "--task", "classification", "--dataset", "s-motion:size=32,num_spikes=121", check=2)
+    one_line_error(done, "needs a dataset with classes", "s-motion has none")
+
+
+@pytest.fixture
+def weights(tmp_path):
+    def make(frames=6, classes=10, enhanced=False):
+        torch.manual_seed(0)
+        path = tmp_path / f"{frames}-{classes}-{enhanced}.safetensors"
+        save_file(Backbone(frames, classes, enhanced).state_dict(), path)
+        return path
+
+    return make
+
+
+@pytest.mark.parametrize(("frames", "classes", "enhanced"), [(6, 10, False), (4, 3, True)])
+def test_a_classifier_is_as_large_as_its_weights_say(weights, frames, classes, enhanced):
+    analyzer = create(Analyzer, f"classifier:weights={weights(frames, classes, enhanced)}")
+    found = analyzer.analyze(np.random.default_rng(0).random((frames, 64, 64), np.float32))
+    assert found.shape == (1, 1, classes) and found.dtype == np.float32
+    assert found.sum() == pytest.approx(1, abs=1e-5) and analyzer.classes == classes
+
+
+def test_classifiers_of_other_sets_are_refused(weights, bench, tmp_path):
+    arguments = ["run", "--task", "classification", "--limit", 1, "--codec", "ffv1", "--analyzer"]
+    done = bench(*arguments, f"classifier:weights={weights(classes=7)}", check=2)
+    one_line_error(done, "tells 7 classes apart, s-digits has 10")
+    foreign = tmp_path / "foreign.safetensors"
+    save_file({"weight": torch.zeros(3)}, foreign)
+    one_line_error(bench(*arguments, f"classifier:weights={foreign}", check=2), "is not a checkpoint of a classifier")
+    one_line_error(bench(*arguments, "classifier:data=s-cifar", check=2), "no weights", "bench train classifier:on=sci")
+    with pytest.raises(BenchError, match="was trained on 4 frames, got 6"):
+        create(Analyzer, f"classifier:weights={weights(frames=4)}").analyze(np.zeros((6, 64, 64), np.float32))
+
+
+# Event cameras
+
+
+def test_events_follow_the_log_of_light():
+    light = np.full((4, 2, 2), 0.1)
+    light[2:, 0, 0] = 0.1 * np.exp(1.0)  # five thresholds brighter, if they were all alike
+    light[3, 1, 1] = 0.1 * np.exp(-0.5)
+    found = events(light, seed=0)
+    assert found[2, 0, 0] in (4, 5, 6) and found[3, 1, 1] in (-1, -2, -3)
+    assert not found[:2].any() and found[3, 0, 0] == 0
+    assert np.array_equal(found, events(light, seed=0))
+
+
+def test_event_frames():
+    stream = np.zeros((6, 2, 2), np.int8)
+    stream[0, 0, 0], stream[1, 0, 0], stream[5, 1, 1] = 1, 1, -2
+    counts = etof(stream, 3)
+    assert counts.shape == (3, 2, 2)
+    assert counts[0, 0, 0] == 0.75 and counts[2, 1, 1] == 0.25 and counts[1, 0, 0] == 0.5
+    assert np.array_equal(bei(stream, 3)[:, 0, 0], [1, 0, 0]) and bei(stream, 3)[2, 1, 1] == 1
+    stacks = sbne(stream, 2)  # four events: two in each stack, whenever they were
+    assert stacks[0, 0, 0] == 0.75 and stacks[1, 1, 1] == 0.25 and stacks[1, 0, 0] == 0.5
+    assert np.array_equal(sbne(np.zeros_like(stream), 2), np.full((2, 2, 2), 0.5, np.float32))
+
+
+# The task
+
+
+def test_the_task_says_what_was_predicted():
+    task = create(Task, "classification")
+    found = task.evaluate(np.array([[[0.1, 0.7, 0.2]]], np.float32), np.array(2))
+    assert found == {"accuracy": 0.0, "label": 2, "predicted": 1, "probabilities": "0.1 0.7 0.2"}
+    with pytest.raises(BenchError, match="3 classes, and the label is 3"):
+        task.evaluate(np.zeros((1, 1, 3), np.float32), np.array(3))
+
+
+# Reports
+
+
+CARD = {"num_frames": 6, "stride": 8, "margin": 20, "coding": {"intra_period": 16, "structure": "low_delay"}}
+
+
+def _rows(task, paradigm, point, bits, values, codec="sci", dataset="s-mnist-10k"):
+    """One row of each sequence; values are PSNRs, or whether the class was right."""
+    rows = []
+    for i, value in enumerate(values):
+        what = {"accuracy": value} if task == "classification" else {"psnr": value}
+        job = hashlib.sha256(repr((task, paradigm, point, codec, i)).encode()).hexdigest()[:12]
+        rows.append(
+            RDRow(
+                schema_version=1, job=job, dataset=dataset, sequence=f"test-{i}", speed_class="low", segment=0,
+                task=task, paradigm=paradigm, extractor="sci", analyzer=task, codec=codec, options="", preset="small",
+                codec_version="1", codec_sha256="", weights_sha256="", chroma="", rate_point=str(point),
+                condition=task[:1] * 12, height=64, width=64, num_spikes=81, num_frames=6, bits=bits,
+                bpp=bits / (81 * 64 * 64), decoded_sha256=f"{paradigm}-{point}", status="ok", seed=0, **what,
+            )
+        )  # fmt: skip
+    return rows
+
+
+def _runs(folder, rows, classes=(), recognised=()):
+    folder.mkdir(exist_ok=True)
+    write_table(folder / "classification.csv", ClassRow, classes)
+    write_table(folder / "recognition.csv", RecognitionRow, recognised)
+    table = pd.DataFrame([row.model_dump() for row in rows]).assign(run=str(folder), label="sci (small)")
+    document = {"conditions": {"c" * 12: CARD, "r" * 12: CARD}, "origins": {}, "grids": [{"segments": 1}]}
+    return Runs(table, {str(folder): document})
+
+
+def _said(rows, pairs):
+    chances = [" ".join("1" if i == predicted else "0" for i in range(10)) for _, predicted in pairs]
+    return [
+        ClassRow(schema_version=1, job=row.job, label=label, predicted=predicted, probabilities=text)
+        for row, (label, predicted), text in zip(rows, pairs, chances, strict=True)
+    ]
+
+
+def _recognised(count, wrong, representation="sci"):
+    return [
+        RecognitionRow(
+            schema_version=1, dataset="s-mnist-10k", sequence=f"test-{i}", camera="spike",
+            representation=representation, weights_sha256="", label=1, predicted=0 if i < wrong else 1,
+        )
+        for i in range(count)
+    ]  # fmt: skip
+
+
+def test_table_vi_has_accuracy_interval_and_the_published_figure(tmp_path):
+    runs = _runs(tmp_path / "run", _rows("classification", "caas", 0, 8, [1]), (), _recognised(200, 4))
+    (line,) = classification.table_vi(runs).to_dict("records")
+    assert (line["representation"], line["accuracy [%]"], line["published [%]"]) == ("ours", "98.00", "99.6")
+    assert line["95 % interval"] == "94.97 .. 99.22"  # Wilson's, by hand
+    assert "--recognition" in line["command"]
+
+
+def test_table_vii_counts_from_one_bit_a_spike_and_from_the_same_samples(tmp_path):
+    rows = _rows("classification", "caas", 0, round(0.016 * 81 * 4096), [1, 1, 1, 0])
+    # Of ten recognised samples the four that were compressed count: one of them is wrong.
+    runs = _runs(tmp_path / "run", rows, (), _recognised(10, 1))
+    (line,) = classification.table_vii(runs).to_dict("records")
+    assert (line["bpp"], line["BS [%]"], line["accuracy [%]"], line["AD [points]"]) == (
+        "0.0160",
+        "98.40",
+        "75.00",
+        "0.0",
+    )
+    assert (line["BS, published"], line["AD, published"]) == ("98.56", "12.0")
+
+
+def test_table_viii_is_the_report_of_the_highest_rate(tmp_path):
+    low, high = (_rows("classification", "caas", point, bits, [1, 1, 0, 1]) for point, bits in ((0, 80), (1, 160)))
+    pairs = [(0, 0), (0, 0), (1, 0), (1, 1)]
+    classes = [*_said(low, [(0, 1)] * 4), *_said(high, pairs)]
+    lines = classification.table_viii(_runs(tmp_path / "run", low + high, classes)).to_dict("records")
+    first, second = lines[:2]
+    assert (first["class"], first["precision"], first["recall"], first["F1"]) == ("0", "0.6667", "1.0000", "0.8000")
+    assert (second["precision"], second["recall"]) == ("1.0000", "0.5000")
+    assert first["precision, published"] == "0.9883"
+    assert (lines[-1]["class"], lines[-1]["precision"], lines[-1]["precision, published"]) == (
+        "accuracy",
+        "0.7500",
+        "0.9736",
+    )
+
+
+def test_two_tasks_are_one_stream_under_caas_and_two_under_atc(tmp_path):
+    rows = _rows("reconstruction", "caas", 2, 4000, [30.0, 30.0]) + _rows("classification", "caas", 2, 4000, [1, 1])
+    for point, bits, psnr in ((0, 2000, 28.0), (1, 8000, 32.0)):
+        rows += _rows("reconstruction", "atc", point, bits, [psnr, psnr])
+    rows += _rows("classification", "atc", 0, 300, [0, 1]) + _rows("classification", "atc", 1, 500, [1, 1])
+    (line,) = classification.many_tasks(_runs(tmp_path / "run", rows)).to_dict("records")
+    size = 81 * 4096
+    # Half way between 28 and 32 dB lie 4000 bits on the logarithmic scale; 500 bits are as accurate.
+    assert float(line["bpp, ATC"]) == pytest.approx(4500 / size, abs=1e-5)
+    assert float(line["bpp, one stream"]) == pytest.approx(4000 / size, abs=1e-5)
+    assert line["one stream saves [%]"] == "+11.1"
+    other = _rows("classification", "caas", 2, 4008, [1, 1])
+    runs = _runs(
+        tmp_path / "run", [row for row in rows if (row.paradigm, row.task) != ("caas", "classification")] + other
+    )
+    (line,) = classification.many_tasks(runs).to_dict("records")
+    assert line["bpp, one stream"] == "(streams differ)"
+
+
+def test_figures_of_classification_are_drawn(tmp_path):
+    rows, classes = [], []
+    for point in range(4):
+        part = _rows("classification", "caas", point, 100 * 2**point, [1] * 20 + [0] * (8 - 2 * point))
+        rows += part
+        classes += _said(part, [(i % 10, i % 10 if row.accuracy else 0) for i, row in enumerate(part)])
+    runs = _runs(tmp_path / "run", rows, classes, _recognised(28, 0))
+    drawn = [
+        *classification.accuracy_plots(runs, tmp_path),
+        *classification.confusion_plots(runs, tmp_path),
+        *classification.tsne_plots(runs, tmp_path),
+    ]
+    assert [path.stem for path in drawn] == [f"{name}_s-mnist-10k" for name in ("accuracy", "confusion", "fig_14")]
+    assert all(path.stat().st_size > 10_000 for path in drawn)
