@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import pickle
 import struct
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -182,6 +183,10 @@ def test_files_that_are_cut_off_or_elsewhere_are_one_line(digits10k, bench, tmp_
     for name in ("s-mnist", "s-cifar", "s-caltech"):
         with pytest.raises(BenchError, match=f"{name}: no .* in /nowhere"):
             create(Dataset, f"{name}:root=/nowhere").sequences()
+        assert not Path("/nowhere").exists()
+        with pytest.raises(BenchError, match=f"{name}: no "):
+            create(Dataset, f"{name}:root={tmp_path}").sequences()
+        assert not (tmp_path / "caltech101").exists()
     path = digits10k / "t10k-images-idx3-ubyte.gz"
     path.write_bytes(path.read_bytes()[:5000])
     done = bench("run", "--task", "classification", "--dataset", f"s-mnist-10k:root={digits10k}", check=2)

@@ -110,6 +110,21 @@ def test_quality_that_falls_with_the_rate_is_seen(tmp_path):
     assert all(line.finding is Finding.WORSE for line in found.failures)
 
 
+@pytest.mark.parametrize(("right", "code"), [(7, 0), (6, 1)])
+def test_accuracy_is_compared_over_all_samples(tmp_path, capsys, right, code):
+    """Seven of eight were right before, six are an eighth less; which ones is of no account."""
+    numbers = iter([*range(1, 9), *range(8)])
+
+    def classified(limit):
+        return lambda row: row.model_copy(update={"psnr": None, "ssim": None, "accuracy": float(next(numbers) < limit)})
+
+    before = write_run(tmp_path / "before", {"sci": (1000, "w")}, rows=classified(8))
+    now = write_run(tmp_path / "now", {"sci": (1000, "w")}, rows=classified(right))
+    found, text = run(capsys, "check", now, "--against", before)
+    assert found == code, text
+    assert ("accuracy 0.8750 -> 0.7500" in text) == (code == 1)
+
+
 def test_a_point_that_fails_now_is_worse(tmp_path, capsys):
     reference = write_run(tmp_path / "a", CODECS)
     broken = {"status": "failed", "reason": "oops", "bits": None, "psnr": None, "decoded_sha256": ""}

@@ -61,7 +61,7 @@ def _network(options: PartOptions, weights_sha256: str) -> Extraction:
     from baselines.sci.extraction import Extraction
     from baselines.sci.presets import extraction_size
 
-    made = SciExtractor(**options.model_dump(exclude_unset=True))
+    made = SciExtractor(**{name: getattr(options, name) for name in options.model_fields_set})
     return made.loaded(Extraction(extraction_size(made.options.preset, made.variant.fusions)))
 
 

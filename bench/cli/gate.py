@@ -26,6 +26,7 @@ def check(
     bd_rate: Annotated[float, typer.Option(min=0, help="Percent that a learned codec's curve may lose.")] = 1.0,
     psnr: Annotated[float, typer.Option(min=0, help="dB that a point of a learned codec may lose.")] = 0.05,
     ssim: Annotated[float, typer.Option(min=0, help="SSIM or MS-SSIM that such a point may lose.")] = 0.002,
+    accuracy: Annotated[float, typer.Option(min=0, help="Accuracy that a curve that classifies may lose.")] = 0.02,
     markdown: Annotated[Path | None, typer.Option(help="Write the result as Markdown, for a pull request.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Write the result as JUnit XML, for CI.")] = None,
     update: Annotated[
@@ -47,7 +48,7 @@ def check(
     from bench.report.gate_files import junit_xml, markdown_page, update_reference
 
     try:
-        found = check_runs(run, against, Tolerance(bd_rate, psnr, ssim))
+        found = check_runs(run, against, Tolerance(bd_rate, psnr, ssim, accuracy))
     except BenchError as error:
         if not update:
             raise

@@ -91,7 +91,8 @@ def cifar(root: Path, split: str) -> Images:
 @functools.cache
 def caltech(root: Path, split: str) -> Images:
     """Caltech-101, split by class."""
-    found = _read("s-caltech", root, "Caltech101")
+    # torchvision's reader would make the folder that it does not find.
+    found = _read("s-caltech", root if (root / "caltech101").is_dir() else root / "caltech101", "Caltech101")
     labels = np.asarray(found.y)
     random = np.random.default_rng(0)
     chosen: list[int] = []
@@ -134,6 +135,8 @@ def _read(name: str, root: Path, kind: str, **options: Any) -> Any:
     import torchvision
 
     try:
+        if not root.is_dir():  # some of the readers would make it
+            raise FileNotFoundError("no such folder")
         return getattr(torchvision.datasets, kind)(root, download=False, **options)
     except Exception as error:  # its readers fail in many ways on damaged files
         reason = " ".join(str(error).split())[:120]

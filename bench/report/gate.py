@@ -65,11 +65,14 @@ class Tolerance:
         Percent, of a curve.
     psnr, ssim
         dB, and units of SSIM and MS-SSIM, of a point.
+    accuracy
+        Share of samples, of a curve that classifies.
     """
 
     bd_rate: float = 1.0
     psnr: float = 0.05
     ssim: float = 0.002
+    accuracy: float = 0.02
 
 
 @dataclass(frozen=True)
@@ -187,6 +190,7 @@ def _curve_lines(pairs: Iterable[tuple[Row, Row]], tolerance: Tolerance) -> list
     for rows in curves.values():
         now = rows[0][0]
         name = f"{_curve_name(now)}, curve on {now['dataset']}"
+        lines += _accuracy_lines(rows, name, tolerance)
         verdict = _bd(rows)
         if verdict.value is not None:
             finding = Finding.SAME
@@ -199,6 +203,16 @@ def _curve_lines(pairs: Iterable[tuple[Row, Row]], tolerance: Tolerance) -> list
         detail = f"bits {100 * (ratio - 1):+.2f} % (no BD-rate: {verdict.reason})"
         lines.append(Line(Finding.WORSE if worse else Finding.SAME, name, detail))
     return lines
+
+
+def _accuracy_lines(rows: list[tuple[Row, Row]], name: str, tolerance: Tolerance) -> list[Line]:
+    """Where a curve classifies: its mean accuracy over all samples and points, since one sample is right or wrong."""
+    known = [(now["accuracy"], before["accuracy"]) for now, before in rows if pd.notna(before["accuracy"])]
+    if not known:
+        return []
+    now, before = (sum(side) / len(known) for side in zip(*known, strict=True))
+    lost = not before - now <= tolerance.accuracy  # also where a row has none any more
+    return [Line(Finding.WORSE if lost else Finding.SAME, name, f"accuracy {before:.4f} -> {now:.4f}")]
 
 
 def _bd(rows: Iterable[tuple[Row, Row]]) -> Verdict:
