@@ -4,6 +4,8 @@ import gzip
 import hashlib
 import pickle
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +18,16 @@ from safetensors.torch import save_file
 from baselines.recognition.events import bei, etof, events, sbne
 from baselines.recognition.network import Backbone
 from bench.datasets import _labelled
-from bench.datasets.moving import SPEEDS, Motion, MovingImage, _cubic, draw_motion
+from bench.datasets.moving import SPEEDS, Motion, MovingImage, SDigits, _cubic, draw_motion
 from bench.errors import BenchError
 from bench.interfaces import Analyzer, Dataset, Task
 from bench.registry import create
 from bench.report import classification
 from bench.report.rows import Runs
 from bench.runner.recognition import RecognitionRow
-from bench.runner.results import ClassRow, RDRow
+from bench.runner.results import ClassRow, RDRow, read_classes, read_rows
 from bench.runner.tables import write_table
+from bench.train.loop import Settings, train_codec
 from tests.conftest import one_line_error
 
 
@@ -403,3 +406,82 @@ def test_figures_of_classification_are_drawn(tmp_path):
     ]
     assert [path.stem for path in drawn] == [f"{name}_s-mnist-10k" for name in ("accuracy", "confusion", "fig_14")]
     assert all(path.stat().st_size > 10_000 for path in drawn)
+
+
+# Runs
+
+
+@pytest.fixture(scope="module")
+def both_tasks(tmp_path_factory):
+    """One sample through all paradigms, for both tasks, with nothing lost by the codec."""
+    folder = tmp_path_factory.mktemp("run") / "run"
+    arguments = ["--paradigm", "cta,atc,caas", "--codec", "ffv1", "--limit", "1", "--jobs", "1", "--no-figures"]
+    command = ["run", "--task", "reconstruction+classification", *arguments, "--out", str(folder)]
+    done = subprocess.run(
+        [sys.executable, "-c", "from bench.cli import main; main()", *command],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder, command
+
+
+def test_one_sample_goes_through_all_paradigms(both_tasks):
+    folder, _ = both_tasks
+    rows = {(row.paradigm, row.task): row for row in read_rows(folder / "rd.csv")}
+    said = read_classes(folder / "classification.csv")
+    assert len(rows) == 6 and {row.job for (_, task), row in rows.items() if task == "classification"} == set(said)
+    for paradigm in ("cta", "caas"):  # one stream for both tasks
+        images, classes = rows[paradigm, "reconstruction"], rows[paradigm, "classification"]
+        assert (images.bits, images.decoded_sha256) == (classes.bits, classes.decoded_sha256)
+        assert images.psnr > 20 and images.accuracy is None and classes.psnr is None
+    assert rows["atc", "classification"].bits < rows["atc", "reconstruction"].bits / 10
+    # Nothing was lost, so the paradigms agree; and the classifier is right.
+    chances = {tuple(np.round([float(p) for p in line.probabilities.split()], 2)) for line in said.values()}
+    assert len(chances) == 1
+    assert all(line.predicted == line.label for line in said.values())
+
+
+def test_a_lost_classification_is_measured_again(both_tasks, bench):
+    folder, command = both_tasks
+    path = folder / "classification.csv"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: whole.rstrip().rfind(b"\n") + 10])  # as a killed run leaves it
+    bench(*command, "--resume")
+    assert path.read_bytes() == whole
+    assert [row.job for row in read_rows(folder / "rd.csv") if row.accuracy is not None] == list(read_classes(path))
+
+
+def test_the_command_of_a_row_has_its_task(both_tasks, bench):
+    folder, _ = both_tasks
+    job = next(iter(read_classes(folder / "classification.csv")))
+    text = bench("explain", f"{folder}#{job}").stdout
+    assert "--task classification" in text and "--limit 0" in text and "--frames 6" in text
+
+
+def test_training_goes_through_features_and_decoded_ones(bench, monkeypatch, tmp_path):
+    """A few steps of both stages on a few samples: files, cards, and samples that are kept."""
+    from baselines.recognition import training
+
+    monkeypatch.setattr(training, "_SAMPLES", 1)
+    digits = _labelled.digits("train")
+    few = _labelled.Images(digits.classes, digits.labels[:40], digits.image)
+    monkeypatch.setattr(SDigits, "images", lambda self: few)
+    analyzer = create(Analyzer, "classifier:on=sci,data=s-digits")
+    for stage, rates in (("2", {-1}), ("3", set(range(-1, 7)))):
+        train, held_out = analyzer.samples(stage, 0, lambda *_: None)
+        assert (len(train.labels), len(held_out.labels)) == (38, 2)
+        assert set(train.rates.tolist()) == rates and train.frames.shape == (38, 6, 64, 64)
+        recipe = analyzer.recipe(stage, tmp_path)
+        (tmp_path / stage).mkdir()
+        card = train_codec(
+            recipe, Settings("classifier", train.digest, 3, 0), train, held_out, tmp_path / stage, "cpu", True,
+            lambda *_: None,
+        )  # fmt: skip
+        assert card["validation"][0]["rate_point"] == -1
+    plain, coded = (analyzer.samples(stage, 0, lambda *_: None)[0] for stage in ("2", "3"))
+    assert np.array_equal(plain.frames[0], coded.frames[0])  # the first of eight stays as it is
+    assert not np.array_equal(plain.frames[1], coded.frames[1])
+    trained = create(Analyzer, f"classifier:weights={tmp_path / '3' / recipe.file}")
+    assert trained.analyze(np.zeros((6, 64, 64), np.float32)).shape == (1, 1, 10)
