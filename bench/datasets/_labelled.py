@@ -111,17 +111,19 @@ def caltech(root: Path, split: str) -> Images:
 
 def fetch(kind: str, root: Path, source: Path | None) -> str:
     """Let torchvision download a set into a folder, or copy the user's folder there."""
-    root.mkdir(parents=True, exist_ok=True)
     if source is not None:
-        shutil.copytree(source, root, dirs_exist_ok=True)
+        if not source.is_dir():
+            raise BenchError(f"{source} is not a folder")
+        try:
+            shutil.copytree(source, root, dirs_exist_ok=True)
+        except OSError as error:
+            raise BenchError(f"{source} cannot be copied to {root}: {error}") from None
         return f"{source} copied to {root}"
     import torchvision
 
     try:
-        if kind == "MNIST":  # both of its splits are one download
-            torchvision.datasets.MNIST(root, download=True)
-        else:
-            getattr(torchvision.datasets, kind)(root, download=True)
+        root.mkdir(parents=True, exist_ok=True)
+        getattr(torchvision.datasets, kind)(root, download=True)  # both splits are one download
     except Exception as error:  # no network, a server's answer, a wrong archive
         reason = " ".join(str(error).split())[:120]
         raise BenchError(
