@@ -26,6 +26,8 @@ def bd_table(table: pd.DataFrame) -> pd.DataFrame:
     """
     lines: list[dict[str, Any]] = []
     for (dataset, task), rows in _points(table).groupby(["dataset", "task"], sort=False):
+        if rows["psnr"].isna().all():
+            continue  # classification has a table of its own
         curves = {name: part for name, part in rows.groupby("curve", sort=False) if part["rate_point"].nunique() > 1}
         for quality in QUALITIES:
             for anchor, test in permutations(curves, 2):

@@ -218,7 +218,7 @@ def accuracy_plots(runs: Runs, folder: Path) -> Iterator[Path]:
     """Rate-accuracy curves of each dataset, with the accuracy that nothing was lost for."""
     known = _recognised(runs)
     for dataset, means in _means(runs).groupby("dataset", sort=False):
-        figure = Figure(figsize=(8.2, 4.4), layout="constrained")
+        figure = Figure(figsize=(9, 4.4), layout="constrained")
         axis = figure.subplots()
         labels = list(dict.fromkeys(means["label"]))
         for name, curve in means.groupby("curve", sort=False):
@@ -341,7 +341,8 @@ def _own(runs: Runs) -> pd.DataFrame:
 
 def _means(runs: Runs) -> pd.DataFrame:
     means = average(runs.table[runs.table["accuracy"].notna()])
-    return means.assign(curve=curve_names(means) if len(means) else "")
+    named = [part.assign(curve=curve_names(part)) for _, part in means.groupby("dataset", sort=False)]
+    return pd.concat(named) if named else means.assign(curve="")
 
 
 def _said(rows: pd.DataFrame) -> pd.DataFrame:

@@ -68,7 +68,8 @@ class RunSpec(BaseModel):
     @classmethod
     def _defaults_of_tasks(cls, fields: Any) -> Any:
         """What the first task with defaults of its own has in place of the general ones."""
-        for task in fields.get("tasks") or ():
+        tasks = fields.get("tasks")
+        for task in tasks if isinstance(tasks, list | tuple) else ():
             if defaults := create(Task, str(task)).defaults:
                 return {**defaults, **fields}
         return fields
