@@ -24,7 +24,7 @@ from bench.interfaces import Analyzer, Dataset, Task
 from bench.registry import create
 from bench.report import classification
 from bench.report.rows import Runs
-from bench.runner.recognition import RecognitionRow
+from bench.runner.recognition import RecognitionRow, check_classifiers
 from bench.runner.results import ClassRow, RDRow, read_classes, read_rows
 from bench.runner.tables import write_table
 from bench.train.loop import Settings, train_codec
@@ -244,6 +244,11 @@ def test_classifiers_of_other_sets_are_refused(weights, bench, tmp_path):
     save_file({"weight": torch.zeros(3)}, foreign)
     one_line_error(bench(*arguments, f"classifier:weights={foreign}", check=2), "is not a checkpoint of a classifier")
     one_line_error(bench(*arguments, "classifier:data=s-cifar", check=2), "no weights", "bench train classifier:on=sci")
+    digits10k = tmp_path / "absent"
+    done = bench("run", "--task", "classification", "--recognition", "--dataset", f"s-mnist:root={digits10k}", check=2)
+    one_line_error(done, "s-mnist: no MNIST in")
+    with pytest.raises(BenchError, match=r"no weights .*s-cifar/etof-2\.safetensors"):
+        check_classifiers(["s-cifar"])
     with pytest.raises(BenchError, match="was trained on 4 frames, got 6"):
         create(Analyzer, f"classifier:weights={weights(frames=4)}").analyze(np.zeros((6, 64, 64), np.float32))
 

@@ -93,6 +93,11 @@ def run(
     if dry_run:
         _print_plan(plan)
         return
+    if chosen.recognition:
+        from bench.runner.beside import classified
+        from bench.runner.recognition import check_classifiers
+
+        check_classifiers(classified(plan))
     _run(chosen, plan, _folder(plan, out, resume), resume, jobs, timing, figures)
 
 

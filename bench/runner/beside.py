@@ -55,8 +55,7 @@ def measure_beside(suite: Suite, plan: Plan, folder: Path, store: Store, progres
         write_table(folder / NETWORKS_FILE, NetworkRow, rows)
         yield folder / NETWORKS_FILE
     if suite.recognition and not (folder / RECOGNITION_FILE).exists():
-        datasets = dict.fromkeys(job.dataset for job in plan.jobs if job.task == "classification")
-        write_table(folder / RECOGNITION_FILE, RecognitionRow, recognise(list(datasets), progress))
+        write_table(folder / RECOGNITION_FILE, RecognitionRow, recognise(classified(plan), progress))
         yield folder / RECOGNITION_FILE
     if suite.iqa and not _scored(plan, folder, suite.iqa):
         score_run(folder, suite.iqa, progress)
@@ -65,6 +64,11 @@ def measure_beside(suite: Suite, plan: Plan, folder: Path, store: Store, progres
         chains = [Chain(paradigm, codec) for paradigm, codec in map(str.split, suite.profile)]
         write_table(folder / COMPLEXITY_FILE, ComplexityRow, profile_chains(chains, progress))
         yield folder / COMPLEXITY_FILE
+
+
+def classified(plan: Plan) -> list[str]:
+    """The datasets that a plan classifies."""
+    return list(dict.fromkeys(job.dataset for job in plan.jobs if job.task == "classification"))
 
 
 def _smoothness(plan: Plan, store: Store, progress: Progress) -> list[SmoothnessRow]:

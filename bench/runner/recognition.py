@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
 
+from bench.errors import BenchError
 from bench.interfaces import Analyzer, Dataset, Extractor
 from bench.registry import create, names
 from bench.runner.tables import TableRow
@@ -25,6 +27,26 @@ class RecognitionRow(TableRow):
     weights_sha256: str = Field(description="SHA-256 of the classifier's weights.")
     label: int = Field(ge=0, description="Index of the true class.")
     predicted: int = Field(ge=0, description="Index of the most probable class.")
+
+
+def check_classifiers(datasets: Iterable[str]) -> None:
+    """Refuse datasets that no classifiers were trained on, before hours are spent on rows.
+
+    Raises
+    ------
+    BenchError
+        Naming the first file that is missing.
+    """
+    from baselines.recognition.representations import TABLE_VI
+
+    for spec, on in itertools.product(datasets, TABLE_VI):
+        state = _classifier(create(Dataset, spec), on).available()
+        if not state.ok:
+            raise BenchError(state.reason)
+
+
+def _classifier(dataset: Dataset, on: str) -> Analyzer:
+    return create(Analyzer, f"classifier:on={on},data={dataset.name}")
 
 
 def recognise(datasets: Sequence[str], progress: Callable[[int, int, str], None]) -> list[RecognitionRow]:
@@ -53,7 +75,7 @@ def _classified(dataset: Any, on: str) -> Iterator[RecognitionRow]:
     """What the classifier of one representation says of every sequence."""
     from baselines.recognition.representations import TABLE_VI, represent
 
-    analyzer = create(Analyzer, f"classifier:on={on},data={dataset.name}")
+    analyzer = _classifier(dataset, on)
     shown = create(Extractor, on) if on in names(Extractor) else on
     for index, info in enumerate(dataset.sequences()):
         features = represent(shown, dataset.open(info.name), info.rate, index)
