@@ -341,8 +341,7 @@ def _own(runs: Runs) -> pd.DataFrame:
 
 def _means(runs: Runs) -> pd.DataFrame:
     means = average(runs.table[runs.table["accuracy"].notna()])
-    named = [part.assign(curve=curve_names(part)) for _, part in means.groupby("dataset", sort=False)]
-    return pd.concat(named) if named else means.assign(curve="")
+    return means.assign(curve=curve_names(means))
 
 
 def _said(rows: pd.DataFrame) -> pd.DataFrame:

@@ -123,16 +123,21 @@ def file_name(text: str) -> str:
 
 
 def curve_names(table: pd.DataFrame) -> pd.Series:
-    """One name per row's curve, with as much of the chain and the condition as is needed to tell curves apart."""
+    """One name per row's curve, with as much of chain and condition as is needed to tell a dataset's curves apart."""
+    if table.empty:
+        return pd.Series(dtype=str)
+    return pd.concat([_names(part) for _, part in table.groupby("dataset", sort=False)]).reindex(table.index)
+
+
+def _names(table: pd.DataFrame) -> pd.Series:
     names = table["paradigm"].str.upper() + " " + table["label"]
     if table["seed"].nunique() > 1:
         names += " seed " + table["seed"].astype(str)
     chain = table["extractor"] + "+" + table["analyzer"]
     if chain.nunique() > 1:
         names += " [" + chain + "]"
-    for _, part in table.groupby("dataset", sort=False):
-        if part.groupby(["extractor", "analyzer"])["condition"].nunique().max() > 1:
-            return names + " {" + table["condition"] + "}"
+    if table.groupby(["extractor", "analyzer"])["condition"].nunique().max() > 1:
+        names += " {" + table["condition"] + "}"
     return names
 
 
