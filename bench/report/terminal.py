@@ -9,6 +9,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from bench.report.classification import interval
 from bench.report.rows import average, curve_names, load_runs
 from bench.runner.run import RunReport
 
@@ -47,7 +48,8 @@ def _table(dataset: str, means: pd.DataFrame) -> Table:
     table.add_column("codec", overflow="fold")
     table.add_column("point", no_wrap=True)
     measures = {name: digits for name, digits in _MEASURES.items() if means[name].notna().any()}
-    for name in ("n", *(_HEADINGS[name] for name in measures)):
+    between = ("95 % interval",) if "accuracy" in measures else ()
+    for name in ("n", *(_HEADINGS[name] for name in measures), *between):
         table.add_column(name, justify="right", no_wrap=True)
     previous = ""
     for line in means.assign(curve=curve_names(means)).to_dict("records"):
@@ -55,6 +57,8 @@ def _table(dataset: str, means: pd.DataFrame) -> Table:
         if previous and curve != previous:
             table.add_section()
         cells = [_number(line[name], digits) for name, digits in measures.items()]
+        if between and not math.isnan(line["accuracy"]):
+            cells.append("{:.3f} .. {:.3f}".format(*interval(line["accuracy"] * line["sequences"], line["sequences"])))
         table.add_row("" if curve == previous else curve, line["rate_point"], str(line["sequences"]), *cells)
         previous = curve
     return table
