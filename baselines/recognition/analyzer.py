@@ -51,14 +51,16 @@ class Classifier(Analyzer):
             If there are none.
         """
         options = self.options
-        path = Path(options.weights) if options.weights else WEIGHTS / options.data / f"{options.on}-{options.stage}"
-        path = path if options.weights else path.with_suffix(".safetensors")
+        path = Path(options.weights) if options.weights else self._shipped(options.stage)
         if not path.is_file():
             raise BenchError(
                 f"{self.name}: no weights {path} (`bench train {self.name}:on={options.on},data={options.data} --stage "
                 f"{options.stage}` makes such a file)"
             )
         return path
+
+    def _shipped(self, stage: str) -> Path:
+        return WEIGHTS / self.options.data / f"{self.options.on}-{stage}.safetensors"
 
     def available(self) -> Availability:
         """Whether the weights are here."""
@@ -75,13 +77,10 @@ class Classifier(Analyzer):
     @property
     def classes(self) -> int:
         """Number of classes that the weights tell apart."""
-        return int(self.network().head.out_features)
+        return int(self.network.head.out_features)
 
+    @functools.cached_property
     def network(self) -> Backbone:
-        """The network with its weights, loaded once per process."""
-        return _network(self.options, self.weights_sha256)
-
-    def loaded(self) -> Backbone:
         """The network with its weights, which say how large it is.
 
         Raises
@@ -111,7 +110,7 @@ class Classifier(Analyzer):
         """1 x 1 x C probabilities; the features are taken as they are, without motion."""
         import torch
 
-        network = self.network()
+        network = self.network
         if len(features) != network.frames:
             raise BenchError(f"{self.name} was trained on {network.frames} frames, got {len(features)}; use --frames")
         with torch.inference_mode():
@@ -125,7 +124,7 @@ class Classifier(Analyzer):
 
         from baselines.neural.workload import Work
 
-        network = self.network()
+        network = self.network
         frames = torch.zeros(1, network.frames, *size)
         yield Work("classifier, a sequence", "cloud", "", lambda: network(frames), (network,), "")
 
@@ -135,10 +134,7 @@ class Classifier(Analyzer):
 
         begin = None
         if stage == "3":
-            places = (
-                earlier / "2" / ClassifierRecipe.file,
-                WEIGHTS / self.options.data / f"{self.options.on}-2.safetensors",
-            )
+            places = (earlier / "2" / ClassifierRecipe.file, self._shipped("2"))
             begin = next((path for path in places if path.is_file()), None)
             if begin is None:
                 raise BenchError(f"{self.name}: no weights {places[0]} to start from; train stage 2 first")
@@ -149,8 +145,3 @@ class Classifier(Analyzer):
         from baselines.recognition.training import make_samples
 
         return make_samples(self.options.on, self.options.data, stage == "3", seed, progress)
-
-
-@functools.lru_cache(maxsize=4)
-def _network(options: Classifier.Options, weights_sha256: str) -> Backbone:
-    return Classifier(**{name: getattr(options, name) for name in options.model_fields_set}).loaded()

@@ -9,12 +9,12 @@ import numpy as np
 
 from baselines.recognition.events import bei, etof, events, sbne
 from bench.interfaces import Extractor
+from bench.registry import create
+from bench.train.shards import FRAMES, INSTANTS
 
 if TYPE_CHECKING:
     from bench.datasets.moving import MovingImage
 
-STRIDE, MARGIN, FRAMES = 8, 20, 6
-INSTANTS = MARGIN + STRIDE * np.arange(FRAMES)
 _EVENTS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {"etof": etof, "bei": bei, "sbne": sbne}
 
 
@@ -36,13 +36,18 @@ TABLE_VI = {
 }
 
 
+def shown_by(name: str) -> str | Extractor:
+    """What `represent` takes, by name: an encoding of events, or the extractor of that name."""
+    return name if name in _EVENTS else create(Extractor, name)
+
+
 def represent(on: str | Extractor, recording: MovingImage, rate: float, seed: int) -> np.ndarray:
     """K x H x W float32 in [0, 1] of a recording.
 
     Parameters
     ----------
     on
-        An extractor, or one of the event encodings; both see the same scene for the same time.
+        As `shown_by` gives it: an extractor, or one of the event encodings; both see the same scene for the same time.
     rate
         Spikes a frame of unit luminance.
     seed

@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from baselines.neural.latents import Estimator
 from baselines.neural.recipe import Recipe
 from baselines.recognition.network import Backbone
-from baselines.recognition.representations import FRAMES, represent
+from baselines.recognition.representations import represent, shown_by
 from bench.datasets._files import cache_root
 from bench.errors import BenchError
 from bench.fingerprint import component_fingerprint, digest
-from bench.interfaces import Codec, Dataset, Extractor
-from bench.registry import create, names
+from bench.interfaces import Codec, Dataset, Extractor, to_uint8
+from bench.registry import create
+from bench.train.shards import FRAMES
 
 if TYPE_CHECKING:
     from baselines.neural.recipe import Batch
@@ -91,7 +92,7 @@ def _shown_samples(
     on: str, dataset: Any, chosen: np.ndarray, draws: int, seed: int, progress: Callable[[int, int, str], None]
 ) -> Samples:
     """Every chosen image in so many motions, from the second on bent."""
-    shown = create(Extractor, on) if on in names(Extractor) else on
+    shown = shown_by(on)
     made = component_fingerprint(shown) if isinstance(shown, Extractor) else on
     images = dataset.images()
     identity = digest([made, component_fingerprint(dataset), images.labels, chosen.tolist(), draws, seed])
@@ -103,7 +104,7 @@ def _shown_samples(
             if draw:
                 image = bent(image, np.random.default_rng([seed, draw, index]))
             recording = dataset.moving(image, index, draw)
-            frames[number] = np.round(255 * represent(shown, recording, dataset.options.rate, index))
+            frames[number] = to_uint8(represent(shown, recording, dataset.options.rate, index))
             if number % 50 == 0:
                 progress(number, count, "recordings")
 
@@ -171,7 +172,7 @@ class ClassifierRecipe(Recipe):
 
     def __init__(self, on: str, data: str, begin: Path | None) -> None:
         dataset: Any = create(Dataset, f"{data}:split=train")
-        self.backward = on in names(Extractor)
+        self.backward = isinstance(shown_by(on), Extractor)
         self.network = Backbone(FRAMES, len(dataset.classes), enhanced=on == "tfi")
         if begin:
             self.begin_from(begin)

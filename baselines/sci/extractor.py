@@ -43,7 +43,7 @@ class SciExtractor(SciPart, Extractor):
         from baselines.neural.layers import pad_to
         from baselines.sci.extraction import REACH
 
-        network = _network(self.options, self.weights_sha256)
+        network = self._network
         features = np.empty((len(instants), *spikes.shape[1:]), np.float32)
         around = np.arange(-REACH, REACH)
         with torch.inference_mode():
@@ -54,15 +54,13 @@ class SciExtractor(SciPart, Extractor):
                 feature[:] = found.clamp(0, 1).cpu().numpy()
         return features
 
+    @functools.cached_property
+    def _network(self) -> Extraction:
+        """The network with its weights, loaded once: many short sequences follow one another."""
+        from baselines.sci.extraction import Extraction
+        from baselines.sci.presets import extraction_size
 
-@functools.lru_cache(maxsize=2)
-def _network(options: PartOptions, weights_sha256: str) -> Extraction:
-    """The network of an extractor, loaded once per process."""
-    from baselines.sci.extraction import Extraction
-    from baselines.sci.presets import extraction_size
-
-    made = SciExtractor(**{name: getattr(options, name) for name in options.model_fields_set})
-    return made.loaded(Extraction(extraction_size(made.options.preset, made.variant.fusions)))
+        return self.loaded(Extraction(extraction_size(self.options.preset, self.variant.fusions)))
 
 
 def _mirrored(index: np.ndarray, count: int) -> np.ndarray:

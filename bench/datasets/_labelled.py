@@ -19,6 +19,8 @@ from bench.errors import BenchError
 
 DIGITS = tuple("0123456789")
 _MNIST_10K = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+# Where torchvision keeps a set within the folder that it is given.
+_FOLDERS = {"MNIST": "MNIST", "CIFAR10": "cifar-10-batches-py", "Caltech101": "caltech101"}
 _TRAINED, _TESTED = 30, 50  # images of a class of Caltech-101
 
 
@@ -91,8 +93,7 @@ def cifar(root: Path, split: str) -> Images:
 @functools.cache
 def caltech(root: Path, split: str) -> Images:
     """Caltech-101, split by class."""
-    # torchvision's reader would make the folder that it does not find.
-    found = _read("s-caltech", root if (root / "caltech101").is_dir() else root / "caltech101", "Caltech101")
+    found = _read("s-caltech", root, "Caltech101")
     labels = np.asarray(found.y)
     random = np.random.default_rng(0)
     chosen: list[int] = []
@@ -137,8 +138,8 @@ def _read(name: str, root: Path, kind: str, **options: Any) -> Any:
     import torchvision
 
     try:
-        if not root.is_dir():  # some of the readers would make it
-            raise FileNotFoundError("no such folder")
+        if not (root / _FOLDERS[kind]).is_dir():  # Caltech101's reader would make it
+            raise FileNotFoundError(f"no folder {_FOLDERS[kind]}")
         return getattr(torchvision.datasets, kind)(root, download=False, **options)
     except Exception as error:  # its readers fail in many ways on damaged files
         reason = " ".join(str(error).split())[:120]

@@ -80,8 +80,7 @@ class MovingImage(SimulatedRecording):
         super().__init__(size, size, num_spikes, rate, noise, seed)
         self._motion = motion
         # Room for every position that shows some of the image; further out there is only the dark.
-        self._room = size + 4
-        self._canvas = np.pad(image.astype(np.float32), self._room)
+        self._canvas = np.pad(image.astype(np.float32), size + 4)
         self._start = (np.array(self._canvas.shape) - size) / 2
 
     def render(self, instants: Sequence[int]) -> np.ndarray:
@@ -171,7 +170,8 @@ class MovingImages(Dataset):
         images = self.images()
         image = images.image(index)
         code = [code_fingerprint(module) for module in (__name__, SimulatedRecording.__module__)]
-        return digest([code, list(image.shape), image.tobytes().hex(), images.labels[index], name, self._facts()])
+        facts = {"extent": self.extent, **self.options.model_dump()}
+        return digest([code, list(image.shape), image.tobytes().hex(), images.labels[index], name, facts])
 
     def open(self, name: str) -> MovingImage:
         """One image in motion."""
@@ -180,17 +180,16 @@ class MovingImages(Dataset):
 
     def moving(self, image: np.ndarray, index: int, draw: int | None = None) -> MovingImage:
         """An image in the motion of a sample; training gives it images that are bent a little, and other draws."""
-        options = self.options
-        key = (self._SPLITS.index(options.split), index, options.draw if draw is None else draw)
+        options, key = self.options, self._key(index, draw)
         seed = int(np.random.default_rng([*key, 1]).integers(2**31))
-        extent = round(self.extent * options.size / 64)
-        motion = draw_motion(key)
+        picture = shown(image, round(self.extent * options.size / 64))
         return MovingImage(
-            shown(image, extent), motion, options.size, options.num_spikes, options.rate, options.noise, seed
+            picture, draw_motion(key), options.size, options.num_spikes, options.rate, options.noise, seed
         )
 
-    def _facts(self) -> dict[str, object]:
-        return {"extent": self.extent, **self.options.model_dump()}
+    def _key(self, index: int, draw: int | None = None) -> tuple[int, int, int]:
+        """What a sample's motion is drawn by."""
+        return self._SPLITS.index(self.options.split), index, self.options.draw if draw is None else draw
 
     def _index(self, name: str) -> int:
         split, _, number = name.rpartition("-")
@@ -201,7 +200,7 @@ class MovingImages(Dataset):
 
     def _info(self, index: int, label: int) -> SequenceInfo:
         options = self.options
-        speed = draw_motion((self._SPLITS.index(options.split), index, options.draw)).speed
+        speed = draw_motion(self._key(index)).speed
         return SequenceInfo(
             f"{options.split}-{index}",
             options.size,
@@ -226,7 +225,15 @@ class SDigits(MovingImages):
 
 
 class _FromFolder(MovingImages):
-    """Sets whose images lie in a folder."""
+    """Sets whose images lie in a folder.
+
+    Attributes
+    ----------
+    kind
+        Torchvision's name of the set.
+    """
+
+    kind: ClassVar[str]
 
     class Options(MovingImages.Options):
         """Options: also the folder; by default that of `bench data get` in the user's cache."""
@@ -238,54 +245,50 @@ class _FromFolder(MovingImages):
         """Where the images lie."""
         return Path(self.options.root) if self.options.root else _labelled.cache_folder(self.name)
 
+    def prepare(self, source: Path | None = None) -> str:
+        """Let torchvision download the set, or copy the folder that has its files."""
+        return _labelled.fetch(self.kind, self.root, source)
+
 
 class SMnist(_FromFolder):
     """MNIST: 60,000 training and 10,000 test images."""
 
     name = "s-mnist"
+    kind = "MNIST"
 
     def images(self) -> Images:
         """The images of the split, read by torchvision."""
         return _labelled.mnist(self.root, self.options.split)
-
-    def prepare(self, source: Path | None = None) -> str:
-        """Let torchvision download MNIST, or take its folder."""
-        return _labelled.fetch("MNIST", self.root, source)
 
 
 class SMnist10k(_FromFolder):
     """MNIST's 10,000 test images alone, 8,000 of them for training and 2,000 for the test."""
 
     name = "s-mnist-10k"
+    kind = "MNIST"
 
     def images(self) -> Images:
         """The images of the split."""
         return _labelled.mnist_10k(self.root, self.options.split)
-
-    def prepare(self, source: Path | None = None) -> str:
-        """Let torchvision download MNIST, or take the two files of its test set."""
-        return _labelled.fetch("MNIST", self.root, source)
 
 
 class SCifar(_FromFolder):
     """CIFAR-10: 50,000 training and 10,000 test images, as luma."""
 
     name = "s-cifar"
+    kind = "CIFAR10"
     extent = 48
 
     def images(self) -> Images:
         """The images of the split, read by torchvision, which checks their MD5 before it unpickles them."""
         return _labelled.cifar(self.root, self.options.split)
 
-    def prepare(self, source: Path | None = None) -> str:
-        """Let torchvision download CIFAR-10, or take its folder."""
-        return _labelled.fetch("CIFAR10", self.root, source)
-
 
 class SCaltech(_FromFolder):
     """Caltech-101 without its background class, as luma: 30 images of each class for training, at most 50 to test."""
 
     name = "s-caltech"
+    kind = "Caltech101"
     extent = 48
 
     class Options(_FromFolder.Options):
@@ -296,7 +299,3 @@ class SCaltech(_FromFolder):
     def images(self) -> Images:
         """The images of the split, opened by torchvision when they are asked for."""
         return _labelled.caltech(self.root, self.options.split)
-
-    def prepare(self, source: Path | None = None) -> str:
-        """Let torchvision download Caltech-101, or take its folder."""
-        return _labelled.fetch("Caltech101", self.root, source)

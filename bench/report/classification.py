@@ -17,7 +17,7 @@ from bench.report.plots import PARADIGM_STYLES, bits_axis, codec_colour
 from bench.report.rows import Runs, average, curve_names, file_name, same_curve, same_point
 from bench.runner.networks import NETWORKS_FILE, NetworkRow
 from bench.runner.recognition import RECOGNITION_FILE, RecognitionRow
-from bench.runner.results import CLASSES_FILE, read_classes
+from bench.runner.results import CLASSES_FILE, ClassRow
 from bench.runner.run import origin
 
 # The paper's name of a dataset.
@@ -94,12 +94,10 @@ def table_viii(runs: Runs) -> pd.DataFrame:
 
     paper = stated("VIII")
     lines = []
-    for (dataset, _), rows in _own(runs).groupby(["dataset", "condition"], sort=False):
+    for (dataset, _), rows in _said(runs).groupby(["dataset", "condition"], sort=False):
         line = average(rows).iloc[-1].to_dict()
-        said = _said(rows[rows["rate_point"] == line["rate_point"]])
-        if said.empty:
-            continue
-        found = classification_report(said["label"], said["predicted"], output_dict=True, zero_division=np.nan)
+        said = rows[rows["rate_point"] == line["rate_point"]]
+        found = classification_report(said["truth"], said["predicted"], output_dict=True, zero_division=np.nan)
         overall = found.pop("accuracy")
         common = {"dataset": dataset, "bpp": f"{line['bpp']:.4f}"}
         again = {"command": runs.command(same_point(runs.table, line))}
@@ -249,13 +247,10 @@ def confusion_plots(runs: Runs, folder: Path) -> Iterator[Path]:
     """Confusion matrices of SCI under CAAS at its lowest and its highest rate."""
     from sklearn.metrics import confusion_matrix
 
-    for dataset, rows in _own(runs).groupby("dataset", sort=False):
-        means = average(rows)
-        chosen = [means.iloc[0], means.iloc[-1]] if len(means) > 1 else [means.iloc[0]]
-        figure = Figure(figsize=(4.6 * len(chosen), 4.4), layout="constrained")
-        for axis, line in zip(figure.subplots(1, len(chosen), squeeze=False)[0], chosen, strict=True):
-            said = _said(rows[rows["rate_point"] == line["rate_point"]])
-            cells = confusion_matrix(said["label"], said["predicted"])
+    for dataset, points in _by_rate(runs, 2):
+        figure = Figure(figsize=(4.6 * len(points), 4.4), layout="constrained")
+        for axis, (line, said) in zip(figure.subplots(1, len(points), squeeze=False)[0], points, strict=True):
+            cells = confusion_matrix(said["truth"], said["predicted"])
             axis.imshow(np.sqrt(cells), cmap="Blues")
             if len(cells) <= 12:
                 for (i, j), value in np.ndenumerate(cells):
@@ -264,7 +259,7 @@ def confusion_plots(runs: Runs, folder: Path) -> Iterator[Path]:
                         axis.text(j, i, str(value), ha="center", va="center", fontsize=8, color="w" if dark else "k")
             axis.set(xlabel="predicted", ylabel="true", title=f"{line['bpp']:.4f} bpp")
         figure.suptitle(f"{dataset}: confusion, SCI under CAAS")
-        path = folder / f"confusion_{file_name(str(dataset))}.png"
+        path = folder / f"confusion_{file_name(dataset)}.png"
         figure.savefig(path, dpi=100)
         yield path
 
@@ -273,27 +268,21 @@ def tsne_plots(runs: Runs, folder: Path) -> Iterator[Path]:
     """Fig. 14: t-SNE of the log-probabilities at four rates of SCI under CAAS."""
     from sklearn.manifold import TSNE
 
-    for dataset, rows in _own(runs).groupby("dataset", sort=False):
-        means = average(rows)
-        chosen = means.iloc[np.unique(np.linspace(0, len(means) - 1, 4).round().astype(int))]
-        figure = Figure(figsize=(3.5 * len(chosen) + 0.9, 3.7), layout="constrained")
-        drawn = None
-        for axis, line in zip(
-            figure.subplots(1, len(chosen), squeeze=False)[0], chosen.to_dict("records"), strict=True
-        ):
-            said = _said(rows[rows["rate_point"] == line["rate_point"]]).iloc[:_TSNE_SAMPLES]
+    for dataset, points in _by_rate(runs, 4):
+        figure = Figure(figsize=(3.5 * len(points) + 0.9, 3.7), layout="constrained")
+        for axis, (line, every) in zip(figure.subplots(1, len(points), squeeze=False)[0], points, strict=True):
+            said = every.iloc[:_TSNE_SAMPLES]
             chances = np.array([np.array(text.split(), float) for text in said["probabilities"]])
             places = TSNE(2, perplexity=min(30, max(2, len(said) // 4)), init="pca", random_state=0).fit_transform(
                 np.log(chances + 1e-6)
             )
-            drawn = axis.scatter(*places.T, c=said["label"], cmap="tab10", s=9)
+            drawn = axis.scatter(*places.T, c=said["truth"], cmap="tab10", s=9)
             axis.set_title(f"{line['bpp']:.4f} bpp, {100 * line['accuracy']:.1f} %", fontsize=10)
             axis.set_xticks([])
             axis.set_yticks([])
         figure.suptitle(f"Fig. 14, {dataset}: t-SNE of decoded classes, SCI under CAAS")
-        if drawn is not None:
-            figure.colorbar(drawn, ax=figure.axes, fraction=0.02, label="class")
-        path = folder / f"fig_14_{file_name(str(dataset))}.png"
+        figure.colorbar(drawn, ax=figure.axes, fraction=0.02, label="class")
+        path = folder / f"fig_14_{file_name(dataset)}.png"
         figure.savefig(path, dpi=100)
         yield path
 
@@ -344,13 +333,19 @@ def _means(runs: Runs) -> pd.DataFrame:
     return means.assign(curve=curve_names(means))
 
 
-def _said(rows: pd.DataFrame) -> pd.DataFrame:
-    """What the classifier said of each of the rows' sequences."""
-    found = []
-    for run, part in rows.groupby("run", sort=False):
-        known = read_classes(Path(str(run)) / CLASSES_FILE)
-        found += [known[job].model_dump() for job in part["job"] if job in known]
-    return pd.DataFrame(found, columns=["job", "label", "predicted", "probabilities"])
+def _said(runs: Runs) -> pd.DataFrame:
+    """The same rows with what the classifier said: ``truth``, ``predicted``, ``probabilities``."""
+    classes = runs.beside(CLASSES_FILE, ClassRow).rename(columns={"label": "truth"})
+    return _own(runs).merge(classes.drop(columns="schema_version"), on=["run", "job"])
+
+
+def _by_rate(runs: Runs, count: int) -> Iterator[tuple[str, list[tuple[dict[str, Any], pd.DataFrame]]]]:
+    """Each dataset with so many of its rate points, from the lowest to the highest: means, and what was said there."""
+    for dataset, rows in _said(runs).groupby("dataset", sort=False):
+        means = average(rows)
+        places = np.unique(np.linspace(0, len(means) - 1, count).round().astype(int))
+        lines = means.iloc[places].to_dict("records")
+        yield str(dataset), [(line, rows[rows["rate_point"] == line["rate_point"]]) for line in lines]
 
 
 def _accuracy(correct: pd.Series) -> tuple[str, str]:

@@ -6,12 +6,11 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal
 
-import numpy as np
 from pydantic import Field
 
 from bench.errors import BenchError
-from bench.interfaces import Analyzer, Dataset, Extractor
-from bench.registry import create, names
+from bench.interfaces import Analyzer, Dataset, from_uint8, to_uint8
+from bench.registry import create
 from bench.runner.tables import TableRow
 
 RECOGNITION_FILE = "recognition.csv"
@@ -73,14 +72,13 @@ def recognise(datasets: Sequence[str], progress: Callable[[int, int, str], None]
 
 def _classified(dataset: Any, on: str) -> Iterator[RecognitionRow]:
     """What the classifier of one representation says of every sequence."""
-    from baselines.recognition.representations import TABLE_VI, represent
+    from baselines.recognition.representations import TABLE_VI, represent, shown_by
 
     analyzer = _classifier(dataset, on)
-    shown = create(Extractor, on) if on in names(Extractor) else on
+    shown = shown_by(on)
     for index, info in enumerate(dataset.sequences()):
-        features = represent(shown, dataset.open(info.name), info.rate, index)
         # As a lossless codec would hand them on, and as in training: in 8 bits.
-        features = np.round(features * 255).astype(np.float32) / 255
+        features = from_uint8(to_uint8(represent(shown, dataset.open(info.name), info.rate, index)))
         yield RecognitionRow(
             schema_version=1,
             dataset=dataset.spec,
