@@ -1,15 +1,20 @@
 """Shared fixtures: a cache of the tests' own, the command line in a process, and a tiny grid."""
 
+import csv
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from bench.runner.results import RD_FILE, read_rows
+
 # Eight small scenes, 121 spike frames: everything that the default data has, in a second.
 TINY = "s-motion:size=32,num_spikes=121"
+CODECS = ["--codec", "x265,zstd,raw", "--paradigm", "cta,atc,caas"]
 TINY_FLAGS = ["--dataset", TINY, "--frames", "8", "--limit", "2", "--extractor", "tfp", "--no-figures"]
 
 
@@ -48,6 +53,46 @@ def one_line_error(done, *words):
     assert "Traceback" not in done.stdout + done.stderr
     for word in words:
         assert word in done.stderr, f"'{word}' not in: {done.stderr}"
+
+
+@pytest.fixture(scope="session")
+def reference(tmp_path_factory):
+    """An unbroken run of the tiny grid, with one worker."""
+    folder = tmp_path_factory.mktemp("reference") / "run"
+    command = [sys.executable, "-c", "from bench.cli import main; main()", "run", *TINY_FLAGS, *CODECS]
+    subprocess.run([*command, "--jobs", "1", "--out", str(folder)], check=True, capture_output=True)
+    return folder
+
+
+def texts(folder):
+    """The cells of a run's table."""
+    with (folder / RD_FILE).open() as file:
+        return list(csv.reader(file))
+
+
+def start_run(folder, cache, *flags, lane=("--jobs", "2")):
+    """Start a run of the tiny grid, or go on with it, in a session of its own."""
+    resume = ["--resume"] if (folder / RD_FILE).exists() else []
+    # Tests may themselves run where Ctrl-C is ignored (in the background), and children inherit that.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\nfrom bench.cli import main; main()"
+    command = [sys.executable, "-c", code, "run", *TINY_FLAGS, *flags, *resume]
+    return subprocess.Popen(
+        [*command, *lane, "--out", str(folder)],
+        env={**os.environ, "BENCH_CACHE": str(cache)}, start_new_session=True,
+        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def wait_for_rows(folder, count, process):
+    """Wait until so many points are measured, or the run has ended."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if (folder / RD_FILE).exists():
+            done = [row for row in read_rows(folder / RD_FILE) if row.status == "ok"]
+            if len(done) >= count:
+                return len(done)
+        time.sleep(0.05)
+    return None
 
 
 @pytest.fixture

@@ -15,18 +15,7 @@ from PIL import Image
 
 from bench.runner.results import RD_FILE, STREAMS, read_rows
 from bench.spikes import write_dat
-from tests.conftest import TINY_FLAGS, one_line_error
-
-CODECS = ["--codec", "x265,zstd,raw", "--paradigm", "cta,atc,caas"]
-
-
-@pytest.fixture(scope="module")
-def reference(tmp_path_factory):
-    """An unbroken run of the tiny grid, with one worker."""
-    folder = tmp_path_factory.mktemp("reference") / "run"
-    command = [sys.executable, "-c", "from bench.cli import main; main()", "run", *TINY_FLAGS, *CODECS]
-    subprocess.run([*command, "--jobs", "1", "--out", str(folder)], check=True, capture_output=True)
-    return folder
+from tests.conftest import CODECS, TINY_FLAGS, one_line_error, start_run, texts, wait_for_rows
 
 
 def test_the_grid_is_measured_and_rows_hold_together(reference):
@@ -62,50 +51,20 @@ def test_atc_and_caas_coincide_under_the_identity_analyzer(reference):
     assert by_paradigm["atc"] == by_paradigm["caas"]
 
 
-def _texts(folder):
-    with (folder / RD_FILE).open() as file:
-        return list(csv.reader(file))
-
-
 def test_workers_change_nothing(reference, bench, tmp_path):
     environment = {"BENCH_CACHE": str(tmp_path / "cache")}
     bench("run", *TINY_FLAGS, *CODECS, "--jobs", "2", "--out", tmp_path / "two", environment=environment)
-    assert _texts(tmp_path / "two") == _texts(reference)
+    assert texts(tmp_path / "two") == texts(reference)
 
 
 def test_a_second_run_needs_its_own_folder_and_comes_from_the_store(reference, bench, tmp_path):
     done = bench("run", *TINY_FLAGS, *CODECS, "--out", reference, check=2)
     one_line_error(done, "holds a run already", "--resume", "--out")
     bench("run", *TINY_FLAGS, *CODECS, "--out", tmp_path / "again")
-    assert _texts(tmp_path / "again") == _texts(reference)
+    assert texts(tmp_path / "again") == texts(reference)
     document = json.loads((tmp_path / "again" / "run.json").read_text())
     assert document["stage_seconds"] == {}  # nothing was made again
     one_line_error(bench("run", *TINY_FLAGS, "--out", reference, "--resume", check=2), "holds another run")
-
-
-def _start(folder, cache, *flags):
-    """Start a run of the tiny grid in a session of its own."""
-    resume = ["--resume"] if (folder / RD_FILE).exists() else []
-    # Tests may themselves run where Ctrl-C is ignored (in the background), and children inherit that.
-    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\nfrom bench.cli import main; main()"
-    command = [sys.executable, "-c", code, "run", *TINY_FLAGS, *flags, *resume]
-    return subprocess.Popen(
-        [*command, "--jobs", "2", "--out", str(folder)],
-        env={**os.environ, "BENCH_CACHE": str(cache)}, start_new_session=True,
-        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-
-
-def _wait_for_rows(folder, count, process):
-    """Wait until so many points are measured, or the run has ended."""
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        if (folder / RD_FILE).exists():
-            done = [row for row in read_rows(folder / RD_FILE) if row.status == "ok"]
-            if len(done) >= count:
-                return len(done)
-        time.sleep(0.05)
-    return None
 
 
 def test_killed_runs_go_on_where_they_stopped(reference, tmp_path):
@@ -113,18 +72,18 @@ def test_killed_runs_go_on_where_they_stopped(reference, tmp_path):
     folder, cache = tmp_path / "killed", tmp_path / "cache"
     kept = 0
     for wanted in (0, 1, 8, 15):
-        process = _start(folder, cache, *CODECS)
-        assert _wait_for_rows(folder, wanted, process) is not None
+        process = start_run(folder, cache, *CODECS)
+        assert wait_for_rows(folder, wanted, process) is not None
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
         now = len([row for row in read_rows(folder / RD_FILE) if row.status == "ok"])
         assert now >= kept
         kept = now
     assert 15 <= kept < 28
-    process = _start(folder, cache, *CODECS)
+    process = start_run(folder, cache, *CODECS)
     _, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
-    assert _texts(folder) == _texts(reference)
+    assert texts(folder) == texts(reference)
 
 
 def test_interrupting_keeps_rows_and_leaves_no_worker(tmp_path, plugin_path):
@@ -132,8 +91,8 @@ def test_interrupting_keeps_rows_and_leaves_no_worker(tmp_path, plugin_path):
     text = plugin_path.read_text().replace("return zlib.compress", "time.sleep(1)\n        return zlib.compress")
     slow.write_text("import time\n" + text)
     folder = tmp_path / "run"
-    process = _start(folder, tmp_path / "cache", "--codec", f"{slow}:Deflate", "--paradigm", "caas")
-    assert _wait_for_rows(folder, 1, process)
+    process = start_run(folder, tmp_path / "cache", "--codec", f"{slow}:Deflate", "--paradigm", "caas")
+    assert wait_for_rows(folder, 1, process)
     os.kill(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 2
@@ -186,7 +145,7 @@ def test_a_full_disk_is_one_line_and_keeps_rows(reference, bench, tmp_path, smal
     assert len(kept) < 28
     ballast.unlink()
     bench(*flags, "--resume", environment=environment)
-    assert _texts(places["results"]) == _texts(reference)
+    assert texts(places["results"]) == texts(reference)
 
 
 def test_a_worker_that_dies_costs_its_own_row_alone(bench, tmp_path, plugin_path):
@@ -215,7 +174,7 @@ def test_encoders_do_not_outlive_a_killed_run(tmp_path, plugin_path):
             time.sleep(0.2)
         assert bool(encoders()) == there
 
-    process = _start(tmp_path / "run", tmp_path / "cache", "--codec", f"{copy}:Deflate")
+    process = start_run(tmp_path / "run", tmp_path / "cache", "--codec", f"{copy}:Deflate")
     wait_until(True)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()

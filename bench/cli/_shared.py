@@ -15,10 +15,9 @@ if TYPE_CHECKING:
 
 def open_store() -> Store:
     """The store in the user's cache (BENCH_CACHE moves it)."""
-    from bench.datasets._files import cache_root
-    from bench.runner.store import Store
+    from bench.runner import store
 
-    return Store(cache_root() / "store")
+    return store.open_store()
 
 
 def split(text: str) -> tuple[str, ...]:

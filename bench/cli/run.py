@@ -13,6 +13,7 @@ from bench.errors import BenchError
 
 if TYPE_CHECKING:
     from bench.runner.plan import Plan
+    from bench.runner.pool import Lane
     from bench.runner.spec import Suite
     from bench.runner.store import Store
 
@@ -50,6 +51,9 @@ def run(
     out: Annotated[Path | None, typer.Option(help="Folder of the run; results/<grid> by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     jobs: Annotated[int, typer.Option(min=0, help="Worker processes, one thread each (0: one per core).")] = 0,
+    scheduler: Annotated[
+        str, typer.Option(help="A Dask scheduler to work on instead: tcp://HOST:PORT, or local:N for N workers here.")
+    ] = "",
     figures: Annotated[bool, typer.Option(help="Draw RD curves and pictures into the run's folder.")] = True,
     timing: Annotated[int, typer.Option(min=0, help="Then time every point alone, so many repeats.")] = 0,
     smoothness: Annotated[bool, typer.Option(help="Also take the Laplacian norms of all features.")] = False,
@@ -98,7 +102,21 @@ def run(
         from bench.runner.recognition import check_classifiers
 
         check_classifiers(classified(plan))
-    _run(chosen, plan, _folder(plan, out, resume), resume, jobs, timing, figures)
+    _run(chosen, plan, _folder(plan, out, resume), resume, _lane(jobs, scheduler), timing, figures)
+
+
+def _lane(jobs: int, scheduler: str) -> Lane:
+    import os
+
+    from bench.runner.pool import LocalLane
+
+    if not scheduler:
+        return LocalLane(open_store().root, jobs or os.cpu_count() or 1)
+    if jobs:
+        raise BenchError("--jobs counts workers of this machine; with --scheduler the cluster has its own")
+    from bench.runner.cluster import ClusterLane
+
+    return ClusterLane(scheduler)
 
 
 def _folder(plan: Plan, out: Path | None, resume: bool) -> Path:
@@ -124,26 +142,24 @@ def _bare(spec: str) -> str:
     return spec.rsplit(".py:", maxsplit=1)[-1].partition(":")[0]
 
 
-def _run(suite: Suite, plan: Plan, folder: Path, resume: bool, jobs: int, timing: int, figures: bool) -> None:
-    import os
-
+def _run(suite: Suite, plan: Plan, folder: Path, resume: bool, lane: Lane, timing: int, figures: bool) -> None:
     from bench.report.terminal import print_run
     from bench.runner.run import run_plan
 
-    workers, store = jobs or os.cpu_count() or 1, open_store()
+    store = open_store()
     try:
         with progress_bar("measuring") as progress:
-            done = run_plan(plan, folder, store, workers=workers, resume=resume, timing=timing, progress=progress)
+            done = run_plan(plan, folder, store, lane=lane, resume=resume, timing=timing, progress=progress)
     except KeyboardInterrupt:
         raise BenchError("interrupted; what was measured is kept, `--resume` goes on from there") from None
     print_run(done)
     _beside(suite, plan, folder, store)
-    if figures and any(row.status == "ok" for row in done.rows):
+    if figures and done.states["ok"]:
         from bench.report.build import run_figures
 
         for path in run_figures(done.folder):
             typer.echo(path)
-    if any(row.status == "failed" for row in done.rows):
+    if done.states["failed"]:
         raise typer.Exit(1)
 
 

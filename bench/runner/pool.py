@@ -11,12 +11,13 @@ import tempfile
 import threading
 import traceback
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import connection
 from pathlib import Path
+from typing import Protocol
 
 from bench.errors import BenchError
 from bench.runner.execute import Outcome, failed, run_job
@@ -34,59 +35,85 @@ class Finished:
     bug: str = ""
 
 
-def run_jobs(jobs: Sequence[Job], store_root: Path, workers: int) -> Iterator[Finished]:
-    """Run jobs in worker processes of one thread each, and give each as it finishes.
+Work = Callable[[Job, Store], Outcome]
+
+
+class Lane(Protocol):
+    """Where a run's jobs are worked on.
+
+    Attributes
+    ----------
+    workers
+        How many jobs are under way at once.
+    notes
+        What a user should know of the workers when the run has ended.
+    """
+
+    workers: int
+    notes: list[str]
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[Finished]:
+        """Run jobs and give each as it finishes."""
+        ...
+
+
+class LocalLane:
+    """Worker processes of this machine, of one thread each.
 
     OMP_NUM_THREADS may give them more, but all of them together no more than there are cores: above that, threads wait
     for one another most of the time.
-
-    A job that fails becomes a row; a full disk or an interrupt ends the run. When a worker dies (out of memory,
-    killed), all jobs that were under way are tried once more, each alone, and the one that kills its worker again
-    becomes a failed row. One worker is a process of its own too: when this process is killed, the worker notices
-    and stops its encoder.
     """
-    environment = {**os.environ, "OMP_NUM_THREADS": str(_threads(workers))}
-    waiting = deque(jobs)
-    while waiting:
-        suspects: list[Job] = []
-        yield from _run_pool(waiting, suspects, store_root, workers, environment)
-        for job in suspects:
-            guilty: list[Job] = []
-            yield from _run_pool(deque([job]), guilty, store_root, 1, environment)
-            if guilty:
-                yield Finished(job, failed(job, "the worker process died (killed, or out of memory)"))
+
+    def __init__(self, store_root: Path, workers: int, work: Work = run_job) -> None:
+        self.store_root, self.workers, self.work = store_root, workers, work
+        self.notes: list[str] = []
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[Finished]:
+        """Run jobs and give each as it finishes.
+
+        A job that fails becomes a row; a full disk or an interrupt ends the run. When a worker dies (out of memory,
+        killed), all jobs that were under way are tried once more, each alone, and the one that kills its worker again
+        becomes a failed row. One worker is a process of its own too: when this process is killed, the worker notices
+        and stops its encoder.
+        """
+        waiting = deque(jobs)
+        while waiting:
+            suspects: list[Job] = []
+            yield from self._pool(waiting, suspects, min(self.workers, len(waiting)))
+            for job in suspects:
+                guilty: list[Job] = []
+                yield from self._pool(deque([job]), guilty, 1)
+                if guilty:
+                    yield Finished(job, failed(job, "the worker process died (killed, or out of memory)"))
+
+    def _pool(self, waiting: deque[Job], suspects: list[Job], workers: int) -> Iterator[Finished]:
+        """Work on what waits until all is done or a worker dies; what was under way then goes to `suspects`."""
+        pool = ProcessPoolExecutor(
+            workers,
+            multiprocessing.get_context("spawn"),
+            initializer=_start_worker,
+            initargs=({**os.environ, "OMP_NUM_THREADS": str(_threads(workers))}, self.store_root),
+        )
+        running: dict[Future[Finished], Job] = {}
+        try:
+            while waiting or running:
+                while waiting and len(running) < workers:
+                    running[pool.submit(attempt, waiting[0], self.store_root, self.work)] = waiting[0]
+                    waiting.popleft()
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
+                    del running[future]
+        except BrokenProcessPool:
+            suspects += running.values()
+        finally:
+            _stop(pool)
 
 
 def _threads(workers: int) -> int:
     stated = os.environ.get("OMP_NUM_THREADS", "1").partition(",")[0]
     share = max(1, (os.cpu_count() or 1) // workers)
     return min(max(1, int(stated)), share) if stated.isdecimal() else 1
-
-
-def _run_pool(
-    waiting: deque[Job], suspects: list[Job], store_root: Path, workers: int, environment: dict[str, str]
-) -> Iterator[Finished]:
-    """Work on what waits until all is done or a worker dies; what was under way then goes to `suspects`."""
-    pool = ProcessPoolExecutor(
-        workers,
-        multiprocessing.get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(environment, store_root),
-    )
-    running: dict[Future[Finished], Job] = {}
-    try:
-        while waiting or running:
-            while waiting and len(running) < workers:
-                running[pool.submit(_attempt, waiting[0], store_root)] = waiting[0]
-                waiting.popleft()
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield future.result()
-                del running[future]
-    except BrokenProcessPool:
-        suspects += running.values()
-    finally:
-        _stop(pool)
 
 
 def _stop(pool: ProcessPoolExecutor) -> None:
@@ -99,9 +126,10 @@ def _stop(pool: ProcessPoolExecutor) -> None:
         process.join(timeout=5)
 
 
-def _attempt(job: Job, store_root: Path) -> Finished:
+def attempt(job: Job, store_root: Path, work: Work = run_job) -> Finished:
+    """Work on a job with the store at a place; a fault of its own becomes its row, a full disk is raised."""
     try:
-        return Finished(job, run_job(job, Store(store_root)))
+        return Finished(job, work(job, Store(store_root)))
     except FatalError:
         raise
     except BenchError as error:

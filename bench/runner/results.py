@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -86,6 +86,15 @@ def codec_spec(codec: str, options: str) -> str:
 def write_rows(path: Path, rows: Iterable[RDRow]) -> None:
     """Write a whole table at once."""
     write_table(path, RDRow, rows)
+
+
+def order_rows(path: Path, jobs: Sequence[str]) -> None:
+    """Put the lines of rd.csv into the order of a plan's jobs, without reading what they say."""
+    head, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    place = COLUMNS.index("job")
+    by_job = {line.split(",", place + 1)[place]: line for line in lines}
+    with disk_errors(path.parent):
+        write_atomic(path, "".join([head, *(by_job[job] for job in jobs)]).encode())
 
 
 class RowLog:

@@ -6,7 +6,8 @@ import functools
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,9 +29,9 @@ from bench.interfaces import (
     Task,
     unpack_stream,
 )
-from bench.runner.execute import Outcome, StageTime, run_job, sent_frames, sequence_fingerprint
+from bench.runner.execute import Outcome, run_job, sent_frames, sequence_fingerprint
 from bench.runner.plan import Job, Plan, component_for
-from bench.runner.pool import Finished, run_jobs
+from bench.runner.pool import Finished, Lane
 from bench.runner.provenance import provenance
 from bench.runner.results import (
     CLASSES_FILE,
@@ -41,6 +42,7 @@ from bench.runner.results import (
     ClassRow,
     RDRow,
     RowLog,
+    order_rows,
     read_classes,
     read_rows,
     write_rows,
@@ -53,17 +55,18 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass
 class RunReport:
-    """What a run came to."""
+    """What a run came to: how many rows of each status, and what a user should know of the workers."""
 
     folder: Path
-    rows: list[RDRow]
+    states: Counter[str]
+    notes: list[str]
     seconds: float
 
 
 def run_plan(
-    plan: Plan, folder: Path, store: Store, *, workers: int, resume: bool, timing: int, progress: Progress
+    plan: Plan, folder: Path, store: Store, *, lane: Lane, resume: bool, timing: int, progress: Progress
 ) -> RunReport:
-    """Run a plan into a folder.
+    """Run a plan into a folder, with what the store lacks worked on in a lane.
 
     Rows are appended to rd.csv as they come and put into the plan's order at the end; a row that is there is
     never measured again under `resume`, unless it failed.
@@ -78,37 +81,39 @@ def run_plan(
         store.sweep()
         with store.scratch():  # a store that cannot be written to ends the run here, not in its workers
             pass
-        rows = _rows_so_far(plan, folder, resume)
-        history = [*(read_run_file(folder)["provenance"] if rows else []), provenance()]
+        kept = _rows_so_far(plan, folder, resume)
+        history = [*(read_run_file(folder)["provenance"] if kept else []), provenance()]
         facts = {**_facts(plan), "provenance": history}
         _write_run_file(folder, {"status": "running", **facts})
         log = RowLog(folder / RD_FILE)
         classes = RowLog(folder / CLASSES_FILE, ClassRow) if any(map(_classifies, plan.jobs)) else None
-        times: list[StageTime] = []
-        pending = [job for job in plan.jobs if job.id not in rows]
-        for done, finished in enumerate(_outcomes(pending, store, workers), start=len(rows) + 1):
+        states, seconds_of = Counter({"ok": len(kept)}), defaultdict[tuple[str, str], float](float)
+        pending = [job for job in plan.jobs if job.id not in kept]
+        for done, finished in enumerate(_outcomes(pending, store, lane), start=len(kept) + 1):
+            row = finished.outcome.row
             _keep(folder, finished.outcome)
             if classes and finished.outcome.classes:
                 classes.append(finished.outcome.classes)
-            log.append(finished.outcome.row)
-            rows[finished.job.id] = finished.outcome.row
-            times += finished.outcome.times
+            log.append(row)
+            states[row.status] += 1
+            for item in finished.outcome.times:
+                seconds_of[item.side, item.kind] += item.seconds
             if finished.bug:
                 _log_bug(folder, finished)
             progress(done, len(plan.jobs), _label(finished.job))
-        if timing:
-            rows.update(_timing_lane(plan, folder, store, rows, timing, progress))
-        ordered = [rows[job.id] for job in plan.jobs]
-        write_rows(folder / RD_FILE, ordered)
+        order_rows(log.path, [job.id for job in plan.jobs])
         if classes:
             said = read_classes(classes.path)
-            write_table(classes.path, ClassRow, [said[row.job] for row in ordered if row.job in said])
+            write_table(classes.path, ClassRow, [said[job.id] for job in plan.jobs if job.id in said])
+        if timing:
+            write_rows(log.path, _timing_lane(plan, folder, store, read_rows(log.path), timing, progress))
         seconds = time.perf_counter() - began
-        _write_run_file(folder, {"status": "finished", "wall_seconds": seconds, **_booked(times, workers), **facts})
-    return RunReport(folder, ordered, seconds)
+        booked = {"workers": lane.workers, "stage_seconds": _by_side(seconds_of)}
+        _write_run_file(folder, {"status": "finished", "wall_seconds": seconds, **booked, **facts})
+    return RunReport(folder, states, lane.notes, seconds)
 
 
-def _outcomes(jobs: Sequence[Job], store: Store, workers: int) -> Iterable[Finished]:
+def _outcomes(jobs: Sequence[Job], store: Store, lane: Lane) -> Iterable[Finished]:
     """What the store has comes at once; the rest is run, neighbouring jobs on different sequences."""
     known = Store(store.root, make=False)
     missing: list[Job] = []
@@ -121,7 +126,7 @@ def _outcomes(jobs: Sequence[Job], store: Store, workers: int) -> Iterable[Finis
             yield Finished(job, outcome)
     if missing:
         # Jobs of one sequence wait for each other's simulation and extraction, so they are spread out.
-        yield from run_jobs(sorted(missing, key=_spread_key), store.root, min(workers, len(missing)))
+        yield from lane.run(sorted(missing, key=_spread_key))
 
 
 def _classifies(job: Job) -> bool:
@@ -204,13 +209,12 @@ def _label(job: Job) -> str:
     return f"{job.paradigm} {job.codec} {job.rate_point} {job.info.name}"
 
 
-def _booked(times: Sequence[StageTime], workers: int) -> dict[str, Any]:
+def _by_side(times: Mapping[tuple[str, str], float]) -> dict[str, dict[str, float]]:
     """Seconds by side and kind of stage, from the lane that the jobs ran in (not a timing of codecs)."""
     booked: dict[str, dict[str, float]] = {}
-    for item in times:
-        side = booked.setdefault(item.side, {})
-        side[item.kind] = round(side.get(item.kind, 0.0) + item.seconds, 3)
-    return {"workers": workers, "stage_seconds": booked}
+    for (side, kind), seconds in times.items():
+        booked.setdefault(side, {})[kind] = round(seconds, 3)
+    return booked
 
 
 def _facts(plan: Plan) -> dict[str, Any]:
@@ -312,12 +316,16 @@ def read_run_file(folder: Path) -> dict[str, Any]:
 
 
 def _timing_lane(
-    plan: Plan, folder: Path, store: Store, rows: dict[str, RDRow], repeats: int, progress: Progress
-) -> dict[str, RDRow]:
+    plan: Plan, folder: Path, store: Store, rows: Sequence[RDRow], repeats: int, progress: Progress
+) -> Iterator[RDRow]:
     """Encode and decode every finished point alone: one warm-up, then `repeats` of each; median and spread."""
-    timed: dict[str, RDRow] = {}
-    jobs = [job for job in plan.jobs if rows[job.id].status == "ok"]
-    for done, job in enumerate(jobs, start=1):
+    jobs = {job.id: job for job in plan.jobs}
+    for done, row in enumerate(rows, start=1):
+        job = jobs[row.job]
+        progress(done, len(rows), f"timing {_label(job)}")
+        if row.status != "ok":
+            yield row
+            continue
         codec = component_for(Codec, job.codec)
         stream = stream_path(folder, job.id).read_bytes()
         info, _ = unpack_stream(stream)
@@ -327,9 +335,7 @@ def _timing_lane(
         decode = _repeat(repeats, functools.partial(codec.decode, stream))
         measured = dict(zip(("encode_seconds", "encode_spread"), _median(encode), strict=True))
         measured |= dict(zip(("decode_seconds", "decode_spread"), _median(decode), strict=True))
-        timed[job.id] = rows[job.id].model_copy(update=measured)
-        progress(done, len(jobs), f"timing {_label(job)}")
-    return timed
+        yield row.model_copy(update=measured)
 
 
 def _repeat(repeats: int, action: Callable[[], object]) -> list[float]:

@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -93,16 +94,20 @@ class Store:
     def make_scratch(self) -> Path:
         """A new working folder that bears this process's number; `sweep` removes it once the process is gone."""
         with disk_errors(self.root):
-            parent = self.root / "scratch"
-            parent.mkdir(parents=True, exist_ok=True)
-            return Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=parent))
+            self._scratch.mkdir(parents=True, exist_ok=True)
+            return Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=self._scratch))
 
     def sweep(self) -> None:
-        """Remove working folders that killed processes left behind."""
-        for folder in (self.root / "scratch").glob("*-*"):
+        """Remove working folders that killed processes of this machine left behind."""
+        for folder in self._scratch.glob("*-*"):
             owner = folder.name.partition("-")[0]
             if owner.isdigit() and not _alive(int(owner)):
                 shutil.rmtree(folder, ignore_errors=True)
+
+    @property
+    def _scratch(self) -> Path:
+        # Machines may share a store, and a process's number says nothing on another machine.
+        return self.root / "scratch" / (platform.node() or "here")
 
     def _paths(self, key: str) -> tuple[Path, Path]:
         base = self.root / key[:2] / key
@@ -131,6 +136,13 @@ class Store:
         with disk_errors(self.root):
             write_atomic(data_path, data)
             write_atomic(facts_path, json.dumps(noted).encode())
+
+
+def open_store() -> Store:
+    """The store in the user's cache (BENCH_CACHE moves it)."""
+    from bench.datasets._files import cache_root
+
+    return Store(cache_root() / "store")
 
 
 DISK_ERRORS = frozenset(

@@ -1,0 +1,129 @@
+"""A Dask scheduler and its workers as separate processes on loopback, each worker with a cache of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from bench.runner.results import RD_FILE, RUN_FILE, read_rows
+from tests.conftest import CODECS, TINY_FLAGS, one_line_error, start_run, texts, wait_for_rows
+
+pytest.importorskip("distributed")
+
+
+class Cluster:
+    """A scheduler, and workers without a nanny: a killed one stays dead."""
+
+    def __init__(self, folder):
+        self.folder, self.workers = folder, []
+        where = folder / "scheduler.json"
+        flags = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", where)
+        self.scheduler = self._start("scheduler", *flags)
+        deadline = time.monotonic() + 60
+        while not where.exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        self.address = json.loads(where.read_text())["address"]
+
+    def add_worker(self, **environment):
+        number = len(self.workers)
+        places = {"BENCH_CACHE": str(self.folder / f"cache-{number}"), **environment}
+        flags = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", self.folder / f"work-{number}")
+        self.workers.append(self._start("worker", self.address, *flags, **places))
+
+    def _start(self, *arguments, **environment):
+        log = (self.folder / f"{arguments[0]}-{len(self.workers)}.log").open("w")
+        command = [sys.executable, "-m", "dask", *map(str, arguments)]
+        return subprocess.Popen(command, env={**os.environ, **environment}, stdout=log, stderr=log)
+
+    def stop(self):
+        for process in (*self.workers, self.scheduler):
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    started = Cluster(tmp_path)
+    yield started
+    started.stop()
+
+
+def test_a_cluster_measures_the_rows_of_a_local_run_whatever_dies(cluster, reference, tmp_path):
+    """Three workers, of which one is killed; then the client is killed and the run resumed."""
+    for _ in range(3):
+        cluster.add_worker()
+    lane = ("--scheduler", cluster.address)
+    process = start_run(tmp_path / "run", tmp_path / "client", *CODECS, lane=lane)
+    assert wait_for_rows(tmp_path / "run", 3, process)
+    cluster.workers[0].kill()
+    assert wait_for_rows(tmp_path / "run", 8, process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert len(read_rows(tmp_path / "run" / RD_FILE)) < 28
+    process = start_run(tmp_path / "run", tmp_path / "client", *CODECS, lane=lane)
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors
+    assert errors == ""
+    assert texts(tmp_path / "run") == texts(reference)
+    assert json.loads((tmp_path / "run" / RUN_FILE).read_text())["workers"] == 2
+
+
+def test_a_worker_that_lacks_a_part_is_no_failing_codec(bench, cluster, tmp_path):
+    flags = ("run", *TINY_FLAGS, "--limit", "1", "--codec", "x265", "--scheduler", cluster.address)
+    cluster.add_worker(IMAGEIO_FFMPEG_EXE="/no/such/ffmpeg")
+    done = bench(*flags, "--out", tmp_path / "none", check=1, environment={"BENCH_CACHE": str(tmp_path / "client")})
+    rows = read_rows(tmp_path / "none" / RD_FILE)
+    assert {row.status for row in rows} == {"failed"}
+    assert all("no worker can run it: codec x265: " in row.reason and "ffmpeg" in row.reason for row in rows)
+    assert done.stdout.count("was left out for codec x265") == 1
+
+    cluster.add_worker()
+    done = bench(*flags, "--out", tmp_path / "one", environment={"BENCH_CACHE": str(tmp_path / "client")})
+    assert {row.status for row in read_rows(tmp_path / "one" / RD_FILE)} == {"ok"}
+
+
+def test_a_codec_that_kills_its_workers_is_one_failed_row(bench, cluster, tmp_path, plugin_path):
+    copy = tmp_path / "deadly.py"
+    deadly = "if rate_point == 32: os.kill(os.getpid(), 9)\n        return zlib.compress"
+    copy.write_text("import os\n" + plugin_path.read_text().replace("return zlib.compress", deadly))
+    flags = (*TINY_FLAGS, "--limit", "1", "--out", tmp_path / "run", "--scheduler", "local:2")
+    bench("run", *flags, "--codec", f"{copy}:Deflate", check=1)
+    states = {row.rate_point: (row.status, row.reason) for row in read_rows(tmp_path / "run" / RD_FILE)}
+    status, reason = states.pop("32")
+    assert status == "failed" and "worker process died" in reason
+    assert {status for status, _ in states.values()} == {"ok"} and len(states) == 3
+
+
+def test_a_lost_scheduler_is_one_line_and_keeps_rows(bench, cluster, tmp_path, plugin_path):
+    slow = tmp_path / "slow.py"
+    text = plugin_path.read_text().replace("return zlib.compress", "time.sleep(1)\n        return zlib.compress")
+    slow.write_text("import time\n" + text)
+    cluster.add_worker()
+    process = start_run(
+        tmp_path / "run", tmp_path / "client", "--codec", f"{slow}:Deflate", lane=("--scheduler", cluster.address)
+    )
+    assert wait_for_rows(tmp_path / "run", 1, process)
+    cluster.scheduler.kill()
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2 and errors.count("\n") == 1, errors
+    assert "is lost" in errors and "--resume" in errors
+    assert 1 <= len(read_rows(tmp_path / "run" / RD_FILE)) < 8
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--scheduler", "tcp://127.0.0.1:1"), ("no Dask scheduler answers at tcp://127.0.0.1:1",)),
+        (("--scheduler", "somewhere"), ("--scheduler somewhere", "tcp://HOST:PORT")),
+        (("--scheduler", "local:2", "--jobs", "2"), ("--jobs", "--scheduler")),
+    ],
+)
+def test_mistakes_are_one_line(bench, tmp_path, flags, words):
+    cache = {"BENCH_CACHE": str(tmp_path / "cache")}
+    one_line_error(
+        bench("run", *TINY_FLAGS, "--codec", "raw", "--paradigm", "cta", *flags, check=2, environment=cache), *words
+    )
