@@ -2,11 +2,9 @@
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +13,7 @@ from PIL import Image
 
 from bench.runner.results import RD_FILE, STREAMS, read_rows
 from bench.spikes import write_dat
-from tests.conftest import CODECS, TINY_FLAGS, one_line_error, start_run, texts, wait_for_rows
+from tests.conftest import CODECS, TINY_FLAGS, one_line_error, texts
 
 
 def test_the_grid_is_measured_and_rows_hold_together(reference):
@@ -65,120 +63,6 @@ def test_a_second_run_needs_its_own_folder_and_comes_from_the_store(reference, b
     document = json.loads((tmp_path / "again" / "run.json").read_text())
     assert document["stage_seconds"] == {}  # nothing was made again
     one_line_error(bench("run", *TINY_FLAGS, "--out", reference, "--resume", check=2), "holds another run")
-
-
-def test_killed_runs_go_on_where_they_stopped(reference, tmp_path):
-    """kill -9 at several moments, then --resume: the rows of an unbroken run, none lost or doubled."""
-    folder, cache = tmp_path / "killed", tmp_path / "cache"
-    kept = 0
-    for wanted in (0, 1, 8, 15):
-        process = start_run(folder, cache, *CODECS)
-        assert wait_for_rows(folder, wanted, process) is not None
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
-        now = len([row for row in read_rows(folder / RD_FILE) if row.status == "ok"])
-        assert now >= kept
-        kept = now
-    assert 15 <= kept < 28
-    process = start_run(folder, cache, *CODECS)
-    _, errors = process.communicate(timeout=240)
-    assert process.returncode == 0, errors
-    assert texts(folder) == texts(reference)
-
-
-def test_interrupting_keeps_rows_and_leaves_no_worker(tmp_path, plugin_path):
-    slow = tmp_path / "slow.py"
-    text = plugin_path.read_text().replace("return zlib.compress", "time.sleep(1)\n        return zlib.compress")
-    slow.write_text("import time\n" + text)
-    folder = tmp_path / "run"
-    process = start_run(folder, tmp_path / "cache", "--codec", f"{slow}:Deflate", "--paradigm", "caas")
-    assert wait_for_rows(folder, 1, process)
-    os.kill(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
-    assert process.returncode == 2
-    assert errors == "bench: interrupted; what was measured is kept, `--resume` goes on from there\n"
-    assert 1 <= len(read_rows(folder / RD_FILE)) < 8
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:  # a worker in the middle of an import notices a little later
-        alive = subprocess.run(["pgrep", "-g", str(process.pid)], capture_output=True, check=False)
-        if not alive.stdout:
-            break
-        time.sleep(0.2)
-    assert alive.stdout == b""
-
-
-def test_two_runs_in_one_folder_are_told_apart(bench, tmp_path):
-    from filelock import FileLock
-
-    folder = tmp_path / "run"
-    folder.mkdir()
-    with FileLock(folder / ".lock"):
-        one_line_error(bench("run", *TINY_FLAGS, "--out", folder, check=2), "another run is writing to")
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of two megabytes."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("mounting a small file system needs root")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-@pytest.mark.parametrize("full", ["results", "cache"])
-def test_a_full_disk_is_one_line_and_keeps_rows(reference, bench, tmp_path, small_disk, full):
-    """The run's folder or the store fills up in the middle of a run; freed, --resume completes it."""
-    places = {"results": tmp_path / "results", "cache": tmp_path / "cache", full: small_disk / "here"}
-    ballast = small_disk / "ballast"
-    # Room for some streams and rows, or for the first entries of the store, but not for all.
-    ballast.write_bytes(bytes((2048 - (60 if full == "results" else 900)) * 1024))
-    environment = {"BENCH_CACHE": str(places["cache"])}
-    flags = ["run", *TINY_FLAGS, *CODECS, "--out", places["results"], "--jobs", "2"]
-    done = bench(*flags, check=2, environment=environment)
-    one_line_error(done, "No space left on device", "--resume")
-    kept = [row for row in read_rows(places["results"] / RD_FILE) if row.status == "ok"]
-    assert len(kept) < 28
-    ballast.unlink()
-    bench(*flags, "--resume", environment=environment)
-    assert texts(places["results"]) == texts(reference)
-
-
-def test_a_worker_that_dies_costs_its_own_row_alone(bench, tmp_path, plugin_path):
-    copy = tmp_path / "deadly.py"
-    deadly = "if rate_point == 32: os.kill(os.getpid(), 9)\n        return zlib.compress"
-    copy.write_text("import os\n" + plugin_path.read_text().replace("return zlib.compress", deadly))
-    flags = [*TINY_FLAGS, "--limit", "1", "--out", tmp_path / "run", "--jobs", "2"]
-    bench("run", *flags, "--codec", f"{copy}:Deflate", check=1)
-    states = {row.rate_point: (row.status, row.reason) for row in read_rows(tmp_path / "run" / RD_FILE)}
-    assert states.pop("32") == ("failed", "the worker process died (killed, or out of memory)")
-    assert {status for status, _ in states.values()} == {"ok"} and len(states) == 3
-
-
-def test_encoders_do_not_outlive_a_killed_run(tmp_path, plugin_path):
-    copy = tmp_path / "endless.py"
-    endless = "run_tool(['sleep', '987.125'])\n        return zlib.compress"
-    text = "from bench.tools import run_tool\n" + plugin_path.read_text().replace("return zlib.compress", endless)
-    copy.write_text(text)
-
-    def encoders():
-        return subprocess.run(["pgrep", "-f", "sleep 987.125"], capture_output=True, check=False).stdout
-
-    def wait_until(there):
-        deadline = time.monotonic() + 60
-        while bool(encoders()) != there and time.monotonic() < deadline:
-            time.sleep(0.2)
-        assert bool(encoders()) == there
-
-    process = start_run(tmp_path / "run", tmp_path / "cache", "--codec", f"{copy}:Deflate")
-    wait_until(True)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    wait_until(False)
 
 
 def test_runs_over_changed_data_are_not_mixed(bench, tmp_path, spikes):
@@ -428,3 +312,55 @@ def test_doctor_reports(bench):
 def test_data_show_lists_sequences(bench):
     said = bench("data", "show", "s-motion:size=64").stdout
     assert "low-1" in said and "every instant" in said
+
+
+def test_long_recordings_are_coded_in_segments(tmp_path, spikes, monkeypatch):
+    """In parts, with the same instants, and frames that are those of each part alone."""
+    from bench.interfaces import CodingCondition
+    from bench.runner import single
+    from bench.runner.segments import read_segments
+
+    write_dat(tmp_path / "rec.dat", spikes(201, 24, 32))
+    given = {
+        "coding": CodingCondition(intra_period=4), "extractor": "tfp", "analyzer": "", "size": "32x24",
+        "spike_rate": 0.6, "rate_point": None, "progress": lambda *_: None,
+    }  # fmt: skip
+    back = {
+        "codec": "", "analyzer": "", "spike_rate": 0.6, "stride": 8, "margin": 20, "progress": lambda *_: None
+    }  # fmt: skip
+    for paradigm, codec in (("caas", "x264"), ("cta", "raw")):
+        for name, most in (("whole", 1 << 27), ("parts", 100 * 24 * 32)):
+            monkeypatch.setattr(single, "_MOST_SPIKES", most)
+            said = single.encode_recording(
+                tmp_path / "rec.dat",
+                tmp_path / f"{name}.spk",
+                single.Cut(0, 0, 8, 20),
+                codec=codec,
+                paradigm=paradigm,
+                **given,
+            )
+            assert ("in 3 segments" in said) == (name == "parts")
+            for kind, extractor in (("result", "tfp"), ("raw", "")):
+                out = tmp_path / f"{name}-{kind}.npy"
+                single.decode_stream(tmp_path / f"{name}.spk", out, extractor=extractor, **back)
+        whole, parts = (np.load(tmp_path / f"{name}-result.npy") for name in ("whole", "parts"))
+        assert whole.shape == parts.shape == (21, 24, 32)
+        if paradigm == "cta":
+            assert np.array_equal(whole[2:-2], parts[2:-2])
+            assert np.array_equal(np.load(tmp_path / "whole-raw.npy"), np.load(tmp_path / "parts-raw.npy"))
+        assert [start for start, _ in read_segments(tmp_path / "parts.spk")] == [0, 64, 128]
+
+
+def test_damaged_segments_are_one_line(bench, tmp_path, spikes):
+    from bench.errors import StreamError
+    from bench.runner.segments import read_segments, write_segments
+
+    path = tmp_path / "many.spk"
+    write_segments(path, 2, iter([(0, b"SPK1" + bytes(50)), (8, b"SPK1" + bytes(60))]))
+    whole = path.read_bytes()
+    assert [len(stream) for _, stream in read_segments(path)] == [54, 64]
+    for text in (whole[:-1], whole[:60], whole[:5], whole + b"x", whole.replace(b"SPK1", b"SPK2"), whole[:4] + b"\xff"):
+        path.write_bytes(text)
+        with pytest.raises(StreamError, match="truncated or damaged"):
+            list(read_segments(path))
+    one_line_error(bench("decode", path, "-o", tmp_path / "x.npy", check=2), "truncated or damaged")

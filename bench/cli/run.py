@@ -54,6 +54,9 @@ def run(
     scheduler: Annotated[
         str, typer.Option(help="A Dask scheduler to work on instead: tcp://HOST:PORT, or local:N for N workers here.")
     ] = "",
+    job_limit: Annotated[
+        float, typer.Option(min=0, help="Seconds after which a job in the pool is stopped and a failed row (0: never).")
+    ] = 24 * 3600,
     figures: Annotated[bool, typer.Option(help="Draw RD curves and pictures into the run's folder.")] = True,
     timing: Annotated[int, typer.Option(min=0, help="Then time every point alone, so many repeats.")] = 0,
     smoothness: Annotated[bool, typer.Option(help="Also take the Laplacian norms of all features.")] = False,
@@ -102,16 +105,16 @@ def run(
         from bench.runner.recognition import check_classifiers
 
         check_classifiers(classified(plan))
-    _run(chosen, plan, _folder(plan, out, resume), resume, _lane(jobs, scheduler), timing, figures)
+    _run(chosen, plan, _folder(plan, out, resume), resume, _lane(jobs, scheduler, job_limit), timing, figures)
 
 
-def _lane(jobs: int, scheduler: str) -> Lane:
+def _lane(jobs: int, scheduler: str, job_limit: float) -> Lane:
     import os
 
     from bench.runner.pool import LocalLane
 
     if not scheduler:
-        return LocalLane(open_store().root, jobs or os.cpu_count() or 1)
+        return LocalLane(open_store().root, jobs or os.cpu_count() or 1, limit_seconds=job_limit)
     if jobs:
         raise BenchError("--jobs counts workers of this machine; with --scheduler the cluster has its own")
     from bench.runner.cluster import ClusterLane

@@ -37,17 +37,18 @@ def encode(
     intra_period: Annotated[int, typer.Option(min=1, help="Coded frames from one intra frame to the next.")] = 16,
     structure: Annotated[str, typer.Option(help="low_delay or random_access.")] = "low_delay",
 ) -> None:
-    """Encode a recording as the camera would."""
+    """Encode a recording as the camera would; a long one in segments, one after another in the file."""
     from bench.runner.single import Cut, encode_recording
     from bench.runner.spec import make_spec
 
     points = rate_points(rate)
     coding = make_spec(intra_period=intra_period, structure=structure).coding
     cut = Cut(start, frames, stride, margin)
-    said = encode_recording(
-        recording, out, cut, codec=codec, paradigm=paradigm, extractor=extractor, analyzer=analyzer,
-        coding=coding, size=size, spike_rate=spike_rate, rate_point=points[0] if points else None,
-    )  # fmt: skip
+    with progress_bar("encoding") as progress:
+        said = encode_recording(
+            recording, out, cut, codec=codec, paradigm=paradigm, extractor=extractor, analyzer=analyzer, coding=coding,
+            size=size, spike_rate=spike_rate, rate_point=points[0] if points else None, progress=progress,
+        )  # fmt: skip
     typer.echo(said)
 
 
@@ -67,10 +68,11 @@ def decode(
     """Decode a stream to frames, as the cloud would."""
     from bench.runner.single import decode_stream
 
-    said = decode_stream(
-        stream, out, codec=codec, extractor="" if raw else extractor, analyzer=analyzer,
-        spike_rate=spike_rate, stride=stride, margin=margin,
-    )  # fmt: skip
+    with progress_bar("decoding") as progress:
+        said = decode_stream(
+            stream, out, codec=codec, extractor="" if raw else extractor, analyzer=analyzer, spike_rate=spike_rate,
+            stride=stride, margin=margin, progress=progress,
+        )  # fmt: skip
     typer.echo(said)
 
 

@@ -64,17 +64,17 @@ class LocalLane:
     for one another most of the time.
     """
 
-    def __init__(self, store_root: Path, workers: int, work: Work = run_job) -> None:
-        self.store_root, self.workers, self.work = store_root, workers, work
+    def __init__(self, store_root: Path, workers: int, work: Work = run_job, limit_seconds: float = 0) -> None:
+        self.store_root, self.workers, self.work, self.limit_seconds = store_root, workers, work, limit_seconds
         self.notes: list[str] = []
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Finished]:
         """Run jobs and give each as it finishes.
 
-        A job that fails becomes a row; a full disk or an interrupt ends the run. When a worker dies (out of memory,
-        killed), all jobs that were under way are tried once more, each alone, and the one that kills its worker again
-        becomes a failed row. One worker is a process of its own too: when this process is killed, the worker notices
-        and stops its encoder.
+        A job that fails or takes longer than the limit (0: none) becomes a row; a full disk or an interrupt ends the
+        run. When a worker dies (out of memory, killed), all jobs that were under way are tried once more, each alone,
+        and the one that kills its worker again becomes a failed row. One worker is a process of its own too: when this
+        process is killed, the worker notices and stops its encoder.
         """
         waiting = deque(jobs)
         while waiting:
@@ -98,7 +98,8 @@ class LocalLane:
         try:
             while waiting or running:
                 while waiting and len(running) < workers:
-                    running[pool.submit(attempt, waiting[0], self.store_root, self.work)] = waiting[0]
+                    given = (waiting[0], self.store_root, self.work, self.limit_seconds)
+                    running[pool.submit(_attempt_within, *given)] = waiting[0]
                     waiting.popleft()
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
@@ -126,6 +127,20 @@ def _stop(pool: ProcessPoolExecutor) -> None:
         process.join(timeout=5)
 
 
+def _attempt_within(job: Job, store_root: Path, work: Work, limit_seconds: float) -> Finished:
+    """Work on a job for so long; the signal reaches Python code, and `bench.tools` ends a program that it waits for."""
+
+    def late(*_: object) -> None:
+        raise BenchError(f"the job ran past its limit of {limit_seconds:g} s and was stopped")
+
+    signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, limit_seconds)
+    try:
+        return attempt(job, store_root, work)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 def attempt(job: Job, store_root: Path, work: Work = run_job) -> Finished:
     """Work on a job with the store at a place; a fault of its own becomes its row, a full disk is raised."""
     try:
@@ -138,6 +153,10 @@ def attempt(job: Job, store_root: Path, work: Work = run_job) -> Finished:
         if error.errno in DISK_ERRORS:
             raise FatalError(disk_message(error.filename or store_root, error)) from error
         return Finished(job, failed(job, f"{type(error).__name__}: {error}"), traceback.format_exc())
+    except MemoryError:
+        return Finished(
+            job, failed(job, "out of memory; shorter segments (--frames) or fewer workers (--jobs) need less")
+        )
     except Exception as error:
         text = f"unexpected {type(error).__name__}: {error} (a bug; see errors.log)"
         return Finished(job, failed(job, text), traceback.format_exc())

@@ -1,0 +1,243 @@
+"""Runs whose machine, encoders or users misbehave, in processes of their own."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.runner.results import RD_FILE, read_rows
+from tests.conftest import CODECS, TINY_FLAGS, one_line_error, start_run, texts, wait_for_rows
+
+
+def test_killed_runs_go_on_where_they_stopped(reference, tmp_path):
+    """kill -9 at several moments, then --resume: the rows of an unbroken run, none lost or doubled."""
+    folder, cache = tmp_path / "killed", tmp_path / "cache"
+    kept = 0
+    for wanted in (0, 1, 8, 15):
+        process = start_run(folder, cache, *CODECS)
+        assert wait_for_rows(folder, wanted, process) is not None
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+        now = len([row for row in read_rows(folder / RD_FILE) if row.status == "ok"])
+        assert now >= kept
+        kept = now
+    assert 15 <= kept < 28
+    process = start_run(folder, cache, *CODECS)
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors
+    assert texts(folder) == texts(reference)
+
+
+def test_interrupting_keeps_rows_and_leaves_no_worker(tmp_path, plugin_path):
+    slow = tmp_path / "slow.py"
+    text = plugin_path.read_text().replace("return zlib.compress", "time.sleep(1)\n        return zlib.compress")
+    slow.write_text("import time\n" + text)
+    folder = tmp_path / "run"
+    process = start_run(folder, tmp_path / "cache", "--codec", f"{slow}:Deflate", "--paradigm", "caas")
+    assert wait_for_rows(folder, 1, process)
+    os.kill(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert errors == "bench: interrupted; what was measured is kept, `--resume` goes on from there\n"
+    assert 1 <= len(read_rows(folder / RD_FILE)) < 8
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:  # a worker in the middle of an import notices a little later
+        alive = subprocess.run(["pgrep", "-g", str(process.pid)], capture_output=True, check=False)
+        if not alive.stdout:
+            break
+        time.sleep(0.2)
+    assert alive.stdout == b""
+
+
+def test_two_runs_in_one_folder_are_told_apart(bench, tmp_path):
+    from filelock import FileLock
+
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with FileLock(folder / ".lock"):
+        one_line_error(bench("run", *TINY_FLAGS, "--out", folder, check=2), "another run is writing to")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of two megabytes."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("mounting a small file system needs root")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("full", ["results", "cache"])
+def test_a_full_disk_is_one_line_and_keeps_rows(reference, bench, tmp_path, small_disk, full):
+    """The run's folder or the store fills up in the middle of a run; freed, --resume completes it."""
+    places = {"results": tmp_path / "results", "cache": tmp_path / "cache", full: small_disk / "here"}
+    ballast = small_disk / "ballast"
+    # Room for some streams and rows, or for the first entries of the store, but not for all.
+    ballast.write_bytes(bytes((2048 - (60 if full == "results" else 900)) * 1024))
+    environment = {"BENCH_CACHE": str(places["cache"])}
+    flags = ["run", *TINY_FLAGS, *CODECS, "--out", places["results"], "--jobs", "2"]
+    done = bench(*flags, check=2, environment=environment)
+    one_line_error(done, "No space left on device", "--resume")
+    kept = [row for row in read_rows(places["results"] / RD_FILE) if row.status == "ok"]
+    assert len(kept) < 28
+    ballast.unlink()
+    bench(*flags, "--resume", environment=environment)
+    assert texts(places["results"]) == texts(reference)
+
+
+def test_a_worker_that_dies_costs_its_own_row_alone(bench, tmp_path, plugin_path):
+    copy = tmp_path / "deadly.py"
+    deadly = "if rate_point == 32: os.kill(os.getpid(), 9)\n        return zlib.compress"
+    copy.write_text("import os\n" + plugin_path.read_text().replace("return zlib.compress", deadly))
+    flags = [*TINY_FLAGS, "--limit", "1", "--out", tmp_path / "run", "--jobs", "2"]
+    bench("run", *flags, "--codec", f"{copy}:Deflate", check=1)
+    states = {row.rate_point: (row.status, row.reason) for row in read_rows(tmp_path / "run" / RD_FILE)}
+    assert states.pop("32") == ("failed", "the worker process died (killed, or out of memory)")
+    assert {status for status, _ in states.values()} == {"ok"} and len(states) == 3
+
+
+def test_encoders_do_not_outlive_a_killed_run(tmp_path, plugin_path):
+    copy = tmp_path / "endless.py"
+    endless = "run_tool(['sleep', '987.125'])\n        return zlib.compress"
+    text = "from bench.tools import run_tool\n" + plugin_path.read_text().replace("return zlib.compress", endless)
+    copy.write_text(text)
+
+    def encoders():
+        return subprocess.run(["pgrep", "-f", "sleep 987.125"], capture_output=True, check=False).stdout
+
+    def wait_until(there):
+        deadline = time.monotonic() + 60
+        while bool(encoders()) != there and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert bool(encoders()) == there
+
+    process = start_run(tmp_path / "run", tmp_path / "cache", "--codec", f"{copy}:Deflate")
+    wait_until(True)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    wait_until(False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
+def test_runs_stopped_at_twenty_random_moments(reference, tmp_path, stop):
+    """Each stop is followed by --resume; what was kept grows, and the rows at last are those of an unbroken run."""
+    folder, cache = tmp_path / "run", tmp_path / "cache"
+    moments, kept = np.random.default_rng(7), 0
+    for _ in range(20):
+        process = start_run(folder, cache, *CODECS)
+        time.sleep(moments.uniform(0.2, 8))
+        os.kill(process.pid, stop)
+        _, errors = process.communicate(timeout=60)
+        assert "Traceback" not in errors, errors
+        assert process.returncode in (-stop, 0, 2)
+        now = (
+            len([row for row in read_rows(folder / RD_FILE) if row.status == "ok"])
+            if (folder / RD_FILE).exists()
+            else 0
+        )
+        assert now >= kept
+        kept = now
+        if kept == 28:  # all is measured: from the start
+            shutil.rmtree(folder), shutil.rmtree(cache)
+            kept = 0
+    process = start_run(folder, cache, *CODECS)
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors
+    assert texts(folder) == texts(reference)
+
+
+def _fake_ffmpeg(folder, body):
+    """A program in ffmpeg's place; `$FFMPEG` is the real one."""
+    import imageio_ffmpeg
+
+    path = folder / "ffmpeg"
+    path.write_text(f"#!/bin/sh\nFFMPEG={imageio_ffmpeg.get_ffmpeg_exe()}\n{body}\n")
+    path.chmod(0o755)
+    return {"IMAGEIO_FFMPEG_EXE": str(path), "BENCH_CACHE": str(folder / "cache")}
+
+
+ENCODING = 'case "$*" in *libx264*rawvideo*|*rawvideo*libx264*) ;; *) exec "$FFMPEG" "$@" ;; esac\n'
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("sleep 60", "ran past its limit of 2 s"),
+        ("kill -SEGV $$", "failed with exit code -11"),
+        ("echo out of codewords >&2; exit 3", "exit code 3: out of codewords"),
+        ('"$FFMPEG" "$@" | head -c 100', ""),
+        ("exit 0", "counts no frames"),
+    ],
+)
+def test_an_encoder_that_misbehaves_is_a_failed_row_with_its_reason(bench, tmp_path, fault, reason):
+    environment = _fake_ffmpeg(tmp_path, ENCODING + fault)
+    flags = ("run", *TINY_FLAGS, "--limit", "1", "--rates", "45", "--out", tmp_path / "run", "--jobs", "1")
+    bench(*flags, "--codec", "x264:limit_seconds=2", check=1, environment=environment)
+    (row,) = read_rows(tmp_path / "run" / RD_FILE)
+    assert row.status == "failed" and reason in row.reason, row.reason
+    assert not (tmp_path / "run" / "errors.log").exists()  # no bug of the suite
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("while True: pass", "the job ran past its limit of 3 s and was stopped"),
+        ("raise MemoryError", "out of memory"),
+    ],
+)
+def test_a_codec_in_python_that_misbehaves_is_a_failed_row_too(bench, tmp_path, plugin_path, body, reason):
+    copy = tmp_path / "wrong.py"
+    copy.write_text(plugin_path.read_text().replace("return zlib.compress", f"{body}\n        return zlib.compress"))
+    flags = ("run", *TINY_FLAGS, "--limit", "1", "--rates", "8", "--out", tmp_path / "run", "--job-limit", "3")
+    bench(*flags, "--codec", f"{copy}:Deflate", check=1)
+    (row,) = read_rows(tmp_path / "run" / RD_FILE)
+    assert row.status == "failed" and reason in row.reason
+
+
+def test_a_disk_that_is_read_only_is_one_line(reference, bench, tmp_path, small_disk):
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    flags = ("run", *TINY_FLAGS, *CODECS)
+    one_line_error(bench(*flags, "--out", small_disk / "run", check=2), "Read-only file system")
+    away = {"BENCH_CACHE": str(small_disk / "cache")}
+    one_line_error(bench(*flags, "--out", tmp_path / "run", check=2, environment=away), "Read-only file system")
+    one_line_error(bench("report", reference, "--out", small_disk / "report", check=2), "Read-only file system")
+
+
+def test_a_damaged_store_changes_nothing(reference, bench, tmp_path):
+    """Every entry cut, emptied, or with a byte turned: the same rows, from stages that run again."""
+    cache = {"BENCH_CACHE": str(tmp_path / "cache")}
+    bench("run", *TINY_FLAGS, *CODECS, "--out", tmp_path / "one", environment=cache)
+    damage = np.random.default_rng(3)
+    entries = [path for path in Path(tmp_path, "cache", "store").glob("??/*") if path.is_file()]
+    assert len(entries) > 50
+    for path in entries:
+        data = bytearray(path.read_bytes())
+        data[damage.integers(len(data))] ^= 1 << int(damage.integers(8))
+        path.write_bytes([b"", data[: len(data) // 2], data][damage.integers(3)])
+    bench("run", *TINY_FLAGS, *CODECS, "--out", tmp_path / "two", environment=cache)
+    assert texts(tmp_path / "two") == texts(reference)
+
+
+def test_a_clock_that_jumps_changes_nothing(reference, tmp_path):
+    """The wall clock goes back by hours with every look at it: no measure, limit or lock hangs on it."""
+    code = (
+        "import itertools, time\n"
+        "past = itertools.count(time.time(), -3600)\n"
+        "time.time = lambda: next(past)\n"
+        "from bench.cli import main; main()"
+    )
+    command = [sys.executable, "-c", code, "run", *TINY_FLAGS, *CODECS, "--jobs", "2", "--out", str(tmp_path / "run")]
+    subprocess.run(command, check=True, capture_output=True, env={**os.environ, "BENCH_CACHE": str(tmp_path / "cache")})
+    assert texts(tmp_path / "run") == texts(reference)
