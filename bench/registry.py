@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import hashlib
 import importlib.util
 import sys
@@ -95,6 +96,7 @@ def codec_for_stream(info: StreamInfo, spec: str = "") -> Codec:
     return decoder
 
 
+@functools.cache
 def _entries(base: type[Component]) -> dict[str, EntryPoint]:
     entries: dict[str, EntryPoint] = {}
     for entry in entry_points(group=f"bench.{GROUPS[base]}"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from typing import Literal
@@ -64,7 +65,7 @@ class ConditionCard(BaseModel):
     analyzer_sha256: str = ""
     averaging: Literal["frame mean, then sequence mean"] = "frame mean, then sequence mean"
 
-    @property
+    @functools.cached_property
     def digest(self) -> str:
         """Twelve hex digits that name the card in every row."""
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True)

@@ -149,6 +149,7 @@ def _cells(spec: RunSpec) -> Iterator[Job]:
             if create(Task, task).truth == "label" and not dataset.classes:
                 raise BenchError(f"the task {task} needs a dataset with classes; {dataset.name} has none")
         for info, start in _segments(dataset, spec):
+            evaluated = _evaluated(info, start, spec)
             for task, extractor, paradigm in itertools.product(spec.tasks, spec.extractors, spec.paradigms):
                 for analyzer in _analyzers(spec, dataset_spec, extractor, task):
                     _check_classes(dataset, analyzer)
@@ -160,8 +161,8 @@ def _cells(spec: RunSpec) -> Iterator[Job]:
                         paradigm=paradigm,
                         extractor=extractor,
                         analyzer=analyzer,
-                        card=_card(spec, info, start, task, extractor, analyzer),
-                        evaluated=_evaluated(info, start, spec),
+                        card=_card(spec, evaluated, task, extractor, analyzer),
+                        evaluated=evaluated,
                         seed=spec.seed,
                     )
 
@@ -211,7 +212,7 @@ def _job_id(job: Job) -> str:
         Analyzer: job.analyzer,
         Codec: job.codec,
     }
-    components = [component_for(base, spec).spec for base, spec in kinds.items()]
+    components = [_canonical(base, spec) for base, spec in kinds.items()]
     place = [job.info.name, job.start, str(job.rate_point), job.card.digest, job.seed]
     return digest(components + place)[:12]
 
@@ -222,6 +223,13 @@ def component_for(base: type[Any], spec: str) -> Any:
     return create(base, spec)
 
 
+@functools.lru_cache(maxsize=256)
+def _canonical(base: type[Component], spec: str) -> str:
+    """A spec as rows have it."""
+    return str(component_for(base, spec).spec)
+
+
+@functools.lru_cache(maxsize=256)
 def coded_content(paradigm: str, task: str) -> Content:
     """What a paradigm sends for a task."""
     stages = component_for(Paradigm, paradigm).wire([task])
@@ -229,16 +237,19 @@ def coded_content(paradigm: str, task: str) -> Content:
     return next(stage.content for stage in stages if stage.kind is Kind.ENCODE and stage.content)
 
 
+@functools.lru_cache(maxsize=256)
 def default_analyzer(extractor: str, task: str, dataset: str = "") -> str:
     """The analyzer for a task where none is stated."""
-    judged: Task = create(Task, task)
-    return judged.analyzer_for(create(Extractor, extractor), create(Dataset, dataset) if dataset else None)
+    judged: Task = component_for(Task, task)
+    return judged.analyzer_for(
+        component_for(Extractor, extractor), component_for(Dataset, dataset) if dataset else None
+    )
 
 
 def _analyzers(spec: RunSpec, dataset: str, extractor: str, task: str) -> list[str]:
     if not spec.analyzers:
         return [default_analyzer(extractor, task, dataset)]
-    fitting = [name for name in spec.analyzers if create(Analyzer, name).task == task]
+    fitting = [name for name in spec.analyzers if component_for(Analyzer, name).task == task]
     if not fitting:
         raise BenchError(f"none of the analyzers {', '.join(spec.analyzers)} is for the task {task}")
     return fitting
@@ -301,8 +312,8 @@ def _evaluated(info: SequenceInfo, start: int, spec: RunSpec) -> tuple[int, ...]
     return tuple(k for k, t in enumerate(instants) if info.truth_at is None or t in info.truth_at)
 
 
-def _card(spec: RunSpec, info: SequenceInfo, start: int, task: str, extractor: str, analyzer: str) -> ConditionCard:
-    evaluated = _evaluated(info, start, spec)
+@functools.lru_cache(maxsize=256)
+def _card(spec: RunSpec, evaluated: tuple[int, ...], task: str, extractor: str, analyzer: str) -> ConditionCard:
     whole = len(evaluated) == spec.frames
     made = component_for(Extractor, extractor), component_for(Analyzer, analyzer)
     return ConditionCard(

@@ -223,7 +223,7 @@ def _facts(plan: Plan) -> dict[str, Any]:
         "plan": plan.digest,
         "grids": [spec.model_dump(mode="json") for spec in plan.specs],
         "conditions": {name: card.model_dump(mode="json") for name, card in plan.cards.items()},
-        "codecs": {job.codec: asdict(job.availability) for job in plan.jobs},
+        "codecs": {codec: asdict(state) for codec, state in {job.codec: job.availability for job in plan.jobs}.items()},
         "origins": _origins(plan),
         "inputs": _inputs(plan),
         "speeds": {f"{job.dataset}/{job.info.name}": dict(job.info.speeds) for job in plan.jobs if job.info.speeds},
