@@ -110,8 +110,10 @@ def test_other_probabilities_are_noticed_and_the_frame_is_named():
 
 
 def test_latents_that_are_not_finite_are_refused():
+    encoder = StreamEncoder()
+    encoder.conditional("y", LAPLACE, torch.tensor([[[[float("nan")]]]]), torch.ones(1, 1, 1, 1))
     with pytest.raises(StreamError, match="not finite"):
-        StreamEncoder().conditional("y", LAPLACE, torch.tensor([[[[float("nan")]]]]), torch.ones(1, 1, 1, 1))
+        encoder.end_frame()
 
 
 def test_wavefronts_give_what_the_serial_scan_gives():

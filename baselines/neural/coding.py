@@ -10,7 +10,10 @@ come 16 bits of checksum over its symbols: where the decoder's networks give oth
 from __future__ import annotations
 
 import binascii
+import itertools
 from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import constriction
@@ -48,9 +51,23 @@ class _Models:
             self._built[index] = _model.Categorical(frequencies / frequencies.sum(), perfect=False)
         return self._built[index]
 
-    def bits(self, index: np.ndarray, entries: np.ndarray) -> float:
-        """What the tables' probabilities promise for these of their entries."""
-        return float(self._lengths[self._starts[index] + entries].sum())
+    def index(self, keys: np.ndarray) -> np.ndarray:
+        """Table of each symbol: by its scale, or by its channel where there is a table for each."""
+        return keys.astype(np.intp) if self.tables.thresholds is None else self.tables.index(keys)
+
+    def bits(self, index: np.ndarray, entries: np.ndarray) -> np.ndarray:
+        """What the tables' probabilities promise for each of these entries."""
+        return self._lengths[self._starts[index] + entries]
+
+
+@dataclass(frozen=True)
+class _Step:
+    """Symbols that a network codes at once, each with what selects its table: a scale or a channel."""
+
+    name: str
+    models: _Models
+    keys: np.ndarray
+    symbols: np.ndarray
 
 
 class _Session:
@@ -91,7 +108,9 @@ class StreamEncoder(Estimator):
         self.count = None
         self._coder = constriction.stream.queue.RangeEncoder()
         self._session = _Session()
-        # Symbols and scales of the frame, by component: their bits are counted once a frame, not at every step.
+        # A frame's steps are written, and their bits counted, at its end: there may be thousands of small ones, and
+        # each would cost more around the coder than in it.
+        self._steps: list[_Step] = []
         self._uncounted: defaultdict[tuple[str, Family], list[tuple[Tensor, Tensor]]] = defaultdict(list)
 
     def factorized(self, name: str, prior: Prior, z: Tensor | None, shape: tuple[int, ...]) -> Tensor:
@@ -100,9 +119,8 @@ class StreamEncoder(Estimator):
         z_hat = torch.round(z - prior.medians) + prior.medians
         if self.count is not None:
             self._add(name, self.count(prior.probability(z_hat)).sum())
-        symbols = _symbols(z_hat - prior.medians)
-        channels = np.repeat(np.arange(shape[1]), shape[2] * shape[3])
-        self._write(name, self._session.models(prior), channels, symbols)
+        channels = np.repeat(np.arange(shape[1], dtype=np.float32), shape[2] * shape[3])
+        self._steps.append(_Step(name, self._session.models(prior), channels, _values(z_hat - prior.medians)))
         return z_hat
 
     def conditional(self, name: str, family: Family, residual: Tensor | None, sigma: Tensor) -> Tensor:
@@ -111,12 +129,12 @@ class StreamEncoder(Estimator):
         symbols = torch.round(residual)
         if self.count is not None:
             self._uncounted[name, family].append((symbols.flatten(), sigma.flatten()))
-        models = self._session.models(family)
-        self._write(name, models, models.tables.index(_scales(sigma)), _symbols(symbols))
+        self._steps.append(_Step(name, self._session.models(family), _values(sigma), _values(symbols)))
         return symbols
 
     def end_frame(self) -> None:
-        """Write the checksum over the frame's symbols, and count their estimated bits."""
+        """Write the frame's symbols and the checksum over them, and count their estimated bits."""
+        self._write()
         self._coder.encode(self._session.checksum, _model.Uniform(1 << 16))
         self._estimate()
 
@@ -134,19 +152,59 @@ class StreamEncoder(Estimator):
     def _add(self, name: str, bits: Tensor | float) -> None:
         self.bits[name] = self.bits[name] + torch.as_tensor(bits, dtype=torch.float64).cpu()
 
-    def _write(self, name: str, models: _Models, index: np.ndarray, symbols: np.ndarray) -> None:
+    def _write(self) -> None:
+        """Write the frame's steps one after the other, and within each its tables in ascending order."""
+        steps, self._steps = self._steps, []
+        if not steps:
+            return
+        symbols = _symbols(np.concatenate([step.symbols for step in steps]))
         self._session.note(symbols)
+        keys = np.concatenate([step.keys for step in steps])
+        sizes = [len(step.symbols) for step in steps]
+        number = np.repeat(np.arange(len(steps)), sizes)
+        index, entries = np.empty(len(symbols), np.intp), np.empty(len(symbols), np.int32)
+        outside, bits = np.empty(len(symbols), np.bool_), np.zeros(len(symbols))
+        for models in {id(step.models): step.models for step in steps}.values():
+            mine = np.repeat([step.models is models for step in steps], sizes)
+            index[mine] = chosen = models.index(keys[mine])
+            shifted, escapes = symbols[mine] - models.tables.offsets[chosen], models.escapes[chosen]
+            outside[mine] = beyond = (shifted < 0) | (shifted >= escapes)
+            entries[mine] = coded = np.where(beyond, escapes, shifted)
+            if self.count is None:
+                bits[mine] = models.bits(chosen, coded)
+        if self.count is None:
+            for name in {step.name for step in steps}:
+                self._add(name, bits[np.repeat([step.name == name for step in steps], sizes)].sum())
         order = _order(index)
-        ordered, values = index[order], symbols[order]
-        shifted = values - models.tables.offsets[ordered]
-        escapes = models.escapes[ordered]
-        outside = (shifted < 0) | (shifted >= escapes)
-        shifted = np.where(outside, escapes, shifted).astype(np.int32)
-        for table, start, stop in _groups(ordered):
-            self._coder.encode(shifted[start:stop], models[table])
-        bits = models.bits(ordered, shifted) if self.count is None else 0.0
-        for value in values[outside]:
-            bits += self._write_escape(int(value))
+        order = order[_order(number[order])]
+        self._encode(steps, number[order], index[order], entries[order], symbols[order], outside[order])
+
+    def _encode(
+        self,
+        steps: list[_Step],
+        number: np.ndarray,
+        index: np.ndarray,
+        entries: np.ndarray,
+        symbols: np.ndarray,
+        outside: np.ndarray,
+    ) -> None:
+        """Write sorted entries; the symbols that their tables do not hold follow each step."""
+        escaped: defaultdict[int, list[int]] = defaultdict(list)
+        for step, value in zip(number[outside].tolist(), symbols[outside].tolist(), strict=True):
+            escaped[step].append(value)
+        runs = _runs((number[1:] != number[:-1]) | (index[1:] != index[:-1]))
+        firsts = [start for start, _ in runs]
+        of_run = zip(runs, number[firsts].tolist(), index[firsts].tolist(), strict=True)
+        before = 0
+        for (start, stop), step, table in of_run:
+            if step != before and before in escaped:
+                self._write_escapes(steps[before].name, escaped[before])
+            before = step
+            self._coder.encode(entries[start:stop], steps[step].models[table])
+        self._write_escapes(steps[before].name, escaped[before])
+
+    def _write_escapes(self, name: str, values: Sequence[int]) -> None:
+        bits = sum(map(self._write_escape, values))
         if self.count is None:
             self._add(name, bits)
 
@@ -186,7 +244,7 @@ class StreamDecoder:
     def conditional(self, name: str, family: Family, residual: Tensor | None, sigma: Tensor) -> Tensor:
         """Read one symbol per scale."""
         models = self._session.models(family)
-        symbols = self._read(models, models.tables.index(_scales(sigma)))
+        symbols = self._read(models, models.index(_values(sigma)))
         return torch.from_numpy(symbols).view(sigma.shape).to(sigma)
 
     def end_frame(self) -> None:
@@ -203,7 +261,8 @@ class StreamDecoder:
         order = _order(index)
         ordered = index[order]
         shifted = np.empty(len(index), np.int32)
-        for table, start, stop in _groups(ordered):
+        runs = _runs(ordered[1:] != ordered[:-1])
+        for (start, stop), table in zip(runs, ordered[[start for start, _ in runs]].tolist(), strict=True):
             shifted[start:stop] = self._coder.decode(models[table], stop - start)
         values = shifted + models.tables.offsets[ordered]
         for i in (shifted == models.escapes[ordered]).nonzero()[0]:
@@ -224,26 +283,25 @@ class StreamDecoder:
         return -value if (code - 1) & 1 else value
 
 
-def _order(index: np.ndarray) -> np.ndarray:
+def _order(values: np.ndarray) -> np.ndarray:
     # Integers this short are sorted by counting.
-    return index.astype(np.uint16).argsort(kind="stable")
+    short = values.astype(np.uint16) if values.size and values.max() < 1 << 16 else values
+    return short.argsort(kind="stable")
 
 
-def _groups(ordered: np.ndarray) -> list[tuple[int, int, int]]:
-    """Runs of equal tables in an ascending array: table, start, stop."""
-    last = (ordered[1:] != ordered[:-1]).nonzero()[0]
-    bounds = [0, *(last + 1).tolist(), len(ordered)]
-    tables = [*ordered[last].tolist(), int(ordered[-1])]
-    return list(zip(tables, bounds, bounds[1:], strict=False))
+def _runs(changes: np.ndarray) -> list[tuple[int, int]]:
+    """Start and stop of each run, from where an element differs from the one before."""
+    bounds = [0, *(changes.nonzero()[0] + 1).tolist(), len(changes) + 1]
+    return list(itertools.pairwise(bounds))
 
 
-def _scales(sigma: Tensor) -> np.ndarray:
-    return sigma.flatten().float().cpu().numpy()
+def _values(tensor: Tensor) -> np.ndarray:
+    """A tensor's values as float32, apart from the tensor, which the network may go on to change."""
+    return tensor.detach().flatten().float().cpu().numpy().copy()
 
 
-def _symbols(values: Tensor) -> np.ndarray:
-    array = values.flatten().cpu().numpy()
+def _symbols(values: np.ndarray) -> np.ndarray:
     # Written so that a NaN is caught as well.
-    if not (np.abs(array) <= _LARGEST).all():
+    if not (np.abs(values) <= _LARGEST).all():
         raise StreamError("a latent is not finite or beyond all range; the weights do not fit these frames")
-    return np.rint(array).astype(np.int32)
+    return np.rint(values).astype(np.int32)
