@@ -103,6 +103,7 @@ def test_a_suite_may_say_where_data_and_weights_lie_and_flags_may_say_all(tmp_pa
     path.write_text('codecs = ["sci:device=cpu,weights=a", "x265:limit_seconds=5"]\ndatasets = ["dat:root=b"]')
     assert load_suite(str(path)).grids[0].datasets == ("dat:root=b",)
     spec = f"{plugin_path}:Deflate"
+    path.write_text('codecs = ["other.py:Other"]')
     assert load_suite(str(path), codecs=[spec]).grids[0].codecs[0].codec == spec
 
 
@@ -272,6 +273,7 @@ def test_the_command_of_a_row_is_inert(foreign, pasted, marker, nasty):
     joined = [item for item in call if item.startswith("--") and "=" in item]
     given = dict(itertools.pairwise(call)) | dict(item.split("=", 1) for item in joined)
     assert {given[name] for name in ("--codec", "--extractor", "--sequences", "--rates")} == {nasty}
+    assert not (nasty.startswith("-") and nasty in call)  # a word of its own could be a flag
 
 
 @pytest.mark.parametrize("nasty", NASTY)
@@ -361,7 +363,15 @@ def test_a_stream_sets_nothing_of_this_machine(option):
 
 @pytest.mark.parametrize(
     "shape",
-    [(1, 1 << 20, 1 << 20), (1 << 31, 1, 1), (1 << 16, 1 << 12, 1 << 12), (1, 1, 1 << 63), (0, 8, 8), (-1, 8, 8)],
+    [
+        (1, 1 << 20, 1 << 20),
+        (1 << 31, 1, 1),
+        (1 << 16, 1 << 12, 1 << 12),
+        (1, 1, 1 << 63),
+        (1, 1 << 14, 1 << 13),
+        (0, 8, 8),
+        (-1, 8, 8),
+    ],
 )
 def test_a_stream_of_terabytes_is_refused_unread(shape):
     with pytest.raises(StreamError, match="impossible shape"):
@@ -467,7 +477,8 @@ def test_a_recordings_name_reaches_no_program(tmp_path, monkeypatch, name):
     assert given and not [word for word in given if f"{name}.dat" in word]
 
 
-def test_a_videos_name_is_no_flag(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["-version.mp4", "concat:other.mp4", "file:other.mp4"])
+def test_a_videos_name_is_no_flag_and_no_address(tmp_path, monkeypatch, name):
     import imageio_ffmpeg
 
     from bench.datasets.video import read_video
@@ -477,8 +488,8 @@ def test_a_videos_name_is_no_flag(tmp_path, monkeypatch):
     writer.send(None)
     writer.send(bytes(64 * 48 * 3))
     writer.close()
-    Path("plain.mp4").rename("-version.mp4")
-    assert read_video(Path("-version.mp4"), 1).shape == (1, 48, 64)
+    Path("plain.mp4").rename(name)
+    assert read_video(Path(name), 1).shape == (1, 48, 64)
 
 
 @pytest.mark.parametrize("link", [False, True])
@@ -502,9 +513,11 @@ def test_a_sidecar_shows_nothing_outside_its_folder(tmp_path, link):
 def test_a_picture_of_gigabytes_is_refused(tmp_path):
     from bench.datasets._files import read_grey
 
-    header = b"IHDR" + struct.pack(">2I5B", 60000, 60000, 8, 0, 0, 0, 0)
-    chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
-    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk)
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = chunk(b"IHDR", struct.pack(">2I5B", 60000, 60000, 8, 0, 0, 0, 0))
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(bytes(99))))
     with pytest.raises(BenchError, match="cannot be read as a picture"):
         read_grey(tmp_path / "a.png")
 
@@ -698,17 +711,16 @@ def hostile(tmp_path_factory):
     from bench.report.build import build_report
 
     def odd(row):
-        names = ("dataset", "codec", "options", "preset", "codec_version", "sequence")
+        names = ("dataset", "options", "preset", "codec_version")
+        own = {"codec": HOSTILE + row.codec, "sequence": HOSTILE + row.sequence}
         failed = {"status": "failed", "reason": HOSTILE, "bits": None, "bpp": None, "psnr": None}
-        return row.model_copy(update={**dict.fromkeys(names, HOSTILE), **(failed if row.rate_point == "8" else {})})
+        return row.model_copy(update=dict.fromkeys(names, HOSTILE) | own | (failed if row.rate_point == "8" else {}))
 
     folder = tmp_path_factory.mktemp("hostile")
     run = write_run(folder / "run", {"x265": (1000, ""), "dcvc": (2000, "f" * 64)}, rows=odd)
     document = json.loads((run / "run.json").read_text())
     document["provenance"][0].update(processor=HOSTILE, command="bench run --codec '</script><script>'")
     (run / "run.json").write_text(json.dumps(document))
-    rows = [row.model_copy(update={"job": f"{i:012x}"}) for i, row in enumerate(read_rows(run / "rd.csv"))]
-    write_rows(run / "rd.csv", [row.model_copy(update={"sequence": f"{HOSTILE}{i}"}) for i, row in enumerate(rows)])
     build_report([run], folder / "report", lambda done, total, label: None, folder / "index.html")
     return folder
 
