@@ -27,6 +27,7 @@ from bench.interfaces import Options as BaseOptions
 from bench.tools import run_tool
 
 FRAME_RATE = 50  # nominal: the quantiser is constant, so it changes header bits at most
+_CROPPED = 128  # most rows or columns that a decoder has beyond what it shows
 PixelFormat = Literal["gray", "yuv420p", "yuv420p10le"]
 
 
@@ -184,8 +185,11 @@ class FfmpegCodec(Codec):
 
         count, height, width = info.shape
         padded = pad_size(height, width, self.align, self.min_side)
-        source = ffmpeg.input("pipe:", format=self.muxer, threads=1, err_detect="explode")
-        target = source.output("pipe:", format="rawvideo", pix_fmt=self.pixel_format, fps_mode="passthrough")
+        # The payload's own headers may ask for larger or for endless frames.
+        area = (padded[0] + _CROPPED) * (padded[1] + _CROPPED)
+        source = ffmpeg.input("pipe:", format=self.muxer, threads=1, err_detect="explode", max_pixels=area)
+        most = (count + 1) * len(to_planes(np.zeros((1, *padded), np.uint8), self.pixel_format))
+        target = source.output("pipe:", format="rawvideo", pix_fmt=self.pixel_format, fps_mode="passthrough", fs=most)
         raw, _ = self._run(target, payload)
         decoded = from_planes(raw, *padded, self.pixel_format)
         if len(decoded) != count:

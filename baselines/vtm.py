@@ -102,6 +102,8 @@ class Vtm(QpCodec):
                 limit_seconds=self.options.limit_seconds,
                 cwd=Path(folder),
             )
+            if target.stat().st_size > count * height * width:
+                raise BenchError(f"vtm: more is decoded than the {count} frames that the header says")
             decoded = from_planes(target.read_bytes(), height, width, "gray")
         if len(decoded) != count:
             raise BenchError(f"vtm: {len(decoded)} frames decoded where the header says {count}")

@@ -10,6 +10,9 @@ from pydantic import Field
 from baselines._spikes import LosslessSpikeCodec, from_bits, to_bits
 from bench.interfaces import Options as BaseOptions
 
+# Bytes: what the highest preset needs, and a little more. A damaged header may ask for gigabytes.
+_MEMORY = 1 << 27
+
 
 class Xz(LosslessSpikeCodec):
     """LZMA in an xz container over packed bits, the strongest general-purpose floor."""
@@ -28,5 +31,5 @@ class Xz(LosslessSpikeCodec):
     def unpack(self, payload: bytes, shape: tuple[int, int, int]) -> np.ndarray:
         """Decompress, to no more than the frames need."""
         limit = -(-int(np.prod(shape, dtype=np.int64)) // 8)
-        decoder = lzma.LZMADecompressor()
+        decoder = lzma.LZMADecompressor(memlimit=_MEMORY)
         return from_bits(decoder.decompress(payload, max_length=limit + 1), shape)

@@ -1,4 +1,4 @@
-"""The one exception type that a user can cause."""
+"""The one exception type that a user can cause, and what others said as a part of its line."""
 
 
 class BenchError(Exception):
@@ -10,3 +10,8 @@ class BenchError(Exception):
 
 class StreamError(BenchError):
     """A stream that is truncated, corrupt, foreign or made with other weights."""
+
+
+def one_line(text: str) -> str:
+    """What a program or a library said, as printable text on one line."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))

@@ -26,6 +26,9 @@ from bench.interfaces import (
 
 C = TypeVar("C", bound=Component)
 
+# Options of one machine that files may set: what they name is read, never run.
+_READ_ONLY = frozenset({"root", "weights", "device", "limit_seconds"})
+
 GROUPS: dict[type[Component], str] = {
     Codec: "codecs",
     Paradigm: "paradigms",
@@ -64,10 +67,36 @@ def create(base: type[C], spec: str) -> C:
     return component
 
 
+def check_foreign(base: type[Component], spec: str, where: str, remedy: str) -> None:
+    """Refuse a spec that stands in a file and would run what the file chooses: Python code, or a program.
+
+    Suite files and runs come from others. What they name is registered by an installed package, and of its options
+    that say something of one machine they set those alone that are read.
+
+    Raises
+    ------
+    BenchError
+        With `remedy`, what to do where the file is to be trusted; or as `create` does.
+    """
+    if ".py:" in spec:
+        raise BenchError(f"{where} names code to be run, '{spec}': {remedy}")
+    name, options = parse_spec(spec)
+    found = _load(base, name)
+    fields = found.Options.model_fields if isinstance(found, type) and issubclass(found, Component) else {}
+    local = {key for key, field in fields.items() if field.exclude} - _READ_ONLY
+    if stated := sorted(local & set(options)):
+        raise BenchError(f"{where} sets '{stated[0]}' of {name}, which may name a program to be run: {remedy}")
+
+
 def create_trained(spec: str) -> Component:
     """Make a codec, or where no codec has the name, an analyzer: what is trained and counted."""
+    return create(trained_kind(spec), spec)
+
+
+def trained_kind(spec: str) -> type[Component]:
+    """Codec, or analyzer where no codec has the name."""
     name = spec.partition(":")[0]
-    return create(Analyzer if name in {*names(Analyzer)} - {*names(Codec)} else Codec, spec)
+    return Analyzer if name in {*names(Analyzer)} - {*names(Codec)} else Codec
 
 
 def codec_for_stream(info: StreamInfo, spec: str = "") -> Codec:

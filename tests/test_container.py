@@ -13,7 +13,7 @@ INFOS = st.builds(
     options=st.text(max_size=40),
     weights=st.sampled_from([b"", b"12345678"]),
     content=st.sampled_from(Content),
-    shape=st.tuples(*[st.integers(1, 2000)] * 3),
+    shape=st.tuples(*[st.integers(1, 1000)] * 3),
     rate_point=st.one_of(st.integers(-100, 100), st.floats(0, 100), st.text(max_size=9)),
 )
 

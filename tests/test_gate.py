@@ -4,6 +4,7 @@ from xml.etree import ElementTree
 import pytest
 
 from bench.cli import main
+from bench.fingerprint import digest
 from bench.interfaces import CodingCondition
 from bench.interfaces.condition import ConditionCard
 from bench.report.gate import Finding, Tolerance, check_runs
@@ -28,7 +29,7 @@ def write_run(folder, codecs, condition=None, rows=lambda row: row):
         for sequence in ("low-1", "high-1"):
             for point, rate in enumerate(RATES):
                 values = {
-                    "schema_version": 1, "job": f"{codec[:2]}{sequence[:3]}{point}".ljust(12, "0"),
+                    "schema_version": 1, "job": digest([codec, sequence, point])[:12],
                     "dataset": "s-motion", "sequence": sequence, "speed_class": sequence.split("-")[0], "segment": 0,
                     "task": "reconstruction", "paradigm": "caas", "extractor": condition.extractor,
                     "analyzer": "identity", "codec": codec, "options": "", "preset": "", "codec_version": "1",

@@ -64,8 +64,8 @@ def test_runs_without_pictures_and_unknown_metrics_are_refused(tmp_path):
     ("text", "words"),
     [
         ("a,b\n1,2\n", "columns are not"),
-        (HEADER + "\n1,job,niqe,many,pyiqa 1,ff,ok,\n", "line 2, column value"),
-        (HEADER + "\nx,job,niqe,1,pyiqa 1,ff,ok,\n", "line 2, column schema_version"),
+        (HEADER + "\n1,aaaaaaaaaaaa,niqe,many,pyiqa 1,ff,ok,\n", "line 2, column value"),
+        (HEADER + "\nx,aaaaaaaaaaaa,niqe,1,pyiqa 1,ff,ok,\n", "line 2, column schema_version"),
         ("\xff", "columns are not"),
     ],
 )

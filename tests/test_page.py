@@ -119,4 +119,7 @@ def test_page_works_without_asking_for_anything(page, browser, tmp_path):
         entry["message"] for entry in browser.get_log("performance") if "Network.requestWillBeSent" in entry["message"]
     ]
     assert [message for message in sent if '"url":"http' in message or '"url":"ws' in message] == []
-    assert browser.execute_script("return document.querySelectorAll('b').length") == 0  # names are text, never HTML
+    # Names are text, never HTML, in the plot too.
+    assert browser.execute_script("return document.querySelectorAll('b').length") == 0
+    legend = browser.execute_script("return document.querySelector('.legend').textContent")
+    assert "</script><b>x" in legend

@@ -153,7 +153,7 @@ def test_a_codec_in_a_file_runs_too(bench, tmp_path, plugin_path):
     spec = f"{copy}:Deflate"
     bench("run", *TINY_FLAGS, "--codec", spec, "--rates", "16", "--out", tmp_path / "run")
     assert {(row.codec, row.status) for row in read_rows(tmp_path / "run" / RD_FILE)} == {("mine", "ok")}
-    assert "2 of 2" in bench("verify", tmp_path / "run").stdout
+    assert "2 of 2" in bench("verify", tmp_path / "run", "--trust").stdout
 
 
 def test_a_decoder_that_dies_is_one_failed_point(bench, tmp_path, plugin_path):

@@ -30,5 +30,7 @@ def main() -> None:
 
 
 def _fail(message: str) -> None:
-    sys.stderr.write("bench: " + " ".join(message.split()) + "\n")
+    from bench.errors import one_line  # the message may quote a file, which has no commands for the terminal
+
+    sys.stderr.write(f"bench: {one_line(message)}\n")
     sys.exit(2)

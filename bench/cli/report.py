@@ -21,11 +21,14 @@ def report(
     page: Annotated[
         Path | None, typer.Option(help="Also write all of it as one page for a browser, 5 MB, offline.")
     ] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="The runs are your own: use the files and programs that run.json names.")
+    ] = False,
 ) -> None:
     """Build RD plots, BD-rate matrix, tables and pictures from the rows of one or more runs."""
     from bench.report.build import build_report
 
     target = out or Path("reports") / runs[0].resolve().name
     with progress_bar("reporting") as progress:
-        written = build_report(runs, target, progress, page)
+        written = build_report(runs, target, progress, page, trust)
     typer.echo(f"{len(written)} files in {target}/, start with {page or target / 'README.md'}")

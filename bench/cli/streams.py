@@ -78,6 +78,9 @@ def decode(
 
 def verify(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    trust: Annotated[
+        bool, typer.Option("--trust", help="The run is your own: use the files and programs that its run.json names.")
+    ] = False,
 ) -> None:
     """Decode a run's streams again in fresh processes and compare; exit code 1 where one differs."""
     from bench.runner.results import RD_FILE, read_rows
@@ -88,7 +91,7 @@ def verify(
         raise BenchError(f"{run} has no finished row")
     bad = 0
     with progress_bar("verifying") as progress:
-        for done, check in enumerate(verify_run(run, open_store()), start=1):
+        for done, check in enumerate(verify_run(run, open_store(), trust), start=1):
             progress(done, total, f"{check.row.codec} {check.row.rate_point} {check.row.sequence}")
             if check.problem:
                 row = check.row

@@ -9,7 +9,7 @@ import numpy as np
 import platformdirs
 
 from bench.datasets._simulated import luma
-from bench.errors import BenchError
+from bench.errors import BenchError, one_line
 
 
 def cache_root() -> Path:
@@ -33,5 +33,7 @@ def read_grey(path: Path) -> np.ndarray:
             if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):
                 raise BenchError(f"{path}: pictures of mode {image.mode} are not read, only those of 8 bits a channel")
             return np.asarray(image) if image.mode == "L" else luma(np.asarray(image.convert("RGB")))
-    except OSError as error:
-        raise BenchError(f"{path} cannot be read as a picture: {error}") from None
+    except BenchError:
+        raise
+    except Exception as error:  # its readers fail in many ways on damaged files, and refuse to fill the memory
+        raise BenchError(f"{path} cannot be read as a picture: {one_line(str(error))}") from None

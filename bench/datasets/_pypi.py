@@ -18,7 +18,8 @@ def download(requirement: str, archive: str, sha256: str, folder: Path) -> Path:
     kind = "--only-binary=:all:" if archive.endswith(".whl") else "--no-binary=:all:"
     wanted = folder / f"{archive}.txt"
     wanted.write_text(f"{requirement} --hash=sha256:{sha256}\n")
-    pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-build-isolation", "--quiet", kind]
+    # -P: the working folder is no place to import from.
+    pip = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--no-build-isolation", "--quiet", kind]
     run_tool([*pip, "--dest", folder, "--requirement", wanted], limit_seconds=600)
     return folder / archive
 

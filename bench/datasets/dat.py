@@ -48,7 +48,7 @@ class Dat(Dataset):
         """Options: where the recordings are; size and rate where there is no sidecar."""
 
         root: str = Field(exclude=True)
-        size: str = ""
+        size: str = Field(default="", pattern=r"^(\d+x\d+)?$")
         rate: float = Field(default=1.0, gt=0)
 
     def available(self) -> Availability:

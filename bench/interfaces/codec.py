@@ -59,7 +59,8 @@ _PREFIX = len(MAGIC) + 4
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 # A container holds one segment. More frames or pixels than this are a damaged header, not a huge allocation.
 _MAX_FRAMES = 1 << 16
-_MAX_PIXELS = 1 << 33
+_MAX_AREA = 1 << 24
+_MAX_PIXELS = 1 << 30
 
 
 class Content(Enum):
@@ -237,10 +238,13 @@ class Codec(Component):
                 f"{self.name}: the stream was made with other weights "
                 f"({info.weights.hex() or 'none'}, here {self.weights_sha256[:16] or 'none'})"
             )
+        self.check_rate_point(info.rate_point)
         try:
             decoded = self.decompress(payload, info)
-        except (BenchError, OSError, MemoryError):
+        except (BenchError, OSError):
             raise
+        except MemoryError:
+            raise BenchError(f"{self.name}: not enough memory to decode {info.shape} frames") from None
         except Exception as error:
             raise StreamError(f"{self.name}: the payload does not decode: {_one_line(error)}") from error
         if not isinstance(decoded, Decoded):
@@ -299,7 +303,7 @@ def unpack_stream(stream: bytes) -> tuple[StreamInfo, bytes]:
 def _holds(shape: tuple[int, ...]) -> bool:
     """Whether one container may hold frames of this shape."""
     count, height, width = shape
-    return count <= _MAX_FRAMES and count * height * width <= _MAX_PIXELS
+    return count <= _MAX_FRAMES and height * width <= _MAX_AREA and count * height * width <= _MAX_PIXELS
 
 
 def to_uint8(frames: np.ndarray) -> np.ndarray:

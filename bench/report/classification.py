@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,13 @@ from matplotlib.figure import Figure
 
 from bench.metrics.bd import Curve, bd_rate
 from bench.published import stated
-from bench.report.plots import PARADIGM_STYLES, bits_axis, codec_colour
+from bench.report.plots import PARADIGM_STYLES, bits_axis, codec_colour, literal
 from bench.report.rows import Runs, average, curve_names, file_name, same_curve, same_point
 from bench.runner.networks import NETWORKS_FILE, NetworkRow
 from bench.runner.recognition import RECOGNITION_FILE, RecognitionRow
 from bench.runner.results import CLASSES_FILE, ClassRow
 from bench.runner.run import origin
+from bench.runner.shell import flag
 
 # The paper's name of a dataset.
 _PAPER = {"s-mnist": "S-MNIST", "s-mnist-10k": "S-MNIST", "s-cifar": "S-CIFAR", "s-caltech": "S-CALTECH"}
@@ -51,7 +51,7 @@ def table_vi(runs: Runs) -> pd.DataFrame:
                 "accuracy [%]": accuracy,
                 "95 % interval": between,
                 "published [%]": paper.get((TABLE_VI[str(name)].title, _PAPER.get(_bare(dataset), "")), ""),
-                "command": f"bench run --task classification --dataset {shlex.quote(spec)} --codec ffv1 --limit 1 "
+                "command": f"bench run --task classification {flag('--dataset', spec)} --codec ffv1 --limit 1 "
                 "--recognition",
             }
         )
@@ -226,7 +226,7 @@ def accuracy_plots(runs: Runs, folder: Path) -> Iterator[Path]:
             axis.errorbar(
                 curve["bpp"], 100 * curve["accuracy"],
                 100 * np.abs(between.T - curve["accuracy"].to_numpy()), fmt=line, marker=marker,
-                color=codec_colour(labels, label), label=name, capsize=2, linewidth=1.3, elinewidth=0.6,
+                color=codec_colour(labels, label), label=literal(name), capsize=2, linewidth=1.3, elinewidth=0.6,
             )  # fmt: skip
         for row, style in (("sci", "-"), ("tfp", ":")):
             part = known[known["dataset"].eq(dataset) & known["representation"].eq(row)]
@@ -234,7 +234,7 @@ def accuracy_plots(runs: Runs, folder: Path) -> Iterator[Path]:
                 text = "SCI's features, not compressed" if row == "sci" else "firing rate, not compressed"
                 axis.axhline(100 * part["correct"].mean(), color="0.5", linestyle=style, linewidth=1, label=text)
         axis.axvline(1.0, color="0.6", linewidth=1, zorder=0)
-        axis.set_title(f"{dataset}: accuracy over rate, 95 % intervals")
+        axis.set_title(literal(f"{dataset}: accuracy over rate, 95 % intervals"))
         axis.set_ylabel("accuracy [%]")
         bits_axis(axis)
         figure.legend(loc="outside right upper", fontsize=8, frameon=False)
@@ -258,7 +258,7 @@ def confusion_plots(runs: Runs, folder: Path) -> Iterator[Path]:
                         dark = value > cells.max() / 3
                         axis.text(j, i, str(value), ha="center", va="center", fontsize=8, color="w" if dark else "k")
             axis.set(xlabel="predicted", ylabel="true", title=f"{line['bpp']:.4f} bpp")
-        figure.suptitle(f"{dataset}: confusion, SCI under CAAS")
+        figure.suptitle(literal(f"{dataset}: confusion, SCI under CAAS"))
         path = folder / f"confusion_{file_name(dataset)}.png"
         figure.savefig(path, dpi=100)
         yield path
@@ -280,7 +280,7 @@ def tsne_plots(runs: Runs, folder: Path) -> Iterator[Path]:
             axis.set_title(f"{line['bpp']:.4f} bpp, {100 * line['accuracy']:.1f} %", fontsize=10)
             axis.set_xticks([])
             axis.set_yticks([])
-        figure.suptitle(f"Fig. 14, {dataset}: t-SNE of decoded classes, SCI under CAAS")
+        figure.suptitle(literal(f"Fig. 14, {dataset}: t-SNE of decoded classes, SCI under CAAS"))
         figure.colorbar(drawn, ax=figure.axes, fraction=0.02, label="class")
         path = folder / f"fig_14_{file_name(dataset)}.png"
         figure.savefig(path, dpi=100)
@@ -300,13 +300,13 @@ def many_tasks_plot(cells: pd.DataFrame, folder: Path) -> Iterator[Path]:
             line, marker = PARADIGM_STYLES[paradigm.lower()]
             axis.plot(
                 part["bpp, one stream"].astype(float), quality, line, marker=marker, color=colour,
-                label=f"{paradigm} {codec}, one stream",
+                label=literal(f"{paradigm} {codec}, one stream"),
             )  # fmt: skip
             two = pd.to_numeric(part["bpp, ATC"], errors="coerce")
             if paradigm == "CAAS" and two.notna().any():
                 line, marker = PARADIGM_STYLES["atc"]
-                axis.plot(two, quality, line, marker=marker, color=colour, label=f"ATC {codec}, two streams")
-        axis.set_title(f"{dataset}: reconstruction and classification")
+                axis.plot(two, quality, line, marker=marker, color=colour, label=literal(f"ATC {codec}, two streams"))
+        axis.set_title(literal(f"{dataset}: reconstruction and classification"))
         axis.set_ylabel("PSNR [dB]")
         bits_axis(axis)
         axis.set_xlabel("bits per spike for both tasks (raw = 1)")

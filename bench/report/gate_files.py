@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 from bench.report.gate import Check, Finding
 from bench.report.rows import load_runs
+from bench.report.table import markdown_text
 from bench.runner.results import RD_FILE, RUN_FILE
 from bench.runner.store import disk_errors
 
@@ -26,17 +27,14 @@ def markdown_page(found: Check, run: Path, reference: Path) -> str:
     if shown:
         lines += ["| | what | how |", "|---|---|---|"]
         lines += [
-            f"| {line.finding.value} | {_cell(line.name)} | {_cell(line.detail)} |" for line in shown[:_MOST_LINES]
+            f"| {line.finding.value} | {markdown_text(line.name)} | {markdown_text(line.detail)} |"
+            for line in shown[:_MOST_LINES]
         ]
         if len(shown) > _MOST_LINES:
             lines += ["", f"And {len(shown) - _MOST_LINES} more."]
     if found.advice:
-        lines += ["", "Slower, which fails nothing:", "", *(f"- {text}" for text in found.advice)]
+        lines += ["", "Slower, which fails nothing:", "", *(f"- {markdown_text(text)}" for text in found.advice)]
     return "\n".join(lines) + "\n"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
 
 
 def junit_xml(found: Check) -> str:

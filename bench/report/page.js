@@ -8,6 +8,9 @@ const COLOURS = ["#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b
 const points = data.points.map((row) => Object.fromEntries(data.columns.map((name, i) => [name, row[i]])));
 const codecs = unique(points.map((p) => p.codec));
 
+// Plotly reads some HTML in names.
+const literal = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+
 function options(select, values) {
   select.replaceChildren(...values.map(([value, text]) => new Option(text, value)));
 }
@@ -61,8 +64,8 @@ function draw() {
   const rows = shown();
   const mean = byId("mean").value;
   const traces = curves(rows).map(({ name, found, first }) => ({
-    name, x: found.map((p) => p.x), y: found.map((p) => p.y), customdata: found.map((p) => p.first.job),
-    text: found.map((p) => `point ${p.first.rate}` + (mean ? `, ${p.count} sequences` : "")),
+    name: literal(name), x: found.map((p) => p.x), y: found.map((p) => p.y), customdata: found.map((p) => p.first.job),
+    text: found.map((p) => literal(`point ${p.first.rate}`) + (mean ? `, ${p.count} sequences` : "")),
     hovertemplate: "%{fullData.name}<br>%{text}<br>%{x:.5f} bpp, %{y:.3f}<extra></extra>",
     mode: "lines+markers", line: { dash: DASH[first.paradigm], color: COLOURS[codecs.indexOf(first.codec) % COLOURS.length], width: 2 },
     marker: { symbol: SYMBOL[first.paradigm], size: 8 },

@@ -104,7 +104,7 @@ def _points(runs: Runs) -> list[list[Any]]:
         codec=done["label"],
     )  # fmt: skip
     cells = done[list(_COLUMNS)].astype(object)
-    finite = cells.where(cells.notna() & ~cells.isin([float("inf")]), None)
+    finite = cells.where(cells.notna() & ~cells.isin([float("inf"), -float("inf")]), None)
     found: list[list[Any]] = finite.to_numpy().tolist()
     return found
 

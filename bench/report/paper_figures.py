@@ -19,15 +19,15 @@ from matplotlib.figure import Figure
 
 from bench.interfaces import Analyzer, Codec, Decoded, unpack_stream
 from bench.metrics.smoothness import laplacian_norms
-from bench.registry import codec_for_stream, create
+from bench.registry import check_foreign, codec_for_stream, create
 from bench.report.paper_tables import CAMERA_BUDGET, side_cost
 from bench.report.pictures import Sheet, Tile, at_instant, psnr, result_picture, shown
-from bench.report.plots import bits_axis
+from bench.report.plots import bits_axis, literal
 from bench.report.rows import Runs, average, codec_label, curve_names, file_name, per_sequence
 from bench.runner.execute import to_spikes
 from bench.runner.profile import COMPLEXITY_FILE, ComplexityRow
 from bench.runner.results import codec_spec
-from bench.runner.run import origin, stream_path
+from bench.runner.run import stream_path, usable_origin
 
 _MARKS = "os^vDPX<>*"
 # Side of a detail, pixels.
@@ -76,7 +76,7 @@ class Scene:
             raise AbsentError(f"no stream {path}; a run keeps them where it was made")
         stream = path.read_bytes()
         info, _ = unpack_stream(stream)
-        spec = origin(self.runs.documents[row["run"]], "codecs", codec_spec(row["codec"], row["options"]))
+        spec = usable_origin(self.runs.documents[row["run"]], Codec, codec_spec(row["codec"], row["options"]))
         return codec_for_stream(info, spec).decode(stream)
 
     def picture(self, row: dict[str, Any]) -> np.ndarray:
@@ -252,7 +252,9 @@ def constraint_plot(runs: Runs, folder: Path) -> list[Path]:
     axis = figure.subplots()
     for (dataset, extractor), part in means.groupby(["dataset", "extractor"], sort=False):
         label = "with constraint" if extractor.endswith("dual") else "without"
-        axis.plot(part["bpp"], part["psnr"], "o-", label=f"{dataset}, {label} ({part['sequences'].max()} sequences)")
+        axis.plot(
+            part["bpp"], part["psnr"], "o-", label=literal(f"{dataset}, {label} ({part['sequences'].max()} sequences)")
+        )
     axis.set_title("Fig. 9c, smoothness constraint, short trainings, vvenc")
     axis.set_ylabel("PSNR [dB]")
     bits_axis(axis)
@@ -286,10 +288,10 @@ def complexity_plot(runs: Runs, bd: pd.DataFrame, folder: Path) -> list[Path]:
     for cost, line in places:
         axis.plot(
             cost["macs"] / 1e9, line["bd_rate"], marks[line["test"]],
-            markerfacecolor="none" if cost["external"] else None, label=f"{line['dataset']}: {line['test']}",
+            markerfacecolor="none" if cost["external"] else None, label=literal(f"{line['dataset']}: {line['test']}"),
         )  # fmt: skip
     axis.axvline(CAMERA_BUDGET / 1e9, color="0.5", linestyle="--", linewidth=1)
-    axis.set_title(f"BD-rate against {anchor} (open: its encoder cannot be counted)", fontsize=10)
+    axis.set_title(literal(f"BD-rate against {anchor} (open: its encoder cannot be counted)"), fontsize=10)
     axis.set_xlabel("camera side, GMAC a result (dashed: the paper's budget of 10)")
     axis.set_ylabel("BD-rate [%], lower is better")
     axis.grid(True, color="0.92", linewidth=0.6)
@@ -299,5 +301,6 @@ def complexity_plot(runs: Runs, bd: pd.DataFrame, folder: Path) -> list[Path]:
 
 
 def _label(spec: str) -> str:
+    check_foreign(Codec, spec, COMPLEXITY_FILE, "a table names registered codecs")
     codec = create(Codec, spec)
     return codec_label(codec.name, codec.preset, codec.options_text)

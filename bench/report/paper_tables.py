@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from bench.runner.beside import SMOOTHNESS_FILE, SmoothnessRow
 from bench.runner.iqa import IQA_FILE, IqaRow
 from bench.runner.networks import NETWORKS_FILE, NetworkRow
 from bench.runner.profile import COMPLEXITY_FILE, CONDITION, ComplexityRow
+from bench.runner.shell import flag
 
 # What the paper asks of a camera, multiply-accumulates a frame.
 CAMERA_BUDGET = 10e9
@@ -91,7 +93,7 @@ def networks_table(runs: Runs, table: str) -> pd.DataFrame:
             line[title] = f"{row[key] / unit:.3f}"
             line[f"{title}, published"] = "" if pd.isna(paper) else f"{paper / unit:.2f}"
             line[f"{title}, difference"] = "" if pd.isna(paper) else f"{100 * (row[key] / paper - 1):+.1f} %"
-        line["command"] = f"bench complexity {row['codec']} --size {row['width']}x{row['height']}"
+        line["command"] = f"bench complexity {shlex.quote(row['codec'])} --size {row['width']}x{row['height']}"
         lines.append(line)
     return pd.DataFrame(lines)
 
@@ -154,6 +156,11 @@ def parts_table(runs: Runs) -> pd.DataFrame:
     return pd.DataFrame(lines).fillna("")
 
 
+def _profiled(row: pd.Series) -> str:
+    columns = ("paradigm", "codec", "rate_point", "dataset", "sequence", "extractor", "analyzer")
+    return "bench profile " + " ".join(flag(f"--{name.removesuffix('_point')}", row[name]) for name in columns)
+
+
 def _scored(scores: pd.DataFrame) -> str:
     return f" && bench iqa RUN --metrics {','.join(scores['metric'].unique())}" if len(scores) else ""
 
@@ -184,11 +191,7 @@ def chains_table(runs: Runs) -> pd.DataFrame:
         failed = part[part["status"] != "ok"]
         first = part.iloc[0]
         line = {"paradigm": str(paradigm).upper(), "codec": codec, "point": first["rate_point"]}
-        again = {
-            "command": f"bench profile --paradigm {paradigm} --codec {codec} --rate {first['rate_point']} --dataset "
-            f"{first['dataset']} --sequence {first['sequence']} --extractor {first['extractor']} "
-            f"--analyzer {first['analyzer']}"
-        }
+        again = {"command": _profiled(first)}
         if len(failed):
             lines.append(line | {"camera [ms]": f"({failed['reason'].iloc[0]})"} | again)
             continue

@@ -17,9 +17,10 @@ from bench.datasets._files import read_grey
 from bench.interfaces import Dataset, to_uint8
 from bench.metrics.quality import psnr_per_frame
 from bench.registry import create
+from bench.report.plots import literal
 from bench.report.rows import file_name
 from bench.runner.execute import shown_instant
-from bench.runner.run import origin, picture_path
+from bench.runner.run import picture_path, usable_origin
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def at_instant(row: pd.Series, documents: dict[str, dict[str, Any]], k: int) -> 
     """H x W luminance and spikes of a row's segment at coding instant k."""
     document = documents[row["run"]]
     card = document["conditions"][row["condition"]]
-    recording = create(Dataset, origin(document, "datasets", str(row["dataset"]))).open(str(row["sequence"]))
+    recording = create(Dataset, usable_origin(document, Dataset, str(row["dataset"]))).open(str(row["sequence"]))
     index = int(row["segment"]) + card["margin"] + k * card["stride"]
     return recording.truth([index])[0], recording.spikes(index, index + 1)[0].astype(np.float32)
 
@@ -160,12 +161,12 @@ def draw_tiles(tiles: Sequence[Tile], path: Path, title: str) -> None:
     lines = math.ceil(len(tiles) / columns)
     height, width = tiles[0].image.shape[:2]
     figure = Figure(figsize=(3.1 * columns, (3.1 * height / width + 0.55) * lines + 0.4), layout="constrained")
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(literal(title), fontsize=10)
     for axis in figure.subplots(lines, columns, squeeze=False).flat:
         axis.axis("off")
     for axis, tile in zip(figure.axes, tiles, strict=False):
         axis.imshow(tile.image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        axis.set_title("\n".join(filter(None, (tile.title, tile.words))), fontsize=8)
+        axis.set_title(literal("\n".join(filter(None, (tile.title, tile.words)))), fontsize=8)
     drawn = io.BytesIO()
     figure.savefig(drawn, dpi=85)
     with Image.open(drawn) as image:  # 256 colours are enough for grey pictures, in a third of the bytes

@@ -28,7 +28,7 @@ def rd_plot(table: pd.DataFrame, dataset: str, paths: Sequence[Path]) -> None:
     labels = list(dict.fromkeys(rows["label"]))
     for axis, (title, part) in zip(axes, panels, strict=True):
         _draw(axis, part, labels)
-        axis.set_title(f"{dataset}, {title} ({part['sequence'].nunique()})")
+        axis.set_title(literal(f"{dataset}, {title} ({part['sequence'].nunique()})"))
     axes[0].set_ylabel("PSNR [dB]")
     handles, names = axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside right upper", fontsize=8, frameon=False)
@@ -51,11 +51,16 @@ def _draw(axis: Axes, rows: pd.DataFrame, labels: list[str]) -> None:
         fill = "none" if paradigm == "atc" else colour
         size = 8 if paradigm == "atc" else 5
         axis.plot(
-            curve["bpp"], curve["psnr"], line, marker=marker, color=colour, label=f"{name}{uneven}",
+            curve["bpp"], curve["psnr"], line, marker=marker, color=colour, label=literal(f"{name}{uneven}"),
             markerfacecolor=fill, markersize=size, linewidth=1.4,
         )  # fmt: skip
     axis.axvline(1.0, color="0.6", linewidth=1, zorder=0)
     bits_axis(axis)
+
+
+def literal(text: object) -> str:
+    """A name as matplotlib draws it letter by letter: between two dollars it would read mathematics."""
+    return str(text).replace("$", r"\$")
 
 
 def codec_colour(labels: list[str], label: str) -> tuple[float, float, float]:

@@ -80,7 +80,7 @@ def _typed(rows: pd.DataFrame) -> list[RDRow]:
     return [RDRow(**row) for row in cells.where(cells.notna(), None).to_dict("records")]
 
 
-def load_runs(folders: Sequence[Path]) -> Runs:
+def load_runs(folders: Sequence[Path], trusted: bool = False) -> Runs:
     """Read runs and put their rows together.
 
     Raises
@@ -92,7 +92,7 @@ def load_runs(folders: Sequence[Path]) -> Runs:
     documents: dict[str, dict[str, Any]] = {}
     seen: dict[str, RDRow] = {}
     for folder in folders:
-        documents[str(folder)] = read_run_file(folder)
+        documents[str(folder)] = read_run_file(folder, trusted)
         rows = read_rows(folder / RD_FILE)
         for row in rows:
             other = seen.setdefault(row.job, row) if row.status == "ok" else row

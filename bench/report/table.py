@@ -46,6 +46,14 @@ def write_table(cells: pd.DataFrame, shown: pd.DataFrame, target: Path) -> list[
     return paths
 
 
-def markdown(cells: pd.DataFrame) -> str:
+def markdown(cells: pd.DataFrame, index: bool = False) -> str:
     """Cells as they are, as a Markdown table."""
-    return str(cells.to_markdown(index=False, disable_numparse=True))
+    shown = cells.rename(columns=markdown_text, index=markdown_text).map(markdown_text)
+    return str(shown.to_markdown(index=index, disable_numparse=True))
+
+
+def markdown_text(value: object) -> object:
+    """A text that Markdown shows as it is: no HTML, no link, no picture, no other cell; other values are left alone."""
+    if not isinstance(value, str):
+        return value
+    return value.replace("<", "&lt;").replace("](", "]\\(").replace("|", "\\|")

@@ -19,7 +19,7 @@ from bench.runner.recognition import RECOGNITION_FILE, RecognitionRow, recognise
 from bench.runner.run import picture_path
 from bench.runner.spec import Suite
 from bench.runner.store import Store
-from bench.runner.tables import TableRow, read_table, write_table
+from bench.runner.tables import JobId, TableRow, read_table, write_table
 
 SMOOTHNESS_FILE = "smoothness.csv"
 Progress = Callable[[int, int, str], None]
@@ -28,7 +28,7 @@ Progress = Callable[[int, int, str], None]
 class SmoothnessRow(TableRow):
     """One row of smoothness.csv: the features of one segment."""
 
-    job: str = Field(description="A row of rd.csv whose encoder got these features.")
+    job: JobId = Field(description="A row of rd.csv whose encoder got these features.")
     dataset: str = Field(description="Dataset with its non-default options.")
     sequence: str = Field(description="The sequence.")
     extractor: str = Field(description="Extractor with its non-default options.")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
-import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.errors import BenchError
+from bench.errors import BenchError, one_line
 from bench.interfaces import RatePoint
 from bench.runner.results import RD_FILE, RDRow, codec_spec, read_rows
 from bench.runner.run import origin, read_run_file
+from bench.runner.shell import commands, flag
 
 # More sequences than these are not named one by one in a command, where their number says the same.
 _MANY = 20
@@ -80,7 +80,7 @@ def command_for(rows: Sequence[RDRow], document: dict[str, Any]) -> str:
         "--structure": card["coding"]["structure"],
         "--seed": row.seed,
     }
-    return "bench run " + " ".join(f"{key} {shlex.quote(str(value))}" for key, value in arguments.items())
+    return "bench run " + " ".join(flag(key, value) for key, value in arguments.items())
 
 
 def explain_cell(place: str) -> Iterator[str]:
@@ -104,12 +104,16 @@ def explain_cell(place: str) -> Iterator[str]:
     command = line.pop("command", None)
     if not command:
         raise BenchError(f"{path} is not a report's table: it has no column `command`")
+    try:
+        again = commands(command)
+    except ValueError as error:
+        raise BenchError(f"{path}, line {number}: its command is refused: {error}") from None
     yield f"line {number} of {path}"
     for column, value in line.items():
         if value:
-            yield f"  {column} = {value}"
+            yield f"  {one_line(str(column))} = {one_line(str(value))}"
     yield "commands that give its measured figures again:"
-    yield from (f"  {part}" for part in command.split(" && "))
+    yield from (f"  {part}" for part in again)
 
 
 def _which(rows: Sequence[RDRow], document: dict[str, Any]) -> dict[str, RatePoint]:

@@ -12,7 +12,7 @@ from bench.errors import BenchError
 from bench.metrics.iqa import METRICS, load_metric
 from bench.runner.results import RD_FILE, read_rows
 from bench.runner.run import picture_path, read_run_file
-from bench.runner.tables import TableRow, read_table, write_table
+from bench.runner.tables import JobId, TableRow, read_table, write_table
 
 IQA_FILE = "iqa.csv"
 SCHEMA = 1
@@ -21,8 +21,10 @@ SCHEMA = 1
 class IqaRow(TableRow):
     """One row of iqa.csv: one metric of one job's picture."""
 
-    job: str = Field(description="The row of rd.csv whose picture it is: the result at the middle evaluated instant.")
-    metric: str = Field(description="niqe, brisque, musiq, ilniqe, pi, dbcnn or cnniqa.")
+    job: JobId = Field(description="The row of rd.csv whose picture it is: the result at the middle evaluated instant.")
+    metric: Literal["niqe", "brisque", "musiq", "ilniqe", "pi", "dbcnn", "cnniqa"] = Field(
+        description="niqe, brisque, musiq, ilniqe, pi, dbcnn or cnniqa."
+    )
     value: float | None = Field(default=None, description="The score; empty where there is none.")
     implementation: str = Field(default="", description="Package and version that computed it.")
     weights_sha256: str = Field(default="", description="SHA-256 of its parameters or weights.")

@@ -17,7 +17,7 @@ NETWORKS_FILE = "networks.csv"
 class NetworkRow(TableRow):
     """One row of networks.csv: one part of a codec and of what belongs to it."""
 
-    codec: str = Field(description="Codec with its non-default options.")
+    codec: str = Field(pattern=r"^\w", description="Codec with its non-default options.")
     width: int = Field(description="W, pixels.")
     height: int = Field(description="H, pixels.")
     part: str = Field(description="What was counted.")

@@ -28,6 +28,7 @@ from bench.interfaces import (
 )
 from bench.registry import create
 from bench.runner.spec import CodecEntry, RunSpec
+from bench.runner.tables import check_text
 
 _NOT_ASKED = Availability(ok=False)
 _NO_POINT = "not at this rate point: "
@@ -262,6 +263,11 @@ def _segments(dataset: Dataset, spec: RunSpec) -> list[tuple[SequenceInfo, int]]
     twice = {name for name in named if named.count(name) > 1} if len(set(named)) < len(named) else set()
     if twice:
         raise BenchError(f"{dataset.name} has two sequences named '{min(twice)}'; rename one")
+    for name in named:
+        try:
+            check_text(name)
+        except ValueError as error:
+            raise BenchError(f"{dataset.name}: {name!r} is no name for a sequence, {error}; rename it") from None
     if spec.sequences:
         known = {info.name for info in infos}
         absent = sorted(set(spec.sequences) - known)

@@ -159,7 +159,8 @@ def _profile(chain: Chain) -> list[ComplexityRow]:
 def _measured(request: dict[str, Any], stage: Stage) -> list[dict[str, Any]]:
     """A stage in a process of its own, which leaves its output for the next stage in the folder."""
     place = {"stage": stage.kind.value, "side": stage.side.value, "frame": "", "frames_per_result": 1}
-    command = [sys.executable, "-m", "bench.runner.profile"]
+    # -P: the working folder is no place to import from.
+    command = [sys.executable, "-P", "-m", "bench.runner.profile"]
     try:
         output, _ = run_tool(command, stdin=json.dumps(request).encode(), limit_seconds=4 * 3600)
     except BenchError as error:

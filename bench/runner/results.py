@@ -10,7 +10,7 @@ from pydantic import Field
 
 from bench.errors import BenchError
 from bench.runner.store import disk_errors, write_atomic
-from bench.runner.tables import TableRow, header, read_table, row_line, write_table
+from bench.runner.tables import JobId, TableRow, header, read_table, row_line, write_table
 
 SCHEMA = 1
 RD_FILE = "rd.csv"
@@ -24,7 +24,7 @@ Number = float | None
 class RDRow(TableRow):
     """One row of rd.csv. An empty cell is a value that does not exist; it is never zero."""
 
-    job: str = Field(description="Twelve hex digits that name the job; `bench explain` takes it.")
+    job: JobId = Field(description="Twelve hex digits that name the job; `bench explain` takes it.")
     dataset: str = Field(description="Dataset with its non-default options.")
     sequence: str = Field(description="Sequence within the dataset.")
     speed_class: Literal["", "low", "high"] = Field(description="low or high; empty where unknown.")
@@ -72,7 +72,7 @@ COLUMNS = tuple(RDRow.model_fields)
 class ClassRow(TableRow):
     """One row of classification.csv: what a classifier said of one job's sequence."""
 
-    job: str = Field(description="The row of rd.csv.")
+    job: JobId = Field(description="The row of rd.csv.")
     label: int = Field(ge=0, description="Index of the true class.")
     predicted: int = Field(ge=0, description="Index of the most probable class.")
     probabilities: str = Field(description="Probability of each class, with blanks between.")

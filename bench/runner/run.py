@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from bench.errors import BenchError
 from bench.fingerprint import component_fingerprint
@@ -23,12 +23,14 @@ from bench.interfaces import (
     Analyzer,
     Codec,
     Component,
+    ConditionCard,
     Dataset,
     Extractor,
     Paradigm,
     Task,
     unpack_stream,
 )
+from bench.registry import GROUPS, check_foreign
 from bench.runner.execute import Outcome, run_job, sent_frames, sequence_fingerprint
 from bench.runner.plan import Job, Plan, component_for
 from bench.runner.pool import Finished, Lane
@@ -47,8 +49,9 @@ from bench.runner.results import (
     read_rows,
     write_rows,
 )
+from bench.runner.shell import inert
 from bench.runner.store import Store, disk_errors, write_atomic
-from bench.runner.tables import write_table
+from bench.runner.tables import Printable, write_table
 
 Progress = Callable[[int, int, str], None]
 
@@ -276,6 +279,41 @@ def origin(document: dict[str, Any], kind: str, name: str) -> str:
     return str(document["origins"].get(kind, {}).get(name, name))
 
 
+def usable_origin(document: dict[str, Any], base: type[Component], name: str) -> str:
+    """As `origin`, for a component that is then made here.
+
+    Raises
+    ------
+    BenchError
+        If it would run what run.json names, and the run is not trusted.
+    """
+    spec = origin(document, GROUPS[base], name)
+    if not document["trusted"]:
+        check_foreign(base, spec, RUN_FILE, "give --trust if the run is your own")
+    return spec
+
+
+class _Made(BaseModel):
+    """One entry of run.json's provenance."""
+
+    model_config = ConfigDict(extra="allow")
+
+    suite: Printable
+    git_commit: Printable
+    processor: Printable
+    command: Annotated[str, AfterValidator(inert)]
+
+
+class _Grid(BaseModel):
+    """What is used of a grid in run.json."""
+
+    model_config = ConfigDict(extra="allow")
+
+    segments: int = Field(ge=0)
+    limit: int = Field(default=0, ge=0)
+    sequences: tuple[str, ...] = ()
+
+
 class _RunFile(BaseModel):
     """What run.json must hold to be used; docs/results.md describes the fields."""
 
@@ -284,15 +322,20 @@ class _RunFile(BaseModel):
     schema_version: int = Field(alias="schema")
     plan: str
     status: str
-    provenance: list[dict[str, Any]] = Field(min_length=1)
-    grids: list[dict[str, Any]] = Field(min_length=1)
-    conditions: dict[str, dict[str, Any]]
-    origins: dict[str, dict[str, str]]
+    provenance: list[_Made] = Field(min_length=1)
+    grids: list[_Grid] = Field(min_length=1)
+    conditions: dict[str, ConditionCard]
+    origins: dict[str, dict[str, Printable]]
     inputs: dict[str, dict[str, str]] = Field(default_factory=dict)
 
 
-def read_run_file(folder: Path) -> dict[str, Any]:
+def read_run_file(folder: Path, trusted: bool = False) -> dict[str, Any]:
     """Read run.json.
+
+    Parameters
+    ----------
+    trusted
+        Whether files and programs that it names may be run (`usable_origin`).
 
     Raises
     ------
@@ -304,12 +347,12 @@ def read_run_file(folder: Path) -> dict[str, Any]:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BenchError(f"{path}: {error.strerror}; is {folder} a run's folder?") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BenchError(f"{path} is not valid JSON: {error}") from None
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         raise BenchError(f"{path} is not of schema {SCHEMA}; it was written by another version of the suite")
     try:
-        return _RunFile.model_validate(document).model_dump(by_alias=True)
+        return {**_RunFile.model_validate(document).model_dump(by_alias=True), "trusted": trusted}
     except ValidationError as error:
         first = error.errors()[0]
         raise BenchError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None

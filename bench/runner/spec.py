@@ -4,15 +4,36 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from bench.errors import BenchError
-from bench.interfaces import Codec, CodingCondition, Dataset, Extractor, Paradigm, RatePoint, Structure, Task
-from bench.interfaces.component import Component
-from bench.registry import create
+from bench.interfaces import (
+    Analyzer,
+    Codec,
+    CodingCondition,
+    Component,
+    Dataset,
+    Extractor,
+    Paradigm,
+    RatePoint,
+    Structure,
+    Task,
+)
+from bench.registry import check_foreign, create, trained_kind
+
+# Fields of a grid that name components.
+_KINDS: dict[str, type[Component]] = {
+    "datasets": Dataset,
+    "paradigms": Paradigm,
+    "extractors": Extractor,
+    "analyzers": Analyzer,
+    "tasks": Task,
+    "codecs": Codec,
+}
 
 
 class CodecEntry(BaseModel):
@@ -46,7 +67,7 @@ class RunSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(default="", pattern=r"^[\w.-]*$")
+    name: str = Field(default="", pattern=r"^(\w[\w.-]*)?$")
     datasets: tuple[str, ...] = ("s-motion",)
     paradigms: tuple[str, ...] = ("caas",)
     codecs: tuple[CodecEntry, ...] = Field(default=(CodecEntry(codec="vvenc"),), min_length=1)
@@ -93,16 +114,9 @@ class RunSpec(BaseModel):
 
     def check_names(self) -> None:
         """Make every named component once, so that a wrong name or option ends the run before it starts."""
-        kinds: tuple[tuple[type[Component], tuple[str, ...]], ...] = (
-            (Dataset, self.datasets),
-            (Paradigm, self.paradigms),
-            (Extractor, self.extractors),
-            (Task, self.tasks),
-            (Codec, tuple(entry.codec for entry in self.codecs)),
-        )
-        for base, specs in kinds:
-            for spec in specs:
-                create(base, spec)
+        for key, base in _KINDS.items():
+            for item in getattr(self, key):
+                create(base, item.codec if isinstance(item, CodecEntry) else item)
 
 
 def make_spec(**values: object) -> RunSpec:
@@ -162,7 +176,8 @@ def load_suite(suite: str, preset: str = "", **stated: object) -> Suite:
     """Read a suite: one that the package ships, by name, or a TOML file.
 
     A file holds the fields of `RunSpec` and of `Suite`. In tables ``[[presets.NAME]]`` it holds several grids, for
-    which the fields at its top are defaults; of several presets one is chosen.
+    which the fields at its top are defaults; of several presets one is chosen. A file comes from anyone, so its
+    components are registered ones (`bench.registry.check_foreign`).
 
     Parameters
     ----------
@@ -174,28 +189,46 @@ def load_suite(suite: str, preset: str = "", **stated: object) -> Suite:
     Raises
     ------
     BenchError
-        If it cannot be read, is not TOML, has a wrong field or no such preset.
+        If it cannot be read, is not TOML, has a wrong field or no such preset, or names what would be run.
     """
     path = SUITES / f"{suite}.toml" if re.fullmatch(r"[\w-]+", suite) else Path(suite)
     try:
         fields = tomllib.loads(path.read_text(encoding="utf-8"))
         presets = fields.pop("presets", {"": [{}]})
-        chosen = preset or next(iter(presets))
+        chosen = preset or next(iter(presets), "")
         if chosen not in presets:
             there = ", ".join(name for name in presets if name) or "none"
             raise BenchError(f"suite {path} has no preset '{preset}' (it has: {there})")
         beside = {key: fields.pop(key) for key in _BESIDE if key in fields}
         named = {"name": "-".join(filter(None, (path.stem, preset))), **fields}
+        for part in (*presets[chosen], fields, beside):
+            for base, spec in _named({key: value for key, value in part.items() if key not in stated}):
+                check_foreign(base, spec, f"suite {path}", "give it by its flag on the command line")
         return Suite(grids=tuple(RunSpec(**{**named, **grid, **stated}) for grid in presets[chosen]), **beside)
     except OSError as error:
         shipped = ", ".join(sorted(file.stem for file in SUITES.glob("*.toml")))
         raise BenchError(f"suite {path}: {error.strerror} (shipped suites: {shipped})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValidationError as error:
+        raise BenchError(_first_error(str(path), error)) from None
+    except (ValueError, RecursionError) as error:
         raise BenchError(f"{path} is not valid TOML: {error}") from None
     except (TypeError, AttributeError):
         raise BenchError(f"suite {path}: presets are tables of the form [[presets.NAME]]") from None
-    except ValidationError as error:
-        raise BenchError(_first_error(str(path), error)) from None
+
+
+def _named(fields: dict[str, Any]) -> Iterator[tuple[type[Component], str]]:
+    """Every component that fields of a suite file name; what is of a wrong type is left to the model."""
+    lists = {key: value for key, value in fields.items() if isinstance(value, list)}
+    for key, base in _KINDS.items():
+        for item in lists.get(key, ()):
+            spec = item.get("codec") if isinstance(item, dict) else item
+            if isinstance(spec, str):
+                yield base, spec
+    for spec in filter(lambda item: isinstance(item, str), lists.get("count", ())):
+        yield trained_kind(spec), spec
+    for chain in filter(lambda item: isinstance(item, str), lists.get("profile", ())):
+        if len(words := chain.split()) == 2:
+            yield from zip((Paradigm, Codec), words, strict=True)
 
 
 def _first_error(where: str, error: ValidationError) -> str:

@@ -5,24 +5,63 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from bench.errors import BenchError
+from bench.errors import BenchError, one_line
 from bench.runner.store import disk_errors, write_atomic
 
 Row = TypeVar("Row", bound=BaseModel)
 
+# A job names files of its run, so it is nothing but digits.
+JobId = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
+_FORMULA = re.compile(r"[=+@]|-.*[(|!]")
+
+
+def check_text(text: str) -> str:
+    """The text itself, where a table may hold it.
+
+    Raises
+    ------
+    ValueError
+        If a terminal or a spreadsheet would take it for more than text.
+    """
+    if not text.isprintable():
+        raise ValueError("it holds characters that cannot be printed")
+    if _FORMULA.match(text):
+        raise ValueError("a spreadsheet would take it for a formula")
+    return text
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("it holds characters that cannot be printed")
+    return text
+
+
+Printable = Annotated[str, AfterValidator(_printable)]
+
 
 class TableRow(BaseModel):
-    """What rows of all tables share: their version, and that nothing else is taken."""
+    """What rows of all tables share: their version, that nothing else is taken, and that text is text."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     schema_version: Literal[1] = Field(description="Version of this table; 1.")
+
+    @field_validator("reason", mode="before", check_fields=False)
+    @classmethod
+    def _reason_is_one_line(cls, value: object) -> object:
+        return one_line(value) if isinstance(value, str) else value
+
+    @field_validator("*")
+    @classmethod
+    def _text_is_text(cls, value: object) -> object:
+        return check_text(value) if isinstance(value, str) else value
 
 
 def header(model: type[BaseModel]) -> str:
@@ -59,11 +98,14 @@ def read_table(path: Path, model: type[Row]) -> Iterator[tuple[int, Row]]:
     except UnicodeDecodeError:
         raise BenchError(f"{path} is not a CSV file of this suite (not UTF-8 text)") from None
     reader = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
-    if list(reader.fieldnames or ()) != list(model.model_fields):
-        raise BenchError(f"{path}: its columns differ, and other columns are not read (see docs/results.md)")
     optional = {name for name, field in model.model_fields.items() if not field.is_required()}
-    for record in reader:
-        yield reader.line_num, _parse(f"{path}, line {reader.line_num}", model, optional, record)
+    try:
+        if list(reader.fieldnames or ()) != list(model.model_fields):
+            raise BenchError(f"{path}: its columns differ, and other columns are not read (see docs/results.md)")
+        for record in reader:
+            yield reader.line_num, _parse(f"{path}, line {reader.line_num}", model, optional, record)
+    except csv.Error as error:
+        raise BenchError(f"{path}, line {reader.line_num}: {error}") from None
 
 
 def _parse(place: str, model: type[Row], optional: set[str], record: dict[str, Any]) -> Row:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import BenchError
+from bench.interfaces import Codec
 from bench.runner.decode import decode_fresh
 from bench.runner.results import RD_FILE, RDRow, codec_spec, read_rows
-from bench.runner.run import origin, read_run_file, stream_path
+from bench.runner.run import read_run_file, stream_path, usable_origin
 from bench.runner.store import Store
 
 
@@ -23,13 +24,20 @@ class Check:
     problem: str = ""
 
 
-def verify_run(folder: Path, store: Store) -> Iterator[Check]:
-    """Check every row that has a stream, as many at a time as there are cores."""
-    document = read_run_file(folder)
+def verify_run(folder: Path, store: Store, trusted: bool = False) -> Iterator[Check]:
+    """Check every row that has a stream, as many at a time as there are cores.
+
+    Raises
+    ------
+    BenchError
+        If run.json names code or a program as a row's codec, and the run is not trusted.
+    """
+    document = read_run_file(folder, trusted)
     rows = [row for row in read_rows(folder / RD_FILE) if row.status == "ok"]
 
     def check(row: RDRow) -> Check:
-        return Check(row, _problem(folder, row, store, origin(document, "codecs", codec_spec(row.codec, row.options))))
+        codec = usable_origin(document, Codec, codec_spec(row.codec, row.options))
+        return Check(row, _problem(folder, row, store, codec))
 
     # Threads are enough: each check waits for a process of its own.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
