@@ -11,7 +11,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.errors import BenchError
+from bench.errors import BenchError, one_line
 
 _running: set[int] = set()
 _lock = threading.RLock()  # `kill_tools` also runs in signal handlers
@@ -69,7 +69,8 @@ def run_tool(
     if process.returncode not in accept:
         said = [line.strip() for line in text.splitlines() if line.strip()]
         said = said or output.decode(errors="replace").splitlines()
-        raise BenchError(f"{name} failed with exit code {process.returncode}: {' | '.join(said[-3:])[-400:]}")
+        said_last = one_line(" | ".join(said[-3:]))[-400:]
+        raise BenchError(f"{name} failed with exit code {process.returncode}: {said_last}")
     return output, text
 
 

@@ -671,6 +671,14 @@ def test_programs_start_without_the_working_folder_to_import_from(monkeypatch, t
     assert [arguments[:2] for arguments in started] == [[sys.executable, "-P"]] * 3
 
 
+def test_what_a_program_says_is_no_command_for_the_terminal():
+    from bench.tools import run_tool
+
+    with pytest.raises(BenchError) as error:
+        run_tool([sys.executable, "-c", "raise SystemExit('a\x1b[2Jb')"])
+    assert str(error.value).endswith("a?[2Jb")
+
+
 def test_arguments_meet_no_shell(tmp_path, marker):
     from bench.tools import run_tool
 

@@ -42,6 +42,7 @@ def show(dataset: Annotated[str, typer.Argument(help="A dataset: name or name:ke
     from rich.console import Console
     from rich.table import Table
 
+    from bench.errors import one_line
     from bench.interfaces import Dataset
     from bench.registry import create
 
@@ -55,5 +56,6 @@ def show(dataset: Annotated[str, typer.Argument(help="A dataset: name or name:ke
         truth = "every instant" if info.truth_at is None else ", ".join(map(str, info.truth_at)) or "none"
         size = f"{info.width}x{info.height}"
         label = "" if info.label is None else classes[info.label]
-        table.add_row(info.name, label, size, str(info.num_spikes), f"{info.rate:g}", info.speed_class, speeds, truth)
+        frames, rate = str(info.num_spikes), f"{info.rate:g}"
+        table.add_row(one_line(info.name), label, size, frames, rate, info.speed_class, speeds, truth)
     Console(markup=False).print(table)

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.errors import BenchError
+from bench.errors import BenchError, one_line
 from bench.interfaces import Decoded, unpack_stream
 from bench.registry import codec_for_stream
 from bench.runner.store import array_bytes, write_atomic
@@ -64,7 +64,7 @@ def decode_fresh(
         said = log.read_text(errors="replace").splitlines() if log.exists() else []
         code = found["ended"]
         end = f"signal {-code}" if code < 0 else f"exit code {code}"
-        raise BenchError(f"the decoder ended with {end}: {' | '.join(said[-3:])[-400:]}")
+        raise BenchError(f"the decoder ended with {end}: {one_line(' | '.join(said[-3:]))[-400:]}")
     if "disk" in found:
         raise OSError(found["disk"], found["error"], str(folder))
     if "error" in found:
