@@ -30,9 +30,10 @@ def bd_table(table: pd.DataFrame) -> pd.DataFrame:
             continue  # classification has a table of its own
         curves = {name: part for name, part in rows.groupby("curve", sort=False) if part["rate_point"].nunique() > 1}
         for quality in QUALITIES:
-            for anchor, test in permutations(curves, 2):
+            sets = {name: _CurveSet(part, quality) for name, part in curves.items()}
+            for anchor, test in permutations(sets, 2):
                 place = {"dataset": dataset, "task": task, "quality": quality, "anchor": anchor, "test": test}
-                lines.append(place | _compare(curves[anchor], curves[test], quality))
+                lines.append(place | _compare(sets[anchor], sets[test]))
     return pd.DataFrame(lines)
 
 
@@ -43,7 +44,9 @@ def compare_curves(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     for chain, rows in _points(first).groupby(_CHAIN, sort=False):
         if chain in others:
             place = {**dict(zip(_CHAIN, chain, strict=True)), "curve": rows["curve"].iloc[0]}
-            lines += [{**place, "quality": name, **_compare(rows, others[chain], name)} for name in QUALITIES]
+            for name in QUALITIES:
+                compared = _compare(_CurveSet(rows, name), _CurveSet(others[chain], name))
+                lines.append({**place, "quality": name, **compared})
     return pd.DataFrame(lines)
 
 
@@ -89,12 +92,42 @@ def _points(table: pd.DataFrame) -> pd.DataFrame:
     return points.assign(curve=curve_names(points))
 
 
-def _compare(anchor: pd.DataFrame, test: pd.DataFrame, quality: str) -> dict[str, Any]:
-    names = list(dict.fromkeys([*anchor["sequence"], *test["sequence"]]))
-    pairs = {name: (_curve(anchor, quality, name), _curve(test, quality, name)) for name in names}
+class _CurveSet:
+    """One curve for each sequence and the pooled ones; each is made once, however many it is compared with."""
+
+    def __init__(self, rows: pd.DataFrame, quality: str) -> None:
+        self._rows = rows
+        self._quality = quality
+        self._condition = str(rows["condition"].iloc[0])
+        self._curves = {str(name): self._make(part) for name, part in rows.groupby("sequence", sort=False)}
+        self._pooled: dict[frozenset[str], Curve] = {}
+
+    @property
+    def sequences(self) -> list[str]:
+        return list(self._curves)
+
+    def curve(self, sequence: str) -> Curve:
+        """A sequence's curve; one without points where there is none."""
+        return self._curves.get(sequence) or self._make(self._rows[:0])
+
+    def pooled(self, sequences: list[str]) -> Curve:
+        """The curve of means over sequences; rate points that not all of these sequences have are left out."""
+        key = frozenset(sequences)
+        if key not in self._pooled:
+            groups = self._rows[self._rows["sequence"].isin(sequences)].groupby("rate_point", sort=False)
+            self._pooled[key] = self._make(groups[["bpp", self._quality]].mean()[groups.size() == len(sequences)])
+        return self._pooled[key]
+
+    def _make(self, rows: pd.DataFrame) -> Curve:
+        return Curve(tuple(rows["bpp"]), tuple(rows[self._quality]), self._condition)
+
+
+def _compare(anchor: _CurveSet, test: _CurveSet) -> dict[str, Any]:
+    names = list(dict.fromkeys([*anchor.sequences, *test.sequences]))
+    pairs = {name: (anchor.curve(name), test.curve(name)) for name in names}
     rate = mean_verdict({name: bd_rate(*pair) for name, pair in pairs.items()})
     gain = mean_verdict({name: bd_quality(*pair) for name, pair in pairs.items()})
-    pooled = bd_rate(_pooled(anchor, quality, names), _pooled(test, quality, names))
+    pooled = bd_rate(anchor.pooled(names), test.pooled(names))
     return {
         "verdict": _short(rate),
         "bd_rate": rate.value,
@@ -115,18 +148,3 @@ def _short(verdict: Verdict) -> str:
     if verdict.value is not None and verdict.interval:
         text += f" ({verdict.interval[0]:+.1f} .. {verdict.interval[1]:+.1f})"
     return text
-
-
-def _curve(rows: pd.DataFrame, quality: str, sequence: str) -> Curve:
-    return _make(rows[rows["sequence"] == sequence], quality, rows["condition"].iloc[0])
-
-
-def _pooled(rows: pd.DataFrame, quality: str, sequences: list[str]) -> Curve:
-    """The curve of means over sequences; rate points that not all of these sequences have are left out."""
-    groups = rows[rows["sequence"].isin(sequences)].groupby("rate_point", sort=False)
-    means = groups[["bpp", quality]].mean()[groups.size() == len(sequences)]
-    return _make(means, quality, rows["condition"].iloc[0])
-
-
-def _make(rows: pd.DataFrame, quality: str, condition: str) -> Curve:
-    return Curve(tuple(rows["bpp"]), tuple(rows[quality]), condition)
