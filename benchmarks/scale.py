@@ -113,7 +113,9 @@ def report(rows: int, folder: Path, parquet: bool) -> None:
     if parquet:
         began = time.perf_counter()
         written = write_parquet(run / RD_FILE, RDRow)
-        print(f"{written}: {written.stat().st_size / 1e6 if written else 0:.0f} MB, {time.perf_counter() - began:.1f} s")
+        print(
+            f"{written}: {written.stat().st_size / 1e6 if written else 0:.0f} MB, {time.perf_counter() - began:.1f} s"
+        )
     began, used = time.perf_counter(), time.process_time()
     page = folder / "report" / "index.html"
     build_report([run], folder / "report", lambda done, total, label: print(f"  {label}", flush=True), page)

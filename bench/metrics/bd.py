@@ -178,7 +178,7 @@ def _figure(anchor: Curve, test: Curve, kind: str, lower_is_better: bool) -> Ver
     if overlap < MIN_OVERLAP:
         return Verdict(None, f"{'quality' if kind == 'rate' else 'rate'} ranges overlap {overlap:.0%}", overlap)
     sign = -1.0 if kind == "quality" and lower_is_better else 1.0
-    values = {method: _difference(first, second, kind, method, sign) for method in METHODS}
+    values: dict[str, float | None] = {method: _difference(first, second, kind, method, sign) for method in METHODS}
     value = values.pop("pchip")
     if value is None:
         return Verdict(None, "pchip interpolation gives no finite value", overlap)

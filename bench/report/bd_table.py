@@ -18,14 +18,14 @@ _CHAIN = [name for name in CURVE if name != "condition"]
 QUALITIES = ("psnr", "ssim", "ms_ssim")
 
 
-def bd_table(table: pd.DataFrame) -> pd.DataFrame:
-    """One line per dataset, quality, anchor and test.
+def bd_table(points: pd.DataFrame) -> pd.DataFrame:
+    """One line per dataset, quality, anchor and test, of the points that `per_sequence` gives.
 
     ``bd_rate`` (percent) and ``bd_quality`` are per-sequence figures averaged, ``pooled`` is the BD-rate of the
     mean curves. Only curves with at least two rate points are compared; those with fewer are no curves.
     """
     lines: list[dict[str, Any]] = []
-    for (dataset, task), rows in _points(table).groupby(["dataset", "task"], sort=False):
+    for (dataset, task), rows in _named(points).groupby(["dataset", "task"], sort=False):
         if rows["psnr"].isna().all():
             continue  # classification has a table of its own
         curves = {name: part for name, part in rows.groupby("curve", sort=False) if part["rate_point"].nunique() > 1}
@@ -40,8 +40,8 @@ def bd_table(table: pd.DataFrame) -> pd.DataFrame:
 def compare_curves(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     """One line per quality and curve that two runs' tables share: the second against the first."""
     lines: list[dict[str, Any]] = []
-    others = dict(iter(_points(second).groupby(_CHAIN, sort=False)))
-    for chain, rows in _points(first).groupby(_CHAIN, sort=False):
+    others = dict(iter(_named(per_sequence(second)).groupby(_CHAIN, sort=False)))
+    for chain, rows in _named(per_sequence(first)).groupby(_CHAIN, sort=False):
         if chain in others:
             place = {**dict(zip(_CHAIN, chain, strict=True)), "curve": rows["curve"].iloc[0]}
             for name in QUALITIES:
@@ -63,10 +63,9 @@ def table_iv(runs: Runs, bd: pd.DataFrame) -> pd.DataFrame:
 
     libvvenc stands beside VTM in the column of VVC. Lines are missing where a curve is.
     """
-    rows = runs.table.assign(curve=curve_names(runs.table))
-    points = _points(runs.table)
-    points = points[points["paradigm"] == "caas"].drop_duplicates(["dataset", "curve"])
-    names = points[["dataset", "task", "codec", "curve"]]
+    curves = _named(runs.points).drop_duplicates(["dataset", "curve"])
+    rows = {(line["dataset"], line["curve"]): runs.curve(line) for line in curves.to_dict("records")}
+    names = curves.loc[curves["paradigm"] == "caas", ["dataset", "task", "codec", "curve"]]
     tests, anchors = names[names["codec"] == "sci"], names.rename(columns={"codec": "other", "curve": "anchor"})
     pairs = tests.rename(columns={"curve": "test"}).merge(anchors, on=["dataset", "task"])
     pairs = pairs.merge(bd[bd["quality"] == "psnr"], on=["dataset", "task", "anchor", "test"])
@@ -76,7 +75,7 @@ def table_iv(runs: Runs, bd: pd.DataFrame) -> pd.DataFrame:
             "measured [%]": pair["verdict"],
             "published [%]": line["value"], "published against": line["column"],
             "command": runs.command(
-                rows["dataset"].eq(pair["dataset"]) & rows["curve"].isin([pair["test"], pair["anchor"]])
+                rows[pair["dataset"], pair["test"]] | rows[pair["dataset"], pair["anchor"]]
             ) + " && bench report RUN RUN",
         }
         for pair in pairs.to_dict("records")
@@ -86,9 +85,8 @@ def table_iv(runs: Runs, bd: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def _points(table: pd.DataFrame) -> pd.DataFrame:
+def _named(points: pd.DataFrame) -> pd.DataFrame:
     """Points of each sequence, with their curve's name."""
-    points = per_sequence(table)
     return points.assign(curve=curve_names(points))
 
 

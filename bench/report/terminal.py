@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 
 import pandas as pd
 from rich.console import Console
@@ -27,17 +26,18 @@ _HEADINGS = {
 def print_run(done: RunReport) -> None:
     """Print the averages of a run's rows."""
     console = Console(markup=False)
-    states = Counter(row.status for row in done.rows)
-    if states["ok"]:
-        means = average(load_runs([done.folder]).table)
+    table = load_runs([done.folder]).table
+    states = table.groupby("status", sort=False).size()
+    if "ok" in states:
+        means = average(table)
         for dataset, part in means.groupby("dataset", sort=False):
             console.print(_table(str(dataset), part))
-    reasons = Counter((row.status, row.codec, row.reason) for row in done.rows if row.status != "ok")
+    reasons = table[table["status"] != "ok"].groupby(["status", "codec", "reason"], sort=False).size()
     for (status, codec, reason), count in reasons.items():
         console.print(f"{status} {count} x {codec}: {reason}", highlight=False, soft_wrap=True)
     counted = ", ".join(f"{count} {state}" for state, count in states.items())
     console.print(f"{counted} in {done.seconds:.0f} s -> {done.folder}/rd.csv", highlight=False, soft_wrap=True)
-    if states["ok"]:
+    if "ok" in states:
         console.print(f"plots and tables: bench report {done.folder}", highlight=False, soft_wrap=True)
 
 

@@ -4,8 +4,8 @@
     rd.csv ── plain ── columns ───────────────────┼──> DataFrame
            └─ all else ── `tables.read_table` ────┘
 
-The columnar reader takes only what is certain: where a cell is not written as the suite writes it, or anything else is
-odd, it leaves the file to the row-by-row reader, which judges, and names line and column. So both accept the same files.
+The columnar reader takes only what is certain: where a cell is not written as the suite writes it, or anything else
+is odd, it leaves the file to the row-by-row reader, which judges, and names line and column. So both take the same.
 """
 
 from __future__ import annotations
@@ -140,9 +140,7 @@ def _sorted(column: pd.Series) -> pd.Series:
 
 def _from_rows(path: Path, model: type[BaseModel]) -> pd.DataFrame:
     """The table by the row-by-row reader, with the types that columns have."""
-    frame = pd.DataFrame(
-        [row.model_dump() for _, row in read_table(path, model)], columns=list(model.model_fields)
-    )
+    frame = pd.DataFrame([row.model_dump() for _, row in read_table(path, model)], columns=list(model.model_fields))
     kinds = {name: _kinds(field) for name, field in model.model_fields.items()}
     numbers = {name: "float64" for name, kind in kinds.items() if frame[name].dtype == object and float in kind}
     numbers |= {name: "float64" for name, kind in kinds.items() if frame[name].dtype == object and kind > {int}}
