@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -109,8 +109,10 @@ class Verdict:
         return f"{self.value:+.{digits}f}{part}"
 
 
-def bd_rate(anchor: Curve, test: Curve, *, lower_is_better: bool = False) -> Verdict:
+def bd_rate(anchor: Curve, test: Curve, *, lower_is_better: bool = False, others: bool = True) -> Verdict:
     """BD-rate of `test` against `anchor` in percent; negative means that `test` needs fewer bits.
+
+    The other interpolations are left out where they are not asked for.
 
     Examples
     --------
@@ -119,12 +121,12 @@ def bd_rate(anchor: Curve, test: Curve, *, lower_is_better: bool = False) -> Ver
     >>> round(bd_rate(anchor, half).value, 6)
     -50.0
     """
-    return _figure(anchor, test, "rate", lower_is_better)
+    return _figure(anchor, test, "rate", lower_is_better, METHODS if others else METHODS[:1])
 
 
-def bd_quality(anchor: Curve, test: Curve, *, lower_is_better: bool = False) -> Verdict:
+def bd_quality(anchor: Curve, test: Curve, *, lower_is_better: bool = False, others: bool = True) -> Verdict:
     """BD-quality (BD-PSNR for PSNR) of `test` against `anchor`, in the metric's own unit and sign."""
-    return _figure(anchor, test, "quality", lower_is_better)
+    return _figure(anchor, test, "quality", lower_is_better, METHODS if others else METHODS[:1])
 
 
 def mean_verdict(verdicts: Mapping[str, Verdict], *, seed: int = 0) -> Verdict:
@@ -164,7 +166,7 @@ def _bootstrap(values: list[float], seed: int) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
-def _figure(anchor: Curve, test: Curve, kind: str, lower_is_better: bool) -> Verdict:
+def _figure(anchor: Curve, test: Curve, kind: str, lower_is_better: bool, methods: Sequence[Method]) -> Verdict:
     if anchor.condition != test.condition:
         return Verdict(None, f"different condition cards ({anchor.condition or '-'} and {test.condition or '-'})")
     points = []
@@ -178,7 +180,7 @@ def _figure(anchor: Curve, test: Curve, kind: str, lower_is_better: bool) -> Ver
     if overlap < MIN_OVERLAP:
         return Verdict(None, f"{'quality' if kind == 'rate' else 'rate'} ranges overlap {overlap:.0%}", overlap)
     sign = -1.0 if kind == "quality" and lower_is_better else 1.0
-    values: dict[str, float | None] = {method: _difference(first, second, kind, method, sign) for method in METHODS}
+    values: dict[str, float | None] = {method: _difference(first, second, kind, method, sign) for method in methods}
     value = values.pop("pchip")
     if value is None:
         return Verdict(None, "pchip interpolation gives no finite value", overlap)

@@ -124,8 +124,8 @@ def _compare(anchor: _CurveSet, test: _CurveSet) -> dict[str, Any]:
     names = list(dict.fromkeys([*anchor.sequences, *test.sequences]))
     pairs = {name: (anchor.curve(name), test.curve(name)) for name in names}
     rate = mean_verdict({name: bd_rate(*pair) for name, pair in pairs.items()})
-    gain = mean_verdict({name: bd_quality(*pair) for name, pair in pairs.items()})
-    pooled = bd_rate(anchor.pooled(names), test.pooled(names))
+    gain = mean_verdict({name: bd_quality(*pair, others=False) for name, pair in pairs.items()})
+    pooled = bd_rate(anchor.pooled(names), test.pooled(names), others=False)
     return {
         "verdict": _short(rate),
         "bd_rate": rate.value,
