@@ -120,9 +120,8 @@ def _points(runs: Runs) -> tuple[dict[str, Any], list[tuple[str, ...]]]:
         chain=points["extractor"] + " + " + points["analyzer"], speed=points["speed_class"], rate=points["rate_point"],
         codec=points["label"],
     )  # fmt: skip
-    return {name: _texts(points[name]) for name in _TEXTS} | {
-        name: _numbers(points[name]) for name in _NUMBERS
-    }, commands
+    columns = {name: _texts(points[name]) for name in _TEXTS} | {name: _numbers(points[name]) for name in _NUMBERS}
+    return columns, commands
 
 
 def _means(points: pd.DataFrame, runs: Runs) -> tuple[pd.DataFrame, list[tuple[str, ...]]]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
@@ -104,16 +105,17 @@ def write_parquet(path: Path, model: type[BaseModel], least: int = PARQUET_ROWS)
     if table.num_rows < least:
         return None
     buffer = io.BytesIO()
-    table = table.replace_schema_metadata({_DIGEST: _digest(path).encode()})
+    table = table.replace_schema_metadata(_facts(hashlib.sha256(data).hexdigest(), model))
     pq.write_table(table, buffer, compression="zstd")
     with disk_errors(path.parent):
         write_atomic(parquet_path(path), buffer.getvalue())
     return parquet_path(path)
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _facts(digest: str, model: type[BaseModel]) -> dict[bytes, bytes]:
+    """What a Parquet file was made of: the CSV, and the schema that it was checked by."""
+    schema = json.dumps(model.model_json_schema(), sort_keys=True).encode()
+    return {_DIGEST: digest.encode(), b"sha256 of the schema": hashlib.sha256(schema).hexdigest().encode()}
 
 
 def _read_parquet(path: Path, model: type[BaseModel], wanted: list[str], encoded: list[str]) -> pa.Table | None:
@@ -122,15 +124,15 @@ def _read_parquet(path: Path, model: type[BaseModel], wanted: list[str], encoded
     import pyarrow.parquet as pq
 
     beside = parquet_path(path)
-    if not (beside.exists() and path.exists()):
+    if not beside.exists():
         return None
     try:
-        with pq.ParquetFile(beside, read_dictionary=encoded) as file:
-            names, known = file.schema_arrow.names, file.schema_arrow.metadata or {}
-            if names != list(model.model_fields) or known.get(_DIGEST, b"").decode() != _digest(path):
+        with path.open("rb") as csv_file, pq.ParquetFile(beside, read_dictionary=encoded) as file:
+            facts = _facts(hashlib.file_digest(csv_file, "sha256").hexdigest(), model)
+            if not facts.items() <= (file.schema_arrow.metadata or {}).items():
                 return None
             return file.read(columns=wanted).select(wanted)
-    except (OSError, UnicodeDecodeError, pa.ArrowException):
+    except (OSError, pa.ArrowException):
         return None
 
 
