@@ -69,6 +69,24 @@ def test_bd_rate_is_its_definition():
     assert bd_quality(ANCHOR, TEST).value > 0
 
 
+def test_figures_are_those_of_the_package_to_the_last_digit():
+    """Kept interpolations and integrals of either direction change nothing."""
+    import bjontegaard
+
+    random = np.random.default_rng(0)
+    for _ in range(50):
+        points = [(np.cumsum(random.uniform(0.01, 0.1, 5)), 30 + np.cumsum(random.uniform(1, 2, 5))) for _ in range(2)]
+        curves = [Curve(tuple(rates), tuple(qualities)) for rates, qualities in points]
+        for anchor, test in ((0, 1), (1, 0)):
+            for figure, function in ((bd_rate, bjontegaard.bd_rate), (bd_quality, bjontegaard.bd_psnr)):
+                found = figure(curves[anchor], curves[test])
+                if found.value is None:
+                    continue
+                for method, value in {"pchip": found.value, **found.others}.items():
+                    expected = function(*points[anchor], *points[test], method=method, min_overlap=0)
+                    assert value == float(expected)
+
+
 def test_order_of_points_does_not_matter():
     shuffled = Curve(TEST.rates[::-1], TEST.qualities[::-1])
     assert bd_rate(ANCHOR, shuffled) == bd_rate(ANCHOR, TEST)

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from bench.report.build import build_report
+from bench.report.rows import load_runs
 from tests.test_gate import write_run
 
 selenium = pytest.importorskip("selenium", reason="selenium is not installed")
@@ -17,14 +18,16 @@ DRIVER = shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(not (CHROME and DRIVER), reason="no Chromium with its driver on this machine")
 
 
+def odd(row):
+    """One codec has a name that would end a script, and one rate point a name that a shell would mind."""
+    codec = "</script><b>x" if row.codec == "zstd" else row.codec
+    return row.model_copy(update={"codec": codec, "rate_point": row.rate_point.replace("8", "8's")})
+
+
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """A page of two codecs with pictures, one of which has a name that would end a script."""
+    """A page of two codecs with pictures, and of an odd one."""
     folder = tmp_path_factory.mktemp("page")
-
-    def odd(row):
-        return row.model_copy(update={"codec": "</script><b>x" if row.codec == "zstd" else row.codec})
-
     run = write_run(folder / "run", {"x265": (1000, ""), "dcvc": (2000, "f" * 64), "zstd": (3000, "")}, rows=odd)
     (run / "streams").mkdir()
     random = np.random.default_rng(0)
@@ -84,8 +87,11 @@ def test_page_works_without_asking_for_anything(page, browser, tmp_path):
     points = Select(find(By.ID, "point"))
     points.select_by_index(1)
     text = find(By.ID, "detail").text
-    assert "bench run --paradigm" in text
     assert "intra_period" in text
+    job = text.split(" of ")[0].split()[-1]
+    runs = load_runs([page.parent / "run"])
+    assert text.endswith(runs.command(runs.table["job"].eq(job)))
+    assert """--rates '8'"'"'s' --sequences high-1 --limit 0""" in text
     # Hovering names the point.
     browser.execute_script("Plotly.Fx.hover('plot', [{curveNumber: 0, pointNumber: 0}])")
     time.sleep(0.3)
@@ -123,3 +129,28 @@ def test_page_works_without_asking_for_anything(page, browser, tmp_path):
     assert browser.execute_script("return document.querySelectorAll('b').length") == 0
     legend = browser.execute_script("return document.querySelector('.legend').textContent")
     assert "</script><b>x" in legend
+
+
+def test_page_of_too_many_points_has_means_alone(tmp_path, browser, monkeypatch):
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.select import Select
+
+    run = write_run(tmp_path / "run", {"x265": (1000, ""), "dcvc": (2000, "f" * 64)}, rows=odd)
+    curves = []
+    for most in (16, 15):
+        monkeypatch.setattr("bench.report.page.MOST_POINTS", most)
+        build_report([run], tmp_path / "report", lambda done, total, label: None, tmp_path / f"{most}.html")
+        browser.get((tmp_path / f"{most}.html").as_uri())
+        script = "return document.getElementById('plot').data.map(t => [t.name, [...t.x], [...t.y], [...t.text]])"
+        curves.append(browser.execute_script(script))
+        said = "more than 15 points" in browser.find_element(By.ID, "curves").text
+        assert said == (most == 15)
+    for (name, *numbers, words), (other, *others, said) in zip(*curves, strict=True):
+        assert (name, words) == (other, said)
+        assert numbers == [pytest.approx(values, rel=1e-6) for values in others]
+    assert len(Select(browser.find_element(By.ID, "mean")).options) == 1
+    Select(browser.find_element(By.ID, "point")).select_by_index(1)
+    text = browser.find_element(By.ID, "detail").text
+    assert "the mean of 1" not in text
+    runs = load_runs([run])
+    assert text.endswith(runs.command(runs.table["job"].eq(runs.table["job"].iloc[0])))

@@ -105,7 +105,8 @@ def test_table_iv_stands_beside_the_published_one():
     table = pd.DataFrame([row.model_dump() for row in rows]).assign(label=[f"{row.codec} (small)" for row in rows])
     card = {"num_frames": 2, "stride": 8, "margin": 20, "coding": {"intra_period": 16, "structure": "low_delay"}}
     document = {"conditions": {"c" * 12: card}, "origins": {}, "grids": [{"segments": 1}]}
-    (line,) = table_iv(Runs(table.assign(run="here"), {"here": document}), bd_table(table)).to_dict("records")
+    runs = Runs(table.assign(run="here"), {"here": document})
+    (line,) = table_iv(runs, bd_table(runs.points)).to_dict("records")
     assert line["against"] == "CAAS dcvc (small)"
     assert line["measured [%]"].startswith("-50.0")
     assert (line["published [%]"], line["published against"]) == ("-63.38", "DCVC")

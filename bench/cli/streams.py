@@ -83,10 +83,10 @@ def verify(
     ] = False,
 ) -> None:
     """Decode a run's streams again in fresh processes and compare; exit code 1 where one differs."""
-    from bench.runner.results import RD_FILE, read_rows
+    from bench.runner.results import RD_FILE, rd_frame
     from bench.runner.verify import verify_run
 
-    total = sum(row.status == "ok" for row in read_rows(run / RD_FILE))
+    total = int(rd_frame(run / RD_FILE, ["status"])["status"].eq("ok").sum())
     if not total:
         raise BenchError(f"{run} has no finished row")
     bad = 0

@@ -1,17 +1,19 @@
 """Bjontegaard figures with a verdict: a value, or why there is none.
 
-The `bjontegaard` package integrates; this wrapper sorts, checks and refuses. A figure is never extrapolated:
+The `bjontegaard` package interpolates and integrates; this wrapper sorts, checks and refuses, and keeps what a curve's
+next partner needs again. A figure is never extrapolated:
 it holds on the overlap of the two curves' qualities (BD-rate) or log-rates (BD-PSNR), and the overlap is
 reported with it.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -39,6 +41,37 @@ class Curve:
     rates: tuple[float, ...]
     qualities: tuple[float, ...]
     condition: str = ""
+
+    @functools.cached_property
+    def rising(self) -> _Rising | str:
+        """The points as they are compared, or why they cannot be; kept, for a curve has many partners."""
+        return _prepare(self)
+
+
+class _Function:
+    """Values over places, with an interpolation by each method that is made once."""
+
+    def __init__(self, places: np.ndarray, values: np.ndarray) -> None:
+        self.places = places
+        self._values = values
+        self._interpolations: dict[Method, Any] = {}
+
+    def integral(self, method: Method, low: float, high: float) -> Any:
+        """Over an interval within the places."""
+        if method not in self._interpolations:
+            self._interpolations[method] = _interpolation(self.places, self._values, method)
+        return self._interpolations[method].integrate(low, high)
+
+
+@dataclass(frozen=True)
+class _Rising:
+    """A curve that can be compared: log-rates over qualities for BD-rate, the other way round for BD-quality."""
+
+    rate: _Function
+    quality: _Function
+
+    def over(self, kind: str) -> _Function:
+        return self.rate if kind == "rate" else self.quality
 
 
 @dataclass(frozen=True)
@@ -76,8 +109,10 @@ class Verdict:
         return f"{self.value:+.{digits}f}{part}"
 
 
-def bd_rate(anchor: Curve, test: Curve, *, lower_is_better: bool = False) -> Verdict:
+def bd_rate(anchor: Curve, test: Curve, *, lower_is_better: bool = False, others: bool = True) -> Verdict:
     """BD-rate of `test` against `anchor` in percent; negative means that `test` needs fewer bits.
+
+    The other interpolations are left out where they are not asked for.
 
     Examples
     --------
@@ -86,12 +121,12 @@ def bd_rate(anchor: Curve, test: Curve, *, lower_is_better: bool = False) -> Ver
     >>> round(bd_rate(anchor, half).value, 6)
     -50.0
     """
-    return _figure(anchor, test, "rate", lower_is_better)
+    return _figure(anchor, test, "rate", lower_is_better, METHODS if others else METHODS[:1])
 
 
-def bd_quality(anchor: Curve, test: Curve, *, lower_is_better: bool = False) -> Verdict:
+def bd_quality(anchor: Curve, test: Curve, *, lower_is_better: bool = False, others: bool = True) -> Verdict:
     """BD-quality (BD-PSNR for PSNR) of `test` against `anchor`, in the metric's own unit and sign."""
-    return _figure(anchor, test, "quality", lower_is_better)
+    return _figure(anchor, test, "quality", lower_is_better, METHODS if others else METHODS[:1])
 
 
 def mean_verdict(verdicts: Mapping[str, Verdict], *, seed: int = 0) -> Verdict:
@@ -131,32 +166,34 @@ def _bootstrap(values: list[float], seed: int) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
-def _figure(anchor: Curve, test: Curve, kind: str, lower_is_better: bool) -> Verdict:
+def _figure(anchor: Curve, test: Curve, kind: str, lower_is_better: bool, methods: Sequence[Method]) -> Verdict:
     if anchor.condition != test.condition:
         return Verdict(None, f"different condition cards ({anchor.condition or '-'} and {test.condition or '-'})")
     points = []
     for label, curve in (("anchor", anchor), ("test", test)):
-        prepared = _prepare(curve, -1.0 if lower_is_better else 1.0)
+        prepared = (_turned(curve) if lower_is_better else curve).rising
         if isinstance(prepared, str):
             return Verdict(None, f"{label}: {prepared}")
-        points.append(prepared)
-    (anchor_rates, anchor_quality), (test_rates, test_quality) = points
-    axis = (anchor_quality, test_quality) if kind == "rate" else (np.log(anchor_rates), np.log(test_rates))
-    overlap = _overlap(*axis)
+        points.append(prepared.over(kind))
+    first, second = points
+    overlap = _overlap(first.places, second.places)
     if overlap < MIN_OVERLAP:
-        what = "quality" if kind == "rate" else "rate"
-        return Verdict(None, f"{what} ranges overlap {overlap:.0%}", overlap)
-    arguments = (anchor_rates, anchor_quality, test_rates, test_quality)
+        return Verdict(None, f"{'quality' if kind == 'rate' else 'rate'} ranges overlap {overlap:.0%}", overlap)
     sign = -1.0 if kind == "quality" and lower_is_better else 1.0
-    values: dict[str, float | None] = {method: _integrate(kind, method, sign, *arguments) for method in METHODS}
+    values: dict[str, float | None] = {method: _difference(first, second, kind, method, sign) for method in methods}
     value = values.pop("pchip")
     if value is None:
         return Verdict(None, "pchip interpolation gives no finite value", overlap)
     return Verdict(value, "", overlap, others=values)
 
 
-def _prepare(curve: Curve, sign: float) -> tuple[np.ndarray, np.ndarray] | str:
-    """Sort by rate and check; returns arrays, or the reason for refusing."""
+def _turned(curve: Curve) -> Curve:
+    """With qualities that rise where those of the curve fall."""
+    return Curve(curve.rates, tuple(-value for value in curve.qualities), curve.condition)
+
+
+def _prepare(curve: Curve) -> _Rising | str:
+    """Sort by rate and check; returns the points, or the reason for refusing."""
     rates, qualities = (np.asarray(v, np.float64) for v in (curve.rates, curve.qualities))
     if len(rates) != len(qualities):
         return f"{len(rates)} rates but {len(qualities)} qualities"
@@ -167,28 +204,36 @@ def _prepare(curve: Curve, sign: float) -> tuple[np.ndarray, np.ndarray] | str:
     if rates.min() <= 0:
         return "a rate is not positive"
     order = np.argsort(rates, kind="stable")
-    rates, qualities = rates[order], sign * qualities[order]
+    rates, qualities = rates[order], qualities[order]
     if not (np.diff(rates) > 0).all():
         return "two points have the same rate"
     if not (np.diff(qualities) > 0).all():
         return "quality falls as rate rises"
-    return rates, qualities
+    log_rates = np.log10(rates)
+    return _Rising(_Function(qualities, log_rates), _Function(log_rates, qualities))
 
 
 def _overlap(first: np.ndarray, second: np.ndarray) -> float:
-    common = min(first.max(), second.max()) - max(first.min(), second.min())
-    whole = max(first.max(), second.max()) - min(first.min(), second.min())
+    common = min(first[-1], second[-1]) - max(first[0], second[0])
+    whole = max(first[-1], second[-1]) - min(first[0], second[0])
     return max(float(common), 0.0) / float(whole)
 
 
-def _integrate(kind: str, method: Method, sign: float, *arguments: np.ndarray) -> float | None:
+def _difference(anchor: _Function, test: _Function, kind: str, method: Method, sign: float) -> float | None:
+    """What `bjontegaard.bd_rate` and `bd_psnr` compute, from integrals that curves keep for their other partners."""
+    low, high = max(anchor.places[0], test.places[0]), min(anchor.places[-1], test.places[-1])
+    with np.errstate(all="ignore"):
+        mean = (test.integral(method, low, high) - anchor.integral(method, low, high)) / (high - low)
+        value = sign * float((10**mean - 1) * 100 if kind == "rate" else mean)
+    return value if math.isfinite(value) else None
+
+
+def _interpolation(places: np.ndarray, values: np.ndarray, method: Method) -> Any:
     import matplotlib as mpl
 
     mpl.use("Agg")  # the package imports pyplot, which must not look for a display
-    import bjontegaard
+    from bjontegaard.interpolation import interpolate
 
-    function = bjontegaard.bd_rate if kind == "rate" else bjontegaard.bd_psnr
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        value = sign * float(function(*arguments, method=method, require_matching_points=False, min_overlap=0))
-    return value if math.isfinite(value) else None
+        return interpolate(places, values, method)

@@ -18,32 +18,35 @@ _CHAIN = [name for name in CURVE if name != "condition"]
 QUALITIES = ("psnr", "ssim", "ms_ssim")
 
 
-def bd_table(table: pd.DataFrame) -> pd.DataFrame:
-    """One line per dataset, quality, anchor and test.
+def bd_table(points: pd.DataFrame) -> pd.DataFrame:
+    """One line per dataset, quality, anchor and test, of the points that `per_sequence` gives.
 
     ``bd_rate`` (percent) and ``bd_quality`` are per-sequence figures averaged, ``pooled`` is the BD-rate of the
     mean curves. Only curves with at least two rate points are compared; those with fewer are no curves.
     """
     lines: list[dict[str, Any]] = []
-    for (dataset, task), rows in _points(table).groupby(["dataset", "task"], sort=False):
+    for (dataset, task), rows in _named(points).groupby(["dataset", "task"], sort=False):
         if rows["psnr"].isna().all():
             continue  # classification has a table of its own
         curves = {name: part for name, part in rows.groupby("curve", sort=False) if part["rate_point"].nunique() > 1}
         for quality in QUALITIES:
-            for anchor, test in permutations(curves, 2):
+            sets = {name: _CurveSet(part, quality) for name, part in curves.items()}
+            for anchor, test in permutations(sets, 2):
                 place = {"dataset": dataset, "task": task, "quality": quality, "anchor": anchor, "test": test}
-                lines.append(place | _compare(curves[anchor], curves[test], quality))
+                lines.append(place | _compare(sets[anchor], sets[test]))
     return pd.DataFrame(lines)
 
 
 def compare_curves(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     """One line per quality and curve that two runs' tables share: the second against the first."""
     lines: list[dict[str, Any]] = []
-    others = dict(iter(_points(second).groupby(_CHAIN, sort=False)))
-    for chain, rows in _points(first).groupby(_CHAIN, sort=False):
+    others = dict(iter(_named(per_sequence(second)).groupby(_CHAIN, sort=False)))
+    for chain, rows in _named(per_sequence(first)).groupby(_CHAIN, sort=False):
         if chain in others:
             place = {**dict(zip(_CHAIN, chain, strict=True)), "curve": rows["curve"].iloc[0]}
-            lines += [{**place, "quality": name, **_compare(rows, others[chain], name)} for name in QUALITIES]
+            for name in QUALITIES:
+                compared = _compare(_CurveSet(rows, name), _CurveSet(others[chain], name))
+                lines.append({**place, "quality": name, **compared})
     return pd.DataFrame(lines)
 
 
@@ -60,10 +63,9 @@ def table_iv(runs: Runs, bd: pd.DataFrame) -> pd.DataFrame:
 
     libvvenc stands beside VTM in the column of VVC. Lines are missing where a curve is.
     """
-    rows = runs.table.assign(curve=curve_names(runs.table))
-    points = _points(runs.table)
-    points = points[points["paradigm"] == "caas"].drop_duplicates(["dataset", "curve"])
-    names = points[["dataset", "task", "codec", "curve"]]
+    curves = _named(runs.points).drop_duplicates(["dataset", "curve"])
+    rows = {(line["dataset"], line["curve"]): runs.curve(line) for line in curves.to_dict("records")}
+    names = curves.loc[curves["paradigm"] == "caas", ["dataset", "task", "codec", "curve"]]
     tests, anchors = names[names["codec"] == "sci"], names.rename(columns={"codec": "other", "curve": "anchor"})
     pairs = tests.rename(columns={"curve": "test"}).merge(anchors, on=["dataset", "task"])
     pairs = pairs.merge(bd[bd["quality"] == "psnr"], on=["dataset", "task", "anchor", "test"])
@@ -73,7 +75,7 @@ def table_iv(runs: Runs, bd: pd.DataFrame) -> pd.DataFrame:
             "measured [%]": pair["verdict"],
             "published [%]": line["value"], "published against": line["column"],
             "command": runs.command(
-                rows["dataset"].eq(pair["dataset"]) & rows["curve"].isin([pair["test"], pair["anchor"]])
+                rows[pair["dataset"], pair["test"]] | rows[pair["dataset"], pair["anchor"]]
             ) + " && bench report RUN RUN",
         }
         for pair in pairs.to_dict("records")
@@ -83,18 +85,47 @@ def table_iv(runs: Runs, bd: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def _points(table: pd.DataFrame) -> pd.DataFrame:
+def _named(points: pd.DataFrame) -> pd.DataFrame:
     """Points of each sequence, with their curve's name."""
-    points = per_sequence(table)
     return points.assign(curve=curve_names(points))
 
 
-def _compare(anchor: pd.DataFrame, test: pd.DataFrame, quality: str) -> dict[str, Any]:
-    names = list(dict.fromkeys([*anchor["sequence"], *test["sequence"]]))
-    pairs = {name: (_curve(anchor, quality, name), _curve(test, quality, name)) for name in names}
+class _CurveSet:
+    """One curve for each sequence and the pooled ones; each is made once, however many it is compared with."""
+
+    def __init__(self, rows: pd.DataFrame, quality: str) -> None:
+        self._rows = rows
+        self._quality = quality
+        self._condition = str(rows["condition"].iloc[0])
+        self._curves = {str(name): self._make(part) for name, part in rows.groupby("sequence", sort=False)}
+        self._pooled: dict[frozenset[str], Curve] = {}
+
+    @property
+    def sequences(self) -> list[str]:
+        return list(self._curves)
+
+    def curve(self, sequence: str) -> Curve:
+        """A sequence's curve; one without points where there is none."""
+        return self._curves.get(sequence) or self._make(self._rows[:0])
+
+    def pooled(self, sequences: list[str]) -> Curve:
+        """The curve of means over sequences; rate points that not all of these sequences have are left out."""
+        key = frozenset(sequences)
+        if key not in self._pooled:
+            groups = self._rows[self._rows["sequence"].isin(sequences)].groupby("rate_point", sort=False)
+            self._pooled[key] = self._make(groups[["bpp", self._quality]].mean()[groups.size() == len(sequences)])
+        return self._pooled[key]
+
+    def _make(self, rows: pd.DataFrame) -> Curve:
+        return Curve(tuple(rows["bpp"]), tuple(rows[self._quality]), self._condition)
+
+
+def _compare(anchor: _CurveSet, test: _CurveSet) -> dict[str, Any]:
+    names = list(dict.fromkeys([*anchor.sequences, *test.sequences]))
+    pairs = {name: (anchor.curve(name), test.curve(name)) for name in names}
     rate = mean_verdict({name: bd_rate(*pair) for name, pair in pairs.items()})
-    gain = mean_verdict({name: bd_quality(*pair) for name, pair in pairs.items()})
-    pooled = bd_rate(_pooled(anchor, quality, names), _pooled(test, quality, names))
+    gain = mean_verdict({name: bd_quality(*pair, others=False) for name, pair in pairs.items()})
+    pooled = bd_rate(anchor.pooled(names), test.pooled(names), others=False)
     return {
         "verdict": _short(rate),
         "bd_rate": rate.value,
@@ -115,18 +146,3 @@ def _short(verdict: Verdict) -> str:
     if verdict.value is not None and verdict.interval:
         text += f" ({verdict.interval[0]:+.1f} .. {verdict.interval[1]:+.1f})"
     return text
-
-
-def _curve(rows: pd.DataFrame, quality: str, sequence: str) -> Curve:
-    return _make(rows[rows["sequence"] == sequence], quality, rows["condition"].iloc[0])
-
-
-def _pooled(rows: pd.DataFrame, quality: str, sequences: list[str]) -> Curve:
-    """The curve of means over sequences; rate points that not all of these sequences have are left out."""
-    groups = rows[rows["sequence"].isin(sequences)].groupby("rate_point", sort=False)
-    means = groups[["bpp", quality]].mean()[groups.size() == len(sequences)]
-    return _make(means, quality, rows["condition"].iloc[0])
-
-
-def _make(rows: pd.DataFrame, quality: str, condition: str) -> Curve:
-    return Curve(tuple(rows["bpp"]), tuple(rows[quality]), condition)

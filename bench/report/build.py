@@ -16,7 +16,7 @@ from bench.report.paper_figures import complexity_plot, constraint_plot, paper_s
 from bench.report.paper_tables import chains_table, networks_table, parts_table, table_ii, table_iii, uncompressed_table
 from bench.report.pictures import matched_sheets
 from bench.report.plots import rd_plot
-from bench.report.rows import MEASURES, Runs, average, file_name, load_runs, made_by, missing_points, same_point
+from bench.report.rows import MEASURES, Runs, file_name, load_runs, made_by, mean_points, missing_points
 from bench.report.table import Table, markdown, markdown_text, write_table
 from bench.runner.store import disk_errors
 
@@ -34,12 +34,12 @@ def build_report(
     """Write the report of runs into a folder, and a page where one is named; returns the files written."""
     every = load_runs(folders, trusted)
     runs = every.compared
-    datasets = list(dict.fromkeys(runs.table["dataset"]))
+    datasets = list(runs.table["dataset"].unique())
     steps = len(datasets) + 4
     with disk_errors(target):
         target.mkdir(parents=True, exist_ok=True)
         progress(0, steps, "BD-rates")
-        bd = bd_table(runs.table)
+        bd = bd_table(runs.points)
         written = _bd_files(bd, target)
         progress(1, steps, "tables")
         tables = _tables(every, runs, bd)
@@ -131,7 +131,7 @@ def _tables(every: Runs, runs: Runs, bd: pd.DataFrame) -> list[Table]:
             parts_table(every),
         ),
     ]  # fmt: skip
-    for paradigm, part in average(runs.table).groupby("paradigm", sort=False):
+    for paradigm, part in mean_points(runs.points).groupby("paradigm", sort=False):
         tables.append(
             Table(f"table_{paradigm}", f"{str(paradigm).upper()}, means over sequences", "", _printed(part, runs))
         )
@@ -176,7 +176,7 @@ def _printed(means: pd.DataFrame, runs: Runs) -> pd.DataFrame:
     for name in shown:
         digits = _DIGITS[name]
         table[_HEADINGS[name]] = [("" if pd.isna(v) else f"{v:.{digits}f}") for v in means[name]]
-    table["command"] = [runs.command(same_point(runs.table, line)) for line in means.to_dict("records")]
+    table["command"] = [runs.command(runs.point(line)) for line in means.to_dict("records")]
     return table
 
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from bench.metrics.bd import Curve, bd_rate
 from bench.published import stated
 from bench.report.plots import PARADIGM_STYLES, bits_axis, codec_colour, literal
-from bench.report.rows import Runs, average, curve_names, file_name, same_curve, same_point
+from bench.report.rows import Runs, average, curve_names, file_name
 from bench.runner.networks import NETWORKS_FILE, NetworkRow
 from bench.runner.recognition import RECOGNITION_FILE, RecognitionRow
 from bench.runner.results import CLASSES_FILE, ClassRow
@@ -83,7 +83,7 @@ def table_vii(runs: Runs) -> pd.DataFrame:
             cells["nearest published"] = nearest if name else ""
             for key in ("BS", "AD"):
                 cells[f"{key}, published"] = paper.get((f"{name} {key}", nearest), "")
-            cells["command"] = runs.command(same_point(runs.table, line))
+            cells["command"] = runs.command(runs.point(line))
             lines.append(cells)
     return pd.DataFrame(lines)
 
@@ -100,7 +100,7 @@ def table_viii(runs: Runs) -> pd.DataFrame:
         found = classification_report(said["truth"], said["predicted"], output_dict=True, zero_division=np.nan)
         overall = found.pop("accuracy")
         common = {"dataset": dataset, "bpp": f"{line['bpp']:.4f}"}
-        again = {"command": runs.command(same_point(runs.table, line))}
+        again = {"command": runs.command(runs.point(line))}
         names = {"macro avg": "macro average", "weighted avg": "weighted average"}
         for label, figures in found.items():
             name = names.get(label, label)
@@ -129,8 +129,7 @@ def bd_accuracy(runs: Runs) -> pd.DataFrame:
                 if anchor == test or min(len(first), len(second)) < 2:
                     continue
                 verdict = bd_rate(_curve(first), _curve(second))
-                chosen = same_curve(runs.table, first.iloc[0].to_dict())
-                chosen |= same_curve(runs.table, second.iloc[0].to_dict())
+                chosen = runs.curve(first.iloc[0].to_dict()) | runs.curve(second.iloc[0].to_dict())
                 lines.append(
                     {
                         "dataset": dataset, "test": test, "against": anchor, "BD-rate [%]": verdict.text(1),

@@ -5,7 +5,9 @@ const unique = (values) => [...new Set(values)];
 const DASH = { cta: "dot", atc: "dash", caas: "solid" };
 const SYMBOL = { cta: "square", atc: "triangle-up-open", caas: "circle" };
 const COLOURS = ["#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf"];
-const points = data.points.map((row) => Object.fromEntries(data.columns.map((name, i) => [name, row[i]])));
+const columns = Object.fromEntries(Object.entries(data.points).map(([name, column]) =>
+  [name, Array.isArray(column) ? column : column.numbers.map((i) => column.values[i])]));
+const points = columns.job.map((_, i) => Object.fromEntries(Object.entries(columns).map(([name, column]) => [name, column[i]])));
 const codecs = unique(points.map((p) => p.codec));
 
 // Plotly reads some HTML in names.
@@ -35,7 +37,9 @@ function shown() {
     && paradigms.has(p.paradigm) && wanted.has(p.codec) && chains.has(p.chain));
 }
 
-// Means over sequences; a rate point that not all of a curve's sequences have is left out.
+// Means over sequences, of which a point may stand for several; a rate point that not all of a curve's sequences have is
+// left out.
+const total = (list, value) => list.reduce((sum, p) => sum + p.count * value(p), 0);
 function curves(rows) {
   const quality = byId("quality").value, mean = byId("mean").value;
   const groups = new Map();
@@ -47,11 +51,10 @@ function curves(rows) {
     rates.get(p.rate).push(p);
   }
   return [...groups].map(([name, rates]) => {
-    const most = Math.max(...[...rates.values()].map((list) => unique(list.map((p) => p.sequence)).length));
-    const found = [...rates.values()].filter((list) => unique(list.map((p) => p.sequence)).length === most).map((list) => ({
-      x: list.reduce((sum, p) => sum + p.bpp, 0) / list.length,
-      y: list.reduce((sum, p) => sum + p[quality], 0) / list.length,
-      first: list[0], count: list.length,
+    const lists = [...rates.values()].map((list) => ({ list, count: total(list, () => 1) }));
+    const most = Math.max(...lists.map(({ count }) => count));
+    const found = lists.filter(({ count }) => count === most).map(({ list, count }) => ({
+      x: total(list, (p) => p.bpp) / count, y: total(list, (p) => p[quality]) / count, first: list[0], count,
     })).sort((a, b) => a.x - b.x);
     return { name, found, first: found[0].first };
   });
@@ -84,6 +87,14 @@ function draw() {
     ...rows.map((p) => [p.job, `${p.curve}, ${p.rate}, ${p.sequence}: ${p.bpp.toPrecision(4)} bpp`])]);
 }
 
+// As Python's shlex.quote.
+const quote = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'"'"'`)}'`);
+
+function command(p) {
+  const [before, after] = data.commands[p.command];
+  return after === undefined ? before : `${before} --rates ${quote(p.rate)} --sequences ${quote(p.sequence)} --limit 0 ${after}`;
+}
+
 function detail(job) {
   const p = listed.find((q) => q.job === job);
   const panel = byId("detail");
@@ -95,14 +106,15 @@ function detail(job) {
     if (name === "command") { const code = document.createElement("code"); code.textContent = value; text.append(code); } else text.textContent = value;
     list.append(term, text);
   };
-  add("row", `${p.job} of ${p.run}`);
+  const rows = p.count * p.segments;
+  add("row", (rows > 1 ? `the mean of ${rows}, the first is ` : "") + `${p.job} of ${p.run}`);
   add("curve", `${p.curve}, ${p.dataset}/${p.sequence}, rate point ${p.rate}`);
   add("measured", `${p.bpp.toPrecision(6)} bpp` + ["psnr", "ssim", "ms_ssim", "accuracy"].filter((q) => p[q] !== null).map((q) => `, ${q.replace("_", "-").toUpperCase()} ${p[q].toFixed(4)}`).join(""));
   add("codec", `${p.version}` + (p.weights ? `, weights ${p.weights}` : ""));
   const card = data.conditions[p.condition] || {};
   add("conditions", `${p.condition}: ` + Object.entries(card).map(([key, value]) => `${key} ${typeof value === "object" ? JSON.stringify(value) : value}`).join(", "));
   add("made by", data.runs[p.run]);
-  add("command", data.commands[p.job]);
+  add("command", command(p));
   panel.replaceChildren(list);
   byId("point").value = job;
 }

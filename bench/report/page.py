@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -13,14 +14,19 @@ import pandas as pd
 
 from bench.report.bd_table import matrix
 from bench.report.pictures import Sheet
-from bench.report.rows import Runs, curve_names, made_by
+from bench.report.rows import CURVE, MEASURES, Runs, curve_names, made_by
 from bench.report.table import Table
 
-# What the page knows of a point, beside its qualities.
-_COLUMNS = (
-    "job", "run", "dataset", "sequence", "speed", "paradigm", "codec", "chain", "curve", "rate", "bpp", "condition",
-    "version", "weights", "psnr", "ssim", "ms_ssim", "accuracy",
+# What the page knows of a point.
+_TEXTS = (
+    "job", "run", "dataset", "sequence", "speed", "paradigm", "codec", "chain", "curve", "rate", "condition", "version",
+    "weights",
 )  # fmt: skip
+_NUMBERS = ("count", "segments", "command", "bpp", "psnr", "ssim", "ms_ssim", "accuracy")
+# Digits that a number has on the page, which prints six at most.
+_DIGITS = 8
+# With more points of single sequences than these, the page has the means of curves alone.
+MOST_POINTS = 20_000
 
 
 def build_page(
@@ -53,10 +59,10 @@ def build_page(
     csv = {f"bd-{i}": cells.to_csv(index=False) for i, (_, cells) in enumerate(matrices)}
     csv |= {f"table-{i}": table.cells.to_csv(index=False) for i, table in enumerate(tables)}
     pictures = [_scene(sheet) for sheet in sheets]
+    points, commands = _points(runs)
     data = {
-        "columns": _COLUMNS,
-        "points": _points(runs),
-        "commands": runs.commands(),
+        "points": points,
+        "commands": commands,
         "conditions": {k: card for document in runs.documents.values() for k, card in document["conditions"].items()},
         "runs": {folder: _words(document) for folder, document in runs.documents.items()},
         "csv": csv,
@@ -68,6 +74,8 @@ def build_page(
         tables=[(table.title, table.note, Markup(_html(table.shown))) for table in tables],  # noqa: S704
         plots=[(plot.stem, _image("png", plot.read_bytes())) for plot in plots],
         pictures=pictures,
+        means_only=len(runs.points) > MOST_POINTS,
+        most=MOST_POINTS,
         missing=None if missing.empty else Markup(_html(missing)),  # noqa: S704
         runs=[(name, _words(doc), doc["provenance"][-1]["command"]) for name, doc in runs.documents.items()],
         # Scripts of the package and of plotly; the data cannot end its own element.
@@ -96,17 +104,49 @@ def _words(document: dict[str, Any]) -> str:
     return made_by(document) + ("" if document["status"] == "finished" else "; not finished: rows are missing")
 
 
-def _points(runs: Runs) -> list[list[Any]]:
-    done = runs.table[(runs.table["status"] == "ok") & runs.table["bpp"].notna()]
-    done = done.assign(
-        curve=curve_names(done), chain=done["extractor"] + " + " + done["analyzer"], speed=done["speed_class"],
-        version=done["codec_version"], weights=done["weights_sha256"].str[:12], rate=done["rate_point"],
-        codec=done["label"],
+def _points(runs: Runs) -> tuple[dict[str, Any], list[tuple[str, ...]]]:
+    """Points by column, and the commands that measure them: whole ones, or around a point's rate and sequence."""
+    points = runs.points[runs.points["bpp"].notna()]
+    points = points.assign(curve=curve_names(points), count=1)
+    commands: list[tuple[str, ...]]
+    if len(points) > MOST_POINTS:
+        points, commands = _means(points, runs)
+    else:
+        pairs, points["command"] = runs.commands(runs.table.loc[points["first"]])
+        commands = [*pairs]
+    first = runs.table.loc[points["first"], ["job", "run", "codec_version", "weights_sha256"]].set_axis(points.index)
+    points = points.assign(
+        job=first["job"], run=first["run"], version=first["codec_version"], weights=first["weights_sha256"].str[:12],
+        chain=points["extractor"] + " + " + points["analyzer"], speed=points["speed_class"], rate=points["rate_point"],
+        codec=points["label"],
     )  # fmt: skip
-    cells = done[list(_COLUMNS)].astype(object)
-    finite = cells.where(cells.notna() & ~cells.isin([float("inf"), -float("inf")]), None)
-    found: list[list[Any]] = finite.to_numpy().tolist()
-    return found
+    columns = {name: _texts(points[name]) for name in _TEXTS} | {name: _numbers(points[name]) for name in _NUMBERS}
+    return columns, commands
+
+
+def _means(points: pd.DataFrame, runs: Runs) -> tuple[pd.DataFrame, list[tuple[str, ...]]]:
+    """One point for each curve, rate point and speed class, with the number of its sequences."""
+    groups = points.groupby([*CURVE, "curve", "rate_point", "speed_class"], sort=False)
+    means = groups[[*MEASURES, "count"]].agg({**dict.fromkeys(MEASURES, "mean"), "count": "sum"})
+    means = means.join(groups[["first", "segments", "codec"]].first()).reset_index()
+    means["sequence"] = [f"{count} sequences" for count in means["count"]]
+    means["command"] = range(len(means))
+    speeds = runs.table["speed_class"]
+    lines = means.to_dict("records")
+    return means, [(runs.command(runs.point(line) & speeds.eq(line["speed_class"])),) for line in lines]
+
+
+def _texts(column: pd.Series) -> dict[str, list[Any]]:
+    """A column of texts as numbers into the list of its different ones."""
+    numbers, values = pd.factorize(column)
+    return {"values": [str(value) for value in values], "numbers": numbers.tolist()}
+
+
+def _numbers(column: pd.Series) -> list[float | None]:
+    """A column of numbers; none for what is missing or infinite."""
+    if column.dtype.kind == "i":
+        return list(column.tolist())
+    return [float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None for value in column]
 
 
 def _scene(sheet: Sheet) -> dict[str, Any]:

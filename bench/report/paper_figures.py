@@ -9,6 +9,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,14 @@ import pandas as pd
 from matplotlib.colors import hsv_to_rgb
 from matplotlib.figure import Figure
 
+from bench.errors import BenchError
 from bench.interfaces import Analyzer, Codec, Decoded, unpack_stream
 from bench.metrics.smoothness import laplacian_norms
 from bench.registry import check_foreign, codec_for_stream, create
 from bench.report.paper_tables import CAMERA_BUDGET, side_cost
 from bench.report.pictures import Sheet, Tile, at_instant, psnr, result_picture, shown
 from bench.report.plots import bits_axis, literal
-from bench.report.rows import Runs, average, codec_label, curve_names, file_name, per_sequence
+from bench.report.rows import Runs, average, codec_label, curve_names, file_name
 from bench.runner.execute import to_spikes
 from bench.runner.profile import COMPLEXITY_FILE, ComplexityRow
 from bench.runner.results import codec_spec
@@ -93,7 +95,15 @@ class Scene:
 
     def truth(self) -> np.ndarray:
         """H x W luminance at that instant."""
-        return at_instant(self.rows.iloc[0], self.runs.documents, self.k)[0]
+        return self.seen[0]
+
+    @cached_property
+    def seen(self) -> tuple[np.ndarray, np.ndarray]:
+        """H x W luminance and spikes at that instant: ask last, for the recording is read or made."""
+        try:
+            return at_instant(self.rows.iloc[0], self.runs.documents, self.k)
+        except BenchError as error:
+            raise AbsentError(str(error)) from None
 
 
 def smoothness(scene: Scene) -> Iterator[Tile]:
@@ -113,10 +123,10 @@ def smoothness(scene: Scene) -> Iterator[Tile]:
 
 def rates(scene: Scene) -> Iterator[Tile]:
     """Fig. 12: reconstructions by SCI under CAAS at every rate point."""
+    results = [(row, scene.picture(row)) for row in scene.own()]
     truth = scene.truth()
     yield Tile("truth", "", truth)
-    for row in scene.own():
-        result = scene.picture(row)
+    for row, result in results:
         yield Tile(f"rate point {row['rate_point']}", f"{row['bpp']:.4f} bpp, {psnr(result, truth):.2f} dB", result)
 
 
@@ -128,23 +138,26 @@ def decoded_spikes(scene: Scene) -> Iterator[Tile]:
     document = scene.runs.documents[rows["run"].iloc[0]]
     card = document["conditions"][rows["condition"].iloc[0]]
     index = card["margin"] + scene.k * card["stride"]
-    truth, spikes = at_instant(scene.rows.iloc[0], scene.runs.documents, scene.k)
+    points = [
+        (row, to_spikes(scene.decoded(row).frames[index]).astype(np.float32), scene.picture(row))
+        for row in rows.sort_values(["codec", "bpp"]).to_dict("records")
+    ]
+    truth, spikes = scene.seen
     yield Tile("spikes", f"{100 * spikes.mean():.0f} % fire", spikes)
     yield Tile("truth", "", truth)
-    for row in rows.sort_values(["codec", "bpp"]).to_dict("records"):
-        frame = to_spikes(scene.decoded(row).frames[index]).astype(np.float32)
+    for row, frame, result in points:
         name = f"{row['label']}, {row['rate_point']}"
         yield Tile(f"{name}: spikes", f"{row['bpp']:.3f} bpp, {100 * frame.mean():.0f} % fire", frame)
-        result = scene.picture(row)
         yield Tile(f"{name}: result", f"{psnr(result, truth):.2f} dB", result)
 
 
 def pathways(scene: Scene) -> Iterator[Tile]:
     """Fig. 15: results by the ventral pathway alone and by both, with what is left wrong."""
+    compared = (("ventral pathway alone", "sci:ablation=ventral"), ("both pathways", "sci:ablation=dual"))
+    results = [(label, scene.picture(scene.row(name, codec="ffv1"))) for label, name in compared]
     truth = scene.truth()
     yield Tile("truth", "", truth)
-    for label, name in (("ventral pathway alone", "sci:ablation=ventral"), ("both pathways", "sci:ablation=dual")):
-        result = scene.picture(scene.row(name, codec="ffv1"))
+    for label, result in results:
         yield Tile(label, f"{psnr(result, truth):.2f} dB", result)
         yield Tile("ten times the error", "", np.clip(10 * np.abs(result - truth), 0, 1))
 
@@ -177,10 +190,10 @@ def refinement(scene: Scene) -> Iterator[Tile]:
 
 def alignment(scene: Scene) -> Iterator[Tile]:
     """Fig. 17: a neighbour moved along refined motion, and results by deformable convolution, warping and AFR."""
-    truth, k = scene.truth(), scene.k
     rows = {name: scene.row("sci", f"sci:ablation={name}", codec="ffv1") for name in ("dcn", "warp", "afr")}
     results = {name: scene.picture(row) for name, row in rows.items()}
     features = scene.decoded(rows["afr"]).frames
+    truth, k = scene.truth(), scene.k
     analyzer: Any = create(Analyzer, "sci:ablation=afr")
     cut = _busiest(np.abs(results["warp"] - truth))
 
@@ -226,11 +239,13 @@ def paper_sheets(runs: Runs) -> tuple[list[Sheet], list[tuple[str, str]]]:
         return [], []
     dataset = done["dataset"].iloc[0]
     rows = done[done["dataset"] == dataset]
+    scenes = {}
+    for sequence in dict.fromkeys(rows.groupby("speed_class", sort=False)["sequence"].first()):
+        part = rows[rows["sequence"] == sequence]
+        scenes[sequence] = Scene(runs, part[part["segment"] == part["segment"].min()])
     sheets, missing = [], []
     for name, title, tiles in FIGURES:
-        for sequence in dict.fromkeys(rows.groupby("speed_class", sort=False)["sequence"].first()):
-            part = rows[rows["sequence"] == sequence]
-            scene = Scene(runs, part[part["segment"] == part["segment"].min()])
+        for sequence, scene in scenes.items():
             try:
                 drawn = tuple(tiles(scene))
             except AbsentError as reason:
@@ -268,7 +283,7 @@ def complexity_plot(runs: Runs, bd: pd.DataFrame, folder: Path) -> list[Path]:
     costs = runs.beside(COMPLEXITY_FILE, ComplexityRow)
     if costs.empty or bd.empty:
         return []
-    points = per_sequence(runs.table)
+    points = runs.points
     curves = points.assign(curve=curve_names(points)).drop_duplicates(["dataset", "curve"])
     costs = costs.assign(label=costs["codec"].map(_label))
     anchor = next((name for name in bd["anchor"].unique() if name.startswith("CAAS vvenc")), "")

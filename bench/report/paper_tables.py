@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.metrics.iqa import METRICS
 from bench.published import stated
-from bench.report.rows import Runs, average, same_point
+from bench.report.rows import Runs, mean_points
 from bench.runner.beside import SMOOTHNESS_FILE, SmoothnessRow
 from bench.runner.iqa import IQA_FILE, IqaRow
 from bench.runner.networks import NETWORKS_FILE, NetworkRow
@@ -54,7 +54,8 @@ def table_ii(runs: Runs) -> pd.DataFrame:
 
 def table_iii(runs: Runs) -> pd.DataFrame:
     """CTA: bits per spike and PSNR of each codec, beside the paper's points in the order of their rates."""
-    means = average(runs.table[runs.table["paradigm"].eq("cta") & runs.table["psnr"].notna()])
+    points = runs.points
+    means = mean_points(points[points["paradigm"].eq("cta") & points["psnr"].notna()])
     paper: dict[str, list[tuple[str, str, str]]] = {}
     values = stated("III")
     for row, column in values:
@@ -75,7 +76,7 @@ def table_iii(runs: Runs) -> pd.DataFrame:
             point, bpp, psnr = beside or ("", "", "")
             line["published"] = f"{codec} {point}" if point else ""
             line |= {"published bpp": bpp, "published PSNR [dB]": psnr}
-            line["command"] = runs.command(same_point(runs.table, measured)) if measured else ""
+            line["command"] = runs.command(runs.point(measured)) if measured else ""
             lines.append(line)
     return pd.DataFrame(lines).fillna("")
 

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.report.rows import average, curve_names
+from bench.report.rows import curve_names, mean_points, per_sequence
 
 # Colour tells the codec, line and marker the paradigm.
 _COLOURS = mpl.colormaps["tab10"].colors  # type: ignore[attr-defined]
@@ -21,14 +21,17 @@ def rd_plot(table: pd.DataFrame, dataset: str, paths: Sequence[Path]) -> None:
     """Draw PSNR over bits per spike, for all sequences and for each speed class, into PNG or SVG files."""
     rows = table[(table["dataset"] == dataset) & (table["status"] == "ok") & table["psnr"].notna()]
     classes = [name for name in ("low", "high") if (rows["speed_class"] == name).any()]
-    panels = [("all sequences", rows)]
-    panels += [(f"{name}-speed", rows[rows["speed_class"] == name]) for name in classes]
+    points = per_sequence(rows)
+    panels = [("all sequences", points, rows["sequence"].nunique())]
+    for name in classes:
+        count = rows.loc[rows["speed_class"] == name, "sequence"].nunique()
+        panels.append((f"{name}-speed", points[points["speed_class"] == name], count))
     figure = Figure(figsize=(5.2 * len(panels) + 2.6, 4.6), layout="constrained")
     axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
-    labels = list(dict.fromkeys(rows["label"]))
-    for axis, (title, part) in zip(axes, panels, strict=True):
+    labels = list(rows["label"].unique())
+    for axis, (title, part, count) in zip(axes, panels, strict=True):
         _draw(axis, part, labels)
-        axis.set_title(literal(f"{dataset}, {title} ({part['sequence'].nunique()})"))
+        axis.set_title(literal(f"{dataset}, {title} ({count})"))
     axes[0].set_ylabel("PSNR [dB]")
     handles, names = axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside right upper", fontsize=8, frameon=False)
@@ -37,8 +40,8 @@ def rd_plot(table: pd.DataFrame, dataset: str, paths: Sequence[Path]) -> None:
             figure.savefig(path, dpi=130, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
-def _draw(axis: Axes, rows: pd.DataFrame, labels: list[str]) -> None:
-    means = average(rows)
+def _draw(axis: Axes, points: pd.DataFrame, labels: list[str]) -> None:
+    means = mean_points(points)
     means["curve"] = curve_names(means)
     for name, curve in means.groupby("curve", sort=False):
         paradigm, label = curve[["paradigm", "label"]].iloc[0]

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pydantic import BaseModel
 
 from bench.errors import BenchError
-from bench.runner.explain import command_for
-from bench.runner.results import RD_FILE, RDRow, read_rows
+from bench.runner.explain import command_around, command_for
+from bench.runner.frames import read_frame
+from bench.runner.results import COLUMNS, RD_FILE, rd_frame
 from bench.runner.run import read_run_file
-from bench.runner.tables import read_table
 
 # What makes rows one curve. The condition is among them: points of two cards never share a curve.
 CURVE = ["dataset", "task", "extractor", "analyzer", "condition", "paradigm", "label", "seed"]
+# What no report looks at.
+_UNREAD = {
+    "schema_version", "chroma", "height", "width", "num_spikes", "num_frames", "estimated_bits", "encode_spread",
+    "decode_spread",
+}  # fmt: skip
 MEASURES = ["bpp", "bpf", "psnr", "ssim", "ms_ssim", "accuracy", "spike_error", "rate_error"]
 
 
@@ -28,7 +35,8 @@ class Runs:
     Attributes
     ----------
     table
-        All rows, one line each, with the columns of rd.csv, ``label`` (codec and preset) and ``run``.
+        All rows, one line each, with columns of rd.csv, ``label`` (codec and preset) and ``run``. Texts that repeat are
+        categories in the order of their names, so grouping and choosing rows looks at small numbers.
     documents
         Each run's run.json by folder.
     """
@@ -36,11 +44,11 @@ class Runs:
     table: pd.DataFrame
     documents: dict[str, dict[str, Any]]
 
-    @property
+    @cached_property
     def compared(self) -> Runs:
         """The rows whose codecs are compared: all but variants of the paper's model and features kept whole."""
-        chain = self.table["extractor"] + "+" + self.table["analyzer"]
-        return Runs(self.table[~chain.str.contains("ablation=") & ~self._whole].reset_index(drop=True), self.documents)
+        variant = self.table["extractor"].str.contains("ablation=") | self.table["analyzer"].str.contains("ablation=")
+        return Runs(self.table[~variant & ~self._whole].reset_index(drop=True), self.documents)
 
     @property
     def uncompressed(self) -> pd.DataFrame:
@@ -49,16 +57,60 @@ class Runs:
 
     def command(self, chosen: pd.Series) -> str:
         """The shell commands that measure chosen rows again; runs and curves that differ get one each."""
-        rows = self.table[chosen & self.table["status"].eq("ok")]
-        parts = rows.groupby(["run", *CURVE], sort=False)
-        return " && ".join(command_for(_typed(part), self.documents[str(run)]) for (run, *_), part in parts)
+        places = np.flatnonzero(chosen.to_numpy() & self._done)
+        curves = self._curves[places]
+        commands = []
+        for curve in pd.unique(curves):
+            rows = self.table.iloc[places[curves == curve]]
+            row = rows.iloc[0]
+            rates, sequences = rows["rate_point"].unique(), rows["sequence"].unique()
+            commands.append(command_for(row, self.documents[row["run"]], rates, sequences))
+        return " && ".join(commands)
 
-    def commands(self) -> dict[str, str]:
-        """The command of each job that was measured."""
-        done = self.table[self.table["status"].eq("ok")]
-        return {
-            row.job: command_for([row], self.documents[run]) for row, run in zip(_typed(done), done["run"], strict=True)
-        }
+    def commands(self, rows: pd.DataFrame) -> tuple[list[tuple[str, str]], np.ndarray]:
+        """What stands before and after rate point and sequence in the command of each of the table's rows.
+
+        Returns
+        -------
+        One pair for each curve of a run, and the number of the pair that each row has.
+        """
+        numbers, first = np.unique(self._curves[rows.index], return_index=True)
+        firsts = (rows.iloc[place] for place in first)
+        pairs = [command_around(row, self.documents[row["run"]]) for row in firsts]
+        return pairs, np.searchsorted(numbers, self._curves[rows.index])
+
+    def curve(self, line: Mapping[Hashable, Any]) -> pd.Series:
+        """Which rows are of a line's curve."""
+        numbers = self._numbers.get(tuple(line[name] for name in CURVE), [])
+        return pd.Series(np.isin(self._curves, numbers), self.table.index)
+
+    def point(self, line: Mapping[Hashable, Any]) -> pd.Series:
+        """Which rows are of a line's curve and rate point."""
+        return self.curve(line) & self.table["rate_point"].eq(line["rate_point"])
+
+    @cached_property
+    def points(self) -> pd.DataFrame:
+        """`per_sequence` of all rows."""
+        return per_sequence(self.table)
+
+    @cached_property
+    def _done(self) -> np.ndarray:
+        return np.asarray(self.table["status"].eq("ok"))
+
+    @cached_property
+    def _curves(self) -> np.ndarray:
+        """The number of each row's run and curve."""
+        return self.table.groupby(["run", *CURVE], sort=False, dropna=False).ngroup().to_numpy()
+
+    @cached_property
+    def _numbers(self) -> dict[tuple[Any, ...], list[int]]:
+        """The numbers of a curve, one for each run that has it."""
+        found: dict[tuple[Any, ...], list[int]] = {}
+        firsts = ~pd.Series(self._curves).duplicated().to_numpy()
+        lines = self.table.loc[firsts, CURVE].itertuples(index=False, name=None)
+        for line, number in zip(lines, self._curves[firsts], strict=True):
+            found.setdefault(line, []).append(number)
+        return found
 
     @property
     def _whole(self) -> pd.Series:
@@ -70,14 +122,8 @@ class Runs:
         for run in self.documents:
             path = Path(run) / name
             if path.exists():
-                rows = [row.model_dump() for _, row in read_table(path, model)]
-                parts.append(pd.DataFrame(rows, columns=list(model.model_fields)).assign(run=run))
+                parts.append(read_frame(path, model).assign(run=run))
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*model.model_fields, "run"])
-
-
-def _typed(rows: pd.DataFrame) -> list[RDRow]:
-    cells = rows[list(RDRow.model_fields)].astype(object)
-    return [RDRow(**row) for row in cells.where(cells.notna(), None).to_dict("records")]
 
 
 def load_runs(folders: Sequence[Path], trusted: bool = False) -> Runs:
@@ -88,26 +134,53 @@ def load_runs(folders: Sequence[Path], trusted: bool = False) -> Runs:
     BenchError
         If a run is unreadable, or two runs have the same job with different figures.
     """
-    frames: list[pd.DataFrame] = []
     documents: dict[str, dict[str, Any]] = {}
-    seen: dict[str, RDRow] = {}
+    frames: list[pd.DataFrame] = []
     for folder in folders:
         documents[str(folder)] = read_run_file(folder, trusted)
-        rows = read_rows(folder / RD_FILE)
-        for row in rows:
-            other = seen.setdefault(row.job, row) if row.status == "ok" else row
-            if (other.bits, other.psnr, other.decoded_sha256) != (row.bits, row.psnr, row.decoded_sha256):
-                raise BenchError(f"job {row.job} has different figures in {folder} and in another of the runs")
-        frames.append(pd.DataFrame([row.model_dump() for row in rows], columns=list(RDRow.model_fields)))
-        frames[-1]["run"] = str(folder)
-    table = pd.concat(frames, ignore_index=True)
-    # Where one run has a point that failed in another, the point counts.
-    table = table.sort_values("status", key=lambda states: states != "ok", kind="stable").drop_duplicates("job")
-    table = table.sort_index().reset_index(drop=True)
-    table["label"] = [
-        codec_label(*parts) for parts in zip(table["codec"], table["preset"], table["options"], strict=True)
-    ]
-    return Runs(table, documents)
+        rows = rd_frame(folder / RD_FILE, [name for name in COLUMNS if name not in _UNREAD])
+        frames.append(rows.assign(run=pd.Categorical([str(folder)]).repeat(len(rows))))
+    table = _together(frames)
+    if not table["job"].is_unique:
+        _check_figures(table)
+        # Where one run has a point that failed in another, the point counts.
+        table = table.sort_values("status", key=lambda states: states != "ok", kind="stable").drop_duplicates("job")
+        table = table.sort_index().reset_index(drop=True)
+    return Runs(table.assign(label=derived(table, ["codec", "preset", "options"], codec_label)), documents)
+
+
+def _together(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Rows of several runs, whose categories become those of all."""
+    if len(frames) == 1:
+        return frames[0]
+    columns = {}
+    for name in frames[0]:
+        parts = [frame[name] for frame in frames]
+        if parts[0].dtype == "category":
+            columns[name] = pd.Series(pd.api.types.union_categoricals(parts, sort_categories=True))
+        else:
+            columns[name] = pd.concat(parts, ignore_index=True)
+    return pd.DataFrame(columns)
+
+
+def _check_figures(table: pd.DataFrame) -> None:
+    """Refuse two runs that have the same job with different figures."""
+    figures = ["bits", "psnr", "decoded_sha256"]
+    done = table.loc[table["status"].eq("ok"), ["job", "run", *figures]]
+    again = done[done["job"].duplicated()]
+    first = done.drop_duplicates("job").set_index("job").loc[again["job"], figures].set_axis(again.index)
+    differ = again[figures].ne(first) & ~(again[figures].isna() & first.isna())
+    for row in again[differ.any(axis=1)].to_dict("records"):
+        raise BenchError(f"job {row['job']} has different figures in {row['run']} and in another of the runs")
+
+
+def derived(table: pd.DataFrame, columns: list[str], make: Callable[..., str]) -> pd.Series:
+    """A column of texts that others make: computed once for each combination of their values, as categories."""
+    numbers = table.groupby(columns, sort=False, dropna=False).ngroup()
+    texts = [make(*values) for values in table[~numbers.duplicated()][columns].itertuples(index=False)]
+    names = sorted(set(texts))
+    places = np.array([names.index(text) for text in texts], np.int64)
+    return pd.Series(pd.Categorical.from_codes(places[numbers.to_numpy()], names), table.index)
 
 
 def codec_label(codec: str, preset: str, options: str) -> str:
@@ -122,11 +195,17 @@ def file_name(text: str) -> str:
     return "".join(c if c.isalnum() or c in "-_" else "-" for c in text)
 
 
+_NAMED = ["dataset", "paradigm", "label", "seed", "extractor", "analyzer", "condition"]
+
+
 def curve_names(table: pd.DataFrame) -> pd.Series:
     """One name per row's curve, with as much of chain and condition as is needed to tell a dataset's curves apart."""
     if table.empty:
         return pd.Series(dtype=str)
-    return pd.concat([_names(part) for _, part in table.groupby("dataset", sort=False)]).reindex(table.index)
+    numbers = table.groupby(_NAMED, sort=False, dropna=False).ngroup()
+    curves = _plain(table.loc[~numbers.duplicated(), _NAMED])
+    names = pd.concat([_names(part) for _, part in curves.groupby("dataset", sort=False)]).reindex(curves.index)
+    return names.iloc[numbers].set_axis(table.index)
 
 
 def _names(table: pd.DataFrame) -> pd.Series:
@@ -139,6 +218,11 @@ def _names(table: pd.DataFrame) -> pd.Series:
     if table.groupby(["extractor", "analyzer"])["condition"].nunique().max() > 1:
         names += " {" + table["condition"] + "}"
     return names
+
+
+def _plain(table: pd.DataFrame) -> pd.DataFrame:
+    """A small table with texts for categories."""
+    return table.astype(dict.fromkeys(table.select_dtypes("category"), str))
 
 
 def made_by(document: dict[str, Any]) -> str:
@@ -162,27 +246,18 @@ def per_sequence(table: pd.DataFrame) -> pd.DataFrame:
     """One line per curve, rate point and sequence: the mean over its segments, which are equally long.
 
     A sequence of which a segment is missing at some point is left out there: its mean would be of other spikes.
+    ``first`` is the index of the line's first row.
     """
     done = table[table["status"] == "ok"]
     segments = table.groupby([*CURVE, "sequence"], dropna=False)["segment"].nunique()
-    groups = done.groupby([*CURVE, "sequence", "rate_point"], sort=False, dropna=False)
-    means = groups[MEASURES].mean()
-    means["codec"] = groups["codec"].first()
-    means["speed_class"] = groups["speed_class"].first()
+    keys = [*CURVE, "sequence", "rate_point"]
+    numbers = done.groupby(keys, sort=False, dropna=False).ngroup()
+    firsts = done.loc[~numbers.duplicated(), [*keys, "codec", "speed_class"]]
+    groups = done[[*MEASURES, "segment"]].groupby(numbers.to_numpy())
+    means = pd.concat([_plain(firsts).reset_index(names="first"), groups[MEASURES].mean()], axis=1)
     means["segments"] = groups["segment"].nunique()
-    means = means.reset_index()
     wanted = segments.reindex(pd.MultiIndex.from_frame(means[[*CURVE, "sequence"]])).to_numpy()
     return means[means["segments"].to_numpy() == wanted]
-
-
-def same_point(table: pd.DataFrame, line: Mapping[Hashable, Any]) -> pd.Series:
-    """Which rows are of a line's curve and rate point."""
-    return same_curve(table, line) & table["rate_point"].eq(line["rate_point"])
-
-
-def same_curve(table: pd.DataFrame, line: Mapping[Hashable, Any]) -> pd.Series:
-    """Which rows are of a line's curve."""
-    return pd.Series(table[CURVE].eq([line[name] for name in CURVE]).all(axis=1))
 
 
 def average(table: pd.DataFrame) -> pd.DataFrame:
@@ -190,7 +265,12 @@ def average(table: pd.DataFrame) -> pd.DataFrame:
 
     ``sequences`` counts them; lines are in the order of rising bpp within a curve.
     """
-    groups = per_sequence(table).groupby([*CURVE, "rate_point"], sort=False, dropna=False)
+    return mean_points(per_sequence(table))
+
+
+def mean_points(points: pd.DataFrame) -> pd.DataFrame:
+    """As `average`, of the points of sequences that `per_sequence` gives."""
+    groups = points.groupby([*CURVE, "rate_point"], sort=False, dropna=False)
     means = groups[MEASURES].mean()
     means.insert(0, "sequences", groups.size())
     return means.reset_index().sort_values([*CURVE, "bpp"], kind="stable").reset_index(drop=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError, one_line
 from bench.interfaces import RatePoint
-from bench.runner.results import RD_FILE, RDRow, codec_spec, read_rows
+from bench.runner.results import RD_FILE, RDRow, codec_spec, rd_frame
 from bench.runner.run import origin, read_run_file
 from bench.runner.shell import commands, flag
 
@@ -36,7 +36,7 @@ def explain_row(name: str, results: Path) -> Iterator[str]:
     made = document["provenance"][-1]
     yield f"made by suite {made['suite']} at commit {made['git_commit'] or 'unknown'}, {made['processor']}"
     yield "command that makes it again:"
-    yield "  " + command_for([row], document)
+    yield "  " + command_for(row.model_dump(), document, [row.rate_point], [row.sequence])
 
 
 def find_row(name: str, results: Path) -> tuple[Path, RDRow]:
@@ -45,42 +45,54 @@ def find_row(name: str, results: Path) -> tuple[Path, RDRow]:
     folders = [Path(run)] if run else sorted(path.parent for path in results.glob(f"*/{RD_FILE}"))
     for folder in folders:
         try:
-            rows = read_rows(folder / RD_FILE)
+            rows = rd_frame(folder / RD_FILE)
         except BenchError:
             if run:
                 raise
             continue  # another run's table may be damaged; the row may still be found elsewhere
-        for row in rows:
-            if row.job == job:
-                return folder, row
+        found = rows[rows["job"] == job].astype(object)
+        for row in found.where(found.notna(), None).to_dict("records"):
+            return folder, RDRow(**row)
     where = run or f"{results}/*"
     raise BenchError(f"no row '{job}' in {where}; the column `job` of rd.csv names the rows")
 
 
-def command_for(rows: Sequence[RDRow], document: dict[str, Any]) -> str:
-    """The shell command for a row, or for rows that differ in sequence and rate point alone."""
-    row = rows[0]
-    if row.condition not in document["conditions"]:
-        raise BenchError(f"run.json has no condition card {row.condition}, which row {row.job} names")
-    card = document["conditions"][row.condition]
-    arguments: dict[str, RatePoint] = {
-        "--paradigm": origin(document, "paradigms", row.paradigm),
-        "--codec": origin(document, "codecs", codec_spec(row.codec, row.options)),
-        "--dataset": origin(document, "datasets", row.dataset),
-        "--extractor": origin(document, "extractors", row.extractor),
-        "--analyzer": origin(document, "analyzers", row.analyzer),
-        "--task": origin(document, "tasks", row.task),
-        "--rates": ",".join(dict.fromkeys(other.rate_point for other in rows)),
-        **_which(rows, document),
+def command_for(
+    row: Mapping[str, Any], document: dict[str, Any], rates: Iterable[str], sequences: Iterable[str]
+) -> str:
+    """The shell command for rows that differ from this one in rate point and sequence alone."""
+    before, after = command_around(row, document)
+    which = {"--rates": ",".join(dict.fromkeys(rates)), **_which(list(dict.fromkeys(sequences)), document)}
+    return f"{before} {_flags(which)} {after}"
+
+
+def command_around(row: Mapping[str, Any], document: dict[str, Any]) -> tuple[str, str]:
+    """That command before and after its rate points and sequences."""
+    if row["condition"] not in document["conditions"]:
+        raise BenchError(f"run.json has no condition card {row['condition']}, which row {row['job']} names")
+    card = document["conditions"][row["condition"]]
+    before: dict[str, RatePoint] = {
+        "--paradigm": origin(document, "paradigms", row["paradigm"]),
+        "--codec": origin(document, "codecs", codec_spec(row["codec"], row["options"])),
+        "--dataset": origin(document, "datasets", row["dataset"]),
+        "--extractor": origin(document, "extractors", row["extractor"]),
+        "--analyzer": origin(document, "analyzers", row["analyzer"]),
+        "--task": origin(document, "tasks", row["task"]),
+    }
+    after: dict[str, RatePoint] = {
         "--segments": _segments(document),
         "--frames": card["num_frames"],
         "--stride": card["stride"],
         "--margin": card["margin"],
         "--intra-period": card["coding"]["intra_period"],
         "--structure": card["coding"]["structure"],
-        "--seed": row.seed,
+        "--seed": row["seed"],
     }
-    return "bench run " + " ".join(flag(key, value) for key, value in arguments.items())
+    return "bench run " + _flags(before), _flags(after)
+
+
+def _flags(arguments: Mapping[str, RatePoint]) -> str:
+    return " ".join(flag(key, value) for key, value in arguments.items())
 
 
 def explain_cell(place: str) -> Iterator[str]:
@@ -116,9 +128,8 @@ def explain_cell(place: str) -> Iterator[str]:
     yield from (f"  {part}" for part in again)
 
 
-def _which(rows: Sequence[RDRow], document: dict[str, Any]) -> dict[str, RatePoint]:
-    """The rows' sequences by name, or by number where they are the first of their set, as a grid asked for."""
-    named = list(dict.fromkeys(row.sequence for row in rows))
+def _which(named: Sequence[str], document: dict[str, Any]) -> dict[str, RatePoint]:
+    """Sequences by name, or by number where they are the first of their set, as a grid asked for."""
     asked = {grid.get("limit") for grid in document["grids"] if not grid.get("sequences")}
     if len(named) > _MANY and len(named) in asked:
         return {"--limit": len(named)}

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from bench.errors import BenchError
 from bench.metrics.iqa import METRICS, load_metric
-from bench.runner.results import RD_FILE, read_rows
+from bench.runner.results import RD_FILE, rd_frame
 from bench.runner.run import picture_path, read_run_file
 from bench.runner.tables import JobId, TableRow, read_table, write_table
 
@@ -47,8 +47,8 @@ def score_run(folder: Path, metrics: Sequence[str], progress: Callable[[int, int
     if unknown := [name for name in metrics if name not in METRICS]:
         raise BenchError(f"no metric '{unknown[0]}' (there are: {', '.join(METRICS)})")
     read_run_file(folder)
-    jobs = [row.job for row in read_rows(folder / RD_FILE) if row.status == "ok"]
-    jobs = [job for job in jobs if picture_path(folder, job).exists()]
+    rows_done = rd_frame(folder / RD_FILE, ["job", "status"]).query("status == 'ok'")
+    jobs = [job for job in rows_done["job"] if picture_path(folder, job).exists()]
     if not jobs:
         raise BenchError(f"{folder} has no pictures in streams/; a run keeps them where it was made (run it again)")
     rows: list[IqaRow] = []

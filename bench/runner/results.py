@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from bench.errors import BenchError
 from bench.runner.store import disk_errors, write_atomic
-from bench.runner.tables import JobId, TableRow, header, read_table, row_line, write_table
+from bench.runner.tables import JobId, TableRow, header, read_table, read_text, row_line, whole_lines, write_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA = 1
 RD_FILE = "rd.csv"
@@ -67,6 +70,11 @@ class RDRow(TableRow):
 
 
 COLUMNS = tuple(RDRow.model_fields)
+# Texts that many rows share.
+REPEATED = (
+    "dataset", "sequence", "speed_class", "task", "paradigm", "extractor", "analyzer", "codec", "options", "preset",
+    "codec_version", "codec_sha256", "weights_sha256", "chroma", "rate_point", "condition", "status", "reason",
+)  # fmt: skip
 
 
 class ClassRow(TableRow):
@@ -86,15 +94,6 @@ def codec_spec(codec: str, options: str) -> str:
 def write_rows(path: Path, rows: Iterable[RDRow]) -> None:
     """Write a whole table at once."""
     write_table(path, RDRow, rows)
-
-
-def order_rows(path: Path, jobs: Sequence[str]) -> None:
-    """Put the lines of rd.csv into the order of a plan's jobs, without reading what they say."""
-    head, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    place = COLUMNS.index("job")
-    by_job = {line.split(",", place + 1)[place]: line for line in lines}
-    with disk_errors(path.parent):
-        write_atomic(path, "".join([head, *(by_job[job] for job in jobs)]).encode())
 
 
 class RowLog:
@@ -138,6 +137,53 @@ def read_rows(path: Path) -> list[RDRow]:
             raise BenchError(f"{path}, line {line}: job {row.job} stands twice with different values")
         rows[row.job] = row
     return list(rows.values())
+
+
+def rd_frame(path: Path, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
+    """Read and check rd.csv as columns, a line for each job; the texts of `REPEATED` are categories.
+
+    Raises
+    ------
+    BenchError
+        As `read_rows`.
+    """
+    from bench.runner.frames import read_frame
+
+    frame = read_frame(path, RDRow, list(dict.fromkeys(["job", *columns])), REPEATED)
+    if frame["job"].is_unique:
+        return frame[list(columns)]
+    whole = read_frame(path, RDRow, repeated=REPEATED).drop_duplicates(ignore_index=True)
+    if not whole["job"].is_unique:
+        read_rows(path)  # says which line differs
+    return whole[list(columns)]
+
+
+def order_rows(path: Path, jobs: Iterable[str]) -> None:
+    """Rewrite a table in the order of jobs, with the rows of these jobs alone, from its lines as they are.
+
+    For rd.csv and classification.csv, whose second column is the job. Of a job with several rows the last one counts;
+    a job without a row is passed over.
+
+    Raises
+    ------
+    BenchError
+        If the table is missing.
+    """
+    lines = _records(whole_lines(read_text(path)))
+    head = next(lines, b"")
+    rows = {line.split(b",", 2)[1]: line for line in lines}
+    with disk_errors(path.parent):
+        write_atomic(path, b"".join([head, *(rows[job] for job in map(str.encode, jobs) if job in rows)]))
+
+
+def _records(data: bytes) -> Iterator[bytes]:
+    """The lines of a table; one that ends within quotes goes on in the next."""
+    record = b""
+    for line in data.splitlines(keepends=True):
+        record += line
+        if record.count(b'"') % 2 == 0:
+            yield record
+            record = b""
 
 
 def read_classes(path: Path) -> dict[str, ClassRow]:

@@ -32,6 +32,7 @@ from bench.interfaces import (
 )
 from bench.registry import GROUPS, check_foreign
 from bench.runner.execute import Outcome, run_job, sent_frames, sequence_fingerprint
+from bench.runner.frames import write_parquet
 from bench.runner.plan import Job, Plan, component_for
 from bench.runner.pool import Finished, Lane
 from bench.runner.provenance import provenance
@@ -110,6 +111,7 @@ def run_plan(
             write_table(classes.path, ClassRow, [said[job.id] for job in plan.jobs if job.id in said])
         if timing:
             write_rows(log.path, _timing_lane(plan, folder, store, read_rows(log.path), timing, progress))
+        write_parquet(log.path, RDRow)
         seconds = time.perf_counter() - began
         booked = {"workers": lane.workers, "stage_seconds": _by_side(seconds_of)}
         _write_run_file(folder, {"status": "finished", "wall_seconds": seconds, **booked, **facts})

@@ -19,7 +19,7 @@ Row = TypeVar("Row", bound=BaseModel)
 
 # A job names files of its run, so it is nothing but digits.
 JobId = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
-_FORMULA = re.compile(r"[=+@]|-.*[(|!]")
+FORMULA = re.compile(r"[=+@]|-.*[(|!]")
 
 
 def check_text(text: str) -> str:
@@ -32,7 +32,7 @@ def check_text(text: str) -> str:
     """
     if not text.isprintable():
         raise ValueError("it holds characters that cannot be printed")
-    if _FORMULA.match(text):
+    if FORMULA.match(text):
         raise ValueError("a spreadsheet would take it for a formula")
     return text
 
@@ -92,20 +92,39 @@ def read_table(path: Path, model: type[Row]) -> Iterator[tuple[int, Row]]:
         If the file is missing, of another schema, or a cell is wrong (named by line and column).
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise BenchError(f"{path}: {error.strerror}") from None
+        text = whole_lines(read_text(path)).decode()
     except UnicodeDecodeError:
         raise BenchError(f"{path} is not a CSV file of this suite (not UTF-8 text)") from None
-    reader = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
-    optional = {name for name, field in model.model_fields.items() if not field.is_required()}
+    reader = csv.DictReader(io.StringIO(text, newline=""))
     try:
         if list(reader.fieldnames or ()) != list(model.model_fields):
             raise BenchError(f"{path}: its columns differ, and other columns are not read (see docs/results.md)")
+        optional = {name for name, field in model.model_fields.items() if not field.is_required()}
         for record in reader:
             yield reader.line_num, _parse(f"{path}, line {reader.line_num}", model, optional, record)
     except csv.Error as error:
         raise BenchError(f"{path}, line {reader.line_num}: {error}") from None
+
+
+def read_text(path: Path) -> bytes:
+    """A table's file as it is.
+
+    Raises
+    ------
+    BenchError
+        If it is missing or unreadable.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BenchError(f"{path}: {error.strerror}") from None
+
+
+def whole_lines(data: bytes) -> bytes:
+    """The lines that have their line end, which is made that of the suite."""
+    if b"\r" in data:
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return data[: data.rfind(b"\n") + 1]
 
 
 def _parse(place: str, model: type[Row], optional: set[str], record: dict[str, Any]) -> Row:

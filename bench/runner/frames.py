@@ -1,0 +1,253 @@
+"""Whole tables of results at once: columns instead of rows, and Parquet beside the CSV of a large run.
+
+    rd.parquet, where it is that of this rd.csv ──┐
+    rd.csv ── plain ── columns ───────────────────┼──> DataFrame
+           └─ all else ── `tables.read_table` ────┘
+
+The columnar reader takes only what is certain: where a cell is not written as the suite writes it, or anything else
+is odd, it leaves the file to the row-by-row reader, which judges, and names line and column. So both take the same.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+
+import pandas as pd
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from bench.errors import one_line
+from bench.runner.store import disk_errors, write_atomic
+from bench.runner.tables import FORMULA, check_text, header, read_table, read_text, whole_lines
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Rows from which a run gets a Parquet file: below, the CSV is read in a fraction of a second.
+PARQUET_ROWS = 50_000
+
+_DIGEST = b"sha256 of the CSV"
+_BLOCK = 1 << 24
+_INTEGER = r"^-?[0-9]{1,18}$"
+_NUMBER = r"^-?([0-9]{1,40}(\.[0-9]{1,40})?(e[-+]?[0-9]{1,3})?|inf)$"
+
+
+_PLAIN = r"^[ -~]*$"
+
+
+class _OddError(Exception):
+    """Something that the row-by-row reader has to judge."""
+
+
+def read_frame(
+    path: Path, model: type[BaseModel], columns: Sequence[str] | None = None, repeated: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Read and check a whole table.
+
+    Parameters
+    ----------
+    columns
+        What is wanted of it; everything by default. All cells are checked nevertheless.
+    repeated
+        Text columns of few different values: they come as categories in the order of their names.
+
+    Returns
+    -------
+    One line per row. A missing number is NaN.
+
+    Raises
+    ------
+    BenchError
+        As `tables.read_table`.
+    """
+    import pyarrow as pa
+
+    wanted = list(columns or model.model_fields)
+    encoded = [name for name in wanted if name in repeated]
+    table = _read_parquet(path, model, wanted, encoded)
+    if table is None:
+        try:
+            table = _columns(read_text(path), model).select(wanted)
+        except (_OddError, pa.ArrowException):
+            frame = _from_rows(path, model)[wanted]
+            return frame.assign(**{name: frame[name].astype("category") for name in encoded})
+        for name in encoded:
+            table = table.set_column(wanted.index(name), name, table[name].dictionary_encode())
+    frame = table.unify_dictionaries().to_pandas()
+    return frame.assign(**{name: _sorted(frame[name]) for name in encoded})
+
+
+def parquet_path(path: Path) -> Path:
+    """Where the Parquet file of a CSV table stands."""
+    return path.with_suffix(".parquet")
+
+
+def write_parquet(path: Path, model: type[BaseModel], least: int = PARQUET_ROWS) -> Path | None:
+    """Write a finished CSV table's columns beside it, for readers in a hurry; the CSV stays what counts.
+
+    Returns
+    -------
+    The file, or None where the table has fewer rows than `least` or is not a plain one.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    data = read_text(path)
+    if data.count(b"\n") <= least:
+        return None
+    try:
+        table = _columns(data, model)
+    except (_OddError, pa.ArrowException):
+        return None
+    if table.num_rows < least:
+        return None
+    buffer = io.BytesIO()
+    table = table.replace_schema_metadata(_facts(hashlib.sha256(data).hexdigest(), model))
+    pq.write_table(table, buffer, compression="zstd")
+    with disk_errors(path.parent):
+        write_atomic(parquet_path(path), buffer.getvalue())
+    return parquet_path(path)
+
+
+def _facts(digest: str, model: type[BaseModel]) -> dict[bytes, bytes]:
+    """What a Parquet file was made of: the CSV, and the schema that it was checked by."""
+    schema = json.dumps(model.model_json_schema(), sort_keys=True).encode()
+    return {_DIGEST: digest.encode(), b"sha256 of the schema": hashlib.sha256(schema).hexdigest().encode()}
+
+
+def _read_parquet(path: Path, model: type[BaseModel], wanted: list[str], encoded: list[str]) -> pa.Table | None:
+    """Columns of the Parquet file; None where there is none, or it is of another CSV or another schema."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    beside = parquet_path(path)
+    if not beside.exists():
+        return None
+    try:
+        with path.open("rb") as csv_file, pq.ParquetFile(beside, read_dictionary=encoded) as file:
+            facts = _facts(hashlib.file_digest(csv_file, "sha256").hexdigest(), model)
+            if not facts.items() <= (file.schema_arrow.metadata or {}).items():
+                return None
+            table = file.read(columns=wanted).select(wanted)
+        for name in wanted:  # the file is as foreign as the CSV
+            if str in _kinds(model.model_fields[name]):
+                _check_texts(pc.unique(table[name].cast(pa.string())), model.model_fields[name])
+    except (OSError, _OddError, pa.ArrowException):
+        return None
+    return table
+
+
+def _sorted(column: pd.Series) -> pd.Series:
+    return column.cat.set_categories(sorted(column.cat.categories))
+
+
+def _from_rows(path: Path, model: type[BaseModel]) -> pd.DataFrame:
+    """The table by the row-by-row reader, with the types that columns have."""
+    frame = pd.DataFrame([row.model_dump() for _, row in read_table(path, model)], columns=list(model.model_fields))
+    kinds = {name: _kinds(field) for name, field in model.model_fields.items()}
+    numbers = {name: "float64" for name, kind in kinds.items() if frame[name].dtype == object and float in kind}
+    numbers |= {name: "float64" for name, kind in kinds.items() if frame[name].dtype == object and kind > {int}}
+    return frame.astype(numbers)
+
+
+def _kinds(field: FieldInfo) -> set[Any]:
+    """The types of a field's values; a set of literals has the type of its values."""
+    if get_origin(field.annotation) is Literal:
+        return {type(value) for value in get_args(field.annotation)}
+    return set(get_args(field.annotation)) or {field.annotation}
+
+
+def _columns(data: bytes, model: type[BaseModel]) -> pa.Table:
+    """The typed columns of a plain CSV file's lines."""
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
+
+    data = whole_lines(data)
+    head = header(model).encode()
+    if not data.startswith(head):
+        raise _OddError
+    names = list(model.model_fields)
+    texts = arrow_csv.read_csv(
+        pa.BufferReader(pa.py_buffer(data).slice(len(head))),
+        arrow_csv.ReadOptions(column_names=names, block_size=_BLOCK),
+        arrow_csv.ParseOptions(newlines_in_values=True),
+        arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
+    )
+    return pa.table({name: _column(texts[name], field) for name, field in model.model_fields.items()})
+
+
+def _column(texts: pa.ChunkedArray, field: FieldInfo) -> pa.ChunkedArray:
+    """A column of texts in the type of its field."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kinds = _kinds(field)
+    missing = type(None) in kinds
+    if kinds - {int, float, str, type(None)} or (missing and (field.default is not None or str in kinds)):
+        raise _OddError
+    if (pc.max(pc.binary_length(texts)).as_py() or 0) > csv.field_size_limit():
+        raise _OddError
+    if get_origin(field.annotation) is Literal:
+        literals = pa.array([str(value) for value in get_args(field.annotation)])
+        _require(pc.is_in(texts, value_set=literals))
+    if str in kinds:
+        if not (field.is_required() or field.default == ""):
+            raise _OddError
+        _check_texts(pc.unique(texts), field)
+        return texts
+    if missing:
+        texts = pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
+    _require(pc.match_substring_regex(texts, _NUMBER if float in kinds else _INTEGER))
+    values = texts.cast(pa.float64() if float in kinds else pa.int64())
+    for limit in field.metadata:
+        _require(_within(values, limit))
+    return values
+
+
+def _check_texts(texts: pa.Array, field: FieldInfo) -> None:
+    """Texts that a row's validators leave as they are: plain ones at once, others one by one."""
+    import pyarrow.compute as pc
+
+    for item in field.metadata:
+        if not getattr(item, "pattern", None):
+            raise _OddError
+        _require(pc.match_substring_regex(texts, item.pattern))
+    formula = pc.match_substring_regex(texts, f"^({FORMULA.pattern})")
+    plain = pc.and_(pc.match_substring_regex(texts, _PLAIN), pc.invert(formula))
+    try:
+        for text in texts.filter(pc.invert(plain)).to_pylist():
+            if check_text(text) != one_line(text):
+                raise _OddError
+    except ValueError:
+        raise _OddError from None
+
+
+def _within(values: pa.ChunkedArray, limit: object) -> pa.ChunkedArray:
+    import pyarrow.compute as pc
+
+    match limit:
+        case Ge(ge=bound):
+            return pc.greater_equal(values, bound)
+        case Gt(gt=bound):
+            return pc.greater(values, bound)
+        case Le(le=bound):
+            return pc.less_equal(values, bound)
+        case Lt(lt=bound):
+            return pc.less(values, bound)
+    raise _OddError
+
+
+def _require(right: pa.ChunkedArray) -> None:
+    """All cells that there are."""
+    import pyarrow.compute as pc
+
+    if pc.all(right).as_py() is False:
+        raise _OddError
