@@ -471,7 +471,7 @@ def test_a_recordings_name_reaches_no_program(tmp_path, monkeypatch, name):
     Path(f"{name}.dat").write_bytes(bytes(32 * 41))
     said = encode_recording(
         Path(f"{name}.dat"), Path("out.spk"), Cut(0, 0, 8, 20), codec="x264", paradigm="caas", extractor="tfp",
-        analyzer="", coding=CodingCondition(), size="16x16", spike_rate=1.0, rate_point=None,
+        analyzer="", coding=CodingCondition(), size="16x16", spike_rate=1.0, rate_point=None, progress=lambda *_: None,
     )  # fmt: skip
     assert "for 41 spike frames" in said
     assert given and not [word for word in given if f"{name}.dat" in word]
@@ -739,7 +739,7 @@ def test_names_are_text_in_the_page(hostile):
     assert not [name for name, _ in page.attributes if name.startswith("on")]
     assert all(value.startswith("data:") for name, value in page.attributes if name == "src")
     points = json.loads(page.data)["points"]
-    assert any(HOSTILE in cell for cell in points[0] if isinstance(cell, str))
+    assert any(HOSTILE in text for column in points.values() if "values" in column for text in column["values"])
 
 
 def test_names_are_text_in_markdown(hostile):
