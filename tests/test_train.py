@@ -100,6 +100,12 @@ def test_a_killed_run_ends_with_the_weights_of_an_unbroken_one(kind, shards, tmp
         train_codec(_recipe(kind), settings, shards, shards, broken, "cpu", False, quiet)
     with pytest.raises(BenchError, match="other steps"):
         train_codec(_recipe(kind), Settings("test", shards.digest, 9, 0), shards, shards, broken, "cpu", True, quiet)
+    checkpoint = (broken / "checkpoint.pt").read_bytes()
+    for wrong in ({}, {"settings": 3}, {"settings": vars(settings), "network": {}}):
+        torch.save(wrong, broken / "checkpoint.pt")
+        with pytest.raises(BenchError, match="is no checkpoint of this training"):
+            train_codec(_recipe(kind), settings, shards, shards, broken, "cpu", True, quiet)
+    (broken / "checkpoint.pt").write_bytes(checkpoint)
     resumed = train_codec(_recipe(kind), settings, shards, shards, broken, "cpu", True, quiet)
     assert resumed["sha256"] == card["sha256"]
     assert (broken / "log.csv").read_text() == (whole / "log.csv").read_text()

@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from bench.metrics.accuracy import interval
 from bench.metrics.bd import Curve, bd_rate
 from bench.published import stated
+from bench.report.paper_tables import counting
 from bench.report.plots import PARADIGM_STYLES, bits_axis, codec_colour, literal
 from bench.report.rows import Runs, average, curve_names, file_name
 from bench.runner.networks import NETWORKS_FILE, NetworkRow
@@ -23,14 +25,6 @@ from bench.runner.shell import flag
 # The paper's name of a dataset.
 _PAPER = {"s-mnist": "S-MNIST", "s-mnist-10k": "S-MNIST", "s-cifar": "S-CIFAR", "s-caltech": "S-CALTECH"}
 _TSNE_SAMPLES = 400
-
-
-def interval(correct: float, count: float) -> tuple[float, float]:
-    """Wilson's 95 % interval of an accuracy."""
-    from scipy.stats import binomtest
-
-    found = binomtest(round(correct), round(count)).proportion_ci(method="wilson")
-    return float(found.low), float(found.high)
 
 
 def table_vi(runs: Runs) -> pd.DataFrame:
@@ -83,7 +77,8 @@ def table_vii(runs: Runs) -> pd.DataFrame:
             cells["nearest published"] = nearest if name else ""
             for key in ("BS", "AD"):
                 cells[f"{key}, published"] = paper.get((f"{name} {key}", nearest), "")
-            cells["command"] = runs.command(runs.point(line))
+            again = runs.command(runs.point(line))
+            cells["command"] = f"{again} --recognition" if len(whole) else again
             lines.append(cells)
     return pd.DataFrame(lines)
 
@@ -148,6 +143,7 @@ def many_tasks(runs: Runs) -> pd.DataFrame:
     """
     done = runs.table[runs.table["status"].eq("ok")]
     costs = runs.beside(NETWORKS_FILE, NetworkRow)
+    costs = costs[costs["codec"].str.startswith("classifier")]
     lines = []
     for (dataset, label), rows in done.groupby(["dataset", "label"], sort=False):
         pairs = _pairs(rows)
@@ -167,7 +163,8 @@ def many_tasks(runs: Runs) -> pd.DataFrame:
             line["added task, GMAC"] = _added(costs)
             chosen = runs.table["dataset"].eq(dataset) & runs.table["label"].eq(label)
             chosen &= runs.table["paradigm"].isin(["atc", point["paradigm"]]) & runs.table["job"].isin(rows["job"])
-            lines.append(line | {"command": runs.command(chosen)})
+            again = [runs.command(chosen), *map(counting, costs.head(1).to_dict("records"))]
+            lines.append(line | {"command": " && ".join(again)})
     return pd.DataFrame(lines).fillna("")
 
 
@@ -207,8 +204,8 @@ def _two_streams(point: dict[str, Any], images: pd.DataFrame, labels: pd.DataFra
 
 def _added(costs: pd.DataFrame) -> str:
     """What the classifier computes for a sequence of frames of the counted size."""
-    rows = costs[costs["codec"].str.startswith("classifier")]
-    return "" if rows.empty else f"{rows['macs'].iloc[0] / 1e9:.2f} at {rows['width'].iloc[0]}x{rows['height'].iloc[0]}"
+    row = costs.iloc[0] if len(costs) else None
+    return "" if row is None else f"{row['macs'] / 1e9:.2f} at {row['width']}x{row['height']}"
 
 
 def accuracy_plots(runs: Runs, folder: Path) -> Iterator[Path]:

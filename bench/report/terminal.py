@@ -8,7 +8,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from bench.report.classification import interval
+from bench.metrics.accuracy import interval
 from bench.report.rows import average, curve_names, load_runs
 from bench.runner.run import RunReport
 

@@ -22,7 +22,10 @@ class RecognitionRow(TableRow):
     dataset: str = Field(description="Dataset with its non-default options.")
     sequence: str = Field(description="The sequence.")
     camera: Literal["spike", "event"] = Field(description="The camera that looked.")
-    representation: str = Field(description="Extractor, or encoding of events, that the classifier was trained on.")
+    representation: str = Field(
+        pattern=r"^(etof|bei|sbne|tfp|tfi|sci)$",
+        description="Extractor, or encoding of events, that the classifier was trained on.",
+    )
     weights_sha256: str = Field(description="SHA-256 of the classifier's weights.")
     label: int = Field(ge=0, description="Index of the true class.")
     predicted: int = Field(ge=0, description="Index of the most probable class.")

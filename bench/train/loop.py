@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines.neural.recipe import Recipe
-from bench.errors import BenchError
+from bench.errors import BenchError, one_line
 from bench.train.shards import Shards
 
 _CHECKPOINT, _LOG, _CARD, _CURVE = "checkpoint.pt", "log.csv", "card.json", "curve.png"
@@ -161,16 +161,19 @@ def _load(
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file fails in many ways
         raise BenchError(f"{path} cannot be read: {' '.join(str(error).split())[:120]}") from None
-    if state["settings"] != vars(settings):
-        differing = [key for key, value in vars(settings).items() if state["settings"].get(key) != value]
-        raise BenchError(f"{folder} holds a run with other {', '.join(differing)}")
-    network.load_state_dict(state["network"])
-    for name, value in state["averaged"].items():
-        averaged[name].copy_(value)
-    optimizer.load_state_dict(state["optimizer"])
-    step = int(state["step"])
+    try:
+        if state["settings"] != vars(settings):
+            differing = [key for key, value in vars(settings).items() if state["settings"].get(key) != value]
+            raise BenchError(f"{folder} holds a run with other {', '.join(differing)}")
+        network.load_state_dict(state["network"])
+        for name, value in state["averaged"].items():
+            averaged[name].copy_(value)
+        optimizer.load_state_dict(state["optimizer"])
+        step, seconds = int(state["step"]), float(state["seconds"])
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise BenchError(f"{path} is no checkpoint of this training ({one_line(str(error))[:120]})") from None
     _cut_log(folder / _LOG, step)
-    return step, float(state["seconds"])
+    return step, seconds
 
 
 def _cut_log(path: Path, step: int) -> None:
