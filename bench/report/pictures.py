@@ -141,7 +141,7 @@ def _matched(rows: pd.DataFrame) -> tuple[pd.DataFrame, float]:
     distance = (rows["bpp"] / rate).map(lambda ratio: abs(math.log(ratio)))
     nearest = rows.assign(distance=distance).sort_values("distance", kind="stable").drop_duplicates(_CURVE)
     order = {name: index for index, name in enumerate(("cta", "atc", "caas"))}
-    return nearest.sort_values(["paradigm"], key=lambda names: names.map(order), kind="stable"), rate
+    return nearest.sort_values(["paradigm"], key=lambda names: names.astype(object).map(order), kind="stable"), rate
 
 
 def at_instant(row: pd.Series, documents: dict[str, dict[str, Any]], k: int) -> tuple[np.ndarray, np.ndarray]:
