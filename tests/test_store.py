@@ -1,6 +1,7 @@
 import errno
 import multiprocessing
 import os
+import platform
 import subprocess
 import sys
 import time
@@ -71,11 +72,13 @@ def test_working_folders_of_the_dead_are_swept(tmp_path):
     store = Store(tmp_path)
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    orphan = tmp_path / "scratch" / f"{dead.pid}-abc"
+    orphan = tmp_path / "scratch" / platform.node() / f"{dead.pid}-abc"
     orphan.mkdir(parents=True)
+    elsewhere = tmp_path / "scratch" / "another-machine" / f"{dead.pid}-abc"
+    elsewhere.mkdir(parents=True)
     with store.scratch() as mine:
         store.sweep()
-        assert mine.exists() and not orphan.exists()
+        assert mine.exists() and elsewhere.exists() and not orphan.exists()
     assert not mine.exists()
 
 

@@ -117,7 +117,17 @@ class _Submission:
         self.finished: Any = as_completed([])
 
     def work(self, waiting: deque[Job]) -> Iterator[Finished]:
-        """Submit what waits until all has come back."""
+        """Run all jobs; those whose workers died are run once more, each alone, since another may have killed them."""
+        suspects: list[Job] = []
+        yield from self._together(waiting, suspects)
+        for job in suspects:
+            guilty: list[Job] = []
+            yield from self._together(deque([job]), guilty)
+            if guilty:
+                yield Finished(job, failed(job, "its worker process died each time (killed, or out of memory)"))
+
+    def _together(self, waiting: deque[Job], suspects: list[Job]) -> Iterator[Finished]:
+        """Submit what waits until all has come back; jobs whose workers died too often go to `suspects`."""
         while waiting or self.running:
             workers = self.client.nthreads()
             self.threads = max(self.threads, sum(workers.values()))
@@ -130,7 +140,9 @@ class _Submission:
                 future = next(self.finished)
                 job = self.running.pop(future)
                 answer = self._answer(future, job)
-                if isinstance(answer, Unfit):
+                if answer is None:
+                    suspects.append(job)
+                elif isinstance(answer, Unfit):
                     self._leave_out(answer)
                     waiting.appendleft(job)
                 else:
@@ -150,13 +162,14 @@ class _Submission:
         self.finished.add(future)
         return ""
 
-    def _answer(self, future: Any, job: Job) -> Finished | Unfit:
+    def _answer(self, future: Any, job: Job) -> Finished | Unfit | None:
+        """What came of a job; nothing where its worker died each time that it was tried."""
         from distributed import KilledWorker
 
         try:
             return future.result()
         except KilledWorker:
-            return Finished(job, failed(job, "its worker process died each time (killed, or out of memory)"))
+            return None
         except (ImportError, AttributeError, TypeError) as error:  # the worker could not even load the job
             text = f"a worker cannot load the job ({type(error).__name__}: {error}); is the same suite installed there?"
             return Finished(job, failed(job, text))
