@@ -22,13 +22,19 @@ FRAMES, HEIGHT, WIDTH = 289, 256, 256
 
 def median_seconds(action: Callable[[], object], repeats: int = 15) -> float:
     """Median of several runs after one warm-up."""
-    action()
-    seconds = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        action()
-        seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds)
+    return medians(action, repeats=repeats)[0]
+
+
+def medians(*actions: Callable[[], object], repeats: int = 60) -> list[float]:
+    """Medians of actions that take turns, after one warm-up each: what else the machine does meets all of them."""
+    seconds: list[list[float]] = [[] for _ in actions]
+    for turn in range(repeats + 1):
+        for action, taken in zip(actions, seconds, strict=True):
+            began = time.perf_counter()
+            action()
+            if turn:
+                taken.append(time.perf_counter() - began)
+    return [statistics.median(taken) for taken in seconds]
 
 
 def python_loop(luminance: np.ndarray, rate: float) -> None:
@@ -69,16 +75,17 @@ def main() -> None:
         print(f"{name:<42} {seconds * 1e3:9.2f} ms   {yardstick:<34} {other * 1e3:9.2f} ms   {ratio:7.2f}")
 
     print(f"{FRAMES} frames of {WIDTH}x{HEIGHT}, medians; the last column is a ratio of throughputs or of times")
-    unpack, numpy_unpack = median_seconds(lambda: packed[:]), median_seconds(lambda: np.unpackbits(packed.data))
+    unpack, numpy_unpack = medians(lambda: packed[:], lambda: np.unpackbits(packed.data))
     report("packed to array", unpack, "np.unpackbits alone", numpy_unpack, numpy_unpack / unpack)
-    pack, numpy_pack = median_seconds(lambda: PackedSpikes.pack(spikes)), median_seconds(lambda: np.packbits(spikes))
+    pack, numpy_pack = medians(lambda: PackedSpikes.pack(spikes), lambda: np.packbits(spikes))
     report("array to packed", pack, "np.packbits alone", numpy_pack, numpy_pack / pack)
 
     def copy_arrays() -> None:
         luminance.copy()
         np.full(spikes.shape, 1, np.uint8)
 
-    camera, copied = median_seconds(lambda: simulate(luminance, rate=0.6)), median_seconds(copy_arrays)
+    camera, copied, alone = medians(lambda: simulate(luminance, rate=0.6), copy_arrays, luminance.copy, repeats=20)
+    report("simulator", camera, "copying its input alone", alone, camera / alone)
     report("simulator", camera, "copying its input, writing its output", copied, camera / copied)
     part = luminance[:, :16, :16]
     small = median_seconds(lambda: simulate(part, rate=0.6), 5)
@@ -92,11 +99,10 @@ def main() -> None:
         print(f"{extractor.name + ', 32 instants':<42} {seconds * 1e3:9.2f} ms")
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "a.dat"
-        written = median_seconds(lambda: write_dat(path, spikes))
-        read = median_seconds(lambda: read_dat(path, HEIGHT, WIDTH)[:])
         other = Path(name) / "numpy.dat"
-        plain_write = median_seconds(lambda: np.packbits(spikes).tofile(other))
-        plain_read = median_seconds(lambda: np.unpackbits(np.fromfile(other, np.uint8)))
+        written, plain_write = medians(lambda: write_dat(path, spikes), lambda: np.packbits(spikes).tofile(other))
+        recording = read_dat(path, HEIGHT, WIDTH)
+        read, plain_read = medians(lambda: recording[:], lambda: np.unpackbits(np.fromfile(other, np.uint8)))
         report(".dat file to array", read, "np.fromfile and np.unpackbits", plain_read, plain_read / read)
         report("array to .dat file", written, "np.packbits and tofile", plain_write, plain_write / written)
         opened, sliced, grown = long_recording(Path(name))
