@@ -9,6 +9,7 @@ import importlib.metadata
 import importlib.util
 import json
 import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 from bench.interfaces import Component
@@ -78,12 +79,23 @@ def _source_of(name: str) -> Path | None:
     module = sys.modules.get(name)
     file = getattr(module, "__file__", None)
     if file is None:
-        try:
-            spec = importlib.util.find_spec(name)
-        except (ImportError, ValueError):
-            return None
+        spec = _spec_of(name)
         file = spec.origin if spec else None
     return Path(file) if file and file.endswith(".py") else None
+
+
+def _spec_of(name: str) -> ModuleSpec | None:
+    """Where a module would come from; unlike `find_spec`, without importing what it lies in (a network, and torch)."""
+    parent = name.rpartition(".")[0]
+    try:
+        if parent in sys.modules:
+            inside = hasattr(sys.modules[parent], "__path__")
+        else:
+            above = _spec_of(parent) if parent else None
+            inside = above is not None and above.submodule_search_locations is not None
+        return importlib.util.find_spec(name) if inside or not parent else None
+    except (ImportError, ValueError):
+        return None
 
 
 def _imports(source: bytes, name: str, *, is_package: bool) -> set[str]:
