@@ -175,8 +175,8 @@ class StreamEncoder(Estimator):
         if self.count is None:
             for name in {step.name for step in steps}:
                 self._add(name, bits[np.repeat([step.name == name for step in steps], sizes)].sum())
-        order = _order(index)
-        order = order[_order(number[order])]
+        order = _order(index, max(len(step.models.escapes) for step in steps))
+        order = order[_order(number[order], len(steps))]
         self._encode(steps, number[order], index[order], entries[order], symbols[order], outside[order])
 
     def _encode(
@@ -233,6 +233,7 @@ class StreamDecoder:
             raise StreamError(f"the payload of {len(payload)} bytes is no whole number of words")
         self._coder = constriction.stream.queue.RangeDecoder(np.frombuffer(payload, "<u4").astype(np.uint32))
         self._session = _Session()
+        self._read_so_far: list[np.ndarray] = []  # symbols of the frame, for its checksum
 
     def factorized(self, name: str, prior: Prior, z: Tensor | None, shape: tuple[int, ...]) -> Tensor:
         """Read hyper-latents channel by channel."""
@@ -244,11 +245,14 @@ class StreamDecoder:
     def conditional(self, name: str, family: Family, residual: Tensor | None, sigma: Tensor) -> Tensor:
         """Read one symbol per scale."""
         models = self._session.models(family)
-        symbols = self._read(models, models.index(_values(sigma)))
+        symbols = self._read(models, models.index(sigma.flatten().float().cpu().numpy()))
         return torch.from_numpy(symbols).view(sigma.shape).to(sigma)
 
     def end_frame(self) -> None:
         """Compare the checksum over the frame's symbols."""
+        if self._read_so_far:
+            self._session.note(np.concatenate(self._read_so_far))
+            self._read_so_far.clear()
         stored = self._coder.decode(_model.Uniform(1 << 16), 1)
         frame, self._session.frame = self._session.frame, self._session.frame + 1
         if stored[0] != self._session.checksum[0]:
@@ -258,7 +262,7 @@ class StreamDecoder:
             )
 
     def _read(self, models: _Models, index: np.ndarray) -> np.ndarray:
-        order = _order(index)
+        order = _order(index, len(models.escapes))
         ordered = index[order]
         shifted = np.empty(len(index), np.int32)
         runs = _runs(ordered[1:] != ordered[:-1])
@@ -269,7 +273,7 @@ class StreamDecoder:
             values[i] = self._read_escape()
         symbols = np.empty(len(index), np.int32)
         symbols[order] = values
-        self._session.note(symbols)
+        self._read_so_far.append(symbols)
         return symbols
 
     def _read_escape(self) -> int:
@@ -283,10 +287,9 @@ class StreamDecoder:
         return -value if (code - 1) & 1 else value
 
 
-def _order(values: np.ndarray) -> np.ndarray:
-    # Integers this short are sorted by counting.
-    short = values.astype(np.uint16) if values.size and values.max() < 1 << 16 else values
-    return short.argsort(kind="stable")
+def _order(values: np.ndarray, kinds: int) -> np.ndarray:
+    """Stable order of numbers below `kinds`; short integers are sorted by counting."""
+    return (values.astype(np.uint16) if kinds <= 1 << 16 else values).argsort(kind="stable")
 
 
 def _runs(changes: np.ndarray) -> list[tuple[int, int]]:
