@@ -114,8 +114,10 @@ def test_a_parquet_file_counts_while_it_is_of_this_table(tmp_path, monkeypatch):
     # With a job that would be a path: no less foreign than the CSV, which counts.
     table = pq.read_table(beside)
     bad = pa.array(["../../evil", *table["job"].to_pylist()[1:]])
-    pq.write_table(table.set_column(table.column_names.index("job"), "job", bad), beside)
-    pd.testing.assert_frame_equal(rd_frame(path), found)
+    forged = {"job": bad, "status": pa.array(["evil"] * 3), "psnr": pa.array(["x"] * 3)}
+    for name, column in forged.items():
+        pq.write_table(table.set_column(table.column_names.index(name), name, column), beside)
+        pd.testing.assert_frame_equal(rd_frame(path), found)
     beside.unlink()
     pd.testing.assert_frame_equal(rd_frame(path), found)
     pd.testing.assert_frame_equal(again, found)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from bench.runner.results import RD_FILE, STREAMS, read_rows
-from bench.spikes import write_dat
+from bench.spikes import read_dat, write_dat
 from tests.conftest import CODECS, TINY_FLAGS, one_line_error, texts
 
 
@@ -349,6 +349,13 @@ def test_long_recordings_are_coded_in_segments(tmp_path, spikes, monkeypatch):
             assert np.array_equal(whole[2:-2], parts[2:-2])
             assert np.array_equal(np.load(tmp_path / "whole-raw.npy"), np.load(tmp_path / "parts-raw.npy"))
         assert [start for start, _ in read_segments(tmp_path / "parts.spk")] == [0, 64, 128]
+    # A stride wider than the margins: the spikes between two segments' instants are coded all the same.
+    given["rate_point"], cut = None, single.Cut(0, 0, 8, 2)
+    single.encode_recording(tmp_path / "rec.dat", tmp_path / "wide.spk", cut, codec="raw", paradigm="cta", **given)
+    said = single.decode_stream(tmp_path / "wide.spk", tmp_path / "wide.npy", extractor="", **back)
+    assert said.startswith(f"{tmp_path / 'wide.npy'}: 197 frames")
+    whole = read_dat(tmp_path / "rec.dat", 24, 32)
+    assert np.array_equal(np.load(tmp_path / "wide.npy"), whole[:197])
 
 
 def test_damaged_segments_are_one_line(bench, tmp_path, spikes):
@@ -359,7 +366,8 @@ def test_damaged_segments_are_one_line(bench, tmp_path, spikes):
     write_segments(path, 2, iter([(0, b"SPK1" + bytes(50)), (8, b"SPK1" + bytes(60))]))
     whole = path.read_bytes()
     assert [len(stream) for _, stream in read_segments(path)] == [54, 64]
-    for text in (whole[:-1], whole[:60], whole[:5], whole + b"x", whole.replace(b"SPK1", b"SPK2"), whole[:4] + b"\xff"):
+    wrong = [whole[:-1], whole[:60], whole[:5], whole + b"x", whole.replace(b"SPK1", b"SPK2"), whole[:4] + b"\xff"]
+    for text in (*wrong, b"SPKL\x00", b"SPKL\x01"):
         path.write_bytes(text)
         with pytest.raises(StreamError, match="truncated or damaged"):
             list(read_segments(path))

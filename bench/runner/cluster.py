@@ -7,12 +7,14 @@ A worker that lacks something is left out for what it lacks, which is no fault o
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import logging
 import re
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +29,7 @@ from bench.runner.store import FatalError, open_store
 
 _CONNECT_SECONDS = 10
 _WORKER_SECONDS = 60
+_LOOK_SECONDS = 5
 _EVERYTHING = "all jobs"
 
 
@@ -89,9 +92,9 @@ class ClusterLane:
         with contextlib.ExitStack() as stack:
             address: object = self.scheduler
             if kind == "local":
-                address = stack.enter_context(
-                    distributed.LocalCluster(n_workers=int(count), threads_per_worker=1, dashboard_address=None)
-                )
+                # No limit of memory: Dask would pause or kill workers for what the local pool lets them have.
+                limits = {"threads_per_worker": 1, "memory_limit": None, "dashboard_address": None}
+                address = stack.enter_context(distributed.LocalCluster(n_workers=int(count), **limits))
             try:
                 client = stack.enter_context(distributed.Client(address, timeout=_CONNECT_SECONDS))
             except (OSError, ValueError) as error:  # a time-out is an OSError too
@@ -107,14 +110,12 @@ class _Submission:
     """Jobs on their way through one client: never more at once than keeps all workers busy."""
 
     def __init__(self, client: Any, scheduler: str) -> None:
-        from distributed import as_completed
-
         self.client, self.scheduler = client, scheduler
         self.threads = 0
         self.notes: list[str] = []
+        self.known: set[str] = set()
         self.unfit: defaultdict[str, dict[str, str]] = defaultdict(dict)  # part -> worker -> why it lacks the part
-        self.running: dict[Any, Job] = {}
-        self.finished: Any = as_completed([])
+        self.running: dict[Any, tuple[Job, set[str]]] = {}  # with the workers that may run it; none stated: all
 
     def work(self, waiting: deque[Job]) -> Iterator[Finished]:
         """Run all jobs; those whose workers died are run once more, each alone, since another may have killed them."""
@@ -129,17 +130,11 @@ class _Submission:
     def _together(self, waiting: deque[Job], suspects: list[Job]) -> Iterator[Finished]:
         """Submit what waits until all has come back; jobs whose workers died too often go to `suspects`."""
         while waiting or self.running:
-            workers = self.client.nthreads()
-            self.threads = max(self.threads, sum(workers.values()))
-            while waiting and len(self.running) < 2 * max(1, sum(workers.values())):
-                refusal = self._submit(waiting[0], set(workers))
-                job = waiting.popleft()
-                if refusal:
-                    yield Finished(job, failed(job, refusal))
-            if self.running:
-                future = next(self.finished)
-                job = self.running.pop(future)
-                answer = self._answer(future, job)
+            with self._reaching():
+                refused = self._fill(waiting)
+                answers = [(job, self._answer(future, job)) for future, job in self._done()]
+            yield from refused
+            for job, answer in answers:
                 if answer is None:
                     suspects.append(job)
                 elif isinstance(answer, Unfit):
@@ -148,19 +143,58 @@ class _Submission:
                 else:
                     yield answer
 
+    def _fill(self, waiting: deque[Job]) -> list[Finished]:
+        """Submit jobs while there is room; gives those that no worker can run."""
+        workers = self.client.nthreads()
+        self.threads = max(self.threads, sum(workers.values()))
+        self._look_at(set(workers) - self.known)
+        for future, (job, fitting) in [*self.running.items()]:
+            if fitting and not fitting & workers.keys():  # all that could run it are gone
+                future.cancel()
+                del self.running[future]
+                waiting.appendleft(job)
+        refused = []
+        while waiting and len(self.running) < 2 * max(1, sum(workers.values())):
+            job = waiting.popleft()
+            refusal = self._submit(job, set(workers))
+            if refusal:
+                refused.append(Finished(job, failed(job, refusal)))
+        return refused
+
+    def _look_at(self, workers: set[str]) -> None:
+        """Leave out new workers on which the suite cannot be loaded."""
+        if workers:
+            for worker, said in self.client.run(_suite, workers=sorted(workers), on_error="return").items():
+                if isinstance(said, BaseException):
+                    self._leave_out(Unfit(_EVERYTHING, f"{type(said).__name__}: {said}", worker))
+            self.known |= workers
+
     def _submit(self, job: Job, workers: set[str]) -> str:
         """Send a job to the workers that fit; why it cannot be run where none does."""
         parts = _parts(job)
         lacking = {worker: why for part in (*parts, _EVERYTHING) for worker, why in self.unfit[part].items()}
         fitting = workers - lacking.keys()
         if workers and not fitting:
-            return f"no worker can run it: {'; '.join(sorted({lacking[worker] for worker in workers}))}"
-        # A fitting worker may be lost before the job starts, so others may try it: they check again.
-        restricted = {"workers": sorted(fitting), "allow_other_workers": True} if lacking else {}
+            why = "; ".join(sorted({lacking[worker] for worker in workers}))
+            if workers <= self.unfit[_EVERYTHING].keys():
+                raise FatalError(f"no worker is left: {why}; what was measured is kept, go on with --resume")
+            return f"no worker can run it: {why}"
+        restricted = {"workers": sorted(fitting)} if lacking else {}
         future = self.client.submit(_on_worker, job, parts, pure=False, **restricted)
-        self.running[future] = job
-        self.finished.add(future)
+        self.running[future] = job, fitting if lacking else set()
         return ""
+
+    def _done(self) -> list[tuple[Any, Job]]:
+        """Wait for jobs, but not so long that a change of workers goes unnoticed."""
+        from distributed import wait
+
+        if not self.running:
+            return []
+        try:
+            done = wait([*self.running], timeout=_LOOK_SECONDS, return_when="FIRST_COMPLETED").done
+        except TimeoutError:
+            return []
+        return [(future, self.running.pop(future)[0]) for future in done]
 
     def _answer(self, future: Any, job: Job) -> Finished | Unfit | None:
         """What came of a job; nothing where its worker died each time that it was tried."""
@@ -170,11 +204,19 @@ class _Submission:
             return future.result()
         except KilledWorker:
             return None
-        except (ImportError, AttributeError, TypeError) as error:  # the worker could not even load the job
+        except (ImportError, AttributeError, TypeError) as error:
+            if future.status != "error":
+                raise
             text = f"a worker cannot load the job ({type(error).__name__}: {error}); is the same suite installed there?"
             return Finished(job, failed(job, text))
-        except BaseException as error:
-            if future.status == "error" or isinstance(error, KeyboardInterrupt):
+
+    @contextlib.contextmanager
+    def _reaching(self) -> Iterator[None]:
+        """Say in one line that the scheduler is gone, whatever a call to it ended with."""
+        try:
+            yield
+        except (OSError, CancelledError, asyncio.CancelledError, AttributeError) as error:
+            if isinstance(error, AttributeError) and self.client.status == "running":
                 raise
             raise BenchError(
                 f"the scheduler {self.scheduler} is lost; what was measured is kept, go on with --resume"
@@ -185,6 +227,11 @@ class _Submission:
         if answer.worker not in known:
             self.notes.append(f"worker {answer.worker} was left out for {answer.part}: {answer.reason}")
         known[answer.worker] = f"{answer.part}: {answer.reason}"
+
+
+def _suite() -> str:
+    """Loads with this module all that jobs need of the suite."""
+    return __name__
 
 
 def _on_worker(job: Job, wanted: dict[str, str]) -> Finished | Unfit:
@@ -208,8 +255,8 @@ def _difference(job: Job, part: str, fingerprint: str) -> str:
         found = _fingerprint(*_named_parts(job)[part])
     except BenchError as error:
         return str(error)
-    except OSError as error:
-        return f"{error.filename}: {error.strerror}"
+    except Exception as error:  # whatever a component of this machine does is no reason to end the run
+        return f"{type(error).__name__}: {error}"
     return "" if found == fingerprint else "other code, weights, binary or data than the client's"
 
 

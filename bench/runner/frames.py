@@ -125,24 +125,42 @@ def _facts(digest: str, model: type[BaseModel]) -> dict[bytes, bytes]:
 def _read_parquet(path: Path, model: type[BaseModel], wanted: list[str], encoded: list[str]) -> pa.Table | None:
     """Columns of the Parquet file; None where there is none, or it is of another CSV or another schema."""
     import pyarrow as pa
-    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     beside = parquet_path(path)
     if not beside.exists():
         return None
     try:
+        schema = pq.read_schema(beside)
         with path.open("rb") as csv_file, pq.ParquetFile(beside, read_dictionary=encoded) as file:
             facts = _facts(hashlib.file_digest(csv_file, "sha256").hexdigest(), model)
-            if not facts.items() <= (file.schema_arrow.metadata or {}).items():
+            made = pa.schema([(name, _type(_kinds(field))) for name, field in model.model_fields.items()])
+            if not facts.items() <= (schema.metadata or {}).items() or not schema.equals(made):
                 return None
             table = file.read(columns=wanted).select(wanted)
         for name in wanted:  # the file is as foreign as the CSV
-            if str in _kinds(model.model_fields[name]):
-                _check_texts(pc.unique(table[name].cast(pa.string())), model.model_fields[name])
+            _check_values(table[name], model.model_fields[name])
     except (OSError, _OddError, pa.ArrowException):
         return None
     return table
+
+
+def _check_values(values: pa.ChunkedArray, field: FieldInfo) -> None:
+    """Typed values that a row's validators would have taken."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kinds = _kinds(field)
+    if values.null_count and type(None) not in kinds:
+        raise _OddError
+    if str in kinds:
+        texts = pc.unique(values.cast(pa.string()))
+        _check_texts(texts, field)
+        if get_origin(field.annotation) is Literal:
+            _require(pc.is_in(texts, value_set=pa.array(get_args(field.annotation))))
+    else:
+        for limit in field.metadata:
+            _require(_within(values, limit))
 
 
 def _sorted(column: pd.Series) -> pd.Series:
@@ -163,6 +181,13 @@ def _kinds(field: FieldInfo) -> set[Any]:
     if get_origin(field.annotation) is Literal:
         return {type(value) for value in get_args(field.annotation)}
     return set(get_args(field.annotation)) or {field.annotation}
+
+
+def _type(kinds: set[Any]) -> pa.DataType:
+    """The type of a column."""
+    import pyarrow as pa
+
+    return pa.string() if str in kinds else pa.float64() if float in kinds else pa.int64()
 
 
 def _columns(data: bytes, model: type[BaseModel]) -> pa.Table:
@@ -206,7 +231,7 @@ def _column(texts: pa.ChunkedArray, field: FieldInfo) -> pa.ChunkedArray:
     if missing:
         texts = pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
     _require(pc.match_substring_regex(texts, _NUMBER if float in kinds else _INTEGER))
-    values = texts.cast(pa.float64() if float in kinds else pa.int64())
+    values = texts.cast(_type(kinds))
     for limit in field.metadata:
         _require(_within(values, limit))
     return values

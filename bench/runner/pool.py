@@ -134,11 +134,17 @@ def _attempt_within(job: Job, store_root: Path, work: Work, limit_seconds: float
         raise BenchError(f"the job ran past its limit of {limit_seconds:g} s and was stopped")
 
     signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, limit_seconds)
     try:
-        return attempt(job, store_root, work)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        # Again after a second, should something have swallowed it.
+        signal.setitimer(signal.ITIMER_REAL, limit_seconds, 1)
+        try:
+            return attempt(job, store_root, work)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    except FatalError:
+        raise
+    except BenchError as error:  # the limit, met outside of what `attempt` guards
+        return Finished(job, failed(job, str(error)))
 
 
 def attempt(job: Job, store_root: Path, work: Work = run_job) -> Finished:

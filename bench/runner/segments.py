@@ -6,7 +6,6 @@ has a checksum of its own; the number tells a truncated file.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import msgpack
 
 from bench.errors import BenchError, StreamError
 from bench.interfaces.codec import MAGIC
-from bench.runner.store import disk_errors
+from bench.runner.store import disk_errors, whole_file
 
 _MANY = b"SPKL"
 
@@ -24,23 +23,12 @@ def write_segments(path: Path, count: int, segments: Iterator[tuple[int, bytes]]
 
     The file is there whole or not at all. A single segment is written as the plain stream that it is.
     """
-    with disk_errors(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".new-", delete=False) as file:
-            new = Path(file.name)
-            try:
-                if count > 1:
-                    file.write(_MANY + msgpack.packb(count))
-                for start, stream in segments:
-                    file.write(msgpack.packb([start, stream]) if count > 1 else stream)
-                size = file.tell()
-                file.close()
-                new.chmod(0o644)
-                new.replace(path)
-            except BaseException:
-                new.unlink(missing_ok=True)
-                raise
-    return size
+    with disk_errors(path.parent), whole_file(path) as file:
+        if count > 1:
+            file.write(_MANY + msgpack.packb(count))
+        for start, stream in segments:
+            file.write(msgpack.packb([start, stream]) if count > 1 else stream)
+        return file.tell()
 
 
 def read_segments(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -60,6 +48,8 @@ def read_segments(path: Path) -> Iterator[tuple[int, bytes]]:
             size = path.stat().st_size
             parts = msgpack.Unpacker(file, max_buffer_size=size, max_bin_len=size)
             count = _whole(parts.unpack())
+            if count < 2:
+                raise ValueError("fewer than are ever written")
             for _ in range(count):
                 start, stream = parts.unpack()
                 if not isinstance(stream, bytes) or stream[: len(MAGIC)] != MAGIC:

@@ -27,7 +27,7 @@ from bench.registry import codec_for_stream, create
 from bench.runner.execute import behind_link
 from bench.runner.plan import default_analyzer
 from bench.runner.segments import read_segments, write_segments
-from bench.runner.store import disk_errors
+from bench.runner.store import disk_errors, whole_file
 
 # A stream says what its frames are, and so which of the shipped paradigms sent it.
 _PARADIGMS = {Content.SPIKES: "cta", Content.FEATURES: "caas", Content.RESULT: "atc"}
@@ -63,10 +63,10 @@ class Cut:
     def segments(self, pixels: int, intra_period: int) -> list[Cut]:
         """The cut in parts that each fit into memory, with the instants of all following one another at the stride.
 
-        A part holds whole intra periods, so that no more frames are coded intra than in one stream.
+        A part holds whole intra periods where one fits, so that no more frames are coded intra than in one stream.
         """
         most = (_MOST_SPIKES // pixels - 2 * self.margin - 1) // self.stride + 1
-        most = max(most - most % intra_period, 1)
+        most = max(most - most % intra_period or most, 1)
         return [
             replace(self, start=self.start + first * self.stride, frames=min(most, self.frames - first))
             for first in range(0, self.frames, most)
@@ -105,7 +105,10 @@ def encode_recording(
     def segments() -> Iterator[tuple[int, bytes]]:
         for done, part in enumerate(parts):
             progress(done, len(parts), f"segment {done + 1}")
-            spikes = opened.spikes(part.start, part.start + part.num_spikes)
+            stop = part.start + part.num_spikes
+            if camera.content.is_spikes and part is not parts[-1]:
+                stop = max(stop, parts[done + 1].start)  # no spike is lost where the stride is wider than the margins
+            spikes = opened.spikes(part.start, stop)
             yield part.start, camera.stream(spikes, part.margin + part.stride * np.arange(part.frames), info.rate)
 
     written = write_segments(out, len(parts), segments())
@@ -171,7 +174,7 @@ def decode_stream(
     if any(replace(other, shape=info.shape) != info or other.shape[1:] != info.shape[1:] for _, other in infos):
         raise StreamError(f"{path}: its segments are not of one recording")
     cloud = _Cloud(codec_for_stream(info, codec), info.content, extractor, analyzer, spike_rate, stride, margin)
-    ends = [0, *(start + other.shape[0] for start, other in infos)]
+    ends = [infos[0][0], *(start + other.shape[0] for start, other in infos)]
     firsts = [cloud.first(start, end) for (start, _), end in zip(infos, ends, strict=False)]
     counts = [cloud.count(other.shape[0]) - first for (_, other), first in zip(infos, firsts, strict=True)]
     if min(counts) < 1:
@@ -206,7 +209,9 @@ class _Cloud:
 
     def first(self, start: int, end: int) -> int:
         """The first frame of a segment from `start` on that is not in the segment before, which ends at `end`."""
-        return max(end - start, 0) if self.overlaps else 0
+        if self.overlaps and start > end:
+            raise StreamError(f"no segment has the spikes from {end} to {start}")
+        return end - start if self.overlaps else 0
 
     def count(self, frames: int) -> int:
         """How many frames a segment of so many coded ones gives."""
@@ -231,11 +236,10 @@ def _write_frames(out: Path, parts: Iterator[np.ndarray], shape: tuple[int, ...]
     from bench.interfaces import to_uint8
 
     if out.suffix == ".npy":
-        out.parent.mkdir(parents=True, exist_ok=True)
-        written, done = np.lib.format.open_memmap(out, "w+", np.float32, shape), 0
-        for frames in parts:
-            written[done : done + len(frames)] = frames
-            done += len(frames)
+        with whole_file(out) as file:
+            np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+            for frames in parts:
+                file.write(np.ascontiguousarray(frames, "<f4").data)
         return str(out)
     out.mkdir(parents=True, exist_ok=True)
     index = itertools.count()
