@@ -358,6 +358,16 @@ def test_long_recordings_are_coded_in_segments(tmp_path, spikes, monkeypatch):
     assert np.array_equal(np.load(tmp_path / "wide.npy"), whole[:197])
 
 
+@pytest.mark.parametrize(("pixels", "frames"), [(400 * 250, 160), (640 * 480, 48), (1000 * 1000, 12), (1 << 24, 1)])
+def test_segments_hold_whole_intra_periods_where_one_fits(pixels, frames):
+    from bench.runner.single import Cut
+
+    parts = Cut(5, 500, 8, 20).segments(pixels, 16)
+    assert {part.frames for part in parts[:-1]} == {frames}
+    assert sum(part.frames for part in parts) == 500
+    assert [part.start for part in parts] == [5 + 8 * frames * index for index in range(len(parts))]
+
+
 def test_damaged_segments_are_one_line(bench, tmp_path, spikes):
     from bench.errors import StreamError
     from bench.runner.segments import read_segments, write_segments
