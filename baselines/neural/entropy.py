@@ -7,12 +7,13 @@ family, `LAPLACE` or `GAUSSIAN`, has a scale per symbol that a network predicts.
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from decimal import Decimal, localcontext
+from decimal import Context, Decimal
 from functools import cached_property
 
 import numpy as np
@@ -78,16 +79,20 @@ class Family:
         """Probability of each integer symbol under its scale."""
 
     @abstractmethod
-    def tail(self, x: float, sigma: float) -> float:
-        """Probability of a value above x >= 0."""
+    def tails(self, sigma: float) -> Iterator[float]:
+        """Probabilities of a value above 0.5, 1.5, 2.5, ..."""
 
     @cached_property
     def tables(self) -> Tables:
         """One table per scale of the grid; a scale belongs to the nearest of them in the log domain."""
         frequencies, offsets = [], []
         for sigma in self.scales:
-            tails = [self.tail(k + 0.5, sigma) for k in range(_MAX_SUPPORT + 1)]
-            support = next((k for k in range(2, _MAX_SUPPORT) if tails[k] * _TABLE_TOTAL < 0.5), _MAX_SUPPORT)
+            tails: list[float] = []
+            for tail in itertools.islice(self.tails(sigma), _MAX_SUPPORT + 1):
+                tails.append(tail)
+                if len(tails) > 2 and tail * _TABLE_TOTAL < 0.5:
+                    break
+            support = len(tails) - 1
             half = [tails[k - 1] - tails[k] for k in range(1, support + 1)]
             masses = [*reversed(half), 1 - 2 * tails[0], *half, 2 * tails[support]]
             frequencies.append(to_frequencies(masses))
@@ -103,10 +108,15 @@ class Laplace(Family):
         sigma = sigma.clamp(*_SIGMA_RANGE)
         return _laplace_cdf(symbols + 0.5, sigma) - _laplace_cdf(symbols - 0.5, sigma)
 
-    def tail(self, x: float, sigma: float) -> float:
-        # The decimal module rounds exp correctly, so that the tables are the same on every platform's libm.
-        with localcontext(prec=30):
-            return float((Decimal(-x) / Decimal(sigma)).exp() / 2)
+    def tails(self, sigma: float) -> Iterator[float]:
+        # In decimal arithmetic, so that the tables are the same on every platform's libm. One exp for each scale: a
+        # decoder makes its tables anew in every process.
+        context = Context(prec=40)
+        ratio = context.exp(context.divide(Decimal(-1), Decimal(sigma)))
+        tail = context.exp(context.divide(Decimal("-0.5"), Decimal(sigma)))
+        while True:
+            yield float(tail) / 2
+            tail = context.multiply(tail, ratio)
 
 
 class Gaussian(Family):
@@ -118,8 +128,8 @@ class Gaussian(Family):
         distance = symbols.abs()
         return _normal_cdf((0.5 - distance) / sigma) - _normal_cdf((-0.5 - distance) / sigma)
 
-    def tail(self, x: float, sigma: float) -> float:
-        return 0.5 * math.erfc(x / (sigma * math.sqrt(2)))
+    def tails(self, sigma: float) -> Iterator[float]:
+        return (0.5 * math.erfc((k + 0.5) / (sigma * math.sqrt(2))) for k in itertools.count())
 
 
 LAPLACE = Laplace(0.01, 64.0, 128)
