@@ -83,14 +83,18 @@ def start_run(folder, cache, *flags, lane=("--jobs", "2")):
     )  # fmt: skip
 
 
+def rows_done(folder):
+    """How many points of a run are measured."""
+    path = folder / RD_FILE
+    return sum(row.status == "ok" for row in read_rows(path)) if path.exists() else 0
+
+
 def wait_for_rows(folder, count, process):
     """Wait until so many points are measured, or the run has ended."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
-        if (folder / RD_FILE).exists():
-            done = [row for row in read_rows(folder / RD_FILE) if row.status == "ok"]
-            if len(done) >= count:
-                return len(done)
+        if (folder / RD_FILE).exists() and (done := rows_done(folder)) >= count:
+            return done
         time.sleep(0.05)
     return None
 

@@ -12,7 +12,14 @@ import numpy as np
 import pytest
 
 from bench.runner.results import RD_FILE, read_rows
-from tests.conftest import CODECS, TINY_FLAGS, one_line_error, start_run, texts, wait_for_rows
+from tests.conftest import CODECS, TINY_FLAGS, one_line_error, rows_done, start_run, texts, wait_for_rows
+
+
+def _completes(folder, cache, reference):
+    process = start_run(folder, cache, *CODECS)
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors
+    assert texts(folder) == texts(reference)
 
 
 def test_killed_runs_go_on_where_they_stopped(reference, tmp_path):
@@ -24,14 +31,11 @@ def test_killed_runs_go_on_where_they_stopped(reference, tmp_path):
         assert wait_for_rows(folder, wanted, process) is not None
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
-        now = len([row for row in read_rows(folder / RD_FILE) if row.status == "ok"])
+        now = rows_done(folder)
         assert now >= kept
         kept = now
     assert 15 <= kept < 28
-    process = start_run(folder, cache, *CODECS)
-    _, errors = process.communicate(timeout=240)
-    assert process.returncode == 0, errors
-    assert texts(folder) == texts(reference)
+    _completes(folder, cache, reference)
 
 
 def test_interrupting_keeps_rows_and_leaves_no_worker(tmp_path, plugin_path):
@@ -142,20 +146,13 @@ def test_runs_stopped_at_twenty_random_moments(reference, tmp_path, stop):
         _, errors = process.communicate(timeout=60)
         assert "Traceback" not in errors, errors
         assert process.returncode in (-stop, 0, 2)
-        now = (
-            len([row for row in read_rows(folder / RD_FILE) if row.status == "ok"])
-            if (folder / RD_FILE).exists()
-            else 0
-        )
+        now = rows_done(folder)
         assert now >= kept
         kept = now
         if kept == 28:  # all is measured: from the start
             shutil.rmtree(folder), shutil.rmtree(cache)
             kept = 0
-    process = start_run(folder, cache, *CODECS)
-    _, errors = process.communicate(timeout=240)
-    assert process.returncode == 0, errors
-    assert texts(folder) == texts(reference)
+    _completes(folder, cache, reference)
 
 
 def _fake_ffmpeg(folder, body):

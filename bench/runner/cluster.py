@@ -24,7 +24,7 @@ from bench.interfaces import Analyzer, Codec, Component, Dataset, Extractor, Par
 from bench.runner import execute
 from bench.runner.execute import failed, sequence_fingerprint
 from bench.runner.plan import Job, component_for
-from bench.runner.pool import Finished, attempt
+from bench.runner.pool import Finished, attempt, suspects_alone
 from bench.runner.store import FatalError, open_store
 
 _CONNECT_SECONDS = 10
@@ -80,7 +80,8 @@ class ClusterLane:
         with self._client() as client:
             submission = _Submission(client, self.scheduler)
             try:
-                yield from submission.work(deque(jobs))
+                reason = "its worker process died each time (killed, or out of memory)"
+                yield from suspects_alone(submission.together, jobs, reason)
             finally:
                 self.workers, self.notes = submission.threads, submission.notes
 
@@ -117,17 +118,7 @@ class _Submission:
         self.unfit: defaultdict[str, dict[str, str]] = defaultdict(dict)  # part -> worker -> why it lacks the part
         self.running: dict[Any, tuple[Job, set[str]]] = {}  # with the workers that may run it; none stated: all
 
-    def work(self, waiting: deque[Job]) -> Iterator[Finished]:
-        """Run all jobs; those whose workers died are run once more, each alone, since another may have killed them."""
-        suspects: list[Job] = []
-        yield from self._together(waiting, suspects)
-        for job in suspects:
-            guilty: list[Job] = []
-            yield from self._together(deque([job]), guilty)
-            if guilty:
-                yield Finished(job, failed(job, "its worker process died each time (killed, or out of memory)"))
-
-    def _together(self, waiting: deque[Job], suspects: list[Job]) -> Iterator[Finished]:
+    def together(self, waiting: deque[Job], suspects: list[Job]) -> Iterator[Finished]:
         """Submit what waits until all has come back; jobs whose workers died too often go to `suspects`."""
         while waiting or self.running:
             with self._reaching():

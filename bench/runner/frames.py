@@ -37,8 +37,6 @@ _DIGEST = b"sha256 of the CSV"
 _BLOCK = 1 << 24
 _INTEGER = r"^-?[0-9]{1,18}$"
 _NUMBER = r"^-?([0-9]{1,40}(\.[0-9]{1,40})?(e[-+]?[0-9]{1,3})?|inf)$"
-
-
 _PLAIN = r"^[ -~]*$"
 
 
@@ -139,7 +137,8 @@ def _read_parquet(path: Path, model: type[BaseModel], wanted: list[str], encoded
                 return None
             table = file.read(columns=wanted).select(wanted)
         for name in wanted:  # the file is as foreign as the CSV
-            _check_values(table[name], model.model_fields[name])
+            values = table[name].cast(_type(_kinds(model.model_fields[name])))  # repeated texts come as numbers of them
+            _check_values(values, model.model_fields[name])
     except (OSError, _OddError, pa.ArrowException):
         return None
     return table
@@ -153,11 +152,10 @@ def _check_values(values: pa.ChunkedArray, field: FieldInfo) -> None:
     kinds = _kinds(field)
     if values.null_count and type(None) not in kinds:
         raise _OddError
+    if get_origin(field.annotation) is Literal:
+        _require(pc.is_in(pc.unique(values), value_set=pa.array(get_args(field.annotation))))
     if str in kinds:
-        texts = pc.unique(values.cast(pa.string()))
-        _check_texts(texts, field)
-        if get_origin(field.annotation) is Literal:
-            _require(pc.is_in(texts, value_set=pa.array(get_args(field.annotation))))
+        _check_texts(pc.unique(values), field)
     else:
         for limit in field.metadata:
             _require(_within(values, limit))
@@ -220,20 +218,16 @@ def _column(texts: pa.ChunkedArray, field: FieldInfo) -> pa.ChunkedArray:
         raise _OddError
     if (pc.max(pc.binary_length(texts)).as_py() or 0) > csv.field_size_limit():
         raise _OddError
-    if get_origin(field.annotation) is Literal:
-        literals = pa.array([str(value) for value in get_args(field.annotation)])
-        _require(pc.is_in(texts, value_set=literals))
     if str in kinds:
         if not (field.is_required() or field.default == ""):
             raise _OddError
-        _check_texts(pc.unique(texts), field)
+        _check_values(texts, field)
         return texts
     if missing:
         texts = pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
     _require(pc.match_substring_regex(texts, _NUMBER if float in kinds else _INTEGER))
     values = texts.cast(_type(kinds))
-    for limit in field.metadata:
-        _require(_within(values, limit))
+    _check_values(values, field)
     return values
 
 

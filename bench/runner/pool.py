@@ -57,6 +57,29 @@ class Lane(Protocol):
         ...
 
 
+def suspects_alone(
+    together: Callable[[deque[Job], list[Job]], Iterator[Finished]], jobs: Sequence[Job], reason: str
+) -> Iterator[Finished]:
+    """Run jobs together; those that were under way when a worker died once more, each alone.
+
+    Parameters
+    ----------
+    together
+        Works on what waits, takes it away from there, and puts into its second argument what may have killed a worker.
+    reason
+        Of the failed row of a job that kills its worker again.
+    """
+    waiting = deque(jobs)
+    while waiting:
+        suspects: list[Job] = []
+        yield from together(waiting, suspects)
+        for job in suspects:
+            guilty: list[Job] = []
+            yield from together(deque([job]), guilty)
+            if guilty:
+                yield Finished(job, failed(job, reason))
+
+
 class LocalLane:
     """Worker processes of this machine, of one thread each.
 
@@ -76,18 +99,11 @@ class LocalLane:
         and the one that kills its worker again becomes a failed row. One worker is a process of its own too: when this
         process is killed, the worker notices and stops its encoder.
         """
-        waiting = deque(jobs)
-        while waiting:
-            suspects: list[Job] = []
-            yield from self._pool(waiting, suspects, min(self.workers, len(waiting)))
-            for job in suspects:
-                guilty: list[Job] = []
-                yield from self._pool(deque([job]), guilty, 1)
-                if guilty:
-                    yield Finished(job, failed(job, "the worker process died (killed, or out of memory)"))
+        return suspects_alone(self._pool, jobs, "the worker process died (killed, or out of memory)")
 
-    def _pool(self, waiting: deque[Job], suspects: list[Job], workers: int) -> Iterator[Finished]:
+    def _pool(self, waiting: deque[Job], suspects: list[Job]) -> Iterator[Finished]:
         """Work on what waits until all is done or a worker dies; what was under way then goes to `suspects`."""
+        workers = min(self.workers, len(waiting))
         pool = ProcessPoolExecutor(
             workers,
             multiprocessing.get_context("spawn"),

@@ -52,7 +52,7 @@ from bench.runner.results import (
 )
 from bench.runner.shell import inert
 from bench.runner.store import Store, disk_errors, write_atomic
-from bench.runner.tables import Printable, write_table
+from bench.runner.tables import Printable
 
 Progress = Callable[[int, int, str], None]
 
@@ -105,10 +105,8 @@ def run_plan(
             if finished.bug:
                 _log_bug(folder, finished)
             progress(done, len(plan.jobs), _label(finished.job))
-        order_rows(log.path, [job.id for job in plan.jobs])
-        if classes:
-            said = read_classes(classes.path)
-            write_table(classes.path, ClassRow, [said[job.id] for job in plan.jobs if job.id in said])
+        for table in filter(None, (log, classes)):
+            order_rows(table.path, (job.id for job in plan.jobs))
         if timing:
             write_rows(log.path, _timing_lane(plan, folder, store, read_rows(log.path), timing, progress))
         write_parquet(log.path, RDRow)

@@ -22,6 +22,12 @@ JobId = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
 FORMULA = re.compile(r"[=+@]|-.*[(|!]")
 
 
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("it holds characters that cannot be printed")
+    return text
+
+
 def check_text(text: str) -> str:
     """The text itself, where a table may hold it.
 
@@ -30,16 +36,8 @@ def check_text(text: str) -> str:
     ValueError
         If a terminal or a spreadsheet would take it for more than text.
     """
-    if not text.isprintable():
-        raise ValueError("it holds characters that cannot be printed")
-    if FORMULA.match(text):
+    if FORMULA.match(_printable(text)):
         raise ValueError("a spreadsheet would take it for a formula")
-    return text
-
-
-def _printable(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError("it holds characters that cannot be printed")
     return text
 
 
