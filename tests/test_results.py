@@ -6,9 +6,11 @@ import pytest
 
 from bench.errors import BenchError
 from bench.report.bd_table import bd_table, table_iv
+from bench.report.iqa_table import table_v
 from bench.report.rows import Runs
+from bench.runner.iqa import IqaRow
 from bench.runner.results import COLUMNS, RDRow, RowLog, read_rows, write_rows
-from bench.runner.tables import row_line
+from bench.runner.tables import row_line, write_table
 
 DOCS = Path(__file__).parents[1] / "docs" / "results.md"
 
@@ -23,6 +25,13 @@ def _row(job="a" * 12, **changes):
         "psnr": 30.123456789012345, "ssim": None, "status": "ok", "seed": 0,
     }  # fmt: skip
     return RDRow(**{**values, **changes})
+
+
+def _runs(rows, folder="here"):
+    table = pd.DataFrame([row.model_dump() for row in rows]).assign(label=[f"{row.codec} (small)" for row in rows])
+    card = {"num_frames": 2, "stride": 8, "margin": 20, "coding": {"intra_period": 16, "structure": "low_delay"}}
+    document = {"conditions": {"c" * 12: card}, "origins": {}, "grids": [{"segments": 1}]}
+    return Runs(table.assign(run=str(folder)), {str(folder): document})
 
 
 def test_rows_reverse_exactly(tmp_path):
@@ -102,10 +111,7 @@ def test_table_iv_stands_beside_the_published_one():
         for codec, bpp in (("sci", 0.01), ("dcvc", 0.02), ("x265", 0.03))
         for point in range(4)
     ]
-    table = pd.DataFrame([row.model_dump() for row in rows]).assign(label=[f"{row.codec} (small)" for row in rows])
-    card = {"num_frames": 2, "stride": 8, "margin": 20, "coding": {"intra_period": 16, "structure": "low_delay"}}
-    document = {"conditions": {"c" * 12: card}, "origins": {}, "grids": [{"segments": 1}]}
-    runs = Runs(table.assign(run="here"), {"here": document})
+    runs = _runs(rows)
     (line,) = table_iv(runs, bd_table(runs.points)).to_dict("records")
     assert line["against"] == "CAAS dcvc (small)"
     assert line["measured [%]"].startswith("-50.0")
@@ -114,3 +120,22 @@ def test_table_iv_stands_beside_the_published_one():
     assert "--codec sci --" in first and "--rates 0,1,2,3 " in first
     assert "--codec dcvc --" in second
     assert report == "bench report RUN RUN"
+
+
+def test_table_v_names_the_commands_of_all_curves_that_its_rate_is_matched_to(tmp_path):
+    """Both codecs' scores are those at 0.02 bits a spike, the middle of what both cover, so either takes both runs."""
+    rows, scores = [], []
+    for codec, lowest in (("sci", 0.01), ("dcvc", 0.02)):
+        for point, bpp in enumerate((lowest, 2 * lowest)):
+            job = f"{codec}{point}".encode().hex().ljust(12, "0")[:12]
+            rows.append(_row(job, codec=codec, options="", preset="small", rate_point=str(point), bpp=bpp))
+            scores.append(IqaRow(schema_version=1, job=job, metric="niqe", value=5.0 + point, status="ok"))
+    write_table(tmp_path / "iqa.csv", IqaRow, scores)
+    lines = table_v(_runs(rows, tmp_path)).to_dict("records")
+    assert [(line["codec"], line["measured"], line["at bpp"]) for line in lines] == [
+        ("CAAS sci (small)", "6.00", "0.02000"), ("CAAS dcvc (small)", "5.00", "0.02000"),
+    ]  # fmt: skip
+    for line in lines:
+        first, second, score, report = line["command"].split(" && ")
+        assert "--codec sci --" in first and "--codec dcvc --" in second
+        assert (score, report) == ("bench iqa RUN --metrics niqe", "bench report RUN RUN")

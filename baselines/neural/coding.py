@@ -33,23 +33,30 @@ _LARGEST = 1 << 23
 _model = constriction.stream.model
 
 
+class _Built(dict[int, object]):
+    """Tables as the range coder wants them, by number, built when first used."""
+
+    def __init__(self, tables: Tables) -> None:
+        super().__init__()
+        self._tables = tables
+
+    def __missing__(self, index: int) -> object:
+        frequencies = self._tables.frequencies[index].astype(np.float64)
+        self[index] = _model.Categorical(frequencies / frequencies.sum(), perfect=False)
+        return self[index]
+
+
 class _Models:
-    """Tables as the range coder wants them, built when first used."""
+    """What the range coder needs to know of a family's or prior's tables."""
 
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
         # Index of each table's escape.
         self.escapes = np.array([len(frequencies) - 1 for frequencies in tables.frequencies])
-        self._built: dict[int, object] = {}
+        self.built = _Built(tables)
         # Ideal code lengths of all entries of all tables, one after the other.
         self._starts = np.cumsum([0, *(len(frequencies) for frequencies in tables.frequencies)])
         self._lengths = np.concatenate([np.log2(f.sum()) - np.log2(f) for f in tables.frequencies])
-
-    def __getitem__(self, index: int) -> object:
-        if index not in self._built:
-            frequencies = self.tables.frequencies[index].astype(np.float64)
-            self._built[index] = _model.Categorical(frequencies / frequencies.sum(), perfect=False)
-        return self._built[index]
 
     def index(self, keys: np.ndarray) -> np.ndarray:
         """Table of each symbol: by its scale, or by its channel where there is a table for each."""
@@ -194,13 +201,14 @@ class StreamEncoder(Estimator):
             escaped[step].append(value)
         runs = _runs((number[1:] != number[:-1]) | (index[1:] != index[:-1]))
         firsts = [start for start, _ in runs]
-        of_run = zip(runs, number[firsts].tolist(), index[firsts].tolist(), strict=True)
+        encode, built = self._coder.encode, [step.models.built for step in steps]
         before = 0
-        for (start, stop), step, table in of_run:
-            if step != before and before in escaped:
-                self._write_escapes(steps[before].name, escaped[before])
-            before = step
-            self._coder.encode(entries[start:stop], steps[step].models[table])
+        for (start, stop), step, table in zip(runs, number[firsts].tolist(), index[firsts].tolist(), strict=True):
+            if step != before:
+                if before in escaped:
+                    self._write_escapes(steps[before].name, escaped[before])
+                before = step
+            encode(entries[start:stop], built[step][table])
         self._write_escapes(steps[before].name, escaped[before])
 
     def _write_escapes(self, name: str, values: Sequence[int]) -> None:
@@ -238,15 +246,15 @@ class StreamDecoder:
     def factorized(self, name: str, prior: Prior, z: Tensor | None, shape: tuple[int, ...]) -> Tensor:
         """Read hyper-latents channel by channel."""
         channels = np.repeat(np.arange(shape[1]), shape[2] * shape[3])
-        symbols = self._read(self._session.models(prior), channels)
+        symbols = self._read(self._session.models(prior), channels).reshape(shape)
         medians = prior.medians
-        return torch.from_numpy(symbols).view(shape).to(medians) + medians
+        return torch.from_numpy(symbols).to(medians) + medians
 
     def conditional(self, name: str, family: Family, residual: Tensor | None, sigma: Tensor) -> Tensor:
         """Read one symbol per scale."""
         models = self._session.models(family)
-        symbols = self._read(models, models.index(sigma.flatten().float().cpu().numpy()))
-        return torch.from_numpy(symbols).view(sigma.shape).to(sigma)
+        symbols = self._read(models, models.index(sigma.float().cpu().numpy().reshape(-1)))
+        return torch.from_numpy(symbols.reshape(sigma.shape)).to(sigma)
 
     def end_frame(self) -> None:
         """Compare the checksum over the frame's symbols."""
@@ -262,17 +270,19 @@ class StreamDecoder:
             )
 
     def _read(self, models: _Models, index: np.ndarray) -> np.ndarray:
+        # Thousands of small steps a frame: what stands around the coder's calls is most of their time.
+        counts = np.bincount(index)
+        (tables,) = counts.nonzero()
+        decode, built = self._coder.decode, models.built
+        parts = [decode(built[table], n) for table, n in zip(tables.tolist(), counts[tables].tolist(), strict=True)]
         order = _order(index, len(models.escapes))
-        ordered = index[order]
-        shifted = np.empty(len(index), np.int32)
-        runs = _runs(ordered[1:] != ordered[:-1])
-        for (start, stop), table in zip(runs, ordered[[start for start, _ in runs]].tolist(), strict=True):
-            shifted[start:stop] = self._coder.decode(models[table], stop - start)
-        values = shifted + models.tables.offsets[ordered]
-        for i in (shifted == models.escapes[ordered]).nonzero()[0]:
-            values[i] = self._read_escape()
-        symbols = np.empty(len(index), np.int32)
-        symbols[order] = values
+        entries = np.empty(len(index), np.int32)
+        entries[order] = np.concatenate(parts)
+        symbols = (entries + models.tables.offsets[index]).astype(np.float32)
+        escaped = entries == models.escapes[index]
+        if escaped.any():
+            for i in order[escaped[order]]:
+                symbols[i] = self._read_escape()
         self._read_so_far.append(symbols)
         return symbols
 

@@ -35,10 +35,11 @@ def table_v(runs: Runs) -> pd.DataFrame:
     lines = []
     for (dataset, metric), part in rows.groupby(["dataset", "metric"], sort=False):
         found, rate, count = _matched(part)
+        # A curve's rate is matched to those of all others, so its score takes all of them.
+        again = runs.command(runs.table["job"].isin(part["job"]))
         for curve, group in part.groupby("curve", sort=False):
             reasons = [text for text in group["reason"].unique() if text]
             score = found.get(str(curve))
-            again = runs.command(runs.table["job"].isin(group["job"]))
             value = f"{score:.2f}" if score is not None else f"({reasons[0] if reasons else 'no common rate'})"
             lines.append(
                 {
@@ -47,7 +48,7 @@ def table_v(runs: Runs) -> pd.DataFrame:
                     "sequences": count if score is not None else 0,
                     "published": paper.get((str(metric).upper(), _PUBLISHED.get(group["codec"].iloc[0], "")), ""),
                     "implementation": next((text for text in group["implementation"].unique() if text), ""),
-                    "command": f"{again} && bench iqa RUN --metrics {metric} && bench report RUN ...",
+                    "command": f"{again} && bench iqa RUN --metrics {metric} && bench report RUN RUN",
                 }
             )  # fmt: skip
     return pd.DataFrame(lines)
