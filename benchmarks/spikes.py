@@ -75,9 +75,9 @@ def main() -> None:
         print(f"{name:<42} {seconds * 1e3:9.2f} ms   {yardstick:<34} {other * 1e3:9.2f} ms   {ratio:7.2f}")
 
     print(f"{FRAMES} frames of {WIDTH}x{HEIGHT}, medians; the last column is a ratio of throughputs or of times")
-    unpack, numpy_unpack = medians(lambda: packed[:], lambda: np.unpackbits(packed.data))
+    unpack, numpy_unpack = medians(lambda: packed[:], lambda: np.unpackbits(packed.data, bitorder="little"))
     report("packed to array", unpack, "np.unpackbits alone", numpy_unpack, numpy_unpack / unpack)
-    pack, numpy_pack = medians(lambda: PackedSpikes.pack(spikes), lambda: np.packbits(spikes))
+    pack, numpy_pack = medians(lambda: PackedSpikes.pack(spikes), lambda: np.packbits(spikes, bitorder="little"))
     report("array to packed", pack, "np.packbits alone", numpy_pack, numpy_pack / pack)
 
     def copy_arrays() -> None:
@@ -100,9 +100,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "a.dat"
         other = Path(name) / "numpy.dat"
-        written, plain_write = medians(lambda: write_dat(path, spikes), lambda: np.packbits(spikes).tofile(other))
+        written, plain_write = medians(
+            lambda: write_dat(path, spikes), lambda: np.packbits(spikes, bitorder="little").tofile(other)
+        )
         recording = read_dat(path, HEIGHT, WIDTH)
-        read, plain_read = medians(lambda: recording[:], lambda: np.unpackbits(np.fromfile(other, np.uint8)))
+        read, plain_read = medians(
+            lambda: recording[:], lambda: np.unpackbits(np.fromfile(other, np.uint8), bitorder="little")
+        )
         report(".dat file to array", read, "np.fromfile and np.unpackbits", plain_read, plain_read / read)
         report("array to .dat file", written, "np.packbits and tofile", plain_write, plain_write / written)
         opened, sliced, grown = long_recording(Path(name))

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bench.errors import BenchError
-from bench.spikes import PackedSpikes, SpikeCamera, firing_rate, interval_rate, read_dat, simulate, write_dat
+from bench.spikes import PackedSpikes, SpikeCamera, dat, firing_rate, interval_rate, read_dat, simulate, write_dat
 
 SIZES = st.tuples(st.integers(1, 12), st.integers(1, 10), st.integers(1, 24)).filter(lambda s: s[1] * s[2] % 8 == 0)
 
@@ -37,6 +37,25 @@ def test_dat_is_mapped_not_read(tmp_path):
     part = PackedSpikes(packed.data[2:4], 8, 8)  # a slice of a map starts elsewhere in the file
     assert np.array_equal(part[0:2], packed[2:4])
     assert np.array_equal(packed[0:5:2], packed[:][::2])
+
+
+@pytest.mark.parametrize("part", [1, 16, 24, 1 << 19])
+def test_dat_is_read_in_parts(tmp_path, monkeypatch, part):
+    monkeypatch.setattr(dat, "_PART_BYTES", part)
+    frames = np.random.default_rng(0).integers(0, 2, (7, 8, 16), np.uint8)
+    write_dat(tmp_path / "a.dat", frames)
+    packed = read_dat(tmp_path / "a.dat", 8, 16)
+    assert np.array_equal(packed[:], frames)
+    assert np.array_equal(packed[2:7], frames[2:7])
+
+
+def test_dat_that_was_cut_after_opening_is_named(tmp_path):
+    path = tmp_path / "a.dat"
+    write_dat(path, np.zeros((5, 8, 8), np.uint8))
+    packed = read_dat(path, 8, 8)
+    path.write_bytes(bytes(20))
+    with pytest.raises(BenchError, match=r"a\.dat: the file has become shorter"):
+        packed[1:4]
 
 
 @pytest.mark.parametrize("size", [0, 7, 9, 8 * 5 + 1])

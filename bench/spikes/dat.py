@@ -13,6 +13,8 @@ import numpy as np
 
 from bench.errors import BenchError
 
+_PART_BYTES = 1 << 19
+
 
 class PackedSpikes:
     """T x H x W spikes, eight to a byte, rows flipped as in a .dat file.
@@ -56,28 +58,35 @@ class PackedSpikes:
 
     def __getitem__(self, frames: slice) -> np.ndarray:
         """Unpack a slice of frames to uint8 in {0, 1}, rows top to bottom."""
-        chosen = self._read(frames)
-        shape = (len(chosen), self.height, self.width)
         if self.width % 8 == 0:
-            rows = _flip_rows(chosen, len(chosen), self.height)
-            return np.unpackbits(rows, axis=None, bitorder="little").reshape(shape)
-        bits = np.unpackbits(chosen, axis=None, bitorder="little").reshape(shape)
+            rows = self._turned(frames)
+            return np.unpackbits(rows, axis=None, bitorder="little").reshape(-1, self.height, self.width)
+        chosen = self.data[frames]
+        bits = np.unpackbits(chosen, axis=None, bitorder="little").reshape(len(chosen), self.height, self.width)
         return np.ascontiguousarray(bits[:, ::-1])
 
-    def _read(self, frames: slice) -> np.ndarray:
-        """The packed bytes of a slice. Of a mapped file, in a map of the slice alone whose pages come all at once."""
+    def _turned(self, frames: slice) -> np.ndarray:
+        """The packed bytes of a slice, rows top to bottom."""
         start, stop, step = frames.indices(len(self.data))
-        # Only the whole map of a file starts where the file does; a slice of one is an array like any other.
         data = self.data
+        # Only the whole map of a file starts where the file does; a slice of one is an array like any other.
         if not (isinstance(data, np.memmap) and isinstance(data.base, mmap.mmap)) or step != 1 or stop <= start:
-            return data[frames]
-        size = data.shape[1]
-        first = start * size - start * size % mmap.ALLOCATIONGRANULARITY
-        with Path(str(data.filename)).open("rb") as file:
-            # A page at its first touch costs more than copying it; Linux alone brings all of them beforehand.
-            flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
-            pages = mmap.mmap(file.fileno(), stop * size - first, flags, mmap.PROT_READ, offset=first)
-        return np.frombuffer(pages, np.uint8, offset=start * size - first).reshape(-1, size)
+            chosen = data[frames]
+            return _flip_rows(chosen, len(chosen), self.height)
+        # Read in parts that the processor's cache holds until they are turned: a mapped page's first touch costs more
+        # than reading it, and a slice read as a whole has left the cache by then.
+        rows = np.empty((stop - start, self.height, self.width // 8), np.uint8)
+        part = np.empty((min(len(rows), -(-_PART_BYTES // rows[0].nbytes)), *rows.shape[1:]), np.uint8)
+        order = np.arange(self.height - 1, -1, -1)
+        with Path(str(data.filename)).open("rb", buffering=0) as file:
+            file.seek(start * rows[0].nbytes)
+            for first in range(0, len(rows), len(part)):
+                turned = rows[first : first + len(part)]
+                read = part[: len(turned)]
+                if file.readinto(read.data.cast("B")) != read.nbytes:
+                    raise BenchError(f"{data.filename}: the file has become shorter since it was opened")
+                read.take(order, axis=1, out=turned, mode="clip")  # "raise" would copy what it is to write
+        return rows.reshape(-1)
 
 
 def read_dat(path: Path, height: int, width: int) -> PackedSpikes:
