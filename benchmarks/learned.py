@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import baselines.neural.published
-from baselines.dcvc_dc.blocks import FeedForward, GatedFeedForward
+from baselines.dcvc_dc.blocks import DepthConvBlock, FeedForward, GatedFeedForward
 from baselines.dcvc_dc.video import OffsetDiversity
 from baselines.neural import motion
 from baselines.neural.coding import StreamDecoder, StreamEncoder
@@ -200,6 +200,15 @@ def tried(name: str, load: Callable[[], Any], frames: torch.Tensor) -> None:
     print(f"{name} decoding, synthesis by torch.compile: {median(compiled)}")
 
 
+class PlainDepthConvBlock(DepthConvBlock):
+    """As it is written in the paper."""
+
+    def forward(self, *maps: torch.Tensor) -> torch.Tensor:
+        depth, feed_forward = self.block
+        x = torch.cat(maps, 1)
+        return feed_forward(depth.conv2(depth.depth_conv(depth.conv1(x))) + depth.adaptor(x))
+
+
 class PlainFeedForward(FeedForward):
     """As it is written in the paper."""
 
@@ -232,8 +241,8 @@ class PlainOffsetDiversity(OffsetDiversity):
 
 
 _PLAIN = {
-    FeedForward: PlainFeedForward, GatedFeedForward: PlainGatedFeedForward, OffsetDiversity: PlainOffsetDiversity,
-    Pointwise: nn.Conv2d, SpectralConv: nn.Conv2d,
+    DepthConvBlock: PlainDepthConvBlock, FeedForward: PlainFeedForward, GatedFeedForward: PlainGatedFeedForward,
+    OffsetDiversity: PlainOffsetDiversity, Pointwise: nn.Conv2d, SpectralConv: nn.Conv2d,
 }  # fmt: skip
 
 

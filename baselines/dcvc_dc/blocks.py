@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -59,11 +61,18 @@ class DepthConv(nn.Module):
         super().__init__()
         self.conv1 = nn.Sequential(Pointwise(inputs, inputs), nn.LeakyReLU(0.01, inplace=True))
         self.depth_conv = nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs)
-        self.conv2 = conv(inputs, outputs, 1)
-        self.adaptor = conv(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+        self.conv2 = Pointwise(inputs, outputs)
+        self.adaptor = Pointwise(inputs, outputs) if inputs != outputs else nn.Identity()
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv2(self.depth_conv(self.conv1(x))).add_(self.adaptor(x))
+    def before(self, places: Tensor) -> Tensor:
+        """What comes before the depthwise layer, of places P x C."""
+        first, activation = self.conv1
+        return activation(first.on_places(places))  # type: ignore[operator]
+
+    def after(self, deep: Tensor, places: Tensor) -> Tensor:
+        """What comes after it, of its output and the block's input."""
+        beside = self.adaptor.on_places(places) if isinstance(self.adaptor, Pointwise) else places
+        return self.conv2.on_places(deep).add_(beside)
 
 
 class FeedForward(nn.Module):
@@ -74,10 +83,8 @@ class FeedForward(nn.Module):
         wide = max(min(4 * channels, 1024), 2 * channels)
         self.conv = nn.ModuleDict({"0": Pointwise(channels, wide), "2": Pointwise(wide, channels)})
 
-    def forward(self, x: Tensor) -> Tensor:
-        return in_parts(self._branch, x)
-
-    def _branch(self, places: Tensor) -> Tensor:
+    def on_places(self, places: Tensor) -> Tensor:
+        """P x C to P x C."""
         # Named as in a sequence with activations between.
         first, second = self.conv["0"], self.conv["2"]
         assert isinstance(first, Pointwise) and isinstance(second, Pointwise)  # noqa: S101 -- as made above
@@ -93,10 +100,8 @@ class GatedFeedForward(nn.Module):
         self.conv = Pointwise(channels, 4 * channels)
         self.conv_out = Pointwise(2 * channels, channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return in_parts(self._branch, x)
-
-    def _branch(self, places: Tensor) -> Tensor:
+    def on_places(self, places: Tensor) -> Tensor:
+        """P x C to P x C."""
         value, gate = self.conv.on_places(places).chunk(2, 1)
         return self.conv_out.on_places(value * F.leaky_relu(gate, 0.1)).add_(places)
 
@@ -109,8 +114,21 @@ class DepthConvBlock(nn.Module):
         feed_forward = GatedFeedForward(outputs) if gated else FeedForward(outputs)
         self.block = nn.Sequential(DepthConv(inputs, outputs), feed_forward)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.block(x)
+    def forward(self, *maps: Tensor) -> Tensor:
+        """From maps, whose channels are taken together, to one."""
+        depth_conv, feed_forward = self.block
+        assert isinstance(depth_conv, DepthConv)  # noqa: S101 -- as made above
+        assert isinstance(feed_forward, FeedForward | GatedFeedForward)  # noqa: S101
+
+        def after(deep: Tensor, *places: Tensor) -> Tensor:
+            return feed_forward.on_places(depth_conv.after(deep, _joined(places)))
+
+        deep = depth_conv.depth_conv(in_parts(lambda *places: depth_conv.before(_joined(places)), *maps))
+        return in_parts(after, deep, *maps)
+
+
+def _joined(places: Sequence[Tensor]) -> Tensor:
+    return torch.cat(list(places), 1) if len(places) > 1 else places[0]
 
 
 class UNet(nn.Module):
@@ -135,5 +153,5 @@ class UNet(nn.Module):
         full = self.conv1(x)
         half = self.conv2(F.max_pool2d(full, 2))
         quarter = self.context_refine(self.conv3(F.max_pool2d(half, 2)))
-        half = self.up_conv3(torch.cat((half, self.up3(quarter)), 1))
-        return self.up_conv2(torch.cat((full, self.up2(half)), 1))
+        half = self.up_conv3(half, self.up3(quarter))
+        return self.up_conv2(full, self.up2(half))

@@ -49,7 +49,7 @@ class _MotionEncoder(nn.Module):
 
     def forward(self, flow: Tensor, past: Tensor | None, q: Tensor) -> Tensor:
         out = self.enc_2(self.enc_1(flow) * q)
-        out = self.adaptor_0(out) if past is None else self.adaptor_1(torch.cat((out, past), 1))
+        out = self.adaptor_0(out) if past is None else self.adaptor_1(out, past)
         return self.enc_3(out)
 
 
@@ -108,7 +108,7 @@ class OffsetDiversity(nn.Module):
         inside = moved.view(batch, self.groups, -1, height * width)
         weight = self.fusion.weight.view(self.groups, -1, inside.shape[2])
         fused = torch.matmul(weight, inside).view(batch, channels, height, width)
-        return fused + self.fusion.bias[:, None, None]  # type: ignore[index]
+        return fused.add_(self.fusion.bias[:, None, None])  # type: ignore[index]
 
 
 class _FeatureExtractor(nn.Module):
@@ -284,7 +284,7 @@ class VideoNetwork(nn.Module):
         if state.mv_y is None:
             common = self.mv_y_prior_fusion_adaptor_0(hyper)
         else:
-            common = self.mv_y_prior_fusion_adaptor_1(torch.cat((hyper, state.mv_y), 1))
+            common = self.mv_y_prior_fusion_adaptor_1(hyper, state.mv_y)
         adaptors = (
             self.mv_y_spatial_prior_adaptor_1, self.mv_y_spatial_prior_adaptor_2, self.mv_y_spatial_prior_adaptor_3,
         )  # fmt: skip
@@ -326,8 +326,8 @@ class VideoNetwork(nn.Module):
             self.contextual_hyper_prior_decoder(z_hat)[:, :, :height, :width],
         ]
         if state.y is None:
-            common = self.y_prior_fusion_adaptor_0(torch.cat(priors, 1))
+            common = self.y_prior_fusion_adaptor_0(*priors)
         else:
-            common = self.y_prior_fusion_adaptor_1(torch.cat((*priors, state.y), 1))
+            common = self.y_prior_fusion_adaptor_1(*priors, state.y)
         adaptors = (self.y_spatial_prior_adaptor_1, self.y_spatial_prior_adaptor_2, self.y_spatial_prior_adaptor_3)
         return code_quadtree(coder, "y", LAPLACE, y, self.y_prior_fusion(common), adaptors, self.y_spatial_prior)

@@ -52,21 +52,23 @@ def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Conv
     return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2)
 
 
-def in_parts(function: Callable[[Tensor], Tensor], x: Tensor, places: int = 2048) -> Tensor:
-    """Apply a function of places, P x C to P x D, to maps N x C x H x W, so many at a time that wide layers stay small.
+def in_parts(function: Callable[..., Tensor], *maps: Tensor, places: int = 2048) -> Tensor:
+    """Apply a function of places, P x C of each map to P x D, to maps N x C x H x W, so many at a time.
 
-    Fresh memory for a wide layer at full size takes longer than its arithmetic.
+    What lies between stays in the processor's cache: fresh memory for a wide layer at full size takes longer than its
+    arithmetic.
     """
-    batch, channels, height, width = x.shape
-    flat = x.permute(0, 2, 3, 1).reshape(-1, channels)
+    batch, _, height, width = maps[0].shape
+    flat = [x.permute(0, 2, 3, 1).reshape(-1, x.shape[1]) for x in maps]
+    parts = zip(*(torch.split(x, places) for x in flat), strict=True)
     if torch.is_grad_enabled():
-        out = torch.cat([function(part) for part in torch.split(flat, places)])
+        out = torch.cat([function(*part) for part in parts])
     else:
-        first = function(flat[:places])
-        out = first.new_empty(len(flat), first.shape[1])
-        out[:places] = first
-        for start in range(places, len(flat), places):
-            out[start : start + places] = function(flat[start : start + places])
+        first = function(*next(parts))
+        out = first.new_empty(len(flat[0]), first.shape[1])
+        out[: len(first)] = first
+        for start, part in enumerate(parts, 1):
+            out[start * places : (start + 1) * places] = function(*part)
     return out.view(batch, height, width, -1).permute(0, 3, 1, 2)
 
 
