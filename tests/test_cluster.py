@@ -114,6 +114,17 @@ def test_a_lost_scheduler_is_one_line_and_keeps_rows(bench, cluster, tmp_path, p
     assert 1 <= len(read_rows(tmp_path / "run" / RD_FILE)) < 8
 
 
+def test_workers_that_cannot_write_are_one_line(bench, cluster, tmp_path):
+    """A file where the folder should be stops root too, as a full disk does."""
+    (tmp_path / "file").touch()
+    cluster.add_worker(BENCH_CACHE=str(tmp_path / "file" / "cache"))
+    flags = (*TINY_FLAGS, "--limit", "1", "--codec", "zstd", "--paradigm", "cta", "--scheduler", cluster.address)
+    cache = {"BENCH_CACHE": str(tmp_path / "client")}
+    done = bench("run", *flags, "--out", tmp_path / "run", check=2, environment=cache)
+    one_line_error(done, "no worker is left: ", "cannot write under")
+    assert done.stderr.count("--resume") == 1
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [

@@ -25,7 +25,7 @@ from bench.runner import execute
 from bench.runner.execute import failed, sequence_fingerprint
 from bench.runner.plan import Job, component_for
 from bench.runner.pool import Finished, attempt, suspects_alone
-from bench.runner.store import FatalError, open_store
+from bench.runner.store import GO_ON, FatalError, open_store
 
 _CONNECT_SECONDS = 10
 _WORKER_SECONDS = 60
@@ -166,9 +166,9 @@ class _Submission:
         lacking = {worker: why for part in (*parts, _EVERYTHING) for worker, why in self.unfit[part].items()}
         fitting = workers - lacking.keys()
         if workers and not fitting:
-            why = "; ".join(sorted({lacking[worker] for worker in workers}))
+            why = "; ".join(sorted({lacking[worker].removesuffix(GO_ON) for worker in workers}))
             if workers <= self.unfit[_EVERYTHING].keys():
-                raise FatalError(f"no worker is left: {why}; what was measured is kept, go on with --resume")
+                raise FatalError(f"no worker is left: {why}{GO_ON}")
             return f"no worker can run it: {why}"
         restricted = {"workers": sorted(fitting)} if lacking else {}
         future = self.client.submit(_on_worker, job, parts, pure=False, **restricted)
@@ -209,9 +209,7 @@ class _Submission:
         except (OSError, CancelledError, asyncio.CancelledError, AttributeError) as error:
             if isinstance(error, AttributeError) and self.client.status == "running":
                 raise
-            raise BenchError(
-                f"the scheduler {self.scheduler} is lost; what was measured is kept, go on with --resume"
-            ) from None
+            raise BenchError(f"the scheduler {self.scheduler} is lost{GO_ON}") from None
 
     def _leave_out(self, answer: Unfit) -> None:
         known = self.unfit[answer.part]

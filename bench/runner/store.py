@@ -151,6 +151,10 @@ DISK_ERRORS = frozenset(
 )
 
 
+# What a run that ends early tells its user.
+GO_ON = "; what was measured is kept, go on with --resume"
+
+
 @contextmanager
 def disk_errors(place: Path) -> Iterator[None]:
     """Turn a full or read-only disk, or a file where a folder should be, into one line that ends the run."""
@@ -164,7 +168,7 @@ def disk_errors(place: Path) -> Iterator[None]:
 
 def disk_message(place: object, error: OSError) -> str:
     """What a user reads when the disk is at fault."""
-    return f"cannot write under {place}: {error.strerror}; what was measured is kept, go on with --resume"
+    return f"cannot write under {place}: {error.strerror}{GO_ON}"
 
 
 def write_atomic(path: Path, data: bytes) -> None:
