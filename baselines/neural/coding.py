@@ -204,10 +204,9 @@ class StreamEncoder(Estimator):
         encode, built = self._coder.encode, [step.models.built for step in steps]
         before = 0
         for (start, stop), step, table in zip(runs, number[firsts].tolist(), index[firsts].tolist(), strict=True):
-            if step != before:
-                if before in escaped:
-                    self._write_escapes(steps[before].name, escaped[before])
-                before = step
+            if step != before and before in escaped:
+                self._write_escapes(steps[before].name, escaped[before])
+            before = step
             encode(entries[start:stop], built[step][table])
         self._write_escapes(steps[before].name, escaped[before])
 

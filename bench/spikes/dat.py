@@ -77,7 +77,6 @@ class PackedSpikes:
         # than reading it, and a slice read as a whole has left the cache by then.
         rows = np.empty((stop - start, self.height, self.width // 8), np.uint8)
         part = np.empty((min(len(rows), -(-_PART_BYTES // rows[0].nbytes)), *rows.shape[1:]), np.uint8)
-        order = np.arange(self.height - 1, -1, -1)
         with Path(str(data.filename)).open("rb", buffering=0) as file:
             file.seek(start * rows[0].nbytes)
             for first in range(0, len(rows), len(part)):
@@ -85,7 +84,7 @@ class PackedSpikes:
                 read = part[: len(turned)]
                 if file.readinto(read.data.cast("B")) != read.nbytes:
                     raise BenchError(f"{data.filename}: the file has become shorter since it was opened")
-                read.take(order, axis=1, out=turned, mode="clip")  # "raise" would copy what it is to write
+                _flip_rows(read, len(read), self.height, turned)
         return rows.reshape(-1)
 
 
@@ -120,12 +119,13 @@ def write_dat(path: Path, spikes: np.ndarray | PackedSpikes) -> None:
     packed.data.tofile(path)
 
 
-def _flip_rows(data: np.ndarray, count: int, height: int) -> np.ndarray:
+def _flip_rows(data: np.ndarray, count: int, height: int, out: np.ndarray | None = None) -> np.ndarray:
     """Reverse the rows of packed frames. `take` moves a row at once, five times faster than a reversed view."""
     if not data.size:
         return data
     order = np.arange(height - 1, -1, -1)
-    return data.reshape(count, height, -1).take(order, axis=1).reshape(-1)
+    # Told to clip, it writes into `out` as it goes; to raise, it would make a copy first.
+    return data.reshape(count, height, -1).take(order, axis=1, out=out, mode="clip").reshape(-1)
 
 
 def _check_size(height: int, width: int, path: Path | None = None) -> None:
