@@ -75,5 +75,6 @@ def codec_colour(labels: list[str], label: str) -> tuple[float, float, float]:
 def bits_axis(axis: Axes) -> None:
     """Make the x axis that of rates."""
     axis.set_xscale("log")
+    axis.tick_params("x", which="minor", labelsize="x-small")  # of a narrow axis: several to the decade
     axis.set_xlabel("bits per spike (raw = 1)")
     axis.grid(True, which="both", color="0.92", linewidth=0.6)
