@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from baselines.recognition.alignment import aligned
 from baselines.recognition.events import bei, etof, events, sbne
 from baselines.recognition.network import Backbone
 from bench.datasets import _labelled
@@ -28,6 +29,7 @@ from bench.runner.recognition import RecognitionRow, check_classifiers
 from bench.runner.results import ClassRow, RDRow, read_classes, read_rows
 from bench.runner.tables import write_table
 from bench.train.loop import Settings, train_codec
+from bench.train.shards import INSTANTS
 from tests.conftest import one_line_error
 
 
@@ -234,6 +236,17 @@ def test_a_classifier_is_as_large_as_its_weights_say(weights, frames, classes, e
     found = analyzer.analyze(np.random.default_rng(0).random((frames, 64, 64), np.float32))
     assert found.shape == (1, 1, classes) and found.dtype == np.float32
     assert found.sum() == pytest.approx(1, abs=1e-5) and analyzer.classes == classes
+
+
+@pytest.mark.parametrize("sequence", ["test-4", "test-33"])
+def test_what_moves_stands_still_once_aligned(sequence):
+    truth = create(Dataset, "s-digits").open(sequence).truth(INSTANTS)
+    found = aligned(np.stack([truth, np.zeros_like(truth)]))[0].numpy()
+    assert np.array_equal(found[3], truth[3])
+    apart, still = (np.abs(frames - truth[3]).mean() for frames in (truth, found))
+    assert still < apart / 4
+    alone = aligned(truth[None, :, :60, :60])
+    assert alone.shape == (1, 6, 60, 60) and alone.dtype == torch.float32
 
 
 def test_classifiers_of_other_sets_are_refused(weights, bench, tmp_path):

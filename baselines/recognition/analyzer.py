@@ -16,6 +16,8 @@ from bench.interfaces import Analyzer, Availability
 from bench.interfaces import Options as BaseOptions
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from baselines.neural.recipe import Recipe
     from baselines.neural.workload import Work
     from baselines.recognition.network import Backbone
@@ -107,16 +109,23 @@ class Classifier(Analyzer):
         return network.eval()
 
     def analyze(self, features: np.ndarray, motion: np.ndarray | None = None) -> np.ndarray:
-        """1 x 1 x C probabilities; the features are taken as they are, without motion."""
+        """1 x 1 x C probabilities; SCI's features are brought to one instant first, by motion of the analyzer's own."""
         import torch
 
         network = self.network
         if len(features) != network.frames:
             raise BenchError(f"{self.name} was trained on {network.frames} frames, got {len(features)}; use --frames")
         with torch.inference_mode():
-            frames = torch.from_numpy(features)[None].to(self.options.device)
-            found = torch.softmax(network(frames).double(), 1)[0].float().cpu().numpy()
-        return np.ascontiguousarray(found[None, None])
+            found = torch.softmax(network(self._prepared(torch.from_numpy(features)[None])).double(), 1)
+        probabilities = found[0].float().cpu().numpy()
+        return np.ascontiguousarray(probabilities[None, None])
+
+    def _prepared(self, features: Tensor) -> Tensor:
+        """What the network takes, N x K x H x W, on its device."""
+        from baselines.recognition.alignment import ALIGNED, aligned
+
+        given = features.to(self.options.device)
+        return aligned(given) if self.options.on in ALIGNED else given
 
     def workload(self, size: tuple[int, int]) -> Iterator[Work]:
         """The network on the frames of one sequence."""
@@ -126,7 +135,7 @@ class Classifier(Analyzer):
 
         network = self.network
         frames = torch.zeros(1, network.frames, *size)
-        yield Work("classifier, a sequence", "cloud", "", lambda: network(frames), (network,), "")
+        yield Work("classifier, a sequence", "cloud", "", lambda: network(self._prepared(frames)), (network,), "")
 
     def recipe(self, stage: str, earlier: Path, variant: None = None) -> Recipe:
         """How a stage is trained: the second on features as they are, the third on decoded ones too."""

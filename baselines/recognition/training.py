@@ -15,11 +15,12 @@ from torch import Tensor, nn
 
 from baselines.neural.latents import Estimator
 from baselines.neural.recipe import Recipe
+from baselines.recognition.alignment import ALIGNED, aligned
 from baselines.recognition.network import Backbone
 from baselines.recognition.representations import represent, shown_by
 from bench.datasets._files import cache_root
 from bench.errors import BenchError
-from bench.fingerprint import component_fingerprint, digest
+from bench.fingerprint import code_fingerprint, component_fingerprint, digest
 from bench.interfaces import Codec, Dataset, Extractor, to_uint8
 from bench.registry import create
 from bench.train.shards import FRAMES
@@ -84,7 +85,8 @@ def make_samples(
     for chosen, wanted in ((np.flatnonzero(~held), _SAMPLES), (np.flatnonzero(held), 1)):
         draws = max(1, round(wanted / len(chosen)))
         plain = _shown_samples(on, dataset, chosen, draws, seed, progress)
-        found.append(_coded_samples(plain, progress) if coded else plain)
+        received = _coded_samples(plain, progress) if coded else plain
+        found.append(_aligned_samples(received, progress) if on in ALIGNED else received)
     return found[0], found[1]
 
 
@@ -124,6 +126,20 @@ def _coded_samples(plain: Samples, progress: Callable[[int, int, str], None]) ->
         _through_codec(frames, rates, codec, lambda done: progress(done, len(rates), "coding"))
 
     return replace(plain, frames=_kept(identity, plain.frames.shape, fill), rates=rates, digest=identity)
+
+
+def _aligned_samples(samples: Samples, progress: Callable[[int, int, str], None]) -> Samples:
+    """The same, each brought to its middle instant."""
+    identity, count = digest([samples.digest, code_fingerprint(aligned.__module__)]), len(samples.labels)
+
+    def fill(frames: np.ndarray) -> None:
+        for start in range(0, count, _TOGETHER):
+            part = slice(start, start + _TOGETHER)
+            found = aligned(torch.from_numpy(samples.frames[part].astype(np.float32) / 255))
+            frames[part] = to_uint8(found.numpy())
+            progress(start, count, "alignment")
+
+    return replace(samples, frames=_kept(identity, samples.frames.shape, fill), digest=identity)
 
 
 def _kept(identity: str, shape: tuple[int, ...], fill: Callable[[np.ndarray], None]) -> np.ndarray:

@@ -1,0 +1,46 @@
+"""SCI's alignment before its classifier: features brought to one instant (paper section IV-C)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# Representations whose method aligns.
+ALIGNED = ("sci",)
+
+
+def aligned(features: np.ndarray | Tensor) -> Tensor:
+    """Features warped to the middle one, along motion estimated from them.
+
+    What moves then stands still, and a classifier need not learn motion. Motion that a stream carries is not used: the
+    classifier sees the same from all codecs.
+
+    Parameters
+    ----------
+    features
+        N x K x H x W in [0, 1].
+
+    Returns
+    -------
+    Tensor
+        N x K x H x W float32.
+    """
+    import torch
+
+    from baselines.neural.layers import pad_to, warp
+    from baselines.sci.analysis import Analysis, chain
+
+    given = torch.as_tensor(features)
+    frames = pad_to(given, 16)
+    middle = frames.shape[1] // 2
+    with torch.inference_mode():
+        motion = Analysis.estimate(frames)
+        moved = [
+            frames[:, k : k + 1] if k == middle else warp(frames[:, k : k + 1], chain(motion, middle, k - middle))
+            for k in range(frames.shape[1])
+        ]
+        return torch.cat(moved, 1)[..., : given.shape[2], : given.shape[3]].clamp(0, 1)
