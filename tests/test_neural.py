@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from baselines.dcvc.image import Cheng2020Anchor, ScaleHyperprior
 from baselines.dcvc.video import VideoNetwork as DcvcVideo
 from baselines.dcvc_dc.image import ImageNetwork as DcImage
+from baselines.dcvc_dc.video import State as DcState
 from baselines.dcvc_dc.video import VideoNetwork as DcVideo
 from baselines.neural.autoregressive import code_autoregressive, on_places
 from baselines.neural.coding import StreamDecoder, StreamEncoder
@@ -201,6 +202,24 @@ def test_a_convolution_by_transforms_is_the_plain_one(kernel, size):
         torch.nn.functional.mse_loss(layer(x), x[:, :5]).backward()
         with torch.no_grad():
             layer.weight -= layer.weight.grad
+
+
+def test_the_fast_form_of_a_published_network_is_the_plain_one():
+    torch.manual_seed(0)
+    network = DcVideo().double().requires_grad_(False).eval()
+    frames = torch.rand(3, 1, 3, 64, 48, dtype=torch.float64)
+    scales = {name: value[:1] for name, value in network.named_parameters() if "q_scale" in name}
+    found = []
+    for fast in (True, False):
+        with torch.inference_mode(fast):
+            state = DcState(frames[0])
+            for index in (1, 2):
+                state = network.code(Estimator(), frames[index], state, scales, index)
+            found.append(state)
+    for name in ("frame", "feature", "y"):
+        fast, plain = (getattr(state, name) for state in found)
+        assert fast.is_inference() and not plain.is_inference()
+        torch.testing.assert_close(fast, plain, atol=1e-10, rtol=1e-10)
 
 
 def test_weight_files(tmp_path):
