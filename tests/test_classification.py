@@ -456,8 +456,8 @@ def test_one_sample_goes_through_all_paradigms(both_tasks):
         assert images.psnr > 20 and images.accuracy is None and classes.psnr is None
     assert rows["atc", "classification"].bits < rows["atc", "reconstruction"].bits / 10
     # Nothing was lost, so the paradigms agree; and the classifier is right.
-    chances = {tuple(np.round([float(p) for p in line.probabilities.split()], 2)) for line in said.values()}
-    assert len(chances) == 1
+    chances = np.array([[float(p) for p in line.probabilities.split()] for line in said.values()])
+    assert np.ptp(chances, axis=0).max() < 1 / 255  # ATC's are coded in 8 bits
     assert all(line.predicted == line.label for line in said.values())
 
 
