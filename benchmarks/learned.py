@@ -34,7 +34,7 @@ from baselines.neural.coding import StreamDecoder, StreamEncoder
 from baselines.neural.fixed import exact_arithmetic
 from baselines.neural.latents import Estimator
 from baselines.neural.layers import Pointwise, double, warp
-from baselines.neural.transforms import SpectralConv, WinogradConv
+from baselines.neural.spectral import SpectralConv
 from bench.interfaces import Codec, Dataset, Extractor
 from bench.registry import create
 
@@ -242,7 +242,7 @@ class PlainOffsetDiversity(OffsetDiversity):
 
 _PLAIN = {
     DepthConvBlock: PlainDepthConvBlock, FeedForward: PlainFeedForward, GatedFeedForward: PlainGatedFeedForward,
-    OffsetDiversity: PlainOffsetDiversity, Pointwise: nn.Conv2d, SpectralConv: nn.Conv2d, WinogradConv: nn.Conv2d,
+    OffsetDiversity: PlainOffsetDiversity, Pointwise: nn.Conv2d, SpectralConv: nn.Conv2d,
 }  # fmt: skip
 
 

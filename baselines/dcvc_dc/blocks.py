@@ -64,10 +64,10 @@ class DepthConv(nn.Module):
         self.conv2 = Pointwise(inputs, outputs)
         self.adaptor = Pointwise(inputs, outputs) if inputs != outputs else nn.Identity()
 
-    def before(self, places: Tensor, out: Tensor | None) -> Tensor:
+    def before(self, places: Tensor) -> Tensor:
         """What comes before the depthwise layer, of places P x C."""
         first, activation = self.conv1
-        return activation(first.on_places(places, out))  # type: ignore[operator]
+        return activation(first.on_places(places))  # type: ignore[operator]
 
     def after(self, deep: Tensor, places: Tensor) -> Tensor:
         """What comes after it, of its output and the block's input."""
@@ -83,13 +83,13 @@ class FeedForward(nn.Module):
         wide = max(min(4 * channels, 1024), 2 * channels)
         self.conv = nn.ModuleDict({"0": Pointwise(channels, wide), "2": Pointwise(wide, channels)})
 
-    def on_places(self, places: Tensor, out: Tensor | None) -> Tensor:
+    def on_places(self, places: Tensor) -> Tensor:
         """P x C to P x C."""
         # Named as in a sequence with activations between.
         first, second = self.conv["0"], self.conv["2"]
         assert isinstance(first, Pointwise) and isinstance(second, Pointwise)  # noqa: S101 -- as made above
         inside = F.leaky_relu_(first.on_places(places), 0.1)
-        return torch.add(F.leaky_relu_(second.on_places(inside), 0.1), places, out=out)
+        return F.leaky_relu_(second.on_places(inside), 0.1).add_(places)
 
 
 class GatedFeedForward(nn.Module):
@@ -100,10 +100,10 @@ class GatedFeedForward(nn.Module):
         self.conv = Pointwise(channels, 4 * channels)
         self.conv_out = Pointwise(2 * channels, channels)
 
-    def on_places(self, places: Tensor, out: Tensor | None) -> Tensor:
+    def on_places(self, places: Tensor) -> Tensor:
         """P x C to P x C."""
         value, gate = self.conv.on_places(places).chunk(2, 1)
-        return torch.add(self.conv_out.on_places(value * F.leaky_relu(gate, 0.1)), places, out=out)
+        return self.conv_out.on_places(value * F.leaky_relu(gate, 0.1)).add_(places)
 
 
 class DepthConvBlock(nn.Module):
@@ -120,15 +120,11 @@ class DepthConvBlock(nn.Module):
         assert isinstance(depth_conv, DepthConv)  # noqa: S101 -- as made above
         assert isinstance(feed_forward, FeedForward | GatedFeedForward)  # noqa: S101
 
-        def before(*places: Tensor, out: Tensor | None) -> Tensor:
-            return depth_conv.before(_joined(places), out)
+        def after(deep: Tensor, *places: Tensor) -> Tensor:
+            return feed_forward.on_places(depth_conv.after(deep, _joined(places)))
 
-        def after(deep: Tensor, *places: Tensor, out: Tensor | None) -> Tensor:
-            return feed_forward.on_places(depth_conv.after(deep, _joined(places)), out)
-
-        layer = depth_conv.depth_conv
-        deep = layer(in_parts(before, layer.in_channels, *maps))
-        return in_parts(after, depth_conv.conv2.out_channels, deep, *maps)
+        deep = depth_conv.depth_conv(in_parts(lambda *places: depth_conv.before(_joined(places)), *maps))
+        return in_parts(after, deep, *maps)
 
 
 def _joined(places: Sequence[Tensor]) -> Tensor:

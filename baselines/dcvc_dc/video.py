@@ -92,13 +92,10 @@ class OffsetDiversity(nn.Module):
         pairs = self.groups * self.repeats
         batch, channels, height, width = feature.shape
         # In place and one repeat at a time, since all of this is at full size; plane by plane, as the warp wants it.
-        out = self.conv_offset(hints).contiguous()
-        # tanh(a) = 2 sigmoid(2a) - 1, which takes a seventh of the time.
-        out[:, : 2 * pairs].mul_(2)
-        out = double(out).sigmoid_()
-        offsets = out[:, : 2 * pairs].mul_(2 * self.reach).view(batch, self.repeats, self.groups, 2, height, width)
-        masks = out[:, 2 * pairs :].view(batch, self.repeats, self.groups, 1, height, width)
-        flows = offsets.add_((flow - self.reach).contiguous()[:, None, None])
+        out = double(self.conv_offset(hints).contiguous())
+        offsets = out[:, : 2 * pairs].tanh_().mul_(self.reach).view(batch, self.repeats, self.groups, 2, height, width)
+        masks = out[:, 2 * pairs :].sigmoid_().view(batch, self.repeats, self.groups, 1, height, width)
+        flows = offsets.add_(flow.contiguous()[:, None, None])
         slices = feature.contiguous().view(batch * self.groups, -1, height, width)
         moved = torch.stack(
             [

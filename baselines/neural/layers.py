@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.neural.transforms import SpectralConv, WinogradConv
+from baselines.neural.spectral import SpectralConv
 
 _PEDESTAL = 2.0**-36
 _T = TypeVar("_T")
@@ -40,39 +40,36 @@ class Pointwise(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         return self.on_places(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
-    def on_places(self, x: Tensor, out: Tensor | None = None) -> Tensor:
-        """The same from ... x inputs to ... x outputs; with `out`, from P x inputs to there."""
-        if out is None:
-            return F.linear(x, self.weight.flatten(1), self.bias)
-        assert self.bias is not None  # noqa: S101 -- as made above
-        return torch.addmm(self.bias, x, self.weight.flatten(1).T, out=out)
+    def on_places(self, x: Tensor) -> Tensor:
+        """The same from ... x inputs to ... x outputs."""
+        return F.linear(x, self.weight.flatten(1), self.bias)
 
 
 def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
     """Convolution that keeps H x W / stride (zero padding of half the kernel)."""
     if kernel == 1 and stride == 1:
         return Pointwise(inputs, outputs)
-    if kernel == 3 and stride == 1 and min(inputs, outputs) >= 96:
-        return WinogradConv(inputs, outputs)
     return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2)
 
 
-def in_parts(function: Callable[..., Tensor], channels: int, *maps: Tensor, places: int = 2048) -> Tensor:
-    """Apply a function of places, P x C of each map to P x channels, to maps N x C x H x W, so many at a time.
+def in_parts(function: Callable[..., Tensor], *maps: Tensor, places: int = 2048) -> Tensor:
+    """Apply a function of places, P x C of each map to P x D, to maps N x C x H x W, so many at a time.
 
     What lies between stays in the processor's cache: fresh memory for a wide layer at full size takes longer than its
-    arithmetic. The function's `out` is where to write, None where gradients are wanted.
+    arithmetic.
     """
     batch, _, height, width = maps[0].shape
     flat = [x.permute(0, 2, 3, 1).reshape(-1, x.shape[1]) for x in maps]
     parts = zip(*(torch.split(x, places) for x in flat), strict=True)
     if torch.is_grad_enabled():
-        whole = torch.cat([function(*part, out=None) for part in parts])
+        out = torch.cat([function(*part) for part in parts])
     else:
-        whole = flat[0].new_empty(len(flat[0]), channels)
-        for part, out in zip(parts, torch.split(whole, places), strict=True):
-            function(*part, out=out)
-    return whole.view(batch, height, width, -1).permute(0, 3, 1, 2)
+        first = function(*next(parts))
+        out = first.new_empty(len(flat[0]), first.shape[1])
+        out[: len(first)] = first
+        for start, part in enumerate(parts, 1):
+            out[start * places : (start + 1) * places] = function(*part)
+    return out.view(batch, height, width, -1).permute(0, 3, 1, 2)
 
 
 def upconv(inputs: int, outputs: int, kernel: int) -> nn.ConvTranspose2d:
