@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 _SAMPLES = 16_000
 _HELD_OUT = 20
 _TOGETHER = 32
+# Representations with SpiReco's front before the network: SpiReco's own, and ours, so that the two differ in what the
+# network sees alone.
+_ENHANCED = ("tfi", "sci")
 
 
 @dataclass(frozen=True)
@@ -189,7 +192,7 @@ class ClassifierRecipe(Recipe):
     def __init__(self, on: str, data: str, begin: Path | None) -> None:
         dataset: Any = create(Dataset, f"{data}:split=train")
         self.backward = isinstance(shown_by(on), Extractor)
-        self.network = Backbone(FRAMES, len(dataset.classes), enhanced=on == "tfi")
+        self.network = Backbone(FRAMES, len(dataset.classes), enhanced=on in _ENHANCED)
         if begin:
             self.begin_from(begin)
             self.rate = 1e-3
