@@ -88,7 +88,8 @@ def _tables(every: Runs, runs: Runs, bd: pd.DataFrame) -> list[Table]:
         Table(
             "table_vi", "Table VI, accuracy without compression",
             "The same backbone and budget for all; the event camera is simulated before the same scenes, and SpiReco "
-            "is in kind: TFI with learned denoising and motion enhancement (docs/classification.md).",
+            "is in kind: TFI with learned denoising and motion enhancement; ours, aligned, has these two as well "
+            "(docs/classification.md).",
             classification.table_vi(runs),
         ),
         Table(
