@@ -18,6 +18,8 @@ from safetensors.torch import save_file
 from baselines.recognition.alignment import aligned
 from baselines.recognition.events import bei, etof, events, sbne
 from baselines.recognition.network import Backbone
+from baselines.recognition.representations import TABLE_VI
+from baselines.recognition.training import ClassifierRecipe
 from bench.datasets import _labelled
 from bench.datasets.moving import SPEEDS, Motion, MovingImage, SDigits, _cubic, draw_motion
 from bench.errors import BenchError
@@ -236,6 +238,12 @@ def test_a_classifier_is_as_large_as_its_weights_say(weights, frames, classes, e
     found = analyzer.analyze(np.random.default_rng(0).random((frames, 64, 64), np.float32))
     assert found.shape == (1, 1, classes) and found.dtype == np.float32
     assert found.sum() == pytest.approx(1, abs=1e-5) and analyzer.classes == classes
+
+
+@pytest.mark.parametrize("on", TABLE_VI)
+def test_shipped_weights_are_of_the_network_that_training_makes(on):
+    shipped = create(Analyzer, f"classifier:on={on},data=s-digits").network.state_dict()
+    assert shipped.keys() == ClassifierRecipe(on, "s-digits", None).network.state_dict().keys()
 
 
 @pytest.mark.parametrize("sequence", ["test-4", "test-33"])
