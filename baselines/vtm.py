@@ -58,6 +58,10 @@ class Vtm(QpCodec):
         hashes = [file_sha256(path) for path in (*tools, *configurations)]
         return Availability(True, f"VTM {versions.pop()}", digest(hashes))
 
+    def lookahead(self, condition: CodingCondition) -> float:
+        """None in low delay, whose configuration filters with past frames; else its group and the filter's reach."""
+        return 0 if condition.structure == "low_delay" or condition.intra_period == 1 else 16 + 4
+
     def compress(self, frames: np.ndarray, rate_point: RatePoint, condition: CodingCondition) -> bytes:
         """Encode in a working folder of its own; the log's bits and frames must be those of the file."""
         count, height, width = frames.shape

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,6 +19,9 @@ from bench.runner.decode import decode_fresh
 # Odd sizes, one pixel, one frame, and frames whose sides no block size divides. Spikes need nothing else.
 SHAPES = ((1, 1, 1), (1, 7, 13), (2, 33, 65), (3, 250, 400), (17, 16, 16))
 _CONDITION = CodingCondition()
+_CONDITIONS = (_CONDITION, CodingCondition(structure="random_access"))
+# Where frames begin to differ: right after the first frame of a group of eight and of an intra period, and one later.
+_CUTS = (1, 2, 9, 10, 17, 18)
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,7 @@ def conform(codec: Codec) -> Iterator[Result]:
         ("a damaged payload with a right checksum never gives frames of another shape", _payload),
         ("rate is monotone in the rate point", _monotone),
         ("every byte is counted", _bytes),
+        ("later frames change nothing before them", _causal),
         ("wrong rate points and frames are refused", _refuses),
     ]
     for name, check in checks:
@@ -75,9 +81,25 @@ def _points(codec: Codec) -> tuple[RatePoint, ...]:
     return codec.rate_points_for(_content(codec))
 
 
-def _encode(codec: Codec, frames: np.ndarray, point: RatePoint | None = None) -> Encoded:
+def _encode(
+    codec: Codec, frames: np.ndarray, point: RatePoint | None = None, condition: CodingCondition | None = None
+) -> Encoded:
     chosen = _points(codec)[-1] if point is None else point
-    return codec.encode(frames, chosen, _CONDITION, _content(codec))
+    return codec.encode(frames, chosen, condition or _condition(codec), _content(codec))
+
+
+def _condition(codec: Codec) -> CodingCondition:
+    """The default condition, or the first one that the codec can keep to."""
+    kept = [condition for condition in _CONDITIONS if not _refused(codec, condition)]
+    return kept[0] if kept else _CONDITION
+
+
+def _refused(codec: Codec, condition: CodingCondition) -> bool:
+    try:
+        codec.check_condition(condition)
+    except BenchError:
+        return True
+    return False
 
 
 def _available(codec: Codec) -> str:
@@ -169,10 +191,7 @@ def _payload(codec: Codec, count: int = 16) -> str:
 
 def _other_shape(codec: Codec, info: StreamInfo, payload: bytes) -> str:
     count, height, width = info.shape
-    wrong = StreamInfo(
-        info.codec, info.options, info.weights, info.content, (count + 1, height, width), info.rate_point
-    )
-    return _none_decode(codec, [pack_stream(wrong, payload)])
+    return _none_decode(codec, [pack_stream(replace(info, shape=(count + 1, height, width)), payload)])
 
 
 def _monotone(codec: Codec) -> str:
@@ -194,6 +213,31 @@ def _bytes(codec: Codec) -> str:
     return "" if info == encoded.info else "the header read back differs from the one written"
 
 
+def _causal(codec: Codec) -> str:
+    """Under each condition the frames before a change come back the same, but for those within the stated look ahead.
+
+    What follows the change is once another scene, once the same scene with other noise: a temporal filter leaves out
+    frames that are too different, and so hides from the first alone.
+    """
+    for condition in _CONDITIONS:
+        ahead = codec.lookahead(condition)
+        if _refused(codec, condition) or math.isinf(ahead):
+            continue
+        cuts = [int(ahead) + cut for cut in (_CUTS if not ahead else _CUTS[-1:])]
+        shape = (cuts[-1] + 2, 64, 72)
+        first, again = sample(codec, shape), sample(codec, shape, seed=1)
+        before = codec.decode(_encode(codec, first, condition=condition).stream).frames
+        for cut, later in itertools.product(cuts, (again, 1 - again)):
+            changed = np.concatenate([first[:cut], later[cut:]])
+            after = codec.decode(_encode(codec, changed, condition=condition).stream).frames
+            if differing := [k for k in range(cut - int(ahead)) if not np.array_equal(before[k], after[k])]:
+                return (
+                    f"{condition.structure}: frame {differing[0]} decodes to something else when frames from {cut} on "
+                    f"are others ({ahead:g} frames of look ahead are stated)"
+                )
+    return ""
+
+
 def _refuses(codec: Codec) -> str:
     good = sample(codec)
     bad: list[tuple[str, np.ndarray, RatePoint]] = [
@@ -205,7 +249,7 @@ def _refuses(codec: Codec) -> str:
     ]
     for what, frames, point in bad:
         try:
-            codec.encode(frames, point, _CONDITION, _content(codec))
+            codec.encode(frames, point, _condition(codec), _content(codec))
         except BenchError:
             continue
         return f"{what}: accepted"

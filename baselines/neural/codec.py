@@ -154,6 +154,7 @@ class NeuralCodec(Codec):
     """Common part of DCVC, DCVC-DC and their like."""
 
     Options: ClassVar[type[BaseOptions]] = NeuralOptions
+    structures = frozenset({"low_delay"})
 
     @abstractmethod
     def weight_files(self, rate_point: RatePoint) -> tuple[Path, ...]:
@@ -241,8 +242,6 @@ class NeuralCodec(Codec):
 
     def compress(self, frames: np.ndarray, rate_point: RatePoint, condition: CodingCondition) -> Compressed:
         """Code frame by frame, each from what was decoded of the one before."""
-        if condition.structure != "low_delay":
-            raise BenchError(f"{self.name} codes low_delay only, not {condition.structure}")
         from baselines.neural.coding import StreamEncoder
 
         model = self._model(rate_point)

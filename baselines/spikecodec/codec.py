@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -72,6 +73,10 @@ class SpikeCodec(Codec):
         from baselines.spikecodec.training import SpikeCodecRecipe
 
         return SpikeCodecRecipe()
+
+    def lookahead(self, condition: CodingCondition) -> float:
+        """All frames: the largest firing rate of the recording goes ahead of its first scene."""
+        return math.inf
 
     def workload(self, size: tuple[int, int]) -> Iterator[Work]:
         """The parts of coding a scene of H x W, for `bench complexity`."""

@@ -1,27 +1,25 @@
 """The contracts between the suite and its pluggable parts: one small abstract base per kind."""
 
 from bench.interfaces.analyzer import Analyzer
-from bench.interfaces.codec import (
-    Codec,
-    Compressed,
-    Content,
-    Decoded,
-    Encoded,
-    RatePoint,
-    StreamInfo,
-    from_uint8,
-    pack_stream,
-    to_uint8,
-    unpack_stream,
-)
+from bench.interfaces.codec import Codec, Compressed, Decoded, Encoded, from_uint8, to_uint8
 from bench.interfaces.component import Availability, Component, Options, parse_spec
 from bench.interfaces.condition import CodingCondition, ConditionCard, Structure
+from bench.interfaces.container import (
+    AnalysisChain,
+    Content,
+    RatePoint,
+    StreamInfo,
+    pack_stream,
+    unpack_stream,
+    weights_digest,
+)
 from bench.interfaces.dataset import Dataset, Recording, SequenceInfo
 from bench.interfaces.extractor import Extractor
 from bench.interfaces.paradigm import Kind, Paradigm, Side, Stage, check_wiring
 from bench.interfaces.task import Task
 
 __all__ = [
+    "AnalysisChain",
     "Analyzer",
     "Availability",
     "Codec",
@@ -51,4 +49,5 @@ __all__ = [
     "parse_spec",
     "to_uint8",
     "unpack_stream",
+    "weights_digest",
 ]

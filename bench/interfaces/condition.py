@@ -10,6 +10,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Structure = Literal["low_delay", "random_access"]
+_DELAYS = {
+    "low_delay": "causal: what is sent for frame k depends on frames 0 to k alone",
+    "random_access": "what is sent for frame k may depend on later frames, as many as the codec states",
+}
 
 
 class CodingCondition(BaseModel):
@@ -20,7 +24,7 @@ class CodingCondition(BaseModel):
     intra_period
         Distance of intra frames, in coded frames.
     structure
-        ``low_delay`` (no reordering) or ``random_access``.
+        ``low_delay`` (causal: no reordering, and no look at later frames) or ``random_access``.
     bit_depth
         Depth that frames are quantised to before coding. Luma only; a codec without 4:0:0 adds neutral chroma.
     """
@@ -30,6 +34,11 @@ class CodingCondition(BaseModel):
     intra_period: int = Field(default=16, ge=1)
     structure: Structure = "low_delay"
     bit_depth: Literal[8] = 8
+
+    @property
+    def delay(self) -> str:
+        """What `structure` asks of a codec, in the words of the card."""
+        return _DELAYS[self.structure]
 
 
 class ConditionCard(BaseModel):
@@ -45,6 +54,8 @@ class ConditionCard(BaseModel):
         Which instants have a truth and count: ``all``, or a list of k.
     extractor, analyzer, analyzer_sha256
         Specs of the analysis chain, and the hash of the analyzer's weights (empty where it has none).
+    delay
+        What a codec may look at, in words; empty on cards from before there was a rule.
     averaging
         The rule by which frames become a sequence's figure and sequences a set's.
     """
@@ -58,6 +69,7 @@ class ConditionCard(BaseModel):
     margin: int = Field(ge=0)
     evaluated: Literal["all", "none"] | tuple[int, ...]
     coding: CodingCondition
+    delay: str = ""
     chroma: Literal["luma-only"] = "luma-only"
     extractor: str
     extractor_sha256: str = ""

@@ -17,6 +17,7 @@ import numpy as np
 from bench.errors import BenchError
 from bench.fingerprint import code_fingerprint, component_fingerprint, digest
 from bench.interfaces import (
+    AnalysisChain,
     Analyzer,
     Codec,
     Component,
@@ -35,7 +36,7 @@ from bench.interfaces import (
 )
 from bench.metrics.spikes import evaluate_spikes
 from bench.runner.decode import decode_fresh
-from bench.runner.plan import Job, component_for
+from bench.runner.plan import PICTURES, Job, analysis_chain, component_for
 from bench.runner.results import ClassRow, RDRow
 from bench.runner.store import Entry, Made, Store, array_bytes
 from bench.spikes import PackedSpikes
@@ -244,11 +245,24 @@ class _JobRun:
             return encoded.stream, {"estimated_bits": encoded.estimated_bits}
 
         entry = self._timed("encode", stage.side.value, key, make)
-        if content is kind:
-            return entry
         info, payload = unpack_stream(entry.data)
-        stream = pack_stream(replace(info, content=content), payload)  # the container says what its frames are
+        # The container says what its frames are, and what stands around the codec.
+        stream = pack_stream(replace(info, content=content, chain=self._chain(content)), payload)
         return Entry(hashlib.sha256(stream).hexdigest(), entry.facts, stream)
+
+    def _chain(self, content: Content) -> AnalysisChain | None:
+        """What the container says of this job's chain; other tasks than pictures choose their analyzer themselves."""
+        job, pictures = self.job, self.analyzer.task == PICTURES
+        if content is Content.RESULT and not pictures:
+            return None
+        return analysis_chain(
+            self.extractor,
+            self.analyzer if pictures else None,
+            first_instant=job.start + job.card.margin,
+            stride=job.card.stride,
+            margin=job.card.margin,
+            spike_rate=job.info.rate if content.is_spikes else None,
+        )
 
     # Behind the link
 

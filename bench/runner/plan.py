@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.errors import BenchError
 from bench.fingerprint import digest
 from bench.interfaces import (
+    AnalysisChain,
     Analyzer,
     Availability,
     Codec,
@@ -25,11 +26,13 @@ from bench.interfaces import (
     SequenceInfo,
     Task,
     check_wiring,
+    weights_digest,
 )
 from bench.registry import create
 from bench.runner.spec import CodecEntry, RunSpec
 from bench.runner.tables import check_text
 
+PICTURES = "reconstruction"  # the task whose result are pictures
 _NOT_ASKED = Availability(ok=False)
 _NO_POINT = "not at this rate point: "
 
@@ -185,8 +188,11 @@ def _at_rate_points(cell: Job, spec: RunSpec, entry: CodecEntry, codec: Codec, a
         if not codec.takes(content):
             takes = " and ".join(sorted(codec.accepts))
             skip = f"{codec.name} takes {takes} only, {cell.paradigm} codes {content.value}"
+        elif refusal := _refusal(codec.check_condition, spec.coding):
+            skip = refusal
         elif points is spec.rates:
-            skip = _refusal(codec, point) or skip
+            refusal = _refusal(codec.check_rate_point, point)
+            skip = f"{_NO_POINT}{refusal}" if refusal else skip
         else:
             codec.check_rate_point(point)
         job = replace(cell, codec=entry.codec, rate_point=point, availability=availability, skip=skip)
@@ -194,12 +200,12 @@ def _at_rate_points(cell: Job, spec: RunSpec, entry: CodecEntry, codec: Codec, a
     return jobs
 
 
-def _refusal(codec: Codec, point: RatePoint) -> str:
-    """Why a codec has no part in rate points that were given for all codecs."""
+def _refusal(check: Callable[[Any], None], value: object) -> str:
+    """Why a codec has no part in what was given for all codecs; empty where it has."""
     try:
-        codec.check_rate_point(point)
+        check(value)
     except BenchError as error:
-        return f"{_NO_POINT}{error}"
+        return str(error)
     return ""
 
 
@@ -244,6 +250,37 @@ def default_analyzer(extractor: str, task: str, dataset: str = "") -> str:
     judged: Task = component_for(Task, task)
     return judged.analyzer_for(
         component_for(Extractor, extractor), component_for(Dataset, dataset) if dataset else None
+    )
+
+
+def analysis_chain(
+    extractor: Extractor,
+    analyzer: Analyzer | None,
+    *,
+    first_instant: int,
+    stride: int,
+    margin: int,
+    spike_rate: float | None,
+) -> AnalysisChain:
+    """What a container says of the chain around its codec.
+
+    Parameters
+    ----------
+    analyzer
+        The analyzer for pictures; None for the one that the extractor names.
+    spike_rate
+        Spikes per frame at unit luminance for a stream of spikes, None for others.
+    """
+    own = create(Analyzer, component_for(Task, PICTURES).analyzer_for(extractor))
+    pictured = analyzer or own
+    return AnalysisChain(
+        extractor.spec,
+        "" if pictured.spec == own.spec else pictured.spec,
+        weights_digest(extractor.weights_sha256, pictured.weights_sha256),
+        first_instant,
+        stride,
+        margin,
+        spike_rate,
     )
 
 
@@ -330,6 +367,7 @@ def _card(spec: RunSpec, evaluated: tuple[int, ...], task: str, extractor: str, 
         margin=spec.margin,
         evaluated="all" if whole else evaluated or "none",
         coding=spec.coding,
+        delay=spec.coding.delay,
         extractor=made[0].spec,
         extractor_sha256=made[0].weights_sha256,
         analyzer=made[1].spec,
