@@ -1,4 +1,4 @@
-"""The container: the file that crosses the link, with all that its receiver must know (docs/adapters.md, the container).
+"""The container: the file that crosses the link, with all that its receiver must know (layout: docs/adapters.md).
 
 Version 2 names the chain that its frames belong to. Version 1, which does not, is still read.
 """
