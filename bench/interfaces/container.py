@@ -189,11 +189,12 @@ def _chain(fields: list[object], content: Content) -> AnalysisChain:
     extractor, analyzer, weights, first, stride, margin, *rest = fields
     if not isinstance(extractor, str) or not isinstance(analyzer, str):
         raise ValueError("extractor or analyzer are not what they should be")
-    rate = None
+    rate: float | None = None
     if content.is_spikes:
-        (rate,) = rest
-        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < math.inf:
+        (stated,) = rest
+        if isinstance(stated, bool) or not isinstance(stated, int | float) or not 0 < stated < math.inf:
             raise ValueError("the spike rate is not what it should be")
+        rate = stated
     elif rest:
         raise ValueError("more fields than there should be")
     chain = AnalysisChain(
