@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.interpolate import PchipInterpolator
 
+from bench.errors import BenchError
 from bench.metrics.bd import Curve, Verdict, bd_quality, bd_rate, mean_verdict
 from bench.metrics.quality import evaluate_frames, psnr_per_frame
 from bench.metrics.spikes import evaluate_spikes
@@ -19,7 +20,30 @@ def test_psnr_is_per_frame_then_mean():
     result[1] += 0.01
     assert psnr_per_frame(result, truth) == pytest.approx([20, 40], abs=1e-4)
     assert evaluate_frames(result, truth)["psnr"] == pytest.approx(30, abs=1e-4)
-    assert psnr_per_frame(truth, truth)[0] == math.inf
+
+
+def test_a_frame_that_equals_its_truth_counts_as_the_ceiling():
+    truth = np.zeros((4, 16, 16), np.float32)
+    result = truth.copy()
+    result[2] += 0.1  # 20 dB
+    result[3] += 0.0005  # 66 dB, of which 60 count
+    assert psnr_per_frame(result, truth) == pytest.approx([60, 60, 20, 60], abs=1e-4)
+    measured = evaluate_frames(result, truth)
+    assert measured["psnr"] == pytest.approx(50, abs=1e-4)
+    assert measured["capped_frames"] == 3
+    assert measured["psnr_of_mse"] == pytest.approx(-10 * math.log10(0.1**2 / 4), abs=1e-3)
+    exact = evaluate_frames(truth, truth)
+    assert (exact["psnr"], exact["psnr_of_mse"], exact["capped_frames"]) == (60, 60, 4)
+    # Nothing changes where no frame comes near the ceiling.
+    assert evaluate_frames(result[2:3], truth[2:3])["capped_frames"] == 0
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_results_that_are_not_finite_have_no_quality(value):
+    result = np.zeros((2, 16, 16), np.float32)
+    result[1, 3, 3] = value
+    with pytest.raises(BenchError, match="not finite"):
+        evaluate_frames(result, np.zeros_like(result))
 
 
 def test_ssim_agrees_with_another_implementation(moving):

@@ -6,7 +6,7 @@ from bench.errors import BenchError
 from bench.report.rows import load_runs
 from bench.runner.explain import command_for, explain_row
 from bench.runner.results import read_rows
-from tests.test_gate import write_run
+from tests.test_gate import card, write_run
 
 
 def test_two_runs_with_different_figures_are_refused(tmp_path):
@@ -16,6 +16,15 @@ def test_two_runs_with_different_figures_are_refused(tmp_path):
     assert len(load_runs([first, same]).table) == 8
     with pytest.raises(BenchError, match=r"job [0-9a-f]{12} has different figures in .*c and in another of the runs"):
         load_runs([first, same, other])
+
+
+def test_evaluated_instants_of_version_1_are_those_of_the_card(tmp_path):
+    condition = card(evaluated=(3, 17))
+    folder = write_run(
+        tmp_path / "a", {"x265": (1, "")}, condition, lambda row: row.model_copy(update={"evaluated": ""})
+    )
+    assert set(load_runs([folder]).table["evaluated"]) == {"3 17"}
+    assert set(load_runs([write_run(tmp_path / "b", {"x265": (1, "")})]).table["evaluated"]) == {"all"}
 
 
 def test_a_point_that_failed_in_one_run_counts_in_the_other(tmp_path):

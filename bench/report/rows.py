@@ -139,6 +139,7 @@ def load_runs(folders: Sequence[Path], trusted: bool = False) -> Runs:
     for folder in folders:
         documents[str(folder)] = read_run_file(folder, trusted)
         rows = rd_frame(folder / RD_FILE, [name for name in COLUMNS if name not in _UNREAD])
+        rows = rows.assign(evaluated=_evaluated(rows, documents[str(folder)]["conditions"]))
         frames.append(rows.assign(run=pd.Categorical([str(folder)]).repeat(len(rows))))
     table = _together(frames)
     if not table["job"].is_unique:
@@ -147,6 +148,18 @@ def load_runs(folders: Sequence[Path], trusted: bool = False) -> Runs:
         table = table.sort_values("status", key=lambda states: states != "ok", kind="stable").drop_duplicates("job")
         table = table.sort_index().reset_index(drop=True)
     return Runs(table.assign(label=derived(table, ["codec", "preset", "options"], codec_label)), documents)
+
+
+def _evaluated(rows: pd.DataFrame, cards: Mapping[str, dict[str, Any]]) -> pd.Series:
+    """The instants that each row's quality is of; rows of version 1 have them on their cards."""
+
+    def stated(evaluated: str, condition: str) -> str:
+        on_card = cards.get(condition, {}).get("evaluated", "")
+        if evaluated or on_card in ("instants with a truth", "none"):
+            return evaluated
+        return on_card if isinstance(on_card, str) else " ".join(map(str, on_card))
+
+    return derived(rows, ["evaluated", "condition"], stated)
 
 
 def _together(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
