@@ -129,6 +129,11 @@ def test_lower_is_better_metrics():
         (Curve(ANCHOR.rates, ANCHOR.qualities, "another"), "different condition cards"),
         (Curve(ANCHOR.rates[:3], ANCHOR.qualities[:3]), "3 points of 4"),
         (Curve(ANCHOR.rates, (28, 30, 29.5, 31)), "falls as rate rises"),
+        (Curve(ANCHOR.rates, (28, 30, 30, 31)), "test: two points have the same quality"),
+        (Curve(ANCHOR.rates, (28, 30, 31, 31)), "test: two points have the same quality"),
+        (Curve(ANCHOR.rates, (30, 30, 29, 31)), "falls as rate rises"),
+        (Curve(ANCHOR.rates, (math.nan,) * 4), "no quality was measured"),
+        (Curve(ANCHOR.rates, ANCHOR.qualities, "", "3 4"), "qualities of different instants (- and 3 4)"),
         (Curve(ANCHOR.rates, (28, 30, 31, math.inf)), "not finite"),
         (Curve((0.01, 0.01, 0.02, 0.03), ANCHOR.qualities), "same rate"),
         (Curve((0, 0.01, 0.02, 0.03), ANCHOR.qualities), "not positive"),
@@ -141,6 +146,22 @@ def test_refusals_have_reasons(curve, reason):
     assert verdict.value is None
     assert reason in verdict.reason
     assert verdict.text().startswith("(")
+
+
+def test_a_figure_that_no_two_points_are_apart_has_a_remark():
+    """A cubic through points of a measure that saturates; no rate of one curve is three times one of the other."""
+    anchor = Curve((2000, 3000, 4000, 5000), (96.6, 99.5, 99.92, 99.98))
+    test = Curve((2050, 3070, 4000, 5100), (97.1, 99.66, 99.95, 99.981))
+    verdict = bd_rate(anchor, test)
+    assert -10 < verdict.value < 0 and verdict.others["cubic"] > 1000
+    assert "cubic gives +109235, out of all bounds: points of the two curves are -59 to +155 apart" in verdict.remark
+    assert "akima" not in verdict.remark and "pchip" not in verdict.remark
+    assert bd_rate(ANCHOR, TEST).remark == "" == bd_quality(ANCHOR, TEST).remark
+    mean = mean_verdict({"a": bd_rate(ANCHOR, TEST), "b": verdict, "c": verdict})
+    assert mean.remark.startswith("b: cubic gives") and mean.remark.endswith("(and 1 more)")
+    # Where less is better, the sign turns with the figure.
+    falling = [Curve(c.rates, tuple(-q for q in c.qualities)) for c in (ANCHOR, TEST)]
+    assert bd_quality(*falling, lower_is_better=True).remark == ""
 
 
 def test_mean_over_sequences_says_what_is_missing():

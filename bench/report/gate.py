@@ -225,7 +225,9 @@ def _accuracy_lines(rows: list[tuple[Row, Row]], name: str, tolerance: Tolerance
         return []
     now, before = (sum(side) / len(known) for side in zip(*known, strict=True))
     lost = not before - now <= tolerance.accuracy  # also where a row has none any more
-    return [Line(Finding.WORSE if lost else Finding.SAME, name, f"accuracy {before:.4f} -> {now:.4f}")]
+    return [
+        Line(Finding.WORSE if lost else Finding.SAME, name, f"accuracy {before:.4f} -> {now:.4f} ({len(known)} rows)")
+    ]
 
 
 def _bd(rows: Iterable[tuple[Row, Row]]) -> Verdict:

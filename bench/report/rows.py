@@ -25,7 +25,7 @@ _UNREAD = {
     "schema_version", "chroma", "height", "width", "num_spikes", "num_frames", "estimated_bits", "encode_spread",
     "decode_spread",
 }  # fmt: skip
-MEASURES = ["bpp", "bpf", "psnr", "ssim", "ms_ssim", "accuracy", "spike_error", "rate_error"]
+MEASURES = ["bpp", "bpf", "psnr", "psnr_of_mse", "ssim", "ms_ssim", "accuracy", "spike_error", "rate_error"]
 
 
 @dataclass(frozen=True)
@@ -259,15 +259,18 @@ def per_sequence(table: pd.DataFrame) -> pd.DataFrame:
     """One line per curve, rate point and sequence: the mean over its segments, which are equally long.
 
     A sequence of which a segment is missing at some point is left out there: its mean would be of other spikes.
-    ``first`` is the index of the line's first row.
+    Quality is a mean over those segments that have a truth, as a segment's is over those instants.
+
+    ``first`` is the index of the line's first row, ``evaluated`` that row's instants, ``capped_frames`` a sum.
     """
     done = table[table["status"] == "ok"]
     segments = table.groupby([*CURVE, "sequence"], dropna=False)["segment"].nunique()
     keys = [*CURVE, "sequence", "rate_point"]
     numbers = done.groupby(keys, sort=False, dropna=False).ngroup()
-    firsts = done.loc[~numbers.duplicated(), [*keys, "codec", "speed_class"]]
-    groups = done[[*MEASURES, "segment"]].groupby(numbers.to_numpy())
+    firsts = done.loc[~numbers.duplicated(), [*keys, "codec", "speed_class", "evaluated"]]
+    groups = done[[*MEASURES, "segment", "capped_frames"]].groupby(numbers.to_numpy())
     means = pd.concat([_plain(firsts).reset_index(names="first"), groups[MEASURES].mean()], axis=1)
+    means["capped_frames"] = groups["capped_frames"].sum()
     means["segments"] = groups["segment"].nunique()
     wanted = segments.reindex(pd.MultiIndex.from_frame(means[[*CURVE, "sequence"]])).to_numpy()
     return means[means["segments"].to_numpy() == wanted]
@@ -276,14 +279,39 @@ def per_sequence(table: pd.DataFrame) -> pd.DataFrame:
 def average(table: pd.DataFrame) -> pd.DataFrame:
     """One line per curve and rate point: means over sequences (each already a mean over instants).
 
-    ``sequences`` counts them; lines are in the order of rising bpp within a curve.
+    ``sequences`` counts them; lines are in the order of rising bpp within a curve. A measure that only some of them
+    have (recordings without a truth, pictures too small for MS-SSIM) is a mean over these: ``psnr_count`` and so on.
     """
     return mean_points(per_sequence(table))
+
+
+def printed_mean(line: Mapping[Hashable, Any], measure: str, digits: int) -> str:
+    """A mean of `average` as tables print it: empty where there is none, with its count where sequences lack it."""
+    if pd.isna(line[measure]):
+        return ""
+    return of_count(f"{line[measure]:.{digits}f}", line[f"{measure}_count"], line["sequences"])
+
+
+def of_count(text: str, count: int, whole: int) -> str:
+    """A mean's text; where it is over fewer than the whole, it says so."""
+    return text if count == whole else f"{text} [{count} of {whole}]"
+
+
+def judged(points: pd.DataFrame, quality: str = "psnr") -> pd.DataFrame:
+    """The points that have a quality: rate and quality of a curve's mean are then of the same sequences."""
+    return points[points[quality].notna()]
+
+
+def sequence_range(means: pd.DataFrame) -> str:
+    """Over how many sequences the points of a mean curve are."""
+    least, most = means["sequences"].min(), means["sequences"].max()
+    return str(most) if least == most else f"{least} to {most}"
 
 
 def mean_points(points: pd.DataFrame) -> pd.DataFrame:
     """As `average`, of the points of sequences that `per_sequence` gives."""
     groups = points.groupby([*CURVE, "rate_point"], sort=False, dropna=False)
-    means = groups[MEASURES].mean()
+    means = groups[MEASURES].mean().join(groups[MEASURES].count().add_suffix("_count"))
     means.insert(0, "sequences", groups.size())
+    means["capped_frames"] = groups["capped_frames"].sum()
     return means.reset_index().sort_values([*CURVE, "bpp"], kind="stable").reset_index(drop=True)
