@@ -1,4 +1,5 @@
 import json
+import math
 from xml.etree import ElementTree
 
 import pytest
@@ -15,7 +16,7 @@ RATES = (8, 16, 32, 64)
 
 def card(**changes):
     values = {
-        "task": "reconstruction", "num_spikes": 289, "stride": 8, "num_frames": 32, "margin": 20, "evaluated": "all",
+        "task": "reconstruction", "num_spikes": 289, "stride": 8, "num_frames": 32, "margin": 20,
         "coding": CodingCondition(), "extractor": "tfp", "analyzer": "identity",
     }  # fmt: skip
     return ConditionCard(**{**values, **changes})
@@ -29,12 +30,13 @@ def write_run(folder, codecs, condition=None, rows=lambda row: row):
         for sequence in ("low-1", "high-1"):
             for point, rate in enumerate(RATES):
                 values = {
-                    "schema_version": 1, "job": digest([codec, sequence, point])[:12],
+                    "schema_version": 2, "job": digest([codec, sequence, point])[:12],
                     "dataset": "s-motion", "sequence": sequence, "speed_class": sequence.split("-")[0], "segment": 0,
                     "task": "reconstruction", "paradigm": "caas", "extractor": condition.extractor,
                     "analyzer": "identity", "codec": codec, "options": "", "preset": "", "codec_version": "1",
                     "codec_sha256": "", "weights_sha256": weights, "chroma": "400", "rate_point": str(rate),
                     "condition": condition.digest, "height": 64, "width": 64, "num_spikes": 289, "num_frames": 32,
+                    "evaluated": "all",
                     "bits": int(bits * 2**point), "bpp": bits * 2**point / (289 * 4096), "bpf": 1.0,
                     "psnr": 30.0 + 3 * point, "ssim": 0.9, "ms_ssim": None, "decoded_sha256": f"{point}" * 64,
                     "status": "ok", "seed": 0,
@@ -43,7 +45,7 @@ def write_run(folder, codecs, condition=None, rows=lambda row: row):
     folder.mkdir()
     write_rows(folder / "rd.csv", made)
     document = {
-        "schema": 1, "plan": "p", "status": "finished", "grids": [{"segments": 1}],
+        "schema": 2, "plan": "p", "status": "finished", "grids": [{"segments": 1}],
         "provenance": [{"suite": "0", "git_commit": "", "processor": "", "command": "bench run"}],
         "conditions": {condition.digest: condition.model_dump(mode="json")}, "origins": {}, "inputs": {},
     }  # fmt: skip
@@ -124,6 +126,26 @@ def test_accuracy_is_compared_over_all_samples(tmp_path, capsys, right, code):
     found, text = run(capsys, "check", now, "--against", before)
     assert found == code, text
     assert ("accuracy 0.8750 -> 0.7500" in text) == (code == 1)
+
+
+@pytest.mark.parametrize("psnr", [60.0, math.inf])
+def test_exact_against_exact_is_not_worse(tmp_path, capsys, psnr):
+    """Also of rows of version 1, where the PSNR of an exact result is infinite."""
+    exact = {"psnr": psnr, "ssim": 1.0}
+    before = write_run(tmp_path / "a", {"dcvc": (2000, "f")}, rows=lambda row: row.model_copy(update=exact))
+    now = write_run(tmp_path / "b", {"dcvc": (1990, "f")}, rows=lambda row: row.model_copy(update=exact))
+    code, text = run(capsys, "check", now, "--against", before)
+    assert code == 0, text
+    worse = write_run(tmp_path / "c", {"dcvc": (1990, "f")}, rows=lambda row: row.model_copy(update={"psnr": 50.0}))
+    assert run(capsys, "check", worse, "--against", before)[0] == 1
+
+
+def test_rows_of_other_instants_are_not_compared(tmp_path, capsys):
+    reference = write_run(tmp_path / "a", CODECS)
+    other = write_run(tmp_path / "b", CODECS, rows=lambda row: row.model_copy(update={"evaluated": "3 4"}))
+    code, text = run(capsys, "check", other, "--against", reference)
+    assert code == 2
+    assert "its evaluated instants are 3 4, in" in text
 
 
 def test_a_point_that_fails_now_is_worse(tmp_path, capsys):

@@ -97,6 +97,8 @@ def run(
     asked = {"smoothness": chosen.smoothness or smoothness, "recognition": chosen.recognition or recognition}
     chosen = chosen.model_copy(update=asked)
     plan = make_plan(*chosen.grids)
+    for note in plan.notes:
+        typer.echo(note)
     if dry_run:
         _print_plan(plan)
         return

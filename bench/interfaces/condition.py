@@ -14,6 +14,10 @@ _DELAYS = {
     "low_delay": "causal: what is sent for frame k depends on frames 0 to k alone",
     "random_access": "what is sent for frame k may depend on later frames, as many as the codec states",
 }
+Averaging = Literal[
+    "over instants, segments, sequences; PSNR of a frame at most 60 dB",
+    "frame mean, then sequence mean",  # of schema 1, whose PSNR had no ceiling
+]
 
 
 class CodingCondition(BaseModel):
@@ -51,13 +55,16 @@ class ConditionCard(BaseModel):
     stride, num_frames, margin
         Coding instants are t_k = margin + k * stride, k = 0..num_frames-1, inside the segment.
     evaluated
-        Which instants have a truth and count: ``all``, or a list of k.
+        Which instants count: those that have a truth. Which these are may differ from one recording to another, so each
+        row says it.
     extractor, analyzer, analyzer_sha256
         Specs of the analysis chain, and the hash of the analyzer's weights (empty where it has none).
     delay
         What a codec may look at, in words; empty on cards from before there was a rule.
     averaging
         The rule by which frames become a sequence's figure and sequences a set's.
+
+    Cards of schema 1 listed the instants in ``evaluated``; they are read, and written no more.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -67,7 +74,7 @@ class ConditionCard(BaseModel):
     stride: int = Field(ge=1)
     num_frames: int = Field(ge=1)
     margin: int = Field(ge=0)
-    evaluated: Literal["all", "none"] | tuple[int, ...]
+    evaluated: Literal["instants with a truth", "all", "none"] | tuple[int, ...] = "instants with a truth"
     coding: CodingCondition
     delay: str = ""
     chroma: Literal["luma-only"] = "luma-only"
@@ -75,7 +82,7 @@ class ConditionCard(BaseModel):
     extractor_sha256: str = ""
     analyzer: str
     analyzer_sha256: str = ""
-    averaging: Literal["frame mean, then sequence mean"] = "frame mean, then sequence mean"
+    averaging: Averaging = "over instants, segments, sequences; PSNR of a frame at most 60 dB"
 
     @functools.cached_property
     def digest(self) -> str:

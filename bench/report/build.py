@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.metrics.quality import PSNR_CEILING
 from bench.report import classification
 from bench.report.bd_table import bd_table, matrix, table_iv
 from bench.report.iqa_table import table_v
@@ -16,15 +17,18 @@ from bench.report.paper_figures import complexity_plot, constraint_plot, paper_s
 from bench.report.paper_tables import chains_table, networks_table, parts_table, table_ii, table_iii, uncompressed_table
 from bench.report.pictures import matched_sheets
 from bench.report.plots import rd_plot
-from bench.report.rows import MEASURES, Runs, file_name, load_runs, made_by, mean_points, missing_points
+from bench.report.rows import MEASURES, Runs, file_name, load_runs, made_by, mean_points, missing_points, printed_mean
 from bench.report.table import Table, markdown, markdown_text, write_table
 from bench.runner.store import disk_errors
 
 _HEADINGS = {
-    "bpp": "bpp", "bpf": "bpf", "psnr": "PSNR [dB]", "ssim": "SSIM", "ms_ssim": "MS-SSIM", "accuracy": "accuracy",
-    "spike_error": "wrong spikes", "rate_error": "rate error",
+    "bpp": "bpp", "bpf": "bpf", "psnr": "PSNR [dB]", "psnr_of_mse": "PSNR of mean MSE [dB]", "ssim": "SSIM",
+    "ms_ssim": "MS-SSIM", "accuracy": "accuracy", "spike_error": "wrong spikes", "rate_error": "rate error",
 }  # fmt: skip
-_DIGITS = {"bpp": 5, "bpf": 4, "psnr": 2, "ssim": 4, "ms_ssim": 4, "accuracy": 4, "spike_error": 4, "rate_error": 4}
+_DIGITS = {
+    "bpp": 5, "bpf": 4, "psnr": 2, "psnr_of_mse": 2, "ssim": 4, "ms_ssim": 4, "accuracy": 4, "spike_error": 4,
+    "rate_error": 4,
+}  # fmt: skip
 
 
 def build_report(
@@ -134,7 +138,9 @@ def _tables(every: Runs, runs: Runs, bd: pd.DataFrame) -> list[Table]:
     ]  # fmt: skip
     for paradigm, part in mean_points(runs.points).groupby("paradigm", sort=False):
         tables.append(
-            Table(f"table_{paradigm}", f"{str(paradigm).upper()}, means over sequences", "", _printed(part, runs))
+            Table(
+                f"table_{paradigm}", f"{str(paradigm).upper()}, means over sequences", _note(part), _printed(part, runs)
+            )
         )
     return [table for table in tables if not table.cells.empty]
 
@@ -169,16 +175,29 @@ def _plots(table: pd.DataFrame, dataset: str, folder: Path, suffixes: Sequence[s
 
 
 def _printed(means: pd.DataFrame, runs: Runs) -> pd.DataFrame:
-    """Averages with headings and rounded as printed."""
-    shown = [name for name in MEASURES if means[name].notna().any()]
-    table = means[["dataset", "label", "extractor", "analyzer", "rate_point", "sequences"]].rename(
-        columns={"label": "codec", "rate_point": "rate point"}
+    """Averages with headings and rounded as printed; with PSNR of the mean MSE where frames are capped."""
+    capped = bool(means["capped_frames"].sum())
+    shown = [name for name in MEASURES if means[name].notna().any() and (capped or name != "psnr_of_mse")]
+    table = means[["dataset", "label", "extractor", "analyzer", "condition", "rate_point", "sequences"]].rename(
+        columns={"label": "codec", "condition": "card", "rate_point": "rate point"}
     )
+    lines = means.to_dict("records")
     for name in shown:
-        digits = _DIGITS[name]
-        table[_HEADINGS[name]] = [("" if pd.isna(v) else f"{v:.{digits}f}") for v in means[name]]
-    table["command"] = [runs.command(runs.point(line)) for line in means.to_dict("records")]
+        table[_HEADINGS[name]] = [printed_mean(line, name, _DIGITS[name]) for line in lines]
+    if capped:
+        table[f"frames at {PSNR_CEILING:.0f} dB"] = [str(int(count)) for count in means["capped_frames"]]
+    table["command"] = [runs.command(runs.point(line)) for line in lines]
     return table
+
+
+def _note(means: pd.DataFrame) -> str:
+    """How a table of averages is read."""
+    if not means["capped_frames"].sum():
+        return ""
+    return (
+        f"Frames that equal their truth, or nearly, count as {PSNR_CEILING:.0f} dB (docs/protocol.md); the last column "
+        "counts them."
+    )
 
 
 def _bd_files(bd: pd.DataFrame, target: Path) -> list[Path]:
@@ -234,4 +253,7 @@ def _bd_section(bd: pd.DataFrame) -> list[str]:
     ]
     for dataset in dict.fromkeys(bd["dataset"]):
         lines += [f"### {markdown_text(dataset)}", "", markdown(matrix(bd, dataset), index=True), ""]
+        odd = bd[bd["dataset"].eq(dataset) & bd["quality"].eq("psnr") & bd["remark"].ne("")]
+        lines += [f"- {line.test} against {line.anchor}: {markdown_text(line.remark)}" for line in odd.itertuples()]
+        lines += [""] if len(odd) else []
     return lines

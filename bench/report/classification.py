@@ -15,7 +15,7 @@ from bench.metrics.bd import Curve, bd_rate
 from bench.published import stated
 from bench.report.paper_tables import counting
 from bench.report.plots import PARADIGM_STYLES, bits_axis, codec_colour, literal
-from bench.report.rows import Runs, average, curve_names, file_name
+from bench.report.rows import Runs, average, curve_names, file_name, judged, mean_points, of_count, sequence_range
 from bench.runner.networks import NETWORKS_FILE, NetworkRow
 from bench.runner.recognition import RECOGNITION_FILE, RecognitionRow
 from bench.runner.results import CLASSES_FILE, ClassRow
@@ -64,12 +64,18 @@ def table_vii(runs: Runs) -> pd.DataFrame:
         for line in average(rows).to_dict("records"):
             point = rows[rows["rate_point"] == line["rate_point"]]
             accuracy, between = _accuracy(point["accuracy"])
-            lost = 100 * (whole["correct"].mean() - line["accuracy"]) if len(whole) else np.nan
+            both = whole[whole["sequence"].isin(point["sequence"])]
+            same = point[point["sequence"].isin(both["sequence"])]
+            lost = (
+                of_count(f"{100 * (both['correct'].mean() - same['accuracy'].mean()):.1f}", len(same), len(point))
+                if len(same)
+                else ""
+            )
             cells = {
                 "dataset": dataset, "rate point": line["rate_point"], "samples": line["sequences"],
                 "bpp": f"{line['bpp']:.4f}", "BS [%]": f"{100 * (1 - line['bpp']):.2f}",
                 "accuracy [%]": accuracy, "95 % interval": between,
-                "AD [points]": "" if pd.isna(lost) else f"{lost:.1f}",
+                "AD [points]": lost,
             }  # fmt: skip
             name = _PAPER.get(_bare(dataset), "")
             distances = [abs(np.log(_bpp(column) / line["bpp"])) for column in columns]
@@ -124,10 +130,14 @@ def bd_accuracy(runs: Runs) -> pd.DataFrame:
                 if anchor == test or min(len(first), len(second)) < 2:
                     continue
                 verdict = bd_rate(_curve(first), _curve(second))
+                counts = {sequence_range(curve) for curve in (first, second)}
+                uneven = len(counts) > 1 or " to " in min(counts)
                 chosen = runs.curve(first.iloc[0].to_dict()) | runs.curve(second.iloc[0].to_dict())
                 lines.append(
                     {
-                        "dataset": dataset, "test": test, "against": anchor, "BD-rate [%]": verdict.text(1),
+                        "dataset": dataset, "test": test, "against": anchor,
+                        "BD-rate [%]": verdict.text(1)
+                        + (f" [{sequence_range(second)} against {sequence_range(first)} samples]" if uneven else ""),
                         "command": f"{runs.command(chosen)} && bench report RUN RUN",
                     }
                 )  # fmt: skip
@@ -151,11 +161,12 @@ def many_tasks(runs: Runs) -> pd.DataFrame:
             continue
         means = pairs.groupby(["paradigm", "rate_point"], sort=False)[["bpp", "psnr", "accuracy", "one"]]
         means = means.agg({"bpp": "mean", "psnr": "mean", "accuracy": "mean", "one": "all"}).reset_index()
-        images, labels = (_task_means(rows, pairs, task) for task in ("reconstruction", "classification"))
         for point in means[means["paradigm"] != "atc"].sort_values(["paradigm", "bpp"]).to_dict("records"):
+            own = pairs[pairs["paradigm"].eq(point["paradigm"]) & pairs["rate_point"].eq(point["rate_point"])]
+            images, labels = (_task_means(rows, own, task) for task in ("reconstruction", "classification"))
             line = {
                 "dataset": dataset, "codec": label, "paradigm": str(point["paradigm"]).upper(),
-                "rate point": point["rate_point"], "samples": pairs["sequence"].nunique(),
+                "rate point": point["rate_point"], "samples": own["sequence"].nunique(),
                 "PSNR [dB]": f"{point['psnr']:.2f}", "accuracy [%]": f"{100 * point['accuracy']:.1f}",
                 "bpp, one stream": f"{point['bpp']:.5f}" if point["one"] else "(streams differ)",
             }  # fmt: skip
@@ -181,9 +192,11 @@ def _pairs(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _task_means(rows: pd.DataFrame, pairs: pd.DataFrame, task: str) -> pd.DataFrame:
-    """ATC's points of one task over the sequences of both, from the lowest rate to the highest."""
+    """ATC's points of one task over the sequences of the pairs, where it has all; from the lowest rate up."""
     part = rows[rows["task"].eq(task) & rows["paradigm"].eq("atc") & rows["sequence"].isin(pairs["sequence"])]
-    means = part.groupby("rate_point", sort=False)[["bpp", "psnr", "accuracy"]].mean()
+    groups = part.groupby("rate_point", sort=False, observed=True)
+    means = groups[["bpp", "psnr", "accuracy"]].mean()
+    means = means[groups["sequence"].nunique() == pairs["sequence"].nunique()]
     return means.sort_values("bpp").reset_index()
 
 
@@ -228,7 +241,8 @@ def accuracy_plots(runs: Runs, folder: Path) -> Iterator[Path]:
             part = known[known["dataset"].eq(dataset) & known["representation"].eq(row)]
             if len(part):
                 text = "SCI's features, not compressed" if row == "sci" else "firing rate, not compressed"
-                axis.axhline(100 * part["correct"].mean(), color="0.5", linestyle=style, linewidth=1, label=text)
+                level = 100 * part["correct"].mean()
+                axis.axhline(level, color="0.5", linestyle=style, linewidth=1, label=f"{text} ({len(part)} samples)")
         axis.axvline(1.0, color="0.6", linewidth=1, zorder=0)
         axis.set_title(literal(f"{dataset}: accuracy over rate, 95 % intervals"))
         axis.set_ylabel("accuracy [%]")
@@ -325,7 +339,7 @@ def _own(runs: Runs) -> pd.DataFrame:
 
 
 def _means(runs: Runs) -> pd.DataFrame:
-    means = average(runs.table[runs.table["accuracy"].notna()])
+    means = mean_points(judged(runs.points, "accuracy"))
     return means.assign(curve=curve_names(means))
 
 

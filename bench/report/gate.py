@@ -133,6 +133,11 @@ def _paired(new: Runs, old: Runs, run: Path, reference: Path) -> tuple[list[tupl
                 f"cannot compare {_name(now)}: {other[0]} is {second.get(other[0])!r}, in {reference} "
                 f"{first[other[0]]!r}"
             )
+        if now.evaluated != before.evaluated:
+            raise BenchError(
+                f"cannot compare {_name(now)}: its evaluated instants are {now.evaluated or 'none'}, in {reference} "
+                f"{before.evaluated or 'none'}"
+            )
         learned = any((now.weights_sha256, before.weights_sha256, *(second[key] for key in _WEIGHTS)))
         pairs.append((now, before, not learned and now.codec_sha256 == before.codec_sha256))
     return pairs, [row for place, row in ours.items() if place not in theirs]
@@ -171,9 +176,14 @@ def _row_line(now: Row, before: Row, exact: bool, tolerance: Tolerance) -> Line:
     lost = [
         measure
         for measure, limit in (("psnr", tolerance.psnr), ("ssim", tolerance.ssim), ("ms_ssim", tolerance.ssim))
-        if pd.notna(getattr(before, measure)) and not getattr(before, measure) - getattr(now, measure) <= limit
+        if _lost(getattr(now, measure), getattr(before, measure), limit)
     ]
     return Line(Finding.WORSE if lost else Finding.SAME, name, detail)
+
+
+def _lost(now: float, before: float, limit: float) -> bool:
+    """Whether a measure fell by more than its limit, or is missing now; two infinite ones are equal."""
+    return bool(pd.notna(before) and now != before and not before - now <= limit)
 
 
 def _close(now: float, before: float) -> bool:
@@ -215,7 +225,9 @@ def _accuracy_lines(rows: list[tuple[Row, Row]], name: str, tolerance: Tolerance
         return []
     now, before = (sum(side) / len(known) for side in zip(*known, strict=True))
     lost = not before - now <= tolerance.accuracy  # also where a row has none any more
-    return [Line(Finding.WORSE if lost else Finding.SAME, name, f"accuracy {before:.4f} -> {now:.4f}")]
+    return [
+        Line(Finding.WORSE if lost else Finding.SAME, name, f"accuracy {before:.4f} -> {now:.4f} ({len(known)} rows)")
+    ]
 
 
 def _bd(rows: Iterable[tuple[Row, Row]]) -> Verdict:

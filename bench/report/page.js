@@ -56,7 +56,8 @@ function curves(rows) {
     const found = lists.filter(({ count }) => count === most).map(({ list, count }) => ({
       x: total(list, (p) => p.bpp) / count, y: total(list, (p) => p[quality]) / count, first: list[0], count,
     })).sort((a, b) => a.x - b.x);
-    return { name, found, first: found[0].first };
+    const left = lists.filter(({ count }) => count !== most).map(({ list, count }) => `${list[0].rate}: ${count}`);
+    return { name: left.length ? `${name} (${most} sequences; left out, with fewer: ${left.join(", ")})` : name, found, first: found[0].first };
   });
 }
 

@@ -126,7 +126,10 @@ def _points(runs: Runs) -> tuple[dict[str, Any], list[tuple[str, ...]]]:
 
 def _means(points: pd.DataFrame, runs: Runs) -> tuple[pd.DataFrame, list[tuple[str, ...]]]:
     """One point for each curve, rate point and speed class, with the number of its sequences."""
-    groups = points.groupby([*CURVE, "curve", "rate_point", "speed_class"], sort=False)
+    keys = [*CURVE, "curve", "rate_point", "speed_class"]
+    groups = points.groupby(
+        [*keys, points["psnr"].notna().rename("judged")], sort=False
+    )  # a point's means are of one set
     means = groups[[*MEASURES, "count"]].agg({**dict.fromkeys(MEASURES, "mean"), "count": "sum"})
     means = means.join(groups[["first", "segments", "codec"]].first()).reset_index()
     means["sequence"] = [f"{count} sequences" for count in means["count"]]

@@ -25,7 +25,16 @@ from bench.registry import check_foreign, codec_for_stream, create
 from bench.report.paper_tables import CAMERA_BUDGET, side_cost
 from bench.report.pictures import Sheet, Tile, at_instant, psnr, result_picture, shown
 from bench.report.plots import bits_axis, literal
-from bench.report.rows import Runs, average, codec_label, curve_names, file_name
+from bench.report.rows import (
+    Runs,
+    codec_label,
+    curve_names,
+    file_name,
+    judged,
+    mean_points,
+    per_sequence,
+    sequence_range,
+)
 from bench.runner.execute import to_spikes
 from bench.runner.profile import COMPLEXITY_FILE, ComplexityRow
 from bench.runner.results import codec_spec
@@ -260,7 +269,7 @@ def constraint_plot(runs: Runs, folder: Path) -> list[Path]:
     rows = runs.table[
         runs.table["codec"].eq("vvenc") & runs.table["extractor"].isin(["sci:ablation=dual", "sci:ablation=free"])
     ]
-    means = average(rows)
+    means = mean_points(judged(per_sequence(rows)))
     if means.empty:
         return []
     figure = Figure(figsize=(6, 4.2), layout="constrained")
@@ -268,7 +277,7 @@ def constraint_plot(runs: Runs, folder: Path) -> list[Path]:
     for (dataset, extractor), part in means.groupby(["dataset", "extractor"], sort=False):
         label = "with constraint" if extractor.endswith("dual") else "without"
         axis.plot(
-            part["bpp"], part["psnr"], "o-", label=literal(f"{dataset}, {label} ({part['sequences'].max()} sequences)")
+            part["bpp"], part["psnr"], "o-", label=literal(f"{dataset}, {label} ({sequence_range(part)} sequences)")
         )
     axis.set_title("Fig. 9c, smoothness constraint, short trainings, vvenc")
     axis.set_ylabel("PSNR [dB]")

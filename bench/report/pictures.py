@@ -131,7 +131,8 @@ def result_picture(row: dict[str, Any]) -> np.ndarray | None:
 def shown(row: pd.Series, documents: dict[str, dict[str, Any]]) -> int:
     """The coding instant that a row's picture shows."""
     card = documents[row["run"]]["conditions"][row["condition"]]
-    return shown_instant(range(card["num_frames"]) if card["evaluated"] == "all" else card["evaluated"])
+    every = row["evaluated"] == "all"
+    return shown_instant(range(card["num_frames"]) if every else [int(k) for k in row["evaluated"].split()])
 
 
 def _matched(rows: pd.DataFrame) -> tuple[pd.DataFrame, float]:

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.report.rows import curve_names, mean_points, per_sequence
+from bench.report.rows import curve_names, judged, mean_points, per_sequence, sequence_range
 
 # Colour tells the codec, line and marker the paradigm.
 _COLOURS = mpl.colormaps["tab10"].colors  # type: ignore[attr-defined]
@@ -19,9 +19,9 @@ PARADIGM_STYLES = {"cta": (":", "s"), "atc": ("--", "^"), "caas": ("-", "o")}
 
 def rd_plot(table: pd.DataFrame, dataset: str, paths: Sequence[Path]) -> None:
     """Draw PSNR over bits per spike, for all sequences and for each speed class, into PNG or SVG files."""
-    rows = table[(table["dataset"] == dataset) & (table["status"] == "ok") & table["psnr"].notna()]
+    points = judged(per_sequence(table[table["dataset"] == dataset]))
+    rows = table.loc[points["first"]]
     classes = [name for name in ("low", "high") if (rows["speed_class"] == name).any()]
-    points = per_sequence(rows)
     panels = [("all sequences", points, rows["sequence"].nunique())]
     for name in classes:
         count = rows.loc[rows["speed_class"] == name, "sequence"].nunique()
@@ -47,7 +47,7 @@ def _draw(axis: Axes, points: pd.DataFrame, labels: list[str]) -> None:
         paradigm, label = curve[["paradigm", "label"]].iloc[0]
         uneven = ""
         if curve["sequences"].nunique() > 1:
-            uneven = f" ({curve['sequences'].min()} to {curve['sequences'].max()} sequences)"
+            uneven = f" ({sequence_range(curve)} sequences)"
         line, marker = PARADIGM_STYLES.get(paradigm, ("-.", "x"))
         colour = codec_colour(labels, label)
         # ATC and CAAS coincide under the identity analyzer: an open marker shows both.

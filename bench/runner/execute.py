@@ -37,7 +37,7 @@ from bench.interfaces import (
 from bench.metrics.spikes import evaluate_spikes
 from bench.runner.decode import decode_fresh
 from bench.runner.plan import PICTURES, Job, analysis_chain, component_for
-from bench.runner.results import ClassRow, RDRow
+from bench.runner.results import SCHEMA, ClassRow, RDRow
 from bench.runner.store import Entry, Made, Store, array_bytes
 from bench.spikes import PackedSpikes
 
@@ -365,7 +365,7 @@ def sequence_fingerprint(dataset: Dataset, sequence: str) -> str:
 def _row(job: Job, **measured: Any) -> RDRow:
     codec: Codec = component_for(Codec, job.codec)
     return RDRow(
-        schema_version=1,
+        schema_version=SCHEMA,
         job=job.id,
         dataset=component_for(Dataset, job.dataset).spec,
         sequence=job.info.name,
@@ -388,6 +388,7 @@ def _row(job: Job, **measured: Any) -> RDRow:
         width=job.info.width,
         num_spikes=job.card.num_spikes,
         num_frames=job.card.num_frames,
+        evaluated=job.evaluated_text,
         seed=job.seed,
         **measured,
     )
