@@ -60,11 +60,11 @@ def test_interrupting_keeps_rows_and_leaves_no_worker(tmp_path, plugin_path):
 
 
 def test_two_runs_in_one_folder_are_told_apart(bench, tmp_path):
-    from filelock import FileLock
+    from bench.runner.locks import locked
 
     folder = tmp_path / "run"
     folder.mkdir()
-    with FileLock(folder / ".lock"):
+    with locked(folder / ".lock"):
         one_line_error(bench("run", *TINY_FLAGS, "--out", folder, check=2), "another run is writing to")
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from bench.errors import BenchError
@@ -33,6 +32,7 @@ from bench.interfaces import (
 from bench.registry import GROUPS, check_foreign
 from bench.runner.execute import Outcome, run_job, sent_frames, sequence_fingerprint
 from bench.runner.frames import write_parquet
+from bench.runner.locks import take_lock
 from bench.runner.plan import Job, Plan, component_for
 from bench.runner.pool import Finished, Lane
 from bench.runner.provenance import provenance
@@ -141,14 +141,12 @@ def _spread_key(job: Job) -> tuple[str, str, str, str, str]:
 
 
 @contextmanager
-def _locked(folder: Path) -> Any:
+def _locked(folder: Path) -> Iterator[None]:
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise BenchError(f"another run is writing to {folder}; wait for it or choose another --out") from None
+        lock = take_lock(folder / ".lock", wait=False)
+    if lock is None:
+        raise BenchError(f"another run is writing to {folder}; wait for it or choose another --out")
     try:
         yield
     finally:
