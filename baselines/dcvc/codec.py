@@ -95,7 +95,9 @@ class Dcvc(NeuralCodec):
         from baselines.neural.latents import Estimator
         from baselines.neural.parity import compare_frame
 
-        image, video = _networks(*self.weight_files(case.rate_point or 0))
+        point = 0 if case.rate_point is None else case.rate_point
+        self.check_rate_point(point)
+        image, video = _networks(*self.weight_files(point))
         image, video = image.to(case.dtype), video.to(case.dtype)
         bits = _Official(image, video)
         reference: Any = None
