@@ -85,7 +85,9 @@ class Dcvc(NeuralCodec):
     def recipe(self) -> Recipe:
         """How the small preset is trained."""
         from baselines.dcvc.training import DcvcRecipe
+        from baselines.neural.recipe import refuse_untrained
 
+        refuse_untrained(self)
         return DcvcRecipe()
 
     def parity(self, case: Case) -> Iterator[Difference]:
