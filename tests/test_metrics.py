@@ -1,5 +1,6 @@
 import math
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from scipy.interpolate import PchipInterpolator
@@ -11,6 +12,20 @@ from bench.metrics.spikes import evaluate_spikes
 
 ANCHOR = Curve((0.01, 0.02, 0.045, 0.09), (28.1, 30.9, 33.2, 35.8))
 TEST = Curve((0.008, 0.017, 0.04, 0.085), (28.0, 31.0, 33.9, 36.4))
+
+
+@pytest.fixture
+def backend():
+    """A backend of matplotlib's that the suite would not choose."""
+    before = mpl.get_backend()
+    mpl.use("svg")
+    yield "svg"
+    mpl.use(before)
+
+
+def test_a_notebooks_backend_stays_as_it_is(backend):
+    bd_rate(Curve((0.01, 0.02, 0.04, 0.08), (28.1, 30.9, 33.2, 35.8)), TEST)
+    assert mpl.get_backend() == backend
 
 
 def test_psnr_is_per_frame_then_mean():

@@ -68,10 +68,10 @@ class SpikeCodec(Codec):
 
     def recipe(self) -> Recipe:
         """How the small preset is trained."""
-        if self.options.preset == "full":
-            raise BenchError(f"{self.name}: only the preset small is trained here")
+        from baselines.neural.recipe import refuse_untrained
         from baselines.spikecodec.training import SpikeCodecRecipe
 
+        refuse_untrained(self)
         return SpikeCodecRecipe()
 
     def lookahead(self, condition: CodingCondition) -> float:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from bench.progress import Progress
 
 if TYPE_CHECKING:
     from bench.runner.store import Store
@@ -47,10 +50,10 @@ def _number(text: str) -> int | float | str:
 
 
 @contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
-    """A bar with remaining time on a terminal, nothing elsewhere. Gives update(done, total, label)."""
+def progress_bar(title: str) -> Iterator[Progress]:
+    """A bar with remaining time on a terminal, a line a minute elsewhere. Gives update(done, total, label)."""
     if not sys.stderr.isatty():
-        yield lambda done, total, label: None
+        yield _line_a_minute(title)
         return
     from rich.console import Console
     from rich.progress import (
@@ -69,6 +72,20 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=None, label="")
         yield lambda done, total, label: bar.update(task, completed=done, total=total, label=label)
+
+
+def _line_a_minute(title: str, every_seconds: float = 60.0) -> Progress:
+    """Progress for logs: after each minute a line to standard error."""
+    began = told = time.monotonic()
+
+    def update(done: int, total: int, label: str) -> None:
+        nonlocal told
+        if (now := time.monotonic()) - told >= every_seconds:
+            told = now
+            said = f", {label}" if label else ""
+            print(f"{title}: {done} of {total} after {(now - began) / 60:.0f} min{said}", file=sys.stderr, flush=True)
+
+    return update
 
 
 def save_text(path: Path, text: str) -> None:

@@ -262,9 +262,6 @@ def _difference(anchor: _Function, test: _Function, kind: str, method: Method, s
 
 
 def _interpolation(places: np.ndarray, values: np.ndarray, method: Method) -> Any:
-    import matplotlib as mpl
-
-    mpl.use("Agg")  # the package imports pyplot, which must not look for a display
     from bjontegaard.interpolation import interpolate
 
     with warnings.catch_warnings(), np.errstate(all="ignore"):
