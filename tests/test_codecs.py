@@ -33,6 +33,19 @@ def test_conformance_of_vtm():
     assert [result for result in conform(codec) if result.problem] == []
 
 
+class _LooksAhead(create(Codec, "vvenc").__class__):
+    """libvvenc by its defaults: its temporal filter reads the frames that follow."""
+
+    def _structure(self, condition):
+        return {key: value for key, value in super()._structure(condition).items() if key != "MCTFFutureReference"}
+
+
+def test_the_kit_notices_a_filter_that_reads_later_frames():
+    (result,) = [result for result in conform(_LooksAhead()) if result.problem]
+    assert result.check == "later frames change nothing before them"
+    assert result.problem.startswith("low_delay: frame 0 decodes to something else when frames from 1 on are others")
+
+
 class _Broken(create(Codec, "raw").__class__):
     """Breaks one promise at a time, to see the kit notice."""
 
