@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args, get_origin
 
@@ -101,9 +102,8 @@ def _describe(base: type[Component], name: str) -> None:
                     typer.echo(f"  rate points for {content.value}: {points}")
     typer.echo("options:" if found.Options.model_fields else "no options")
     for key, field in found.Options.model_fields.items():
-        default = (
-            "must be given" if field.is_required() else f"default {field.get_default(call_default_factory=True)!r}"
-        )
+        value = field.get_default(call_default_factory=True)
+        default = "must be given" if field.is_required() else f"default {value!r}"
         about = f"; {one_line(field.description)}" if field.description else ""
         typer.echo(f"  {key}: {_values(field.annotation)}, {default}{about}")
 
@@ -120,8 +120,9 @@ def _list_suites(name: str) -> None:
     from bench.runner.spec import SUITES, load_suite, suite_presets
 
     if not name:
-        for path in sorted(SUITES.glob("*.toml")):
-            about = " ".join(line.removeprefix("#").strip() for line in _comment(path)).partition(". ")[0]
+        for path in sorted(SUITES.glob("*.toml"), key=lambda path: path.stem):
+            comment = " ".join(line.removeprefix("#").strip() for line in _comment(path))
+            about = re.split(r"\.(?= [A-Z`])", comment)[0]
             presets = [preset for preset in suite_presets(path.stem) if preset]
             typer.echo(f"{path.stem:<16}{about.rstrip('.')}" + (f" (presets: {', '.join(presets)})" if presets else ""))
         return

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import matplotlib as mpl
 import pandas as pd
@@ -18,6 +18,7 @@ from bench.names import short, shortened
 from bench.report.rows import curve_names, mean_points, per_sequence
 
 K = TypeVar("K", bound=Hashable)
+_Place = Literal["outside right upper", "outside lower left"]
 COLOURS: tuple[str, ...] = tuple(mpl.colors.to_hex(colour) for colour in mpl.colormaps["tab10"].colors)  # type: ignore[attr-defined]
 # A paradigm's line, then its marks (of matplotlib and of plotly), which no other paradigm has. ATC and CAAS coincide
 # under the identity analyzer: an open mark shows both.
@@ -35,6 +36,8 @@ _MARKS = {
 _DASHES: tuple[tuple[int, ...], ...] = ((8, 2, 1, 2), (8, 2, 1, 2, 1, 2), (3, 1, 3, 4), (12, 3))
 # Characters of a curve's name in a legend.
 LEGEND_WIDTH = 48
+# Inches around a legend.
+_LEGEND_PAD = 0.15
 
 
 @dataclass(frozen=True)
@@ -167,10 +170,10 @@ def add_legend(figure: Figure, axis: Axes) -> None:
         return
     width, height = figure.get_size_inches()
 
-    def legend(place: str, columns: int) -> tuple[Legend, float, float]:
+    def legend(place: _Place, columns: int) -> tuple[Legend, float, float]:
         drawn = figure.legend(handles, names, loc=place, ncols=columns, fontsize=8, frameon=False)
         extent = drawn.get_window_extent()
-        return drawn, extent.width / figure.dpi, extent.height / figure.dpi
+        return drawn, extent.width / figure.dpi + _LEGEND_PAD, extent.height / figure.dpi + _LEGEND_PAD
 
     drawn, needed_width, needed_height = legend("outside right upper", 1)
     if needed_height <= height and needed_width <= width:
