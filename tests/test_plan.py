@@ -29,13 +29,33 @@ def test_codecs_that_take_only_spikes_are_skipped_elsewhere():
     plan = make_plan(make_spec(datasets=(TINY,), frames=8, paradigms=("cta", "atc", "caas"), codecs=("raw", "x265")))
     skipped = [job for job in plan.jobs if job.skip]
     assert {(job.codec, job.paradigm) for job in skipped} == {("raw", "atc"), ("raw", "caas")}
-    assert skipped[0].skip == "raw takes spikes only, atc codes result"
+    assert skipped[0].skip == "raw takes spikes only, atc codes result (--paradigm cta codes that)"
 
 
 def test_rate_points_for_all_leave_out_codecs_that_lack_them():
     plan = make_plan(make_spec(datasets=(TINY,), frames=8, limit=1, codecs=("x265", "ffv1"), rates=(40,)))
     assert [bool(job.skip) for job in plan.jobs] == [False, True]
     assert "no rate point 40" in plan.jobs[1].skip
+
+
+def test_a_codec_that_replaces_those_of_a_suite_keeps_its_limits(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        f'datasets = ["{TINY}"]\nextractors = ["tfp"]\nframes = 8\nlimit = 1\nparadigms = ["cta", "caas"]\n'
+        'codecs = [{ codec = "isi", paradigms = ["cta"] }, { codec = "x265", rates = [40], paradigms = ["caas"] },\n'
+        '"sci"]\n'
+    )
+
+    def points(**stated):
+        plan = make_plan(*load_suite(str(path), **stated).grids)
+        return [(job.paradigm, job.codec, job.rate_point) for job in plan.jobs]
+
+    assert points(codecs=("x265", "isi")) == [("cta", "isi", "lossless"), ("caas", "x265", 40)]
+    assert points(codecs=("x265:preset=slow",)) == [("caas", "x265:preset=slow", 40)]
+    # Rate points for all come before a codec's own.
+    assert points(codecs=("x265",), rates=(30, 20)) == [("caas", "x265", 30), ("caas", "x265", 20)]
+    assert ("caas", "x265", 30) in points(rates=(30,)) and ("caas", "x265", 40) not in points(rates=(30,))
+    assert {paradigm for paradigm, *_ in points(codecs=("ffv1",))} == {"cta", "caas"}
 
 
 def test_one_codec_by_two_specs_is_one_row():

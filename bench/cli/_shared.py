@@ -36,17 +36,11 @@ def split(text: str) -> tuple[str, ...]:
 
 
 def rate_points(text: str) -> tuple[int | float | str, ...]:
-    """Comma-separated rate points; whole numbers and decimals become numbers."""
-    return tuple(_number(part.strip()) for part in text.split(",") if part.strip())
+    """Comma-separated rate points, as names are; whole numbers and decimals become numbers."""
+    from bench.interfaces import split_names
+    from bench.runner.rates import written_point
 
-
-def _number(text: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+    return tuple(map(written_point, split_names(text)))
 
 
 @contextmanager

@@ -65,7 +65,7 @@ def run(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
 ) -> None:
-    """Measure a grid of paradigms, codecs and datasets; exit code 1 where a point failed.
+    """Measure a grid of paradigms, codecs and datasets; exit code 1 where a point failed, or nothing was measured.
 
     Examples:
 
@@ -164,7 +164,9 @@ def _run(suite: Suite, plan: Plan, folder: Path, resume: bool, lane: Lane, timin
 
         for path in run_figures(done.folder):
             typer.echo(path)
-    if done.states["failed"]:
+    if not done.states["ok"]:
+        typer.echo("bench: nothing was measured, for the reasons above", err=True)
+    if done.states["failed"] or not done.states["ok"]:
         raise typer.Exit(1)
 
 

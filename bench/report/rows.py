@@ -203,11 +203,6 @@ def codec_label(codec: str, preset: str, options: str) -> str:
     return f"{codec} ({inside})" if inside else codec
 
 
-def file_name(text: str) -> str:
-    """A name for a file, with nothing in it that a shell or a file system would mind."""
-    return "".join(c if c.isalnum() or c in "-_" else "-" for c in text)
-
-
 _NAMED = ["dataset", "paradigm", "label", "seed", "extractor", "analyzer", "condition"]
 
 

@@ -285,8 +285,9 @@ class _JobRun:
             measures.update(self.task.evaluate(result, np.array(self.job.info.label)))
         elif self.job.evaluated:
             measures.update(self.task.evaluate(result[list(self.job.evaluated)], self._truth(truth_key)))
-            if result.ndim == 3:
-                measures["picture"] = base64.b64encode(_png(result[shown_instant(self.job.evaluated)])).decode()
+        if self.task.truth != "label" and result.ndim == 3:
+            shown = shown_instant(self.job.evaluated, self.job.card.num_frames)
+            measures["picture"] = base64.b64encode(_png(result[shown])).decode()
         self._book("evaluate", "bench", began)
         return json.dumps(measures).encode(), {}
 
@@ -303,9 +304,10 @@ class _JobRun:
         return self.store.get(key, timed)
 
 
-def shown_instant(evaluated: Sequence[int]) -> int:
-    """The instant that pictures of a job show: the middle one of those that are evaluated."""
-    return evaluated[len(evaluated) // 2]
+def shown_instant(evaluated: Sequence[int], num_frames: int) -> int:
+    """The instant that pictures of a job show: the middle one of those that are evaluated, or of all where none is."""
+    instants = evaluated or range(num_frames)
+    return instants[len(instants) // 2]
 
 
 def _png(frame: np.ndarray) -> bytes:

@@ -28,7 +28,8 @@ from bench.interfaces import (
     check_wiring,
     weights_digest,
 )
-from bench.registry import create
+from bench.registry import create, names
+from bench.runner.rates import own_point
 from bench.runner.spec import CodecEntry, RunSpec
 from bench.runner.tables import check_text
 
@@ -207,13 +208,14 @@ def _at_rate_points(cell: Job, spec: RunSpec, entry: CodecEntry, codec: Codec, a
     content = coded_content(cell.paradigm, cell.task)
     points = entry.rates or spec.rates or codec.rate_points_for(content)
     jobs = []
-    for point in points:
+    for written in points:
+        point = own_point(codec, content, written)
         skip = "" if availability.ok else availability.reason
         if cell.skip:
             skip = cell.skip
         elif not codec.takes(content):
             takes = " and ".join(sorted(codec.accepts))
-            skip = f"{codec.name} takes {takes} only, {cell.paradigm} codes {content.value}"
+            skip = f"{codec.name} takes {takes} only, {cell.paradigm} codes {content.value}{_elsewhere(codec, cell)}"
         elif refusal := _refusal(codec.check_condition, spec.coding):
             skip = refusal
         elif points is spec.rates:
@@ -224,6 +226,12 @@ def _at_rate_points(cell: Job, spec: RunSpec, entry: CodecEntry, codec: Codec, a
         job = replace(cell, codec=entry.codec, rate_point=point, availability=availability, skip=skip)
         jobs.append(replace(job, id=_job_id(job)))
     return jobs
+
+
+def _elsewhere(codec: Codec, cell: Job) -> str:
+    """Which paradigms code what a codec takes."""
+    fitting = [name for name in names(Paradigm) if codec.takes(coded_content(name, cell.task))]
+    return f" (--paradigm {','.join(fitting)} codes that)" if fitting else ""
 
 
 def _refusal(check: Callable[[Any], None], value: object) -> str:
