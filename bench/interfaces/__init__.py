@@ -14,7 +14,7 @@ from bench.interfaces.codec import (
     to_uint8,
     unpack_stream,
 )
-from bench.interfaces.component import Availability, Component, Options, parse_spec
+from bench.interfaces.component import Availability, Component, ComponentOptions, parse_spec
 from bench.interfaces.condition import CodingCondition, ConditionCard, Structure
 from bench.interfaces.dataset import Dataset, Recording, SequenceInfo
 from bench.interfaces.extractor import Extractor
@@ -27,6 +27,7 @@ __all__ = [
     "Codec",
     "CodingCondition",
     "Component",
+    "ComponentOptions",
     "Compressed",
     "ConditionCard",
     "Content",
@@ -35,7 +36,6 @@ __all__ = [
     "Encoded",
     "Extractor",
     "Kind",
-    "Options",
     "Paradigm",
     "RatePoint",
     "Recording",
