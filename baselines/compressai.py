@@ -25,13 +25,13 @@ from bench.interfaces import (
     Availability,
     Codec,
     CodingCondition,
+    ComponentOptions,
     Content,
     RatePoint,
     StreamInfo,
     from_uint8,
     to_uint8,
 )
-from bench.interfaces import Options as BaseOptions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,7 +53,7 @@ class CompressAi(Codec):
     structures = frozenset({"low_delay"})
     rate_points = tuple(range(1, 10))
 
-    class Options(BaseOptions):
+    class Options(ComponentOptions):
         """Options: the model and what it was trained for; where its checkpoints lie, and what device runs it.
 
         `weights` is a folder with files named as CompressAI's downloads; by default where it puts them.

@@ -19,8 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.interfaces import Codec, Dataset, Recording, SequenceInfo
-from bench.interfaces import Options as BaseOptions
+from bench.interfaces import Codec, ComponentOptions, Dataset, Recording, SequenceInfo
 
 NUMBERS = (1_000, 3_000, 10_000, 30_000, 100_000)
 
@@ -30,7 +29,7 @@ class Many(Dataset):
 
     name = "many"
 
-    class Options(BaseOptions):
+    class Options(ComponentOptions):
         """How many."""
 
         count: int = 250

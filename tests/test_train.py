@@ -219,12 +219,13 @@ def refused(tmp_path, monkeypatch, capsys):
     return check
 
 
-def test_minutes_plan_steps_and_limit_them(shards, tmp_path, monkeypatch):
-    """A run that goes on keeps its plan, whatever its minutes now are."""
+def test_minutes_plan_steps_and_limit_them(shards, tmp_path, monkeypatch, one_thread):
+    """A run that goes on keeps its plan, whatever its minutes now are; validation is short where training is."""
+    monkeypatch.setattr(DcvcRecipe, "pace", 105.0)
     calls = []
 
     def train(recipe, settings, shards, held_out, folder, device, resume, progress, limit):
-        calls.append((settings.steps, limit))
+        calls.append((settings.steps, limit, recipe.checked))
         return {"steps": settings.steps, "minutes": 0, "validation": []}
 
     monkeypatch.chdir(tmp_path)
@@ -237,7 +238,7 @@ def test_minutes_plan_steps_and_limit_them(shards, tmp_path, monkeypatch):
         with pytest.raises(SystemExit) as end:
             main()
         assert not end.value.code
-    assert calls == [(round(2 * DcvcRecipe.pace), 120), (7, math.inf), (7, 30), (9, 3600)]
+    assert calls == [(210, 120, 13), (7, math.inf, 2), (7, 30, 2), (9, 3600, 2)]
 
 
 def test_the_verb_says_what_is_wrong(bench, tmp_path):

@@ -24,6 +24,7 @@ from bench.interfaces import (
     Availability,
     Codec,
     CodingCondition,
+    ComponentOptions,
     Compressed,
     Content,
     Decoded,
@@ -32,7 +33,6 @@ from bench.interfaces import (
     from_uint8,
     to_uint8,
 )
-from bench.interfaces import Options as BaseOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -138,7 +138,7 @@ def small_weights(name: str, stated: str, package: Path) -> Path:
     return path
 
 
-class NeuralOptions(BaseOptions):
+class NeuralOptions(ComponentOptions):
     """Options of every learned codec.
 
     ``small`` is trained by this project and comes with it; ``official`` loads the authors' checkpoints from the
@@ -160,7 +160,7 @@ class NeuralOptions(BaseOptions):
 class NeuralCodec(Codec):
     """Common part of DCVC, DCVC-DC and their like."""
 
-    Options: ClassVar[type[BaseOptions]] = NeuralOptions
+    Options: ClassVar[type[ComponentOptions]] = NeuralOptions
     structures = frozenset({"low_delay"})
 
     @abstractmethod

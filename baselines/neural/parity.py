@@ -29,7 +29,7 @@ class Case:
     Attributes
     ----------
     arrays
-        ``frames_u8`` (T, 3, H, W), and by frame ``I.x_hat``, ``I.bpp_*`` (see docs/adapters.md).
+        ``frames_u8`` (T, 3, H, W), and by frame ``I.x_hat``, ``I.bpp_*`` (see docs/learned.md).
     precision
         What the authors' networks ran in.
     rate_point

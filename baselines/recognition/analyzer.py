@@ -12,8 +12,7 @@ from pydantic import Field
 
 from bench.errors import BenchError
 from bench.fingerprint import file_sha256
-from bench.interfaces import Analyzer, Availability
-from bench.interfaces import Options as BaseOptions
+from bench.interfaces import Analyzer, Availability, ComponentOptions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +32,7 @@ class Classifier(Analyzer):
     task = "classification"
     stages: ClassVar[tuple[str, ...]] = ("2", "3")
 
-    class Options(BaseOptions):
+    class Options(ComponentOptions):
         """Options: extractor and dataset that it is for; stage 2 knows features alone, 3 also decoded ones.
 
         Weights and device are this machine's matter.

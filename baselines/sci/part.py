@@ -10,8 +10,7 @@ from pydantic import Field, model_validator
 
 from bench.errors import BenchError
 from bench.fingerprint import file_sha256
-from bench.interfaces import Availability
-from bench.interfaces import Options as BaseOptions
+from bench.interfaces import Availability, ComponentOptions
 from bench.interfaces.component import Component, parse_spec
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ ABLATIONS = {
 EXTRACTIONS = ("dual", "ventral", "deep", "free")
 
 
-class SciOptions(BaseOptions):
+class SciOptions(ComponentOptions):
     """Options: the preset; where weights lie and what device runs them, on this machine."""
 
     preset: Literal["small", "paper"] = "small"
@@ -56,7 +55,7 @@ class Variant(Component):
 
     name = "variant"
 
-    class Options(BaseOptions):
+    class Options(ComponentOptions):
         """Options of a variant.
 
         Attributes

@@ -14,8 +14,7 @@ from pydantic import Field
 from baselines.neural.codec import small_weights
 from bench.errors import BenchError, StreamError
 from bench.fingerprint import file_sha256
-from bench.interfaces import Availability, Codec, CodingCondition, Compressed, RatePoint, StreamInfo
-from bench.interfaces import Options as BaseOptions
+from bench.interfaces import Availability, Codec, CodingCondition, ComponentOptions, Compressed, RatePoint, StreamInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +40,7 @@ class SpikeCodec(Codec):
     accepts = frozenset({"spikes"})
     rate_points = tuple(range(7))
 
-    class Options(BaseOptions):
+    class Options(ComponentOptions):
         """Options: the preset; where weights lie and what device runs them, on this machine."""
 
         preset: Literal["small", "full"] = "small"

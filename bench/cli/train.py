@@ -81,7 +81,8 @@ def train(
     for key, instead in _NOT_TRAINED.items():
         if key in made.options.model_fields_set:
             raise BenchError(f"training does not take {made.name}'s option {key}; use {instead}")
-    if hasattr(made, "samples") and (data or validation or samples):
+    own_samples = hasattr(made, "samples")
+    if own_samples and (data or validation or samples):
         raise BenchError(f"{made.name} is trained on its own dataset: leave --data, --validation and --samples away")
     check_device(device)
     if not os.environ.get("OMP_NUM_THREADS"):
@@ -106,10 +107,12 @@ def train(
         limit = math.inf if steps and not minutes else 60 * (minutes or 60)
         planned = steps or (planned_steps(folder) if resume else None) or max(1, round(limit / 60 * recipe.pace))
         settings = Settings(label, trained_on.digest, planned, seed, basis)
+        # A recording takes as long as a few steps: short trainings are not to be followed by a longer validation.
+        recipe.checked = min(recipe.checked, max(2, planned // 16))
         typer.echo(
             f"training {label}: {planned} steps"
             + (f", at most {limit / 60:g} min" if limit < math.inf else "")
-            + "; then validation, in its own time"
+            + ("; then validation" if own_samples else f"; then validation on at most {recipe.checked} recordings")
         )
         with progress_bar(f"training {label}") as progress:
             card = train_codec(recipe, settings, trained_on, checked_on, folder, device, resume, progress, limit)

@@ -2,7 +2,7 @@
 
 from bench.interfaces.analyzer import Analyzer
 from bench.interfaces.codec import Codec, Compressed, Decoded, Encoded, from_uint8, to_uint8
-from bench.interfaces.component import Availability, Component, Options, join_names, parse_spec, split_names
+from bench.interfaces.component import Availability, Component, ComponentOptions, join_names, parse_spec, split_names
 from bench.interfaces.condition import CodingCondition, ConditionCard, Structure
 from bench.interfaces.container import (
     AnalysisChain,
@@ -25,6 +25,7 @@ __all__ = [
     "Codec",
     "CodingCondition",
     "Component",
+    "ComponentOptions",
     "Compressed",
     "ConditionCard",
     "Content",
@@ -33,7 +34,6 @@ __all__ = [
     "Encoded",
     "Extractor",
     "Kind",
-    "Options",
     "Paradigm",
     "RatePoint",
     "Recording",

@@ -16,7 +16,7 @@ from bench.errors import BenchError
 _NAME = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^",][^,]*|))\s*(?:,|$)')
 
 
-class Options(BaseModel):
+class ComponentOptions(BaseModel):
     """Base of a component's options: immutable, and an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -47,14 +47,14 @@ class Availability:
 class Component(ABC):
     """A named part with options: codec, extractor, analyzer, dataset or task.
 
-    Subclasses set `name`, and where they have options a nested pydantic model `Options`. They are made by
+    Subclasses set `name`, and where they have options a nested `ComponentOptions` named `Options`. They are made by
     the registry from a spec such as ``vvenc:preset=slower``, which stays in `origin`. An option that only
     says where something lies on this machine (a binary's path) is declared with ``Field(exclude=True)``: it
     stays out of results and streams, and a stream cannot set it.
     """
 
     name: ClassVar[str]
-    Options: ClassVar[type[Options]] = Options
+    Options: ClassVar[type[ComponentOptions]] = ComponentOptions
     options: Any
     origin: str = ""
 

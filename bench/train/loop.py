@@ -295,6 +295,7 @@ def train_codec(
         "parameters": parameters,
         "sha256": {name: hashlib.sha256(blob).hexdigest() for name, blob in blobs.items()},
         "held_out": held_out.digest,
+        "checked": recipe.checked,
         "validation": recipe.evaluate(network, held_out, progress),
         **{key: facts[key] for key in ("git_commit", "python", "processor", "cores")},
         "torch": torch.__version__,
