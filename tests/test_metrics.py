@@ -169,7 +169,9 @@ def test_a_figure_that_no_two_points_are_apart_has_a_remark():
     test = Curve((2050, 3070, 4000, 5100), (97.1, 99.66, 99.95, 99.981))
     verdict = bd_rate(anchor, test)
     assert -10 < verdict.value < 0 and verdict.others["cubic"] > 1000
-    assert "cubic gives +109235, out of all bounds: points of the two curves are -59 to +155 apart" in verdict.remark
+    assert (
+        "cubic gives +109235 %, out of all bounds: points of the two curves are -59 % to +155 % apart" in verdict.remark
+    )
     assert "akima" not in verdict.remark and "pchip" not in verdict.remark
     assert bd_rate(ANCHOR, TEST).remark == "" == bd_quality(ANCHOR, TEST).remark
     mean = mean_verdict({"a": bd_rate(ANCHOR, TEST), "b": verdict, "c": verdict})

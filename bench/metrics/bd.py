@@ -191,10 +191,11 @@ def _figure(anchor: Curve, test: Curve, kind: str, lower_is_better: bool, method
         return Verdict(None, f"{'quality' if kind == 'rate' else 'rate'} ranges overlap {overlap:.0%}", overlap)
     sign = -1.0 if kind == "quality" and lower_is_better else 1.0
     values: dict[str, float | None] = {method: _difference(first, second, kind, method, sign) for method in methods}
+    digits, unit = (0, " %") if kind == "rate" else (2, "")
     edges = [sign * edge for edge in _edges(first, second, kind)]
     remark = "; ".join(
-        f"{method} gives {figure:+.0f}, out of all bounds: points of the two curves are {min(edges):+.0f} to "
-        f"{max(edges):+.0f} apart"
+        f"{method} gives {figure:+.{digits}f}{unit}, out of all bounds: points of the two curves are "
+        f"{min(edges):+.{digits}f}{unit} to {max(edges):+.{digits}f}{unit} apart"
         for method, figure in values.items()
         if figure is not None and not min(edges) <= figure <= max(edges)
     )

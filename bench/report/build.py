@@ -281,6 +281,7 @@ def _bd_section(bd: pd.DataFrame) -> list[str]:
     for dataset in dict.fromkeys(bd["dataset"]):
         lines += [f"### {markdown_text(dataset)}", "", markdown(matrix(bd, dataset), index=True), ""]
         odd = bd[bd["dataset"].eq(dataset) & bd["quality"].eq("psnr") & bd["remark"].ne("")]
-        lines += [f"- {line.test} against {line.anchor}: {markdown_text(line.remark)}" for line in odd.itertuples()]
+        remarks = (f"- {line.test} against {line.anchor}: {line.remark}" for line in odd.itertuples())
+        lines += [str(markdown_text(remark)) for remark in remarks]
         lines += [""] if len(odd) else []
     return lines

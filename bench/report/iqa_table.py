@@ -14,7 +14,7 @@ import pandas as pd
 
 from bench.metrics.iqa import METRICS
 from bench.published import stated
-from bench.report.rows import Runs, curve_names, of_count
+from bench.report.rows import Runs, curve_names
 from bench.runner.iqa import IQA_FILE, IqaRow
 
 # Columns of the paper's table, by codec.
@@ -47,7 +47,7 @@ def table_v(runs: Runs) -> pd.DataFrame:
                 {
                     "dataset": dataset, "metric": f"{str(metric).upper()} ({_BETTER[METRICS[metric]]} is better)",
                     "codec": curve, "measured": value, "at bpp": f"{rate:.5f}" if score is not None else "",
-                    "sequences": of_count(str(count), count, part["sequence"].nunique()) if score is not None else "0",
+                    "sequences": _of_all(count, part["sequence"].nunique()) if score is not None else 0,
                     "published": paper.get((str(metric).upper(), _PUBLISHED.get(group["codec"].iloc[0], "")), ""),
                     "implementation": next((text for text in group["implementation"].unique() if text), ""),
                     "command": f"{again} && bench iqa RUN --metrics {metric} && bench report RUN RUN",
@@ -78,6 +78,10 @@ def _matched(part: pd.DataFrame) -> tuple[dict[str, float], float, int]:
     if not rates:
         return {}, 0.0, 0
     return {curve: _mean(values) for curve, values in scores.items()}, _mean(rates), len(rates)
+
+
+def _of_all(count: int, whole: int) -> int | str:
+    return count if count == whole else f"{count} of {whole}"
 
 
 def _mean(values: Mapping[str, list[float]]) -> float:
