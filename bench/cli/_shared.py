@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.errors import one_line
+
 if TYPE_CHECKING:
     from bench.runner.store import Store
+
+_LINE_SECONDS = 60.0
 
 
 def open_store() -> Store:
@@ -48,9 +54,10 @@ def _number(text: str) -> int | float | str:
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
-    """A bar with remaining time on a terminal, nothing elsewhere. Gives update(done, total, label)."""
+    """A bar with remaining time on a terminal, a line a minute elsewhere. Gives update(done, total, label)."""
     if not sys.stderr.isatty():
-        yield lambda done, total, label: None
+        with _progress_lines(title) as update:
+            yield update
         return
     from rich.console import Console
     from rich.progress import (
@@ -69,6 +76,30 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=None, label="")
         yield lambda done, total, label: bar.update(task, completed=done, total=total, label=label)
+
+
+@contextmanager
+def _progress_lines(title: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A line a minute of how far it has come, also while one step takes long; none where all is done sooner."""
+    began, ended, last = time.monotonic(), threading.Event(), "begins"
+
+    def update(done: int, total: int, label: str) -> None:
+        nonlocal last
+        last = f"{done} of {total}, {label}"
+
+    def write() -> None:
+        while not ended.wait(_LINE_SECONDS):
+            minutes = (time.monotonic() - began) / 60
+            with suppress(OSError, ValueError):  # whoever read it has gone
+                print(f"{title} for {minutes:.0f} min: {one_line(last)}", file=sys.stderr, flush=True)
+
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    try:
+        yield update
+    finally:
+        ended.set()
+        writer.join(timeout=1)
 
 
 def save_text(path: Path, text: str) -> None:

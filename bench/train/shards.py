@@ -7,9 +7,8 @@ features there. Without a folder of pictures, samples are drawn from `dead_leave
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import tempfile
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -99,7 +98,7 @@ class Shards:
         """
         path = self.folder / f"features-{digest([key, self.digest])[:16]}.npy"
         if not path.is_file():
-            partial = path.with_suffix(f".{os.getpid()}.partial")
+            partial = path.with_suffix(f".{uuid.uuid4().hex}.partial")
             with partial.open("wb") as file:
                 np.save(file, np.stack([self._derived(sample, extract) for sample in range(len(self))]))
             partial.replace(path)
@@ -178,7 +177,8 @@ def _write(
 ) -> None:
     """Write into a folder beside the final one, and rename it when it is whole."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{folder.name}-"))
+    partial = folder.with_name(f"{folder.name}-{uuid.uuid4().hex}")
+    partial.mkdir()
     try:
         shapes = {
             "spikes": (NUM_SPIKES, SIZE * SIZE // 8),
