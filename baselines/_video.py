@@ -16,13 +16,13 @@ from bench.interfaces import (
     Availability,
     Codec,
     CodingCondition,
+    ComponentOptions,
     Content,
     RatePoint,
     StreamInfo,
     from_uint8,
     to_uint8,
 )
-from bench.interfaces import Options as BaseOptions
 from bench.tools import ffmpeg_binary, run_tool
 
 FRAME_RATE = 50  # nominal: the quantiser is constant, so it changes header bits at most
@@ -30,7 +30,7 @@ _CROPPED = 128  # most rows or columns that a decoder has beyond what it shows
 PixelFormat = Literal["gray", "yuv420p", "yuv420p10le"]
 
 
-class VideoOptions(BaseOptions):
+class VideoOptions(ComponentOptions):
     """Options of every conventional codec.
 
     One thread is the default because some encoders' bits depend on the number of threads.

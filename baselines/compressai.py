@@ -25,13 +25,13 @@ from bench.interfaces import (
     Availability,
     Codec,
     CodingCondition,
+    ComponentOptions,
     Content,
     RatePoint,
     StreamInfo,
     from_uint8,
     to_uint8,
 )
-from bench.interfaces import Options as BaseOptions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,9 +50,10 @@ class CompressAi(Codec):
     """
 
     name = "compressai"
+    structures = frozenset({"low_delay"})
     rate_points = tuple(range(1, 10))
 
-    class Options(BaseOptions):
+    class Options(ComponentOptions):
         """Options: the model and what it was trained for; where its checkpoints lie, and what device runs it.
 
         `weights` is a folder with files named as CompressAI's downloads; by default where it puts them.
@@ -105,8 +106,6 @@ class CompressAi(Codec):
 
     def compress(self, frames: np.ndarray, rate_point: RatePoint, condition: CodingCondition) -> bytes:
         """Code every frame, or every intra period, by itself."""
-        if condition.structure != "low_delay":
-            raise BenchError(f"{self.name} codes low_delay only, not {condition.structure}")
         import torch
 
         from baselines.neural.layers import pad_to

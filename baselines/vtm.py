@@ -20,8 +20,15 @@ from pydantic import Field
 from baselines._video import FRAME_RATE, QpCodec, from_planes, to_planes
 from bench.errors import BenchError
 from bench.fingerprint import digest, file_sha256
-from bench.interfaces import Availability, CodingCondition, RatePoint, StreamInfo, from_uint8, to_uint8
-from bench.interfaces import Options as BaseOptions
+from bench.interfaces import (
+    Availability,
+    CodingCondition,
+    ComponentOptions,
+    RatePoint,
+    StreamInfo,
+    from_uint8,
+    to_uint8,
+)
 from bench.tools import run_tool
 
 _CONFIGURATIONS = {
@@ -37,7 +44,7 @@ class Vtm(QpCodec):
     name = "vtm"
     qp_range = (0, 63)
 
-    class Options(BaseOptions):
+    class Options(ComponentOptions):
         """Options: where the binaries and cfg/ lie on this machine; they stay out of results and streams."""
 
         encoder: str = Field(default="", exclude=True)
@@ -57,6 +64,10 @@ class Vtm(QpCodec):
             return Availability(False, reason=f"encoder and decoder differ: {' and '.join(sorted(versions))}")
         hashes = [file_sha256(path) for path in (*tools, *configurations)]
         return Availability(True, f"VTM {versions.pop()}", digest(hashes))
+
+    def lookahead(self, condition: CodingCondition) -> float:
+        """None in low delay, whose configuration filters with past frames; else its group and the filter's reach."""
+        return 0 if condition.structure == "low_delay" or condition.intra_period == 1 else 16 + 4
 
     def compress(self, frames: np.ndarray, rate_point: RatePoint, condition: CodingCondition) -> bytes:
         """Encode in a working folder of its own; the log's bits and frames must be those of the file."""

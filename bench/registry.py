@@ -67,6 +67,20 @@ def create(base: type[C], spec: str) -> C:
     return component
 
 
+def component_class(base: type[C], name: str) -> type[C]:
+    """The registered class of a name, whose options can be looked at without a component.
+
+    Raises
+    ------
+    BenchError
+        If the name is unknown, or what is registered is no such class.
+    """
+    found = _load(base, name)
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise BenchError(f"'{name}' is not a {base.__name__.lower()}: {found!r} does not subclass it")
+    return found
+
+
 def check_foreign(base: type[Component], spec: str, where: str, remedy: str) -> None:
     """Refuse a spec that stands in a file and would run what the file chooses: Python code, or a program.
 
@@ -142,7 +156,9 @@ def _load(base: type[Component], name: str) -> object:
     entries = _entries(base)
     kind = base.__name__.lower()
     if name not in entries:
-        near = difflib.get_close_matches(name, entries, n=3, cutoff=0.5)
+        plain = {entry.lower(): entry for entry in entries}
+        words = [name.lower()] if name.lower() in plain else difflib.get_close_matches(name.lower(), plain, 3, 0.5)
+        near = [plain[word] for word in words]
         hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(entries)) or 'none'}"
         raise BenchError(f"no {kind} named '{name}': {hint} (`bench list {GROUPS[base]}` shows all)")
     try:

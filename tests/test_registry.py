@@ -22,6 +22,8 @@ def test_values_with_commas_are_quoted():
     ("spec", "words"),
     [
         ("vvnc", "did you mean vvenc?"),
+        ("VVENC", "did you mean vvenc? ("),
+        ("X256", "did you mean x26"),
         ("x263", "did you mean x26"),
         ("nothing-like-it", "known: "),
         ("vvenc:speed=3", "option 'speed': unknown option (options: threads, limit_seconds, preset)"),

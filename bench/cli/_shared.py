@@ -6,12 +6,13 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import one_line
+from bench.progress import Progress
 
 if TYPE_CHECKING:
     from bench.runner.store import Store
@@ -39,24 +40,18 @@ def split(text: str) -> tuple[str, ...]:
 
 
 def rate_points(text: str) -> tuple[int | float | str, ...]:
-    """Comma-separated rate points; whole numbers and decimals become numbers."""
-    return tuple(_number(part.strip()) for part in text.split(",") if part.strip())
+    """Comma-separated rate points, as names are; whole numbers and decimals become numbers."""
+    from bench.interfaces import split_names
+    from bench.runner.rates import written_point
 
-
-def _number(text: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+    return tuple(map(written_point, split_names(text)))
 
 
 @contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
+def progress_bar(title: str) -> Iterator[Progress]:
     """A bar with remaining time on a terminal, a line a minute elsewhere. Gives update(done, total, label)."""
     if not sys.stderr.isatty():
-        with _progress_lines(title) as update:
+        with _line_a_minute(title) as update:
             yield update
         return
     from rich.console import Console
@@ -79,27 +74,27 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
 
 
 @contextmanager
-def _progress_lines(title: str) -> Iterator[Callable[[int, int, str], None]]:
-    """A line a minute of how far it has come, also while one step takes long; none where all is done sooner."""
-    began, ended, last = time.monotonic(), threading.Event(), "begins"
+def _line_a_minute(title: str) -> Iterator[Progress]:
+    """Progress for logs: after each minute a line to standard error, also while a step takes long."""
+    began, ended, done_so_far, last_label = time.monotonic(), threading.Event(), "begun", ""
 
     def update(done: int, total: int, label: str) -> None:
-        nonlocal last
-        last = f"{done} of {total}, {label}"
+        nonlocal done_so_far, last_label
+        done_so_far, last_label = f"{done} of {total}", label and f", {label}"
 
-    def write() -> None:
+    def tell() -> None:
         while not ended.wait(_LINE_SECONDS):
-            minutes = (time.monotonic() - began) / 60
+            line = f"{title}: {done_so_far} after {(time.monotonic() - began) / 60:.0f} min{last_label}"
             with suppress(OSError, ValueError):  # whoever read it has gone
-                print(f"{title} for {minutes:.0f} min: {one_line(last)}", file=sys.stderr, flush=True)
+                print(one_line(line), file=sys.stderr, flush=True)
 
-    writer = threading.Thread(target=write, daemon=True)
-    writer.start()
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
     try:
         yield update
     finally:
         ended.set()
-        writer.join(timeout=1)
+        teller.join(timeout=1)
 
 
 def save_text(path: Path, text: str) -> None:

@@ -67,7 +67,7 @@ def run(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
 ) -> None:
-    """Measure a grid of paradigms, codecs and datasets; exit code 1 where a point failed, or none could be measured.
+    """Measure a grid of paradigms, codecs and datasets; exit code 1 where a point failed, or nothing was measured.
 
     Examples:
 
@@ -99,6 +99,8 @@ def run(
     asked = {"smoothness": chosen.smoothness or smoothness, "recognition": chosen.recognition or recognition}
     chosen = chosen.model_copy(update=asked)
     plan = make_plan(*chosen.grids)
+    for note in plan.notes:
+        typer.echo(note)
     if dry_run:
         _print_plan(plan)
         return
@@ -167,6 +169,8 @@ def _run(suite: Suite, plan: Plan, folder: Path, resume: bool, lane: Lane, timin
 
         for path in run_figures(done.folder):
             typer.echo(path)
+    if not done.states["ok"]:
+        typer.echo("bench: nothing was measured, for the reasons above", err=True)
     if done.states["failed"] or not done.states["ok"]:
         raise typer.Exit(1)
 

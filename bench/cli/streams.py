@@ -84,6 +84,7 @@ def verify(
 ) -> None:
     """Decode a run's streams again in fresh processes and compare; exit code 1 where one differs."""
     from bench.runner.results import RD_FILE, rd_frame
+    from bench.runner.run import read_run_file
     from bench.runner.verify import verify_run
 
     total = int(rd_frame(run / RD_FILE, ["status"])["status"].eq("ok").sum())
@@ -98,5 +99,7 @@ def verify(
                 typer.echo(f"BAD {row.job} {row.paradigm} {row.codec} {row.rate_point} {row.sequence}: {check.problem}")
                 bad += 1
     typer.echo(f"{total - bad} of {total} streams decode to what their rows state")
+    if read_run_file(run)["status"] != "finished":
+        typer.echo(f"bench: {run} is not finished, further rows are missing (--resume goes on with it)", err=True)
     if bad:
         raise typer.Exit(1)

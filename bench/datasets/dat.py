@@ -22,8 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bench.datasets._files import read_grey
 from bench.errors import BenchError
 from bench.fingerprint import code_fingerprint, digest, file_sha256
-from bench.interfaces import Availability, Dataset, Recording, SequenceInfo
-from bench.interfaces import Options as BaseOptions
+from bench.interfaces import Availability, ComponentOptions, Dataset, Recording, SequenceInfo
 from bench.spikes import read_dat
 
 
@@ -44,7 +43,7 @@ class Dat(Dataset):
 
     name = "dat"
 
-    class Options(BaseOptions):
+    class Options(ComponentOptions):
         """Options: where the recordings are; size and rate where there is no sidecar."""
 
         root: str = Field(exclude=True)

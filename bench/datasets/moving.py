@@ -22,8 +22,7 @@ from bench.datasets._labelled import Images
 from bench.datasets._simulated import SimulatedRecording
 from bench.errors import BenchError
 from bench.fingerprint import code_fingerprint, digest
-from bench.interfaces import Availability, Dataset, SequenceInfo
-from bench.interfaces import Options as BaseOptions
+from bench.interfaces import Availability, ComponentOptions, Dataset, SequenceInfo
 
 # Pixels a spike frame. At coding instants an image is at most 10 pixels from the middle under the task's condition.
 SPEEDS = (0.1, 0.5)
@@ -132,7 +131,7 @@ class MovingImages(Dataset):
     extent: ClassVar[int] = 40
     _SPLITS = ("test", "train")
 
-    class Options(BaseOptions):
+    class Options(ComponentOptions):
         """Options: split; side, T, spikes per frame at unit luminance and noise; which draw of the motions."""
 
         split: Literal["test", "train"] = "test"

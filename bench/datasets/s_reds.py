@@ -21,8 +21,7 @@ from bench.datasets._files import cache_root, read_grey
 from bench.datasets._pypi import checked, download
 from bench.errors import BenchError
 from bench.fingerprint import code_fingerprint, digest, file_sha256
-from bench.interfaces import Availability, Dataset, Recording, SequenceInfo
-from bench.interfaces import Options as BaseOptions
+from bench.interfaces import Availability, ComponentOptions, Dataset, Recording, SequenceInfo
 from bench.spikes import read_dat
 
 WHEEL = "spikezoo-0.2.3.7-py3-none-any.whl"
@@ -37,7 +36,7 @@ class SReds(Dataset):
 
     name = "s-reds"
 
-    class Options(BaseOptions):
+    class Options(ComponentOptions):
         """Options: part, and the camera's spikes per frame at unit luminance."""
 
         split: Literal["test", "train"] = "test"

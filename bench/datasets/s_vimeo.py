@@ -17,8 +17,7 @@ from bench.datasets._files import read_grey
 from bench.datasets._simulated import InterpolatedRecording
 from bench.errors import BenchError
 from bench.fingerprint import code_fingerprint, digest, file_sha256
-from bench.interfaces import Availability, Dataset, SequenceInfo
-from bench.interfaces import Options as BaseOptions
+from bench.interfaces import Availability, ComponentOptions, Dataset, SequenceInfo
 
 _FRAMES = 7
 
@@ -29,7 +28,7 @@ class SVimeo(Dataset):
     name = "s-vimeo"
     keep = True
 
-    class Options(BaseOptions):
+    class Options(ComponentOptions):
         """Options: root, which list, spikes per frame interval, the camera's rate."""
 
         root: str = Field(exclude=True)

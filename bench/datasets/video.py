@@ -17,8 +17,7 @@ from bench.datasets._files import read_grey
 from bench.datasets._simulated import InterpolatedRecording, luma
 from bench.errors import BenchError
 from bench.fingerprint import code_fingerprint, digest, file_sha256
-from bench.interfaces import Availability, Dataset, SequenceInfo
-from bench.interfaces import Options as BaseOptions
+from bench.interfaces import Availability, ComponentOptions, Dataset, SequenceInfo
 from bench.tools import ffmpeg_binary
 
 VIDEOS = (".avi", ".mkv", ".mov", ".mp4", ".webm", ".y4m")
@@ -31,7 +30,7 @@ class Video(Dataset):
     name = "video"
     keep = True
 
-    class Options(BaseOptions):
+    class Options(ComponentOptions):
         """Options: a video, a folder of videos or of pictures; spikes per frame interval; how many frames."""
 
         root: str = Field(exclude=True)

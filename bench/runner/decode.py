@@ -86,6 +86,13 @@ def _server() -> subprocess.Popen[bytes]:
     return _mine.server
 
 
+def close_server() -> None:
+    """End the server of this thread; the next stream of the thread has a new one start."""
+    if hasattr(_mine, "server"):
+        stop_tool(_mine.server)
+        del _mine.server
+
+
 def _ask(request: dict[str, Any], limit_seconds: float) -> dict[str, Any]:
     """Have the server decode, and wait for the answer."""
     server = _server()

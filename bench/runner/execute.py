@@ -17,6 +17,7 @@ import numpy as np
 from bench.errors import BenchError
 from bench.fingerprint import code_fingerprint, component_fingerprint, digest
 from bench.interfaces import (
+    AnalysisChain,
     Analyzer,
     Codec,
     Component,
@@ -35,8 +36,8 @@ from bench.interfaces import (
 )
 from bench.metrics.spikes import evaluate_spikes
 from bench.runner.decode import decode_fresh
-from bench.runner.plan import Job, component_for
-from bench.runner.results import ClassRow, RDRow
+from bench.runner.plan import PICTURES, Job, analysis_chain, component_for
+from bench.runner.results import SCHEMA, ClassRow, RDRow
 from bench.runner.store import Entry, Made, Store, array_bytes
 from bench.spikes import PackedSpikes
 
@@ -244,11 +245,24 @@ class _JobRun:
             return encoded.stream, {"estimated_bits": encoded.estimated_bits}
 
         entry = self._timed("encode", stage.side.value, key, make)
-        if content is kind:
-            return entry
         info, payload = unpack_stream(entry.data)
-        stream = pack_stream(replace(info, content=content), payload)  # the container says what its frames are
+        # The container says what its frames are, and what stands around the codec.
+        stream = pack_stream(replace(info, content=content, chain=self._chain(content)), payload)
         return Entry(hashlib.sha256(stream).hexdigest(), entry.facts, stream)
+
+    def _chain(self, content: Content) -> AnalysisChain | None:
+        """What the container says of this job's chain; other tasks than pictures choose their analyzer themselves."""
+        job, pictures = self.job, self.analyzer.task == PICTURES
+        if content is Content.RESULT and not pictures:
+            return None
+        return analysis_chain(
+            self.extractor,
+            self.analyzer if pictures else None,
+            first_instant=job.start + job.card.margin,
+            stride=job.card.stride,
+            margin=job.card.margin,
+            spike_rate=job.info.rate if content.is_spikes else None,
+        )
 
     # Behind the link
 
@@ -271,8 +285,9 @@ class _JobRun:
             measures.update(self.task.evaluate(result, np.array(self.job.info.label)))
         elif self.job.evaluated:
             measures.update(self.task.evaluate(result[list(self.job.evaluated)], self._truth(truth_key)))
-            if result.ndim == 3:
-                measures["picture"] = base64.b64encode(_png(result[shown_instant(self.job.evaluated)])).decode()
+        if self.task.truth != "label" and result.ndim == 3:
+            shown = shown_instant(self.job.evaluated, self.job.card.num_frames)
+            measures["picture"] = base64.b64encode(_png(result[shown])).decode()
         self._book("evaluate", "bench", began)
         return json.dumps(measures).encode(), {}
 
@@ -289,9 +304,10 @@ class _JobRun:
         return self.store.get(key, timed)
 
 
-def shown_instant(evaluated: Sequence[int]) -> int:
-    """The instant that pictures of a job show: the middle one of those that are evaluated."""
-    return evaluated[len(evaluated) // 2]
+def shown_instant(evaluated: Sequence[int], num_frames: int) -> int:
+    """The instant that pictures of a job show: the middle one of those that are evaluated, or of all where none is."""
+    instants = evaluated or range(num_frames)
+    return instants[len(instants) // 2]
 
 
 def _png(frame: np.ndarray) -> bytes:
@@ -351,7 +367,7 @@ def sequence_fingerprint(dataset: Dataset, sequence: str) -> str:
 def _row(job: Job, **measured: Any) -> RDRow:
     codec: Codec = component_for(Codec, job.codec)
     return RDRow(
-        schema_version=1,
+        schema_version=SCHEMA,
         job=job.id,
         dataset=component_for(Dataset, job.dataset).spec,
         sequence=job.info.name,
@@ -374,6 +390,7 @@ def _row(job: Job, **measured: Any) -> RDRow:
         width=job.info.width,
         num_spikes=job.card.num_spikes,
         num_frames=job.card.num_frames,
+        evaluated=job.evaluated_text,
         seed=job.seed,
         **measured,
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError, one_line
-from bench.interfaces import RatePoint
+from bench.interfaces import RatePoint, join_names
 from bench.runner.results import RD_FILE, RDRow, codec_spec, rd_frame
 from bench.runner.run import origin, read_run_file
 from bench.runner.shell import commands, flag
@@ -62,7 +62,7 @@ def command_for(
 ) -> str:
     """The shell command for rows that differ from this one in rate point and sequence alone."""
     before, after = command_around(row, document)
-    which = {"--rates": ",".join(dict.fromkeys(rates)), **_which(list(dict.fromkeys(sequences)), document)}
+    which = {"--rates": join_names(dict.fromkeys(rates)), **_which(list(dict.fromkeys(sequences)), document)}
     return f"{before} {_flags(which)} {after}"
 
 
@@ -133,7 +133,7 @@ def _which(named: Sequence[str], document: dict[str, Any]) -> dict[str, RatePoin
     asked = {grid.get("limit") for grid in document["grids"] if not grid.get("sequences")}
     if len(named) > _MANY and len(named) in asked:
         return {"--limit": len(named)}
-    return {"--sequences": ",".join(named), "--limit": 0}
+    return {"--sequences": join_names(named), "--limit": 0}
 
 
 def _segments(document: dict[str, Any]) -> int:

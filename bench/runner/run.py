@@ -361,8 +361,8 @@ def read_run_file(folder: Path, trusted: bool = False) -> dict[str, Any]:
         raise BenchError(f"{path}: {error.strerror}; is {folder} a run's folder?") from None
     except (ValueError, RecursionError) as error:
         raise BenchError(f"{path} is not valid JSON: {error}") from None
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        raise BenchError(f"{path} is not of schema {SCHEMA}; it was written by another version of the suite")
+    if not isinstance(document, dict) or document.get("schema") not in range(1, SCHEMA + 1):
+        raise BenchError(f"{path} is not of schema 1 to {SCHEMA}; it was written by another version of the suite")
     try:
         return {**_RunFile.model_validate(document).model_dump(by_alias=True), "trusted": trusted}
     except ValidationError as error:

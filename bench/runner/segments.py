@@ -12,7 +12,7 @@ from pathlib import Path
 import msgpack
 
 from bench.errors import BenchError, StreamError
-from bench.interfaces.codec import MAGIC
+from bench.interfaces.container import MAGIC, MAGIC_1
 from bench.runner.store import disk_errors, whole_file
 
 _MANY = b"SPKL"
@@ -52,7 +52,7 @@ def read_segments(path: Path) -> Iterator[tuple[int, bytes]]:
                 raise ValueError("fewer than are ever written")
             for _ in range(count):
                 start, stream = parts.unpack()
-                if not isinstance(stream, bytes) or stream[: len(MAGIC)] != MAGIC:
+                if not isinstance(stream, bytes) or stream[: len(MAGIC)] not in (MAGIC, MAGIC_1):
                     raise ValueError("no container where one should be")
                 yield _whole(start), stream
             if file.read(1) or parts.tell() + len(_MANY) != size:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from bench.datasets._files import read_grey
 from bench.datasets.video import PICTURES, VIDEOS, read_video
 from bench.errors import BenchError
 from bench.fingerprint import code_fingerprint, digest, file_sha256
+from bench.progress import Progress, silent
 from bench.spikes import PackedSpikes, SpikeCamera, firing_rate
 
 SIZE, FRAMES, STRIDE, MARGIN = 128, 6, 8, 20
@@ -86,7 +87,9 @@ class Shards:
                 target[:] = source[sample, :, row : row + crop, column : column + crop][flips]
         return features / np.float32(255), truth / np.float32(255)
 
-    def derive(self, key: str, extract: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Shards:
+    def derive(
+        self, key: str, extract: Callable[[np.ndarray, np.ndarray], np.ndarray], progress: Progress = silent
+    ) -> Shards:
         """The same samples with other features, written once beside them.
 
         Parameters
@@ -100,13 +103,17 @@ class Shards:
         if not path.is_file():
             partial = path.with_suffix(f".{uuid.uuid4().hex}.partial")
             with partial.open("wb") as file:
-                np.save(file, np.stack([self._derived(sample, extract) for sample in range(len(self))]))
+                np.save(file, np.stack([*self._derived(extract, progress)]))
             partial.replace(path)
         return replace(self, features=np.load(path, mmap_mode="r"), digest=path.stem)
 
-    def _derived(self, sample: int, extract: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
-        spikes = PackedSpikes(self.spikes[sample], SIZE, SIZE)[:]
-        return np.rint(np.clip(extract(spikes, INSTANTS), 0, 1) * 255).astype(np.uint8)
+    def _derived(
+        self, extract: Callable[[np.ndarray, np.ndarray], np.ndarray], progress: Progress
+    ) -> Iterator[np.ndarray]:
+        for number, packed in enumerate(self.spikes, 1):
+            spikes = PackedSpikes(packed, SIZE, SIZE)[:]
+            yield np.rint(np.clip(extract(spikes, INSTANTS), 0, 1) * 255).astype(np.uint8)
+            progress(number, len(self), "features")
 
     def scenes(self, size: int, crop: int, seed: int, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Batch of a step for codecs of spikes.
@@ -134,9 +141,7 @@ class Shards:
         return self.features[:count].astype(np.float32) / 255
 
 
-def open_shards(
-    data: Path | None, cache: Path, samples: int, seed: int, progress: Callable[[int, int, str], None]
-) -> Shards:
+def open_shards(data: Path | None, cache: Path, samples: int, seed: int, progress: Progress) -> Shards:
     """Open the samples of a folder, making them first where they are not there yet.
 
     Parameters
@@ -172,9 +177,7 @@ def _sources(data: Path | None) -> list[Path]:
     return found
 
 
-def _write(
-    folder: Path, sources: Sequence[Path], samples: int, seed: int, progress: Callable[[int, int, str], None]
-) -> None:
+def _write(folder: Path, sources: Sequence[Path], samples: int, seed: int, progress: Progress) -> None:
     """Write into a folder beside the final one, and rename it when it is whole."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = folder.with_name(f"{folder.name}-{uuid.uuid4().hex}")
