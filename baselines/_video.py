@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import re
 from abc import abstractmethod
-from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -24,7 +23,7 @@ from bench.interfaces import (
     from_uint8,
     to_uint8,
 )
-from bench.tools import run_tool
+from bench.tools import ffmpeg_binary, run_tool
 
 FRAME_RATE = 50  # nominal: the quantiser is constant, so it changes header bits at most
 _CROPPED = 128  # most rows or columns that a decoder has beyond what it shows
@@ -99,17 +98,6 @@ def from_planes(data: bytes, height: int, width: int, pixel_format: PixelFormat)
     if ten_bit:
         luma = np.minimum((luma + 2) >> 2, 255).astype(np.uint8)
     return luma.reshape(-1, height, width)
-
-
-@functools.cache
-def ffmpeg_binary() -> Path:
-    """The ffmpeg of imageio-ffmpeg, or the one that IMAGEIO_FFMPEG_EXE names."""
-    import imageio_ffmpeg
-
-    try:
-        return Path(imageio_ffmpeg.get_ffmpeg_exe())
-    except RuntimeError as error:
-        raise BenchError(f"no ffmpeg: {error}") from None
 
 
 @functools.cache

@@ -163,7 +163,7 @@ def _load(base: type[Component], name: str) -> object:
         raise BenchError(f"no {kind} named '{name}': {hint} (`bench list {GROUPS[base]}` shows all)")
     try:
         return entries[name].load()
-    except Exception as error:  # another package's import may fail in any way
+    except (Exception, SystemExit) as error:  # another package's import may fail in any way
         raise BenchError(f"{kind} '{name}' cannot be loaded: {type(error).__name__}: {error}") from error
 
 
@@ -179,7 +179,7 @@ def _from_file(path: Path, class_name: str) -> object:
     sys.modules[module_name] = module
     try:
         module_spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BenchError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
     if not hasattr(module, class_name):
         raise BenchError(f"{path} has no class '{class_name}'")

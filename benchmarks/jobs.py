@@ -83,7 +83,7 @@ def measure(number: int) -> dict[str, float]:
         )
         plan = make_plan(spec)
         planned = time.perf_counter() - began
-        lane = LocalLane(store.root, 2, work=nothing)
+        lane = LocalLane(2, work=nothing)
         done = run_plan(plan, Path(name, "run"), store, lane=lane, resume=False, timing=0, progress=lambda *_: None)
         seconds = time.perf_counter() - began
         assert done.states["ok"] == number == len(plan.jobs)

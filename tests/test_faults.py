@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from bench.runner.results import RD_FILE, read_rows
-from tests.conftest import CODECS, TINY_FLAGS, one_line_error, rows_done, start_run, texts, wait_for_rows
+from bench.spikes import write_dat
+from tests.conftest import CODECS, TINY, TINY_FLAGS, one_line_error, rows_done, start_run, texts, wait_for_rows
 
 
 def _completes(folder, cache, reference):
@@ -111,26 +112,83 @@ def test_a_worker_that_dies_costs_its_own_row_alone(bench, tmp_path, plugin_path
     assert {status for status, _ in states.values()} == {"ok"} and len(states) == 3
 
 
-def test_encoders_do_not_outlive_a_killed_run(tmp_path, plugin_path):
-    copy = tmp_path / "endless.py"
-    endless = "run_tool(['sleep', '987.125'])\n        return zlib.compress"
-    text = "from bench.tools import run_tool\n" + plugin_path.read_text().replace("return zlib.compress", endless)
-    copy.write_text(text)
+_COMPRESS, _DECOMPRESS = "return zlib.compress", "steps = np.frombuffer"
 
-    def encoders():
-        return subprocess.run(["pgrep", "-f", "sleep 987.125"], capture_output=True, check=False).stdout
 
-    def wait_until(there):
-        deadline = time.monotonic() + 60
-        while bool(encoders()) != there and time.monotonic() < deadline:
-            time.sleep(0.2)
-        assert bool(encoders()) == there
+def _endless(folder, plugin_path, place, seconds):
+    """A codec that waits for a program when it comes to a place; `seconds` tell the program from others."""
+    text = plugin_path.read_text().replace(place, f"run_tool(['sleep', '{seconds}'])\n        {place}")
+    path = folder / "endless.py"
+    path.write_text("from bench.tools import run_tool\n" + text)
+    return f"{path}:Deflate"
 
-    process = start_run(tmp_path / "run", tmp_path / "cache", "--codec", f"{copy}:Deflate")
-    wait_until(True)
+
+def _wait_until(there, seconds):
+    """Wait until a program runs, or no longer does."""
+
+    def running():
+        # Ended programs that nobody has asked about yet have no command line any more.
+        return bool(subprocess.run(["pgrep", "-f", f"sleep {seconds}"], capture_output=True, check=False).stdout)
+
+    deadline = time.monotonic() + 240
+    while running() != there and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert running() == there
+
+
+@pytest.mark.parametrize("place", [_COMPRESS, _DECOMPRESS])
+def test_programs_do_not_outlive_a_killed_run(tmp_path, plugin_path, place):
+    seconds = f"987.{os.getpid()}"
+    codec = _endless(tmp_path, plugin_path, place, seconds)
+    process = start_run(tmp_path / "run", tmp_path / "cache", "--codec", codec)
+    _wait_until(True, seconds)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    wait_until(False)
+    _wait_until(False, seconds)
+
+
+ENDED = ("bench: interrupted\n", "bench: interrupted; what was measured is kept, `--resume` goes on from there\n")
+
+
+@pytest.mark.parametrize(
+    ("verb", "place", "stop"),
+    [
+        ("encode", _COMPRESS, signal.SIGTERM),
+        ("decode", _DECOMPRESS, signal.SIGHUP),
+        ("conform", _COMPRESS, signal.SIGHUP),
+        ("profile", _COMPRESS, signal.SIGTERM),
+        ("verify", _DECOMPRESS, signal.SIGTERM),
+        ("run", _COMPRESS, signal.SIGTERM),
+    ],
+)
+def test_programs_do_not_outlive_a_verb_that_is_told_to_end(bench, tmp_path, plugin_path, spikes, verb, place, stop):
+    seconds = f"98{'edcpvr'.index(verb[0])}.{os.getpid()}"
+    write_dat(tmp_path / "rec.dat", spikes(97, 24, 32))
+    encode = ["encode", "rec.dat", "--size", "32x24", "--extractor", "tfp", "-o", "s.spk", "--codec"]
+    grid = [*TINY_FLAGS, "--limit", "1", "--rates", "8", "--paradigm", "caas", "--out", "r", "--codec"]
+    if verb == "decode":
+        bench(*encode, f"{plugin_path}:Deflate")
+    if verb == "verify":  # a run whose codec becomes slow afterwards
+        bench("run", *grid, _endless(tmp_path, plugin_path, place, "0"))
+    codec = _endless(tmp_path, plugin_path, place, seconds)
+    command = {
+        "encode": [*encode, codec],
+        "decode": ["decode", "s.spk", "-o", "s.npy", "--raw", "--codec", codec],
+        "conform": ["conform", codec],
+        "profile": ["profile", "--codec", codec, "--extractor", "tfp", "--paradigm", "caas", "--dataset", TINY],
+        "verify": ["verify", "r", "--trust"],
+        "run": ["run", *grid, codec],
+    }[verb]
+    # Tests may themselves run where such signals are ignored.
+    code = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)\nfrom bench.cli import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *command], cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    _wait_until(True, seconds)
+    process.send_signal(stop)
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 2 and errors.endswith(ENDED[verb == "run"]), errors
+    _wait_until(False, seconds)
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 import csv
 import json
 import math
+import time
 
 import numpy as np
 import pytest
@@ -170,13 +171,20 @@ def test_features_that_are_derived_tell_how_far_they_are(shards, tmp_path):
 
 
 def test_without_a_terminal_progress_is_a_line_a_minute(monkeypatch, capsys):
-    now = 0.0
-    monkeypatch.setattr("bench.cli._shared.time.monotonic", lambda: now)
+    """Also while one step takes long; none where all is done sooner."""
+    lines = []
+    monkeypatch.setattr("bench.cli._shared._LINE_SECONDS", 0.01)
     with progress_bar("training x") as progress:
-        for now in (30.0, 61.0, 90.0, 130.0):
-            progress(int(now), 200, "loss 1")
-    lines = ["training x: 61 of 200 after 1 min, loss 1", "training x: 130 of 200 after 2 min, loss 1"]
-    assert capsys.readouterr().err.splitlines() == lines
+        progress(61, 200, "loss 1")
+        while len(lines) < 3:
+            time.sleep(0.01)
+            lines += capsys.readouterr().err.splitlines()
+    assert lines[-1] == "training x: 61 of 200 after 0 min, loss 1"
+    monkeypatch.setattr("bench.cli._shared._LINE_SECONDS", 60)
+    capsys.readouterr()
+    with progress_bar("training x") as progress:
+        progress(61, 200, "loss 1")
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("spec", ["sci:preset=paper", "dcvc:preset=official", "spikecodec:preset=full"])

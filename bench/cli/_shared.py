@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.errors import one_line
 from bench.progress import Progress
 
 if TYPE_CHECKING:
     from bench.runner.store import Store
+
+_LINE_SECONDS = 60.0
 
 
 def open_store() -> Store:
@@ -47,7 +51,8 @@ def rate_points(text: str) -> tuple[int | float | str, ...]:
 def progress_bar(title: str) -> Iterator[Progress]:
     """A bar with remaining time on a terminal, a line a minute elsewhere. Gives update(done, total, label)."""
     if not sys.stderr.isatty():
-        yield _line_a_minute(title)
+        with _line_a_minute(title) as update:
+            yield update
         return
     from rich.console import Console
     from rich.progress import (
@@ -68,18 +73,28 @@ def progress_bar(title: str) -> Iterator[Progress]:
         yield lambda done, total, label: bar.update(task, completed=done, total=total, label=label)
 
 
-def _line_a_minute(title: str, every_seconds: float = 60.0) -> Progress:
-    """Progress for logs: after each minute a line to standard error."""
-    began = told = time.monotonic()
+@contextmanager
+def _line_a_minute(title: str) -> Iterator[Progress]:
+    """Progress for logs: after each minute a line to standard error, also while a step takes long."""
+    began, ended, done_so_far, last_label = time.monotonic(), threading.Event(), "begun", ""
 
     def update(done: int, total: int, label: str) -> None:
-        nonlocal told
-        if (now := time.monotonic()) - told >= every_seconds:
-            told = now
-            said = f", {label}" if label else ""
-            print(f"{title}: {done} of {total} after {(now - began) / 60:.0f} min{said}", file=sys.stderr, flush=True)
+        nonlocal done_so_far, last_label
+        done_so_far, last_label = f"{done} of {total}", label and f", {label}"
 
-    return update
+    def tell() -> None:
+        while not ended.wait(_LINE_SECONDS):
+            line = f"{title}: {done_so_far} after {(time.monotonic() - began) / 60:.0f} min{last_label}"
+            with suppress(OSError, ValueError):  # whoever read it has gone
+                print(one_line(line), file=sys.stderr, flush=True)
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield update
+    finally:
+        ended.set()
+        teller.join(timeout=1)
 
 
 def save_text(path: Path, text: str) -> None:

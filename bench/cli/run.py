@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -116,7 +118,7 @@ def _lane(jobs: int, scheduler: str, job_limit: float) -> Lane:
     from bench.runner.pool import LocalLane
 
     if not scheduler:
-        return LocalLane(open_store().root, jobs or os.cpu_count() or 1, limit_seconds=job_limit)
+        return LocalLane(jobs or os.cpu_count() or 1, limit_seconds=job_limit)
     if jobs:
         raise BenchError("--jobs counts workers of this machine; with --scheduler the cluster has its own")
     from bench.runner.cluster import ClusterLane
@@ -152,9 +154,12 @@ def _run(suite: Suite, plan: Plan, folder: Path, resume: bool, lane: Lane, timin
     from bench.runner.run import run_plan
 
     store = open_store()
+    command = shlex.join(["bench", *sys.argv[1:]])
     try:
         with progress_bar("measuring") as progress:
-            done = run_plan(plan, folder, store, lane=lane, resume=resume, timing=timing, progress=progress)
+            done = run_plan(
+                plan, folder, store, lane=lane, resume=resume, timing=timing, progress=progress, command=command
+            )
     except KeyboardInterrupt:
         raise BenchError("interrupted; what was measured is kept, `--resume` goes on from there") from None
     print_run(done)

@@ -13,9 +13,18 @@ from bench.errors import BenchError, one_line
 
 
 def cache_root() -> Path:
-    """The suite's folder in the user's cache: BENCH_CACHE, or the platform's own place."""
+    """The suite's folder in the user's cache: BENCH_CACHE, or the platform's own place.
+
+    Raises
+    ------
+    BenchError
+        If the user has no home folder, and nothing else is stated.
+    """
     stated = os.environ.get("BENCH_CACHE")
-    return Path(stated) if stated else platformdirs.user_cache_path("spikebench")
+    try:
+        return (Path(stated) if stated else platformdirs.user_cache_path("spikebench")).expanduser()
+    except RuntimeError:
+        raise BenchError("this user has no home folder: set BENCH_CACHE to a folder for the suite's cache") from None
 
 
 def read_grey(path: Path) -> np.ndarray:

@@ -18,6 +18,7 @@ from bench.datasets._simulated import InterpolatedRecording, luma
 from bench.errors import BenchError
 from bench.fingerprint import code_fingerprint, digest, file_sha256
 from bench.interfaces import Availability, ComponentOptions, Dataset, SequenceInfo
+from bench.tools import ffmpeg_binary
 
 VIDEOS = (".avi", ".mkv", ".mov", ".mp4", ".webm", ".y4m")
 PICTURES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
@@ -113,6 +114,7 @@ def read_video(path: Path, limit: int) -> np.ndarray:
     """Read the first frames of a video as T x H x W uint8 luma."""
     import imageio_ffmpeg
 
+    ffmpeg_binary()  # says in one line where there is none
     try:
         reader = imageio_ffmpeg.read_frames(str(path.resolve()))
         width, height = next(reader)["size"]

@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -23,7 +24,7 @@ from bench.errors import BenchError, one_line
 from bench.interfaces import Decoded, unpack_stream
 from bench.registry import codec_for_stream
 from bench.runner.store import array_bytes, write_atomic
-from bench.tools import start_tool, stop_tool
+from bench.tools import leave, start_tool, stop_tool
 
 
 def decode_fresh(
@@ -115,10 +116,21 @@ def _ask(request: dict[str, Any], limit_seconds: float) -> dict[str, Any]:
 
 def serve() -> None:
     """Fork a decoder for each line of standard input, and answer with what it says, or how it ended."""
+    child = 0
+
+    def end(*_: object) -> None:
+        """Leave once the decoder, which was told to end too, has ended what it runs."""
+        with contextlib.suppress(ChildProcessError):
+            if child:
+                os.waitpid(child, 0)
+        os._exit(1)
+
+    signal.signal(signal.SIGTERM, end)
     for line in sys.stdin.buffer:
         receiver, sender = os.pipe()
         child = os.fork()
         if not child:
+            signal.signal(signal.SIGTERM, leave)
             os._exit(_decoder(json.loads(line), sender))
         os.close(sender)
         with os.fdopen(receiver) as pipe:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import statistics
 import sys
 import tempfile
@@ -45,7 +46,7 @@ from bench.runner.execute import to_spikes
 from bench.runner.plan import coded_content, default_analyzer
 from bench.runner.spec import RunSpec
 from bench.runner.tables import TableRow
-from bench.tools import run_tool
+from bench.tools import leave, run_tool
 
 COMPLEXITY_FILE = "complexity.csv"
 SCHEMA = 1
@@ -349,6 +350,7 @@ def _run(stage: Callable[[], Any], repeats: int, device: str) -> tuple[_Found, A
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, leave)
     if Path("/proc/self/status").exists():
         _children.start()
     try:

@@ -62,6 +62,7 @@ Made = tuple[bytes, dict[str, Any]]
 _LOCK = ".lock"
 UNFINISHED = ".new-"
 _DAY = 24 * 3600.0
+_ELSEWHERE = " (BENCH_CACHE names another folder)"
 
 
 class Store:
@@ -101,7 +102,7 @@ class Store:
         return self._make_scratch()[0]
 
     def _make_scratch(self) -> tuple[Path, Lock]:
-        with disk_errors(self.root):
+        with disk_errors(self.root, _ELSEWHERE):
             self._scratch.mkdir(parents=True, exist_ok=True)
             folder = self._scratch / uuid.uuid4().hex
             lock = take_lock(folder.with_suffix(_LOCK))  # before there is a folder that `sweep` could take
@@ -130,7 +131,7 @@ class Store:
     def _locked(self, key: str) -> Iterator[None]:
         folder = self.root / "locks"
         with ExitStack() as stack:
-            with disk_errors(self.root):
+            with disk_errors(self.root, _ELSEWHERE):
                 folder.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(locked(folder / key))
             yield
@@ -152,7 +153,7 @@ class Store:
     def _write(self, key: str, data: bytes, facts: dict[str, Any]) -> None:
         facts_path, data_path = self._paths(key)
         noted = {"sha256": hashlib.sha256(data).hexdigest(), "facts": facts}
-        with disk_errors(self.root):
+        with disk_errors(self.root, _ELSEWHERE):
             write_atomic(data_path, data)
             write_atomic(facts_path, json.dumps(noted).encode())
 
@@ -175,19 +176,19 @@ GO_ON = "; what was measured is kept, go on with --resume"
 
 
 @contextmanager
-def disk_errors(place: Path) -> Iterator[None]:
+def disk_errors(place: Path, hint: str = "") -> Iterator[None]:
     """Turn a full or read-only disk, or a file where a folder should be, into one line that ends the run."""
     try:
         yield
     except OSError as error:
         if error.errno in DISK_ERRORS:
-            raise FatalError(disk_message(place, error)) from error
+            raise FatalError(disk_message(place, error, hint)) from error
         raise
 
 
-def disk_message(place: object, error: OSError) -> str:
+def disk_message(place: object, error: OSError, hint: str = "") -> str:
     """What a user reads when the disk is at fault."""
-    return f"cannot write under {place}: {error.strerror}{GO_ON}"
+    return f"cannot write under {place}: {error.strerror}{hint}{GO_ON}"
 
 
 def write_atomic(path: Path, data: bytes) -> None:

@@ -14,6 +14,7 @@ from bench.runner.decode import decode_fresh
 from bench.runner.results import RD_FILE, STREAMS, RDRow, codec_spec, read_rows
 from bench.runner.run import read_run_file, stream_path, usable_origin
 from bench.runner.store import Store
+from bench.tools import kill_tools
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,12 @@ def verify_run(folder: Path, store: Store, trusted: bool = False) -> Iterator[Ch
 
     # Threads are enough: each check waits for a process of its own.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from pool.map(check, rows)
+        try:
+            yield from pool.map(check, rows)
+        except BaseException:  # an interrupt: leaving the pool waits for its threads, and they for their processes
+            pool.shutdown(wait=False, cancel_futures=True)
+            kill_tools()
+            raise
 
 
 def _problem(folder: Path, row: RDRow, store: Store, spec: str) -> str:

@@ -7,9 +7,8 @@ features there. Without a folder of pictures, samples are drawn from `dead_leave
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import tempfile
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -102,7 +101,7 @@ class Shards:
         """
         path = self.folder / f"features-{digest([key, self.digest])[:16]}.npy"
         if not path.is_file():
-            partial = path.with_suffix(f".{os.getpid()}.partial")
+            partial = path.with_suffix(f".{uuid.uuid4().hex}.partial")
             with partial.open("wb") as file:
                 np.save(file, np.stack([*self._derived(extract, progress)]))
             partial.replace(path)
@@ -181,7 +180,8 @@ def _sources(data: Path | None) -> list[Path]:
 def _write(folder: Path, sources: Sequence[Path], samples: int, seed: int, progress: Progress) -> None:
     """Write into a folder beside the final one, and rename it when it is whole."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{folder.name}-"))
+    partial = folder.with_name(f"{folder.name}-{uuid.uuid4().hex}")
+    partial.mkdir()
     try:
         shapes = {
             "spikes": (NUM_SPIKES, SIZE * SIZE // 8),
