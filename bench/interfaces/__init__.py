@@ -14,7 +14,7 @@ from bench.interfaces.codec import (
     to_uint8,
     unpack_stream,
 )
-from bench.interfaces.component import Availability, Component, Options, parse_spec
+from bench.interfaces.component import Availability, Component, Options, join_names, parse_spec, split_names
 from bench.interfaces.condition import CodingCondition, ConditionCard, Structure
 from bench.interfaces.dataset import Dataset, Recording, SequenceInfo
 from bench.interfaces.extractor import Extractor
@@ -47,8 +47,10 @@ __all__ = [
     "Task",
     "check_wiring",
     "from_uint8",
+    "join_names",
     "pack_stream",
     "parse_spec",
+    "split_names",
     "to_uint8",
     "unpack_stream",
 ]
