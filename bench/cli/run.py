@@ -187,9 +187,9 @@ def _print_notes(plan: Plan) -> None:
     infos = {(job.dataset, job.info.name): job.info for job in plan.jobs}.values()
     for info in infos:
         if info.rate_estimated:
-            typer.echo(f"note: {one_line(info.name)}: spike rate {info.rate_text}; the option rate states it", err=True)
+            typer.echo(f"note: {one_line(info.name)}: spike rate {info.rate_text}; the option rate states it")
     for line in remarks(infos):
-        typer.echo(line, err=True)
+        typer.echo(line)
 
 
 def _print_plan(plan: Plan) -> None:

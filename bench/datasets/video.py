@@ -170,7 +170,8 @@ def read_video(path: Path, limit: int, *, lenient: bool = False) -> np.ndarray:
         first = log.read().decode(errors="replace").partition("\n")[0]
     problem = one_line(re.sub(r"\[[^]]* @ \w+\] ", "", first))  # without the places in memory
     if not frames:
-        raise BenchError(f"{path} cannot be read as a video: {problem or 'it has no frames'}")
+        hint = "" if lenient else "; if it is a damaged one, the option lenient=true takes what the decoder makes of it"
+        raise BenchError(f"{path} cannot be read as a video: {problem or 'it has no frames'}{hint}")
     if not problem and len(frames) < limit and path.suffix.lower() == ".y4m" and not _whole_y4m(path, len(frames)):
         problem = "its last frame is cut off"
     if not lenient and (problem or process.returncode):

@@ -1,9 +1,9 @@
 """Spike streams: files, simulation, and the classical reconstructions."""
 
 from bench.spikes.dat import PackedSpikes, read_dat, write_dat
+from bench.spikes.exposure import Survey, likeness_of_rows, survey
 from bench.spikes.reconstruct import firing_rate, interval_rate
 from bench.spikes.simulate import SpikeCamera, simulate
-from bench.spikes.survey import Survey, likeness_of_rows, survey
 
 __all__ = [
     "PackedSpikes",
