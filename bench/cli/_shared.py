@@ -6,15 +6,16 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import one_line
+from bench.errors import BenchError, one_line
 from bench.progress import Progress
 
 if TYPE_CHECKING:
+    from bench.interfaces import SequenceInfo
     from bench.runner.store import Store
 
 _LINE_SECONDS = 60.0
@@ -29,6 +30,8 @@ def open_store() -> Store:
 
 def split(text: str) -> tuple[str, ...]:
     """Split a comma-separated list; commas that belong to options (``a:k=v,k=v``) do not split."""
+    if text.count('"') % 2:
+        raise BenchError(f"'{text}': a quote is not closed; within double quotes, a quote is doubled")
     parts: list[str] = []
     for part in (piece.strip() for piece in re.findall(r'(?:[^,"]|"[^"]*")+', text)):
         # "k=v" after a component with options goes on with those options.
@@ -95,6 +98,13 @@ def _line_a_minute(title: str) -> Iterator[Progress]:
     finally:
         ended.set()
         teller.join(timeout=1)
+
+
+def remarks(infos: Iterable[SequenceInfo]) -> Iterator[str]:
+    """What looks wrong about sequences, a line each."""
+    from bench.errors import one_line
+
+    yield from (f"note: {one_line(info.name)}: {one_line(info.remark)}" for info in infos if info.remark)
 
 
 def save_text(path: Path, text: str) -> None:

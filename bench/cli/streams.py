@@ -26,8 +26,8 @@ def encode(
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT, where the recording has no sidecar.")] = "",
     rate: Annotated[str, typer.Option(help="Rate point; the codec's highest by default.")] = "",
     spike_rate: Annotated[
-        float, typer.Option(help="Spikes per frame at unit luminance, where there is no sidecar.")
-    ] = 1.0,
+        float | None, typer.Option(help="Spikes per frame at unit luminance; a sidecar's, or estimated, by default.")
+    ] = None,
     extractor: Annotated[str, typer.Option(help="Extractor.")] = "sci",
     analyzer: Annotated[str, typer.Option(help="Analyzer (ATC); the extractor's own by default.")] = "",
     start: Annotated[int, typer.Option(min=0, help="First spike frame.")] = 0,

@@ -26,6 +26,7 @@ from bench.interfaces import (
     SequenceInfo,
     Task,
     check_wiring,
+    join_names,
     weights_digest,
 )
 from bench.registry import create, names
@@ -349,8 +350,8 @@ def _segments(dataset: Dataset, spec: RunSpec) -> list[tuple[SequenceInfo, int, 
         known = {info.name for info in infos}
         absent = sorted(set(spec.sequences) - known)
         if absent:
-            some = ", ".join(sorted(known)[:10])
-            raise BenchError(f"{dataset.name} has no sequence {', '.join(absent)} (it has: {some})")
+            some = join_names(named[:10])
+            raise BenchError(f"{dataset.name} has no sequence {join_names(absent)} (it has: {some})")
         infos = [info for info in infos if info.name in spec.sequences]
     if spec.limit:
         infos = infos[: spec.limit]

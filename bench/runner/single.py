@@ -84,7 +84,7 @@ def encode_recording(
     extractor: str,
     analyzer: str,
     size: str,
-    spike_rate: float,
+    spike_rate: float | None,
     rate_point: RatePoint | None,
     progress: Progress,
 ) -> str:

@@ -23,6 +23,7 @@ from bench.interfaces import (
     Structure,
     Task,
 )
+from bench.paths import user_path
 from bench.registry import check_foreign, create, trained_kind
 
 # Fields of a grid that name components.
@@ -193,7 +194,7 @@ def load_suite(suite: str, preset: str = "", **stated: object) -> Suite:
     """
     path = _suite_path(suite)
     try:
-        fields = tomllib.loads(path.read_text(encoding="utf-8"))
+        fields = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         presets = fields.pop("presets", {"": [{}]})
         chosen = preset or next(iter(presets), "")
         if chosen not in presets:
@@ -226,11 +227,11 @@ def suite_presets(suite: str) -> list[str]:
         As `load_suite`.
     """
     load_suite(suite)  # says what is wrong with it
-    return list(tomllib.loads(_suite_path(suite).read_text(encoding="utf-8")).get("presets", {"": []}))
+    return list(tomllib.loads(_suite_path(suite).read_text(encoding="utf-8-sig")).get("presets", {"": []}))
 
 
 def _suite_path(suite: str) -> Path:
-    return SUITES / f"{suite}.toml" if re.fullmatch(r"[\w-]+", suite) else Path(suite)
+    return SUITES / f"{suite}.toml" if re.fullmatch(r"[\w-]+", suite) else user_path(suite)
 
 
 def _overridden(grid: dict[str, Any], stated: dict[str, Any]) -> dict[str, Any]:
