@@ -32,6 +32,7 @@ from bench.interfaces import (
     to_uint8,
 )
 from bench.interfaces import Options as BaseOptions
+from bench.paths import user_path
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -149,7 +150,7 @@ class CompressAi(Codec):
 
     def _folder(self) -> Path:
         if self.options.weights:
-            return Path(self.options.weights)
+            return user_path(self.options.weights)
         import torch
 
         return Path(torch.hub.get_dir()) / "checkpoints"

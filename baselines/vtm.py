@@ -22,6 +22,7 @@ from bench.errors import BenchError
 from bench.fingerprint import digest, file_sha256
 from bench.interfaces import Availability, CodingCondition, RatePoint, StreamInfo, from_uint8, to_uint8
 from bench.interfaces import Options as BaseOptions
+from bench.paths import user_path
 from bench.tools import run_tool
 
 _CONFIGURATIONS = {
@@ -127,9 +128,10 @@ class Vtm(QpCodec):
         variable = f"VTM_{role.upper()}"
         stated = getattr(self.options, role) or os.environ.get(variable, "")
         if stated:
-            if not os.access(stated, os.X_OK):
-                raise BenchError(f"vtm: {stated} is not an executable file")
-            return Path(stated).resolve()
+            program = user_path(stated)
+            if not os.access(program, os.X_OK):
+                raise BenchError(f"vtm: {program} is not an executable file")
+            return program.resolve()
         found = shutil.which(application) or shutil.which(f"{application}Static")
         if found is None:
             raise BenchError(f"{application} is not on PATH; set {variable} or the option {role}")
@@ -139,7 +141,7 @@ class Vtm(QpCodec):
         """The configuration file of a coding structure."""
         name = _CONFIGURATIONS[structure]
         stated = self.options.cfg or os.environ.get("VTM_CFG", "")
-        folders = [Path(stated)] if stated else [up / "cfg" for up in self._tool("encoder").parents]
+        folders = [user_path(stated)] if stated else [up / "cfg" for up in self._tool("encoder").parents]
         for folder in folders:
             if (folder / name).is_file():
                 return (folder / name).resolve()

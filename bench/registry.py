@@ -23,6 +23,7 @@ from bench.interfaces import (
     Task,
     parse_spec,
 )
+from bench.paths import user_path
 
 C = TypeVar("C", bound=Component)
 
@@ -56,7 +57,7 @@ def create(base: type[C], spec: str) -> C:
     path, separator, rest = spec.partition(".py:")
     if separator:
         class_name, options = parse_spec(rest)
-        found = _from_file(Path(path + ".py"), class_name)
+        found = _from_file(user_path(path + ".py"), class_name)
     else:
         name, options = parse_spec(spec)
         found = _load(base, name)

@@ -33,6 +33,7 @@ from bench.interfaces import (
     to_uint8,
 )
 from bench.interfaces import Options as BaseOptions
+from bench.paths import user_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,7 +133,7 @@ def small_weights(name: str, stated: str, package: Path) -> Path:
     BenchError
         If there is no such file.
     """
-    path = Path(stated) if stated else package / "weights" / "small.safetensors"
+    path = user_path(stated) if stated else package / "weights" / "small.safetensors"
     if not path.is_file():
         raise BenchError(f"{name}: no weights {path} (`bench train {name}` makes such a file)")
     return path
@@ -217,7 +218,7 @@ class NeuralCodec(Codec):
                 f"{self.name}: the preset official needs the authors' checkpoints, from the folder that the option "
                 "weights or BENCH_WEIGHTS names"
             )
-        folder = Path(stated)
+        folder = user_path(stated)
         folder = folder / self.name if not self.options.weights and (folder / self.name).is_dir() else folder
         if not folder.is_dir():
             raise BenchError(f"{self.name}: no folder {folder} for weights")

@@ -14,6 +14,7 @@ from bench.errors import BenchError
 from bench.fingerprint import file_sha256
 from bench.interfaces import Analyzer, Availability
 from bench.interfaces import Options as BaseOptions
+from bench.paths import user_path
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,7 +54,7 @@ class Classifier(Analyzer):
             If there are none.
         """
         options = self.options
-        path = Path(options.weights) if options.weights else self._shipped(options.stage)
+        path = user_path(options.weights) if options.weights else self._shipped(options.stage)
         if not path.is_file():
             raise BenchError(
                 f"{self.name}: no weights {path} (`bench train {self.name}:on={options.on},data={options.data} --stage "

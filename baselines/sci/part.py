@@ -12,6 +12,7 @@ from bench.fingerprint import file_sha256
 from bench.interfaces import Availability
 from bench.interfaces import Options as BaseOptions
 from bench.interfaces.component import Component, parse_spec
+from bench.paths import user_path
 
 if TYPE_CHECKING:
     from torch import nn
@@ -102,7 +103,7 @@ class SciPart(Component):
         if self.options.preset == "paper":
             raise BenchError(f"{self.name}: no weights of the paper's size were published; it can only be counted")
         shipped = WEIGHTS / "ablations" / self.options.ablation if self.options.ablation else WEIGHTS
-        path = Path(self.options.weights) if self.options.weights else shipped / self.file
+        path = user_path(self.options.weights) if self.options.weights else shipped / self.file
         if not path.is_file():
             raise BenchError(
                 f"{self.name}: no weights {path} (`bench train sci --stage {self.stage}` makes such a file)"

@@ -10,6 +10,8 @@ def main() -> None:
     from bench.cli.app import app
     from bench.errors import BenchError
 
+    # A shell leaves ~ as it is after --out= and within quotes, and no shell expands it where none starts the program.
+    sys.argv[1:] = [_expanded(argument) for argument in sys.argv[1:]]
     try:
         app(prog_name="bench")
     except BenchError as error:
@@ -27,6 +29,16 @@ def main() -> None:
         sys.exit(2)
     except OSError as error:
         _fail(f"{error.filename or 'input or output'}: {error.strerror or error}")
+
+
+def _expanded(argument: str) -> str:
+    """An argument, or the value of an option, that begins with ``~/``, with the home folder in its place."""
+    from bench.paths import user_path
+
+    option, equals, value = argument.partition("=")
+    if equals and option.startswith("--") and value.startswith("~/"):
+        return f"{option}={user_path(value)}"
+    return str(user_path(argument)) if argument.startswith("~/") else argument
 
 
 def _fail(message: str) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.errors import BenchError
+
 if TYPE_CHECKING:
+    from bench.interfaces import SequenceInfo
     from bench.runner.store import Store
 
 
@@ -22,6 +25,8 @@ def open_store() -> Store:
 
 def split(text: str) -> tuple[str, ...]:
     """Split a comma-separated list; commas that belong to options (``a:k=v,k=v``) do not split."""
+    if text.count('"') % 2:
+        raise BenchError(f"'{text}': a quote is not closed; within double quotes, a quote is doubled")
     parts: list[str] = []
     for part in (piece.strip() for piece in re.findall(r'(?:[^,"]|"[^"]*")+', text)):
         # "k=v" after a component with options goes on with those options.
@@ -69,6 +74,13 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=None, label="")
         yield lambda done, total, label: bar.update(task, completed=done, total=total, label=label)
+
+
+def remarks(infos: Iterable[SequenceInfo]) -> Iterator[str]:
+    """What looks wrong about sequences, a line each."""
+    from bench.errors import one_line
+
+    yield from (f"note: {one_line(info.name)}: {one_line(info.remark)}" for info in infos if info.remark)
 
 
 def save_text(path: Path, text: str) -> None:

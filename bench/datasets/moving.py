@@ -24,6 +24,7 @@ from bench.errors import BenchError
 from bench.fingerprint import code_fingerprint, digest
 from bench.interfaces import Availability, Dataset, SequenceInfo
 from bench.interfaces import Options as BaseOptions
+from bench.paths import user_path
 
 # Pixels a spike frame. At coding instants an image is at most 10 pixels from the middle under the task's condition.
 SPEEDS = (0.1, 0.5)
@@ -243,7 +244,7 @@ class _FromFolder(MovingImages):
     @property
     def root(self) -> Path:
         """Where the images lie."""
-        return Path(self.options.root) if self.options.root else _labelled.cache_folder(self.name)
+        return user_path(self.options.root) if self.options.root else _labelled.cache_folder(self.name)
 
     def prepare(self, source: Path | None = None) -> str:
         """Let torchvision download the set, or copy the folder that has its files."""

@@ -2,7 +2,7 @@
 
 from bench.interfaces.analyzer import Analyzer
 from bench.interfaces.codec import Codec, Compressed, Decoded, Encoded, from_uint8, to_uint8
-from bench.interfaces.component import Availability, Component, Options, parse_spec
+from bench.interfaces.component import Availability, Component, Options, join_names, parse_spec, split_names
 from bench.interfaces.condition import CodingCondition, ConditionCard, Structure
 from bench.interfaces.container import (
     AnalysisChain,
@@ -45,8 +45,10 @@ __all__ = [
     "Task",
     "check_wiring",
     "from_uint8",
+    "join_names",
     "pack_stream",
     "parse_spec",
+    "split_names",
     "to_uint8",
     "unpack_stream",
     "weights_digest",

@@ -26,6 +26,7 @@ from bench.interfaces import (
     SequenceInfo,
     Task,
     check_wiring,
+    join_names,
     weights_digest,
 )
 from bench.registry import create
@@ -152,7 +153,7 @@ def _cells(spec: RunSpec) -> Iterator[Job]:
         for task in spec.tasks:
             if create(Task, task).truth == "label" and not dataset.classes:
                 raise BenchError(f"the task {task} needs a dataset with classes; {dataset.name} has none")
-        for info, start in _segments(dataset, spec):
+        for info, start, problem in _segments(dataset, spec):
             evaluated = _evaluated(info, start, spec)
             for task, extractor, paradigm in itertools.product(spec.tasks, spec.extractors, spec.paradigms):
                 for analyzer in _analyzers(spec, dataset_spec, extractor, task):
@@ -168,6 +169,7 @@ def _cells(spec: RunSpec) -> Iterator[Job]:
                         card=_card(spec, evaluated, task, extractor, analyzer),
                         evaluated=evaluated,
                         seed=spec.seed,
+                        skip=problem,
                     )
 
 
@@ -184,7 +186,7 @@ def _at_rate_points(cell: Job, spec: RunSpec, entry: CodecEntry, codec: Codec, a
     points = entry.rates or spec.rates or codec.rate_points_for(content)
     jobs = []
     for point in points:
-        skip = "" if availability.ok else availability.reason
+        skip = cell.skip or ("" if availability.ok else availability.reason)
         if not codec.takes(content):
             takes = " and ".join(sorted(codec.accepts))
             skip = f"{codec.name} takes {takes} only, {cell.paradigm} codes {content.value}"
@@ -293,8 +295,8 @@ def _analyzers(spec: RunSpec, dataset: str, extractor: str, task: str) -> list[s
     return fitting
 
 
-def _segments(dataset: Dataset, spec: RunSpec) -> list[tuple[SequenceInfo, int]]:
-    """Chosen sequences, each with the starts of its segments."""
+def _segments(dataset: Dataset, spec: RunSpec) -> list[tuple[SequenceInfo, int, str]]:
+    """Chosen sequences, each with the starts of its segments, or with why it has none."""
     infos = dataset.sequences()
     named = [info.name for info in infos]
     twice = {name for name in named if named.count(name) > 1} if len(set(named)) < len(named) else set()
@@ -309,12 +311,20 @@ def _segments(dataset: Dataset, spec: RunSpec) -> list[tuple[SequenceInfo, int]]
         known = {info.name for info in infos}
         absent = sorted(set(spec.sequences) - known)
         if absent:
-            some = ", ".join(sorted(known)[:10])
-            raise BenchError(f"{dataset.name} has no sequence {', '.join(absent)} (it has: {some})")
+            some = join_names(named[:10])
+            raise BenchError(f"{dataset.name} has no sequence {join_names(absent)} (it has: {some})")
         infos = [info for info in infos if info.name in spec.sequences]
     if spec.limit:
         infos = infos[: spec.limit]
-    return [(info, start) for info in infos for start in _starts(info, spec)]
+    segments: list[tuple[SequenceInfo, int, str]] = []
+    for info in infos:
+        try:
+            segments += [(info, start, "") for start in _starts(info, spec)]
+        except BenchError as error:  # one that does not fit is a skipped row among those that do
+            segments.append((info, 0, str(error)))
+    if segments and all(problem for *_, problem in segments):
+        raise BenchError(segments[0][2])
+    return segments
 
 
 def _starts(info: SequenceInfo, spec: RunSpec) -> list[int]:

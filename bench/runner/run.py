@@ -344,7 +344,7 @@ def read_run_file(folder: Path, trusted: bool = False) -> dict[str, Any]:
     """
     path = folder / RUN_FILE
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise BenchError(f"{path}: {error.strerror}; is {folder} a run's folder?") from None
     except (ValueError, RecursionError) as error:

@@ -23,6 +23,7 @@ from bench.interfaces import (
     Structure,
     Task,
 )
+from bench.paths import user_path
 from bench.registry import check_foreign, create, trained_kind
 
 # Fields of a grid that name components.
@@ -191,9 +192,9 @@ def load_suite(suite: str, preset: str = "", **stated: object) -> Suite:
     BenchError
         If it cannot be read, is not TOML, has a wrong field or no such preset, or names what would be run.
     """
-    path = SUITES / f"{suite}.toml" if re.fullmatch(r"[\w-]+", suite) else Path(suite)
+    path = SUITES / f"{suite}.toml" if re.fullmatch(r"[\w-]+", suite) else user_path(suite)
     try:
-        fields = tomllib.loads(path.read_text(encoding="utf-8"))
+        fields = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         presets = fields.pop("presets", {"": [{}]})
         chosen = preset or next(iter(presets), "")
         if chosen not in presets:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import math
@@ -105,7 +106,7 @@ def read_table(path: Path, model: type[Row]) -> Iterator[tuple[int, Row]]:
 
 
 def read_text(path: Path) -> bytes:
-    """A table's file as it is.
+    """A table's file as it is, but for a byte order mark.
 
     Raises
     ------
@@ -113,7 +114,7 @@ def read_text(path: Path) -> bytes:
         If it is missing or unreadable.
     """
     try:
-        return path.read_bytes()
+        return path.read_bytes().removeprefix(codecs.BOM_UTF8)  # spreadsheets write one
     except OSError as error:
         raise BenchError(f"{path}: {error.strerror}") from None
 

@@ -3,13 +3,17 @@
 from bench.spikes.dat import PackedSpikes, read_dat, write_dat
 from bench.spikes.reconstruct import firing_rate, interval_rate
 from bench.spikes.simulate import SpikeCamera, simulate
+from bench.spikes.survey import Survey, likeness_of_rows, survey
 
 __all__ = [
     "PackedSpikes",
     "SpikeCamera",
+    "Survey",
     "firing_rate",
     "interval_rate",
+    "likeness_of_rows",
     "read_dat",
     "simulate",
+    "survey",
     "write_dat",
 ]

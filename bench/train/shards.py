@@ -16,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.datasets._files import read_grey
+from bench.datasets._files import luminance, read_grey
 from bench.datasets.video import PICTURES, VIDEOS, read_video
 from bench.errors import BenchError
 from bench.fingerprint import code_fingerprint, digest, file_sha256
+from bench.paths import is_left_behind
 from bench.spikes import PackedSpikes, SpikeCamera, firing_rate
 
 SIZE, FRAMES, STRIDE, MARGIN = 128, 6, 8, 20
@@ -167,7 +168,12 @@ def _sources(data: Path | None) -> list[Path]:
         return []
     if not data.is_dir():
         raise BenchError(f"no folder {data} to train on")
-    found = sorted(path for path in data.rglob("*") if path.suffix.lower() in (*PICTURES, *VIDEOS))
+    kinds = (*PICTURES, *VIDEOS)
+    found = sorted(
+        path
+        for path in data.rglob("*")
+        if path.suffix.lower() in kinds and not any(map(is_left_behind, map(Path, path.relative_to(data).parts)))
+    )
     if not found:
         raise BenchError(f"{data} holds no pictures or videos")
     return found
@@ -234,7 +240,7 @@ def _another_picture(sources: Sequence[Path], random: np.random.Generator) -> Pa
 
 
 def _picture(path: Path) -> np.ndarray:
-    return read_grey(path).astype(np.float32) / 255
+    return luminance(read_grey(path))
 
 
 def _video_scene(path: Path, random: np.random.Generator) -> np.ndarray:
@@ -247,7 +253,7 @@ def _video_scene(path: Path, random: np.random.Generator) -> np.ndarray:
             f"{path} is too short or too small to train on ({needed} frames of {SIZE} x {SIZE} are needed)"
         )
     start, row, column = (int(random.integers(n + 1)) for n in np.array(frames.shape) - (needed, SIZE, SIZE))
-    piece = frames[start : start + needed, row : row + SIZE, column : column + SIZE].astype(np.float32) / 255
+    piece = luminance(frames[start : start + needed, row : row + SIZE, column : column + SIZE])
     index, part = np.divmod(np.arange(NUM_SPIKES), factor)
     weight = (part / factor).astype(np.float32)[:, None, None]
     return piece[index] + weight * (piece[np.minimum(index + 1, needed - 1)] - piece[index])
