@@ -7,6 +7,7 @@ import functools
 import hashlib
 import importlib.util
 import sys
+from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +17,7 @@ from bench.interfaces import (
     Analyzer,
     Codec,
     Component,
+    ComponentOptions,
     Dataset,
     Extractor,
     Paradigm,
@@ -97,8 +99,7 @@ def check_foreign(base: type[Component], spec: str, where: str, remedy: str) -> 
         raise BenchError(f"{where} names code to be run, '{spec}': {remedy}")
     name, options = parse_spec(spec)
     found = _load(base, name)
-    fields = found.Options.model_fields if isinstance(found, type) and issubclass(found, Component) else {}
-    local = {key for key, field in fields.items() if field.exclude} - _READ_ONLY
+    local = _local_options(found) - _READ_ONLY
     if stated := sorted(local & set(options)):
         raise BenchError(f"{where} sets '{stated[0]}' of {name}, which may name a program to be run: {remedy}")
 
@@ -130,14 +131,52 @@ def codec_for_stream(info: StreamInfo, spec: str = "") -> Codec:
     codec = create(Codec, spec or info.codec)
     if codec.name != info.codec:
         raise StreamError(f"the stream was made by '{info.codec}', not by '{codec.name}'")
-    local = {name for name, field in codec.Options.model_fields.items() if field.exclude}
+    local = _local_options(codec)
     _, stated = parse_spec(f"{info.codec}:{info.options}")
-    if local & set(stated):
-        raise StreamError(f"the stream sets '{min(local & set(stated))}', which only this machine may set")
+    _refuse_local(local, stated)
     kept = {name: getattr(codec.options, name) for name in local}
     decoder = type(codec)(**kept, **stated)
     decoder.origin = codec.origin
     return decoder
+
+
+def part_for_stream(base: type[C], stated: str, spec: str = "") -> C:
+    """Make the extractor or analyzer that a stream's header states.
+
+    Parameters
+    ----------
+    stated
+        The part's spec in the header.
+    spec
+        The part as given on this machine, for what a header cannot say: a file's path, the place of weights.
+
+    Raises
+    ------
+    StreamError
+        If the header names what is not registered, an option that a stream may not set, or another part than `spec`.
+    """
+    kind = base.__name__.lower()
+    if spec:
+        part = create(base, spec)
+        if part.spec != stated:
+            raise StreamError(f"the stream states the {kind} '{stated}', not '{part.spec}': leave --{kind} away")
+        return part
+    name, options = parse_spec(stated)
+    if ".py:" in stated or name not in _entries(base):
+        raise StreamError(f"the stream states the {kind} '{stated}', which is not installed: give it with --{kind}")
+    _refuse_local(_local_options(_load(base, name)), options)
+    return create(base, stated)
+
+
+def _local_options(found: object) -> set[str]:
+    """Options of a component, or of its class, that say something of one machine."""
+    fields = getattr(found, "Options", ComponentOptions).model_fields
+    return {name for name, field in fields.items() if field.exclude}
+
+
+def _refuse_local(local: set[str], stated: Iterable[str]) -> None:
+    if set_by_stream := sorted(local.intersection(stated)):
+        raise StreamError(f"the stream sets '{set_by_stream[0]}', which only this machine may set")
 
 
 @functools.cache

@@ -23,7 +23,7 @@ _PREFIX = len(MAGIC) + 4
 _WEIGHTS = 4  # bytes of a hash over weights that a header holds
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 # A container holds one segment. More frames or pixels than this are a damaged header, not a huge allocation.
-_MAX_FRAMES = 1 << 16
+MAX_FRAMES = 1 << 16
 _MAX_AREA = 1 << 24
 _MAX_PIXELS = 1 << 30
 
@@ -159,7 +159,7 @@ def unpack_stream(stream: bytes) -> tuple[StreamInfo, bytes]:
 def fits_container(shape: tuple[int, ...]) -> bool:
     """Whether one container may hold frames of this shape."""
     count, height, width = shape
-    return count <= _MAX_FRAMES and height * width <= _MAX_AREA and count * height * width <= _MAX_PIXELS
+    return count <= MAX_FRAMES and height * width <= _MAX_AREA and count * height * width <= _MAX_PIXELS
 
 
 def describe(error: BaseException) -> str:
