@@ -131,6 +131,10 @@ class FfmpegCodec(Codec):
     def encoder_options(self, rate_point: RatePoint, condition: CodingCondition) -> dict[str, object]:
         """Output options of ffmpeg beyond codec, format and threads."""
 
+    def surplus(self, count: int, condition: CodingCondition) -> int:
+        """How many more frames than `count` the encoder must get; their packets, the last ones, are dropped."""
+        return 0
+
     def available(self) -> Availability:
         """Whether ffmpeg has the encoder; version and hash are ffmpeg's, which carries the library."""
         try:
@@ -147,7 +151,9 @@ class FfmpegCodec(Codec):
         import ffmpeg
 
         height, width = pad_size(frames.shape[1], frames.shape[2], self.align, self.min_side)
-        raw = to_planes(pad_frames(to_uint8(frames), height, width), self.pixel_format)
+        surplus = self.surplus(len(frames), condition)
+        given = np.concatenate([frames, np.repeat(frames[-1:], surplus, axis=0)]) if surplus else frames
+        raw = to_planes(pad_frames(to_uint8(given), height, width), self.pixel_format)
         source = ffmpeg.input(
             "pipe:", format="rawvideo", pix_fmt=self.pixel_format, s=f"{width}x{height}", framerate=FRAME_RATE
         )
@@ -159,6 +165,7 @@ class FfmpegCodec(Codec):
             threads=self.options.threads,
             fps_mode="passthrough",
             **self.encoder_options(rate_point, condition),
+            **({"bsf:v": f"noise=drop='gte(n,{len(frames)})'"} if surplus else {}),
         )
         stream, log = self._run(target, raw)
         counts = re.findall(r"frame=\s*(\d+)", log)

@@ -34,6 +34,13 @@ class Vvenc(QpCodec, FfmpegCodec):
         """None in low delay; else its group of pictures and the reach of its temporal filter."""
         return 0 if condition.structure == "low_delay" or condition.intra_period == 1 else 16 + 6
 
+    def surplus(self, count: int, condition: CodingCondition) -> int:
+        """Without reordering libvvenc keeps 15 and 16 frames to itself when its input ends; of 17 it gives all back.
+
+        What it sends for the first ones does not depend on those that follow.
+        """
+        return 17 - count if condition.structure == "low_delay" and count in (15, 16) else 0
+
     def encoder_options(self, rate_point: RatePoint, condition: CodingCondition) -> dict[str, object]:
         """Constant QP; GOPs of 8 in coding order for low delay, of 16 with reordering for random access."""
         return {

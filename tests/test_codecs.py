@@ -34,6 +34,17 @@ def test_conformance_of_vtm():
     assert [result for result in conform(codec) if result.problem] == []
 
 
+@pytest.mark.parametrize("count", [15, 16])
+def test_vvenc_gives_back_as_many_frames_as_it_got(count, moving):
+    """libvvenc alone gives nothing back for these numbers of frames, without an error."""
+    codec, frames = create(Codec, "vvenc"), moving(17, 64, 64)
+    whole, part = (
+        codec.decode(codec.encode(taken, 47, CONDITION, Content.FEATURES).stream).frames
+        for taken in (frames, frames[:count])
+    )
+    assert np.array_equal(part, whole[:count])
+
+
 BROKEN = {
     "Absent": "available",
     "Dark": "odd sizes, one frame, all zero, all one",
