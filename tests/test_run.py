@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.names import file_name
 from bench.runner.results import RD_FILE, STREAMS, read_rows
 from bench.spikes import read_dat, write_dat
 from tests.conftest import CODECS, TINY_FLAGS, one_line_error, texts
@@ -191,7 +192,7 @@ def test_reports_are_built_from_rows(reference, bench, tmp_path):
     target = tmp_path / "report"
     bench("report", reference, "--out", target)
     names = {path.name for path in target.iterdir()}
-    dataset = "s-motion-num-spikes-121-size-32".replace("num-spikes", "num_spikes")
+    dataset = file_name("s-motion:num_spikes=121,size=32")
     for name in ("README.md", "bd.csv", "table_caas.tex", "table_cta.md", f"rd_{dataset}.png", f"rd_{dataset}.svg"):
         assert name in names, names
     assert any(name.startswith("pictures_") for name in names)
