@@ -131,7 +131,7 @@ def _ffmpeg(*arguments):
 
 def test_every_picture_of_a_video_is_read_once(tmp_path):
     """Whatever its times say: a pause, a burst, and a start after the sound's."""
-    lossless = ("-frames:v", 8, "-c:v", "ffv1", "-fps_mode", "vfr")
+    lossless = ("-frames:v", 8, "-c:v", "ffv1", "-fps_mode", "vfr", "-enc_time_base", "1:1000")
     _ffmpeg(*lossless, tmp_path / "even.mkv")
     times = {"pause": "N/25/TB+if(gt(N,3),8/25/TB,0)", "burst": "if(lt(N,4),N/25/TB,(4+(N-4)/25)/25/TB)"}
     for name, expression in times.items():
