@@ -241,6 +241,7 @@ def _facts(plan: Plan) -> dict[str, Any]:
         "codecs": {codec: asdict(state) for codec, state in {job.codec: job.availability for job in plan.jobs}.items()},
         "origins": _origins(plan),
         "inputs": _inputs(plan),
+        "spike_rates": {f"{job.dataset}/{job.info.name}": job.info.rate_text for job in plan.jobs},
         "speeds": {f"{job.dataset}/{job.info.name}": dict(job.info.speeds) for job in plan.jobs if job.info.speeds},
     }
 
