@@ -1,6 +1,7 @@
 """Shared fixtures: a cache of the tests' own, the command line in a process, and a tiny grid."""
 
 import csv
+import functools
 import os
 import subprocess
 import sys
@@ -9,8 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
+from hypothesis import HealthCheck, settings
 
 from bench.runner.results import RD_FILE, read_rows
+from tests.forked import Forked, command_line
 
 # Eight small scenes, 121 spike frames: everything that the default data has, in a second.
 TINY = "s-motion:size=32,num_spikes=121"
@@ -18,32 +22,42 @@ CODECS = ["--codec", "x265,zstd,raw", "--paradigm", "cta,atc,caas"]
 TINY_FLAGS = ["--dataset", TINY, "--frames", "8", "--limit", "2", "--extractor", "tfp", "--no-figures"]
 
 
+# Before torch is imported here or in a process that starts here: the machine's cores are for pytest's workers.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory):
+    """A folder that all of pytest's workers share."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
 @pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory):
+def cache(shared):
     """Keep the tests out of the user's cache; their child processes too."""
-    folder = tmp_path_factory.mktemp("cache")
+    folder = shared / "cache"
     os.environ["BENCH_CACHE"] = str(folder)
     return folder
 
 
+def run_bench(*arguments, check=0, cwd=None, environment=None, timeout=1800):
+    """Run the command line in a process of its own; gives the finished process.
+
+    It is forked from one that has imported the suite (see tests/forked.py).
+    """
+    process = Forked(command_line, arguments, cwd, {**os.environ, **(environment or {})})
+    done = subprocess.CompletedProcess(arguments, process.wait(timeout), *process.communicate())
+    assert check is None or done.returncode == check, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
 @pytest.fixture
 def bench(tmp_path):
-    """Run the command line in a process of its own; gives the finished process."""
-
-    def run(*arguments, check=0, cwd=tmp_path, environment=None, timeout=240):
-        done = subprocess.run(
-            [sys.executable, "-c", "from bench.cli import main; main()", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            cwd=cwd,
-            env={**os.environ, **(environment or {})},
-            timeout=timeout,
-            check=False,
-        )
-        assert check is None or done.returncode == check, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done
-
-    return run
+    """`run_bench` in the test's folder."""
+    return functools.partial(run_bench, cwd=tmp_path)
 
 
 def one_line_error(done, *words):
@@ -56,11 +70,13 @@ def one_line_error(done, *words):
 
 
 @pytest.fixture(scope="session")
-def reference(tmp_path_factory):
+def reference(shared, cache):
     """An unbroken run of the tiny grid, with one worker."""
-    folder = tmp_path_factory.mktemp("reference") / "run"
-    command = [sys.executable, "-c", "from bench.cli import main; main()", "run", *TINY_FLAGS, *CODECS]
-    subprocess.run([*command, "--jobs", "1", "--out", str(folder)], check=True, capture_output=True)
+    folder, whole = shared / "reference" / "run", shared / "reference.done"
+    with FileLock(shared / "reference.lock"):
+        if not whole.exists():
+            run_bench("run", *TINY_FLAGS, *CODECS, "--jobs", "1", "--out", folder)
+            whole.touch()
     return folder
 
 
@@ -70,16 +86,18 @@ def texts(folder):
         return list(csv.reader(file))
 
 
-def start_run(folder, cache, *flags, lane=("--jobs", "2")):
-    """Start a run of the tiny grid, or go on with it, in a session of its own."""
+def start_run(folder, cache, *flags, lane=("--jobs", "2"), new=False):
+    """Start a run of the tiny grid, or go on with it; with `new`, in a process that is not forked from ours."""
     resume = ["--resume"] if (folder / RD_FILE).exists() else []
+    arguments = ["run", *TINY_FLAGS, *flags, *resume, *lane, "--out", str(folder)]
+    environment = {**os.environ, "BENCH_CACHE": str(cache)}
+    if not new:
+        return Forked(command_line, arguments, environment=environment)
     # Tests may themselves run where Ctrl-C is ignored (in the background), and children inherit that.
     code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\nfrom bench.cli import main; main()"
-    command = [sys.executable, "-c", code, "run", *TINY_FLAGS, *flags, *resume]
     return subprocess.Popen(
-        [*command, *lane, "--out", str(folder)],
-        env={**os.environ, "BENCH_CACHE": str(cache)}, start_new_session=True,
-        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        [sys.executable, "-c", code, *arguments],
+        env=environment, start_new_session=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
 
 
@@ -91,12 +109,28 @@ def rows_done(folder):
 
 def wait_for_rows(folder, count, process):
     """Wait until so many points are measured, or the run has ended."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while time.monotonic() < deadline and process.poll() is None:
         if (folder / RD_FILE).exists() and (done := rows_done(folder)) >= count:
             return done
         time.sleep(0.05)
     return None
+
+
+def wait_until(holds):
+    """Wait until something holds."""
+    deadline = time.monotonic() + 600
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert holds()
+
+
+def endless_codec(folder, plugin_path, before="pass"):
+    """Write a codec that measures its first rate point of each sequence, and at the next never ends."""
+    path = folder / "endless.py"
+    body = f"{before}\n        if rate_point != 16: time.sleep(3600)\n        return zlib.compress"
+    path.write_text("import os, time\n" + plugin_path.read_text().replace("return zlib.compress", body))
+    return f"{path}:Deflate"
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ import gzip
 import hashlib
 import pickle
 import struct
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +30,7 @@ from bench.runner.results import ClassRow, RDRow, read_classes, read_rows
 from bench.runner.tables import write_table
 from bench.train.loop import Settings, train_codec
 from bench.train.shards import INSTANTS
-from tests.conftest import one_line_error
+from tests.conftest import one_line_error, run_bench
 
 
 def test_digits_are_split_once_and_every_stretch_is_balanced():
@@ -452,13 +450,7 @@ def both_tasks(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "run"
     arguments = ["--paradigm", "cta,atc,caas", "--codec", "ffv1", "--limit", "1", "--jobs", "1", "--no-figures"]
     command = ["run", "--task", "reconstruction+classification", *arguments, "--out", str(folder)]
-    done = subprocess.run(
-        [sys.executable, "-c", "from bench.cli import main; main()", *command],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    run_bench(*command)
     return folder, command
 
 

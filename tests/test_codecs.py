@@ -182,7 +182,8 @@ def test_encoders_give_the_same_bits_every_time(name):
     codec = create(Codec, name)
     spikes = create(Dataset, "s-motion:size=32,num_spikes=97").open("low-2").spikes(0, 97)
     features = create(Extractor, "tfp").extract(spikes, 20 + 8 * np.arange(8), 0.6)
-    streams = {codec.encode(features, codec.rate_points[1], CONDITION, Content.FEATURES).stream for _ in range(25)}
+    repeats = 6 if name == "vvenc" else 25  # vvenc is slow, and has never been seen to differ
+    streams = {codec.encode(features, codec.rate_points[1], CONDITION, Content.FEATURES).stream for _ in range(repeats)}
     assert len(streams) == 1
 
 

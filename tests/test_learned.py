@@ -46,7 +46,7 @@ def test_the_full_spikecodec_has_the_published_size():
 
 @pytest.mark.parametrize("name", FRAME_CODECS)
 def test_real_bits_are_the_estimated_ones(name, moving):
-    codec, frames = create(Codec, name), moving(8, 128, 128)
+    codec, frames = create(Codec, name), moving(4, 128, 128)
     for point in (0, 2, 6):
         encoded = codec.encode(frames, point, CONDITION, Content.FEATURES)
         _, payload = unpack_stream(encoded.stream)
@@ -57,7 +57,7 @@ def test_real_bits_are_the_estimated_ones(name, moving):
 
 @pytest.mark.parametrize("name", FRAME_CODECS)
 def test_other_threads_and_kernels_give_the_same_bits(name, moving):
-    codec, frames = create(Codec, name), moving(3, 72, 100)
+    codec, frames = create(Codec, name), moving(2, 40, 56)
     stream = codec.encode(frames, 3, CONDITION, Content.FEATURES).stream
     wanted = codec.decode(stream).sha256
     torch.set_num_threads(2)
@@ -74,7 +74,7 @@ def test_other_threads_and_kernels_give_the_same_bits(name, moving):
 
 @pytest.mark.parametrize("name", FRAME_CODECS)
 def test_rate_buys_quality(name, moving):
-    codec, frames = create(Codec, name), moving(5, 96, 96)
+    codec, frames = create(Codec, name), moving(3, 64, 64)
     bits, errors = [], []
     for point in codec.rate_points_for(Content.FEATURES):
         stream = codec.encode(frames, point, CONDITION, Content.FEATURES).stream

@@ -1,7 +1,6 @@
 """The report's page in a real browser."""
 
 import shutil
-import time
 
 import numpy as np
 import pandas as pd
@@ -10,6 +9,7 @@ from PIL import Image
 
 from bench.report.build import build_report
 from bench.report.rows import load_runs
+from tests.conftest import wait_until
 from tests.test_gate import write_run
 
 selenium = pytest.importorskip("selenium", reason="selenium is not installed")
@@ -94,8 +94,7 @@ def test_page_works_without_asking_for_anything(page, browser, tmp_path):
     assert """--rates '"8'"'"'s, 9"' --sequences high-1 --limit 0""" in text
     # Hovering names the point.
     browser.execute_script("Plotly.Fx.hover('plot', [{curveNumber: 0, pointNumber: 0}])")
-    time.sleep(0.3)
-    assert "bpp" in browser.execute_script("return document.querySelector('.hoverlayer').textContent")
+    wait_until(lambda: "bpp" in browser.execute_script("return document.querySelector('.hoverlayer').textContent"))
 
     # Pictures: two sides and a divider.
     Select(find(By.ID, "right")).select_by_index(2)
@@ -107,10 +106,8 @@ def test_page_works_without_asking_for_anything(page, browser, tmp_path):
     # A table as CSV.
     button = find(By.CSS_SELECTOR, "button[data-csv=table-0]")
     browser.execute_script("arguments[0].click()", button)
-    deadline = time.time() + 10
-    while not (files := list(tmp_path.glob("*.csv"))) and time.time() < deadline:
-        time.sleep(0.1)
-    assert files[0].read_text().startswith("dataset,codec")
+    wait_until(lambda: list(tmp_path.glob("*.csv")))
+    assert next(tmp_path.glob("*.csv")).read_text().startswith("dataset,codec")
 
     # Dark and light change sides.
     def back():
@@ -131,16 +128,25 @@ def test_page_works_without_asking_for_anything(page, browser, tmp_path):
     assert "</script><b>x" in legend
 
 
-def test_page_of_too_many_points_has_means_alone(tmp_path, browser, monkeypatch):
+@pytest.fixture(scope="module")
+def limited(tmp_path_factory):
+    """A run, and beside it the page of all its 16 points, and the one that may have 15."""
+    folder = tmp_path_factory.mktemp("limited")
+    run = write_run(folder / "run", {"x265": (1000, ""), "dcvc": (2000, "f" * 64)}, rows=odd)
+    with pytest.MonkeyPatch.context() as patch:
+        for most in (16, 15):
+            patch.setattr("bench.report.page.MOST_POINTS", most)
+            build_report([run], folder / "report", lambda done, total, label: None, folder / f"{most}.html")
+    return run
+
+
+def test_page_of_too_many_points_has_means_alone(limited, browser):
     from selenium.webdriver.common.by import By
     from selenium.webdriver.support.select import Select
 
-    run = write_run(tmp_path / "run", {"x265": (1000, ""), "dcvc": (2000, "f" * 64)}, rows=odd)
     curves = []
     for most in (16, 15):
-        monkeypatch.setattr("bench.report.page.MOST_POINTS", most)
-        build_report([run], tmp_path / "report", lambda done, total, label: None, tmp_path / f"{most}.html")
-        browser.get((tmp_path / f"{most}.html").as_uri())
+        browser.get((limited.parent / f"{most}.html").as_uri())
         script = "return document.getElementById('plot').data.map(t => [t.name, [...t.x], [...t.y], [...t.text]])"
         curves.append(browser.execute_script(script))
         said = "more than 15 points" in browser.find_element(By.ID, "curves").text
@@ -152,5 +158,5 @@ def test_page_of_too_many_points_has_means_alone(tmp_path, browser, monkeypatch)
     Select(browser.find_element(By.ID, "point")).select_by_index(1)
     text = browser.find_element(By.ID, "detail").text
     assert "the mean of 1" not in text
-    runs = load_runs([run])
+    runs = load_runs([limited])
     assert text.endswith(runs.command(runs.table["job"].eq(runs.table["job"].iloc[0])))

@@ -1,12 +1,15 @@
 import json
+import tomllib
 
 import pytest
 from PIL import Image
 
 from bench.errors import BenchError
-from bench.interfaces import SequenceInfo
+from bench.interfaces import Codec, Paradigm, SequenceInfo
+from bench.metrics.iqa import METRICS
+from bench.registry import create, names, trained_kind
 from bench.runner.plan import _starts, make_plan
-from bench.runner.spec import load_suite, make_spec
+from bench.runner.spec import SUITES, load_suite, make_spec
 from tests.conftest import TINY
 
 
@@ -202,9 +205,33 @@ def test_wrong_names_end_a_run_before_it_starts(fields, message):
         make_plan(make_spec(**fields))
 
 
+SHIPPED = [
+    (path.stem, preset)
+    for path in sorted(SUITES.glob("*.toml"))
+    for preset in tomllib.loads(path.read_text(encoding="utf-8")).get("presets", [""])
+]
+
+
+@pytest.mark.parametrize(("suite", "preset"), SHIPPED)
+def test_every_preset_of_every_shipped_suite_names_what_there_is(suite, preset):
+    """On any machine: whether programs, weights and data are there is another question."""
+    loaded = load_suite(suite, preset)
+    for grid in loaded.grids:
+        assert grid.name == (f"{suite}-{preset}" if preset else suite)
+        grid.check_names()
+        for entry in grid.codecs:
+            assert set(entry.paradigms) <= set(names(Paradigm))
+            for point in entry.rates or grid.rates:
+                create(Codec, entry.codec).check_rate_point(point)
+    assert set(loaded.iqa) <= set(METRICS)
+    for spec in loaded.count:
+        create(trained_kind(spec), spec)
+    for chain in loaded.profile:
+        for kind, spec in zip((Paradigm, Codec), chain.split(), strict=True):
+            create(kind, spec)
+
+
 def test_suites(tmp_path):
-    for name in ("conventional", "vtm", "vtm-cta"):
-        assert [grid.name for grid in load_suite(name).grids] == [name]
     path = tmp_path / "mine.toml"
     path.write_text('frames = 4\n[[codecs]]\ncodec = "x265"\nrates = [40, 45]\nparadigms = ["caas"]\n')
     (spec,) = load_suite(str(path)).grids

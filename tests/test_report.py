@@ -12,7 +12,7 @@ from bench.names import file_name
 from bench.published import published
 from bench.report.paper_tables import networks_table, table_iii
 from bench.report.rows import load_runs
-from tests.conftest import one_line_error
+from tests.conftest import one_line_error, run_bench
 
 SUITE = """
 datasets = ["s-motion:size=32,num_spikes=121"]
@@ -52,21 +52,10 @@ def test_laplacian_norms_are_those_of_a_known_feature():
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory):
     """A run of a suite like `paper`, tiny, and its report."""
-    import os
-    import subprocess
-    import sys
-
     folder = tmp_path_factory.mktemp("suite")
     (folder / "tiny.toml").write_text(SUITE)
-
-    def bench(*arguments):
-        return subprocess.run(
-            [sys.executable, "-c", "from bench.cli import main; main()", *map(str, arguments)],
-            cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=True,
-        ).stdout  # fmt: skip
-
-    bench("run", "--suite", "tiny.toml", "--out", "run", "--no-figures")
-    bench("report", "run", "--out", "report", "--page", "report/index.html")
+    run_bench("run", "--suite", "tiny.toml", "--out", "run", "--no-figures", cwd=folder)
+    run_bench("report", "run", "--out", "report", "--page", "report/index.html", cwd=folder)
     return folder
 
 

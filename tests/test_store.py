@@ -196,5 +196,5 @@ def test_tools_have_limits_codes_and_last_lines():
     began = time.monotonic()
     with pytest.raises(BenchError, match="past its limit"):
         run_tool(["/bin/sh", "-c", "sleep 60 & wait"], limit_seconds=0.5)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 50
     assert run_tool(["/bin/sh", "-c", "exit 2"], accept=(0, 2))[0] == b""
