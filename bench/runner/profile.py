@@ -47,7 +47,7 @@ from bench.runner.execute import to_spikes
 from bench.runner.plan import coded_content, default_analyzer
 from bench.runner.spec import RunSpec
 from bench.runner.tables import TableRow
-from bench.tools import leave, run_tool
+from bench.tools import claim_process, leave, run_tool
 
 COMPLEXITY_FILE = "complexity.csv"
 SCHEMA = 1
@@ -351,6 +351,7 @@ def _run(stage: Callable[[], Any], repeats: int, device: str) -> tuple[_Found, A
 
 
 if __name__ == "__main__":
+    claim_process()
     signal.signal(signal.SIGTERM, leave)
     if Path("/proc/self/status").exists():
         _children.start()
