@@ -20,6 +20,7 @@ import numpy as np
 
 from bench.errors import BenchError, one_line
 from bench.interfaces import Codec, CodingCondition, Content, Encoded, RatePoint, StreamInfo, pack_stream, unpack_stream
+from bench.interfaces.checked import availability, rate_points
 from bench.runner.decode import close_server, decode_fresh
 
 # Odd sizes, one pixel, one frame, and frames whose sides no block size divides. Spikes need nothing else.
@@ -113,7 +114,7 @@ def _content(codec: Codec) -> Content:
 
 
 def _points(codec: Codec) -> tuple[RatePoint, ...]:
-    return codec.rate_points_for(_content(codec))
+    return rate_points(codec, _content(codec))
 
 
 def _encode(
@@ -138,7 +139,7 @@ def _refused(codec: Codec, condition: CodingCondition) -> bool:
 
 
 def _available(codec: Codec) -> str:
-    return codec.available().reason
+    return availability(codec).reason
 
 
 def _sizes(codec: Codec) -> str:

@@ -6,6 +6,7 @@ import difflib
 import functools
 import hashlib
 import importlib.util
+import re
 import sys
 from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
@@ -28,6 +29,7 @@ from bench.interfaces import (
 from bench.paths import user_path
 
 C = TypeVar("C", bound=Component)
+_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 # Options of one machine that files may set: what they name is read, never run.
 _READ_ONLY = frozenset({"root", "weights", "device", "limit_seconds"})
@@ -65,7 +67,13 @@ def create(base: type[C], spec: str) -> C:
         found = _load(base, name)
     if not (isinstance(found, type) and issubclass(found, base)):
         raise BenchError(f"'{spec}' is not a {base.__name__.lower()}: {found!r} does not subclass it")
-    component: C = found(**options)
+    _check_name(found, spec)
+    try:
+        component: C = found(**options)
+    except BenchError:
+        raise
+    except Exception as error:  # an abstract method that is not written, or whatever a constructor does
+        raise BenchError(f"'{spec}' cannot be made: {type(error).__name__}: {error}") from error
     component.origin = spec
     return component
 
@@ -82,6 +90,13 @@ def component_class(base: type[C], name: str) -> type[C]:
     if not (isinstance(found, type) and issubclass(found, base)):
         raise BenchError(f"'{name}' is not a {base.__name__.lower()}: {found!r} does not subclass it")
     return found
+
+
+def _check_name(component: type[Component], spec: str) -> None:
+    """Refuse a name that specs, rows and streams could not carry."""
+    name = getattr(component, "name", None)
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise BenchError(f"'{spec}': the class's name must be of letters, digits, '-', '_' and '.', not {name!r}")
 
 
 def check_foreign(base: type[Component], spec: str, where: str, remedy: str) -> None:

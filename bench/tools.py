@@ -16,9 +16,20 @@ from pathlib import Path
 
 from bench.errors import BenchError, one_line
 
+_OWN = "BENCH_OWN_PROCESS"
 _GRACE_SECONDS = 3.0  # for a program that was told to end to end its own
 _running: dict[int, subprocess.Popen[bytes]] = {}
 _lock = threading.RLock()  # `kill_tools` also runs in signal handlers
+
+
+def claim_process() -> None:
+    """Say that this process is the suite's own, as are those that it starts: no user's, whose settings stay."""
+    os.environ[_OWN] = "1"
+
+
+def is_own_process() -> bool:
+    """Whether this is the command line, a worker or a decoder, and no Python session of a user."""
+    return _OWN in os.environ
 
 
 def run_tool(

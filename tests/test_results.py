@@ -1,5 +1,6 @@
 import csv
 import math
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -158,3 +159,21 @@ def test_table_v_names_the_commands_of_all_curves_that_its_rate_is_matched_to(tm
         first, second, score, report = line["command"].split(" && ")
         assert "--codec sci --" in first and "--codec dcvc --" in second
         assert (score, report) == ("bench iqa RUN --metrics niqe", "bench report RUN RUN")
+
+
+def test_the_documented_way_to_read_rows_keeps_their_text(tmp_path, monkeypatch):
+    """Names that look like numbers or like nothing, and values that do not exist."""
+    (snippet,) = re.findall(r"## Using the rows\n\n```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    names, psnr = ["00001", "NA", "1e5", "", "None", "1.50"], [30.5, None, 1.0, 2.0, 3.0, 4.0]
+    rows = [
+        _row(f"00000000000{index}", sequence=name, options=name, psnr=value)
+        for index, (name, value) in enumerate(zip(names, psnr, strict=True))
+    ]
+    write_rows(tmp_path / "results" / "conventional" / "rd.csv", rows)
+    monkeypatch.chdir(tmp_path)
+    told = {}
+    exec(snippet, told)  # noqa: S102
+    done = told["done"]
+    assert done.sequence.tolist() == names and done.job.tolist() == [row.job for row in rows]
+    assert [None if math.isnan(value) else value for value in done.psnr] == psnr
+    assert told["means"].index.get_level_values("options").tolist() == sorted(names)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from PIL import Image
 from bench.names import file_name
 from bench.runner.results import RD_FILE, STREAMS, read_rows
 from bench.spikes import read_dat, write_dat
-from tests.conftest import CODECS, TINY_FLAGS, one_line_error, texts
+from tests.conftest import CODECS, TINY, TINY_FLAGS, one_line_error, texts
 
 
 def test_the_grid_is_measured_and_rows_hold_together(reference):
@@ -383,3 +384,66 @@ def test_damaged_segments_are_one_line(bench, tmp_path, spikes):
         with pytest.raises(StreamError, match="truncated or damaged"):
             list(read_segments(path))
     one_line_error(bench("decode", path, "-o", tmp_path / "x.npy", check=2), "truncated or damaged")
+
+
+def test_ffmpeg_is_found_by_name_and_a_wrong_one_is_named(bench, tmp_path):
+    import imageio_ffmpeg
+
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "our-ffmpeg").symlink_to(imageio_ffmpeg.get_ffmpeg_exe())
+    path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    said = bench("list", "codecs", environment={"IMAGEIO_FFMPEG_EXE": "our-ffmpeg", "PATH": path}).stdout
+    assert "libx264 in ffmpeg" in " ".join(said.split())
+    grid = [*TINY_FLAGS, "--limit", "1", "--codec", "x264", "--paradigm", "caas"]
+    for wrong in ("our-ffmpeg", "/nowhere/ffmpeg", str(tmp_path)):
+        environment = {"IMAGEIO_FFMPEG_EXE": wrong}
+        said = bench("run", *grid, "--dry-run", environment=environment).stdout
+        assert f"IMAGEIO_FFMPEG_EXE={wrong}: no such program" in said
+    (tmp_path / "walk.mp4").touch()
+    one_line_error(
+        bench("data", "show", "video:root=walk.mp4", check=2, environment=environment), "IMAGEIO_FFMPEG_EXE="
+    )
+
+
+def test_a_user_without_a_home_is_told_of_the_cache(monkeypatch):
+    from bench.datasets._files import cache_root
+    from bench.errors import BenchError
+
+    def none(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("BENCH_CACHE")
+    monkeypatch.setattr("pathlib.Path.expanduser", none)
+    with pytest.raises(BenchError, match="set BENCH_CACHE"):
+        cache_root()
+    monkeypatch.undo()
+    monkeypatch.setenv("BENCH_CACHE", "~/spikes")
+    assert cache_root() == Path.home() / "spikes"
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_terminals_of_other_encodings_get_escapes_and_files_are_utf_8(bench, tmp_path, spikes, encoding):
+    (tmp_path / "rec").mkdir()
+    write_dat(tmp_path / "rec" / "高铁.dat", spikes(97, 24, 32))
+    environment = {"PYTHONIOENCODING": encoding}
+    dataset = "dat:root=rec,size=32x24,rate=0.6"
+    assert r"\u9ad8\u94c1" in bench("data", "show", dataset, environment=environment).stdout
+    grid = ["--frames", "8", "--extractor", "tfp", "--codec", "x264", "--rates", "40", "--no-figures", "--out", "r"]
+    bench("run", *grid, "--dataset", dataset, environment=environment)
+    assert "高铁" in (tmp_path / "r" / RD_FILE).read_text(encoding="utf-8")
+    bench("report", "r", environment=environment)
+
+
+def test_runs_from_python_state_no_command(tmp_path):
+    from bench.runner.plan import make_plan
+    from bench.runner.pool import LocalLane
+    from bench.runner.run import read_run_file, run_plan
+    from bench.runner.spec import make_spec
+    from bench.runner.store import Store
+
+    spec = make_spec(datasets=(TINY,), codecs=("raw",), paradigms=("caas",), extractors=("tfp",), frames=8, limit=1)
+    options = {"resume": False, "timing": 0, "progress": lambda *_: None}
+    done = run_plan(make_plan(spec), tmp_path / "r", Store(tmp_path / "s"), lane=LocalLane(1), **options)
+    assert done.states["skipped"] == 1  # raw takes spikes only
+    assert read_run_file(tmp_path / "r")["provenance"][0]["command"] == ""
+    assert sys.argv[0] not in (tmp_path / "r" / "run.json").read_text()

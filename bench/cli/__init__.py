@@ -11,9 +11,12 @@ from types import TracebackType
 
 def main() -> None:
     """Run the command line; a user's error is one line on standard error and exit code 2."""
-    _prepare()
     from bench.cli.app import app
     from bench.errors import BenchError
+    from bench.tools import claim_process
+
+    claim_process()
+    _prepare()
 
     # A shell leaves ~ as it is after --out= and within quotes, and no shell expands it where none starts the program.
     sys.argv[1:] = [_expanded(argument) for argument in sys.argv[1:]]

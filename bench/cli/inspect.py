@@ -64,13 +64,14 @@ def list_components(
 
 
 def _rows(base: type[Component]) -> list[tuple[str, str, str]]:
+    from bench.interfaces.checked import availability
     from bench.registry import create, names
 
     found = []
     for name in names(base):
         try:
             component: Component = create(base, name)
-            state = component.available()
+            state = availability(component)
             about = (component.__doc__ or "").strip().partition("\n")[0]
             found.append((name, state.version or "available" if state.ok else f"not here: {state.reason}", about))
         except BenchError as error:
@@ -83,6 +84,7 @@ def _describe(base: type[Component], name: str) -> None:
     """Print a component's options, and a codec's rate points."""
     from bench.errors import one_line
     from bench.interfaces import Codec, Content
+    from bench.interfaces.checked import availability, rate_points
     from bench.registry import component_class, create
 
     found = component_class(base, name.partition(":")[0])
@@ -92,13 +94,13 @@ def _describe(base: type[Component], name: str) -> None:
     except BenchError as error:  # an option is missing or wrong
         typer.echo(f"  {error}")
     else:
-        state = component.available()
+        state = availability(component)
         typer.echo(f"  {state.version or 'available' if state.ok else f'not here: {state.reason}'}")
         if isinstance(component, Codec):
             typer.echo(f"  takes {' and '.join(sorted(component.accepts))}")
             for content in (Content.FEATURES, Content.SPIKES):
                 if component.takes(content):
-                    points = " ".join(map(str, component.rate_points_for(content)))
+                    points = " ".join(map(str, rate_points(component, content)))
                     typer.echo(f"  rate points for {content.value}: {points}")
     typer.echo("options:" if found.Options.model_fields else "no options")
     for key, field in found.Options.model_fields.items():

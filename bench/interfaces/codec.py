@@ -60,6 +60,7 @@ from bench.interfaces.container import (
     unpack_stream,
     weights_digest,
 )
+from bench.interfaces.values import as_array, as_bytes, as_number, plain, shape_text, stated_weights, wrong
 
 
 @dataclass(frozen=True)
@@ -198,18 +199,22 @@ class Codec(Component):
         """
         if not self.takes(content):
             raise BenchError(f"{self.name} takes {' and '.join(sorted(self.accepts))} only, not {content.value}")
+        rate_point = plain(rate_point)
         self.check_rate_point(rate_point)
         self.check_condition(condition)
         _check_frames(self.name, frames)
         if not fits_container(frames.shape):
             raise BenchError(f"{self.name}: {frames.shape} frames are too many for one stream; code shorter segments")
-        compressed = self.compress(frames, rate_point, condition)
+        # A copy: what the codec does to its frames is its own matter.
+        compressed = self.compress(frames.copy(order="C"), rate_point, condition)
         if not isinstance(compressed, Compressed):
             compressed = Compressed(compressed)
+        payload, estimate = as_bytes(self, "compress", compressed.payload), compressed.estimated_bits
         height, width = frames.shape[1:]
-        weights, shape = weights_digest(self.weights_sha256), (len(frames), height, width)
+        weights, shape = weights_digest(stated_weights(self)), (len(frames), height, width)
         info = StreamInfo(self.name, self.options_text, weights, content, shape, rate_point, chain)
-        return Encoded(pack_stream(info, compressed.payload), compressed.estimated_bits, info)
+        estimate = None if estimate is None else as_number(self, "compress: estimated_bits", estimate)
+        return Encoded(pack_stream(info, payload), estimate, info)
 
     def decode(self, stream: bytes) -> Decoded:
         """Decode one container.
@@ -223,10 +228,11 @@ class Codec(Component):
         info, payload = unpack_stream(stream)
         if info.codec != self.name:
             raise StreamError(f"the stream was made by '{info.codec}', not by '{self.name}'")
-        if info.weights != bytes.fromhex(self.weights_sha256)[: len(info.weights) or None]:
+        weights = stated_weights(self)
+        if info.weights != bytes.fromhex(weights)[: len(info.weights) or None]:
             raise StreamError(
                 f"{self.name}: the stream was made with other weights "
-                f"({info.weights.hex() or 'none'}, here {self.weights_sha256[:16] or 'none'})"
+                f"({info.weights.hex() or 'none'}, here {weights[:16] or 'none'})"
             )
         self.check_rate_point(info.rate_point)
         try:
@@ -239,13 +245,19 @@ class Codec(Component):
             raise StreamError(f"{self.name}: the payload does not decode: {describe(error)}") from error
         if not isinstance(decoded, Decoded):
             decoded = Decoded(decoded)
-        if decoded.frames.shape != info.shape:
-            raise StreamError(f"{self.name}: decoded {decoded.frames.shape} frames where the header says {info.shape}")
+        frames, motion = as_array(self, "decompress", decoded.frames), decoded.motion
+        if frames.shape != info.shape:
+            raise StreamError(f"{self.name}: decoded {frames.shape} frames where the header says {info.shape}")
         try:
-            _check_frames(self.name, decoded.frames)
+            _check_frames(self.name, frames)
         except BenchError as error:
             raise StreamError(f"{error} (as decoded)") from None
-        return Decoded(np.ascontiguousarray(decoded.frames), decoded.motion)
+        if motion is not None:
+            motion, (count, *sides) = as_array(self, "decompress: motion", motion), info.shape
+            if motion.shape != (count, 2, *sides) or not np.isfinite(motion).all():
+                raise wrong(self, "decompress: motion", f"{shape_text((count, 2, *sides))} finite numbers", motion)
+            motion = np.ascontiguousarray(motion, np.float32)
+        return Decoded(np.ascontiguousarray(frames), motion)
 
 
 def to_uint8(frames: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from typing import Any
 
 from bench.errors import BenchError
 from bench.fingerprint import code_fingerprint, component_fingerprint, digest
-from bench.interfaces import Analyzer, Codec, Component, Dataset, Extractor, Paradigm, Task
+from bench.interfaces import Analyzer, Codec, Component, Dataset, Extractor, Paradigm, Task, checked
 from bench.runner import execute
 from bench.runner.execute import failed, sequence_fingerprint
 from bench.runner.plan import Job, component_for
@@ -284,7 +284,7 @@ def _named_parts(job: Job) -> dict[str, tuple[type[Component], str, str]]:
 def _fingerprint(base: type[Component], spec: str, sequence: str) -> str:
     """The fingerprint of a component with its binary, or of a dataset's sequence, on the machine that asks."""
     component = component_for(base, spec)
-    state = component.available()
+    state = checked.availability(component)
     if not state.ok:
         raise BenchError(state.reason)
     if isinstance(component, Dataset):

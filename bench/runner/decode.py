@@ -24,7 +24,7 @@ from bench.errors import BenchError, one_line
 from bench.interfaces import Decoded, unpack_stream
 from bench.registry import codec_for_stream
 from bench.runner.store import array_bytes, write_atomic
-from bench.tools import leave, start_tool, stop_tool
+from bench.tools import claim_process, leave, start_tool, stop_tool
 
 
 def decode_fresh(
@@ -152,6 +152,7 @@ def _decoder(request: dict[str, Any], sender: int) -> int:
         os.chdir(request["folder"])
         os.environ.clear()
         os.environ.update(request["environment"])
+        claim_process()
         answer = _decode(*request["arguments"])
         answer["modules"] = sorted(set(sys.modules) - before)
         with os.fdopen(sender, "w") as pipe:

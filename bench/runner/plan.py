@@ -25,10 +25,11 @@ from bench.interfaces import (
     RatePoint,
     SequenceInfo,
     Task,
-    check_wiring,
+    checked,
     join_names,
     weights_digest,
 )
+from bench.interfaces.values import stated_weights
 from bench.registry import create, names
 from bench.runner.rates import own_point
 from bench.runner.spec import CodecEntry, RunSpec
@@ -149,7 +150,7 @@ def _grid(spec: RunSpec) -> list[Job]:
     spec.check_names()
     _check_datasets(spec)
     codecs = [(entry, create(Codec, entry.codec)) for entry in spec.codecs]
-    available = {entry.codec: codec.available() for entry, codec in codecs}
+    available = {entry.codec: checked.availability(codec) for entry, codec in codecs}
     jobs: list[Job] = []
     for cell in _cells(spec):
         for entry, codec in codecs:
@@ -172,7 +173,7 @@ def _cells(spec: RunSpec) -> Iterator[Job]:
     """Everything of a job but its codec and rate point."""
     for dataset_spec in spec.datasets:
         dataset = create(Dataset, dataset_spec)
-        state = dataset.available()
+        state = checked.availability(dataset)
         if not state.ok:
             raise BenchError(f"dataset {dataset.name}: {state.reason}")
         for task in spec.tasks:
@@ -207,7 +208,7 @@ def _check_classes(dataset: Dataset, analyzer: str) -> None:
 def _at_rate_points(cell: Job, spec: RunSpec, entry: CodecEntry, codec: Codec, availability: Availability) -> list[Job]:
     """A cell's jobs with one codec, from its lowest rate to its highest."""
     content = coded_content(cell.paradigm, cell.task)
-    points = entry.rates or spec.rates or codec.rate_points_for(content)
+    points = entry.rates or spec.rates or checked.rate_points(codec, content)
     jobs = []
     for written in points:
         point = own_point(codec, content, written)
@@ -274,8 +275,7 @@ def _canonical(base: type[Component], spec: str) -> str:
 @functools.lru_cache(maxsize=256)
 def coded_content(paradigm: str, task: str) -> Content:
     """What a paradigm sends for a task."""
-    stages = component_for(Paradigm, paradigm).wire([task])
-    check_wiring(stages, [task])
+    stages = checked.stages(component_for(Paradigm, paradigm), [task])
     return next(stage.content for stage in stages if stage.kind is Kind.ENCODE and stage.content)
 
 
@@ -311,7 +311,7 @@ def analysis_chain(
     return AnalysisChain(
         extractor.spec,
         "" if pictured.spec == own.spec else pictured.spec,
-        weights_digest(extractor.weights_sha256, pictured.weights_sha256),
+        weights_digest(stated_weights(extractor), stated_weights(pictured)),
         first_instant,
         stride,
         margin,
@@ -336,7 +336,7 @@ def _segments(dataset: Dataset, spec: RunSpec) -> list[tuple[SequenceInfo, int, 
     BenchError
         If no recording has a segment.
     """
-    infos = dataset.sequences()
+    infos = checked.sequences(dataset)
     named = [info.name for info in infos]
     twice = {name for name in named if named.count(name) > 1} if len(set(named)) < len(named) else set()
     if twice:
@@ -422,7 +422,7 @@ def _card(spec: RunSpec, task: str, extractor: str, analyzer: str) -> ConditionC
         coding=spec.coding,
         delay=spec.coding.delay,
         extractor=made[0].spec,
-        extractor_sha256=made[0].weights_sha256,
+        extractor_sha256=stated_weights(made[0]),
         analyzer=made[1].spec,
-        analyzer_sha256=made[1].weights_sha256,
+        analyzer_sha256=stated_weights(made[1]),
     )

@@ -23,7 +23,7 @@ from bench.errors import BenchError
 from bench.runner.execute import Outcome, failed, run_job
 from bench.runner.plan import Job
 from bench.runner.store import DISK_ERRORS, FatalError, Store, disk_message
-from bench.tools import kill_tools
+from bench.tools import claim_process, kill_tools
 
 
 @dataclass(frozen=True)
@@ -198,6 +198,7 @@ def attempt(job: Job, store_root: Path, work: Work = run_job) -> Finished:
 def _start_worker(environment: dict[str, str], store_root: Path) -> None:
     """Prepare a worker: no Ctrl-C of its own, tools end with it, and it ends with its parent."""
     os.environ.update(environment)
+    claim_process()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
     parent = multiprocessing.parent_process()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from bench.interfaces import Codec, Content, RatePoint
+from bench.interfaces import Codec, Content, RatePoint, checked
+from bench.interfaces.values import plain
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
@@ -28,7 +29,7 @@ def own_point(codec: Codec, content: Content, written: RatePoint) -> RatePoint:
     the codec lists no such point, whole numbers are whole; the codec says whether it takes them.
     """
     text, number = str(written), _number(written)
-    points = (*codec.rate_points_for(content), *codec.rate_points)
+    points = (*checked.rate_points(codec, content), *map(plain, getattr(codec, "rate_points", ())))
     for own in points:
         if str(own) == text:
             return own

@@ -80,6 +80,10 @@ class RDRow(TableRow):
 
 
 COLUMNS = tuple(RDRow.model_fields)
+# What a task may measure: columns of rd.csv and, the last three, of classification.csv.
+MEASURES = (
+    "psnr", "psnr_of_mse", "capped_frames", "ssim", "ms_ssim", "accuracy", "label", "predicted", "probabilities",
+)  # fmt: skip
 # Texts that many rows share.
 REPEATED = (
     "dataset", "sequence", "speed_class", "task", "paradigm", "extractor", "analyzer", "codec", "options", "preset",
