@@ -281,8 +281,8 @@ def test_the_command_of_a_row_is_inert(foreign, pasted, marker, nasty):
     (call,) = pasted(command)
     joined = [item for item in call if item.startswith("--") and "=" in item]
     given = dict(itertools.pairwise(call)) | dict(item.split("=", 1) for item in joined)
-    assert {given[name] for name in ("--codec", "--extractor", "--rates")} == {nasty}
-    assert split_names(given["--sequences"]) == (nasty,)
+    assert {given[name] for name in ("--codec", "--extractor")} == {nasty}
+    assert {split_names(given[name]) for name in ("--sequences", "--rates")} == {(nasty,)}
     assert not (nasty.startswith("-") and nasty in call)  # a word of its own could be a flag
 
 

@@ -35,6 +35,7 @@ def verify_run(folder: Path, store: Store, trusted: bool = False) -> Iterator[Ch
     """
     document = read_run_file(folder, trusted)
     rows = [row for row in read_rows(folder / RD_FILE) if row.status == "ok"]
+    codecs = [usable_origin(document, Codec, codec_spec(row.codec, row.options)) for row in rows]
     if rows and not any(stream_path(folder, row.job).exists() for row in rows):
         raise BenchError(
             f"the {len(rows)} streams of {folder} are not here, so there is nothing to verify: a run keeps them in "
@@ -42,14 +43,13 @@ def verify_run(folder: Path, store: Store, trusted: bool = False) -> Iterator[Ch
             "that makes a row again"
         )
 
-    def check(row: RDRow) -> Check:
-        codec = usable_origin(document, Codec, codec_spec(row.codec, row.options))
+    def check(row: RDRow, codec: str) -> Check:
         return Check(row, _problem(folder, row, store, codec))
 
     # Threads are enough: each check waits for a process of its own.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
-            yield from pool.map(check, rows)
+            yield from pool.map(check, rows, codecs)
         except BaseException:  # an interrupt: leaving the pool waits for its threads, and they for their processes
             pool.shutdown(wait=False, cancel_futures=True)
             kill_tools()
