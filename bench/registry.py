@@ -146,7 +146,7 @@ def codec_for_stream(info: StreamInfo, spec: str = "") -> Codec:
     codec = create(Codec, spec or info.codec)
     if codec.name != info.codec:
         raise StreamError(f"the stream was made by '{info.codec}', not by '{codec.name}'")
-    local = _local_options(codec)
+    local = _local_options(type(codec))
     _, stated = parse_spec(f"{info.codec}:{info.options}")
     _refuse_local(local, stated)
     kept = {name: getattr(codec.options, name) for name in local}
@@ -176,9 +176,9 @@ def part_for_stream(base: type[C], stated: str, spec: str = "") -> C:
         if part.spec != stated:
             raise StreamError(f"the stream states the {kind} '{stated}', not '{part.spec}': leave --{kind} away")
         return part
-    name, options = parse_spec(stated)
-    if ".py:" in stated or name not in _entries(base):
+    if ".py:" in stated or stated.partition(":")[0] not in _entries(base):
         raise StreamError(f"the stream states the {kind} '{stated}', which is not installed: give it with --{kind}")
+    name, options = parse_spec(stated)
     _refuse_local(_local_options(_load(base, name)), options)
     return create(base, stated)
 

@@ -216,7 +216,7 @@ def test_encode_and_decode_a_recording(bench, tmp_path, spikes):
         stream = tmp_path / f"{paradigm}.spk"
         bench("encode", tmp_path / "rec.dat", *size, "--codec", codec, "--paradigm", paradigm, "-o", stream)
         target = tmp_path / f"{paradigm}.npy"
-        bench("decode", stream, "-o", target, "--spike-rate", "0.6")
+        bench("decode", stream, "-o", target)
         assert np.load(target).shape == (8, 24, 32)
     bench("decode", tmp_path / "caas.spk", "-o", tmp_path / "pictures")
     assert len(list((tmp_path / "pictures").glob("*.png"))) == 8
@@ -324,40 +324,34 @@ def test_long_recordings_are_coded_in_segments(tmp_path, spikes, monkeypatch):
 
     write_dat(tmp_path / "rec.dat", spikes(201, 24, 32))
     given = {
-        "coding": CodingCondition(intra_period=4), "extractor": "tfp", "analyzer": "", "size": "32x24",
-        "spike_rate": 0.6, "rate_point": None, "progress": lambda *_: None,
+        "coding": CodingCondition(intra_period=4), "extractor": "tfp", "size": "32x24", "spike_rate": 0.6,
+        "progress": lambda *_: None, "warn": print,
     }  # fmt: skip
-    back = {
-        "codec": "", "analyzer": "", "spike_rate": 0.6, "stride": 8, "margin": 20, "progress": lambda *_: None
-    }  # fmt: skip
+
+    def decoded(name, **options):
+        out = tmp_path / f"{name}.npy"
+        single.decode_stream(tmp_path / f"{name}.spk", out, progress=lambda *_: None, **options)
+        return np.load(out)
+
     for paradigm, codec in (("caas", "x264"), ("cta", "raw")):
         for name, most in (("whole", 1 << 27), ("parts", 100 * 24 * 32)):
             monkeypatch.setattr(single, "_MOST_SPIKES", most)
+            out = tmp_path / f"{name}.spk"
             said = single.encode_recording(
-                tmp_path / "rec.dat",
-                tmp_path / f"{name}.spk",
-                single.Cut(0, 0, 8, 20),
-                codec=codec,
-                paradigm=paradigm,
-                **given,
+                tmp_path / "rec.dat", out, single.Cut(), codec=codec, paradigm=paradigm, **given
             )
             assert ("in 3 segments" in said) == (name == "parts")
-            for kind, extractor in (("result", "tfp"), ("raw", "")):
-                out = tmp_path / f"{name}-{kind}.npy"
-                single.decode_stream(tmp_path / f"{name}.spk", out, extractor=extractor, **back)
-        whole, parts = (np.load(tmp_path / f"{name}-result.npy") for name in ("whole", "parts"))
+        whole, parts = decoded("whole"), decoded("parts")
         assert whole.shape == parts.shape == (21, 24, 32)
         if paradigm == "cta":
             assert np.array_equal(whole[2:-2], parts[2:-2])
-            assert np.array_equal(np.load(tmp_path / "whole-raw.npy"), np.load(tmp_path / "parts-raw.npy"))
-        assert [start for start, _ in read_segments(tmp_path / "parts.spk")] == [0, 64, 128]
+            assert np.array_equal(decoded("whole", raw=True), decoded("parts", raw=True))
+        assert [segment.start for segment in read_segments(tmp_path / "parts.spk")] == [0, 64, 128]
     # A stride wider than the margins: the spikes between two segments' instants are coded all the same.
-    given["rate_point"], cut = None, single.Cut(0, 0, 8, 2)
+    cut = single.Cut(margin=2)
     single.encode_recording(tmp_path / "rec.dat", tmp_path / "wide.spk", cut, codec="raw", paradigm="cta", **given)
-    said = single.decode_stream(tmp_path / "wide.spk", tmp_path / "wide.npy", extractor="", **back)
-    assert said.startswith(f"{tmp_path / 'wide.npy'}: 197 frames")
-    whole = read_dat(tmp_path / "rec.dat", 24, 32)
-    assert np.array_equal(np.load(tmp_path / "wide.npy"), whole[:197])
+    assert np.array_equal(decoded("wide", raw=True), read_dat(tmp_path / "rec.dat", 24, 32)[:])
+    assert decoded("wide").shape == (25, 24, 32)
 
 
 @pytest.mark.parametrize(("pixels", "frames"), [(400 * 250, 160), (640 * 480, 48), (1000 * 1000, 12), (1 << 24, 1)])
@@ -372,18 +366,26 @@ def test_segments_hold_whole_intra_periods_where_one_fits(pixels, frames):
 
 def test_damaged_segments_are_one_line(bench, tmp_path, spikes):
     from bench.errors import StreamError
+    from bench.interfaces import AnalysisChain, Codec, CodingCondition, Content
+    from bench.registry import create
     from bench.runner.segments import read_segments, write_segments
 
-    path = tmp_path / "many.spk"
-    write_segments(path, 2, iter([(0, b"SPK1" + bytes(50)), (8, b"SPK1" + bytes(60))]))
+    path, chain = tmp_path / "many.spk", AnalysisChain("tfp", "", b"", 0, 8, 0, 0.6)
+    frames = spikes(8, 8, 8).astype(np.float32)
+    chains = [chain, AnalysisChain("tfp", "", b"", 8, 8, 0, 0.6)]
+    streams = [
+        create(Codec, "raw").encode(frames, "lossless", CodingCondition(), Content.SPIKES, part).stream
+        for part in chains
+    ]
+    write_segments(path, 2, iter(streams))
     whole = path.read_bytes()
-    assert [len(stream) for _, stream in read_segments(path)] == [54, 64]
-    wrong = [whole[:-1], whole[:60], whole[:5], whole + b"x", whole.replace(b"SPK1", b"SPK2"), whole[:4] + b"\xff"]
-    for text in (*wrong, b"SPKL\x00", b"SPKL\x01"):
+    assert [(segment.start, segment.stream) for segment in read_segments(path)] == [(0, streams[0]), (8, streams[1])]
+    wrong = [whole[:-1], whole[:60], whole[:5], whole + b"x", whole.replace(b"SPK2", b"SPK1"), whole[:4] + b"\xff"]
+    for text in (*wrong, b"SPKL\x00", b"SPKL\x01", b"SPKL\x02\x93\x00\x00\x00", b"SPKL\x02\x92\x90\xc4\x00"):
         path.write_bytes(text)
-        with pytest.raises(StreamError, match="truncated or damaged"):
+        with pytest.raises(StreamError, match=r"many\.spk: .*(truncated or damaged|malformed|not a stream)"):
             list(read_segments(path))
-    one_line_error(bench("decode", path, "-o", tmp_path / "x.npy", check=2), "truncated or damaged")
+    one_line_error(bench("decode", path, "-o", tmp_path / "x.npy", check=2), "many.spk")
 
 
 def test_ffmpeg_is_found_by_name_and_a_wrong_one_is_named(bench, tmp_path):

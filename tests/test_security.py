@@ -481,7 +481,7 @@ def test_a_recordings_name_reaches_no_program(tmp_path, monkeypatch, name):
     Path(f"{name}.dat").write_bytes(bytes(32 * 41))
     said = encode_recording(
         Path(f"{name}.dat"), Path("out.spk"), Cut(0, 0, 8, 20), codec="x264", paradigm="caas", extractor="tfp",
-        analyzer="", coding=CodingCondition(), size="16x16", spike_rate=1.0, rate_point=None, progress=lambda *_: None,
+        coding=CodingCondition(), size="16x16", progress=lambda *_: None, warn=print,
     )  # fmt: skip
     assert "for 41 spike frames" in said
     assert given and not [word for word in given if f"{name}.dat" in word]
