@@ -25,8 +25,7 @@ from bench.runner.decode import close_server, decode_fresh
 
 # Odd sizes, one pixel, one frame, and frames whose sides no block size divides. Spikes need nothing else.
 SHAPES = ((1, 1, 1), (1, 7, 13), (2, 33, 65), (3, 250, 400), (17, 16, 16))
-_CONDITION = CodingCondition()
-_CONDITIONS = (_CONDITION, CodingCondition(structure="random_access"))
+_CONDITIONS = (CodingCondition(), CodingCondition(structure="random_access"))
 # Where frames begin to differ: right after the first frame of a group of eight and of an intra period, and one later.
 _CUTS = (1, 2, 9, 10, 17, 18)
 # What numeric libraries read when they start.
@@ -121,13 +120,7 @@ def _encode(
     codec: Codec, frames: np.ndarray, point: RatePoint | None = None, condition: CodingCondition | None = None
 ) -> Encoded:
     chosen = _points(codec)[-1] if point is None else point
-    return codec.encode(frames, chosen, condition or _condition(codec), _content(codec))
-
-
-def _condition(codec: Codec) -> CodingCondition:
-    """The default condition, or the first one that the codec can keep to."""
-    kept = [condition for condition in _CONDITIONS if not _refused(codec, condition)]
-    return kept[0] if kept else _CONDITION
+    return codec.encode(frames, chosen, condition or codec.default_condition(), _content(codec))
 
 
 def _refused(codec: Codec, condition: CodingCondition) -> bool:
@@ -328,7 +321,7 @@ def _refuses(codec: Codec) -> str:
     ]
     for what, frames, point in bad:
         try:
-            codec.encode(frames, point, _condition(codec), _content(codec))
+            codec.encode(frames, point, codec.default_condition(), _content(codec))
         except BenchError:
             continue
         return f"{what}: accepted"

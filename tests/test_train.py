@@ -126,7 +126,7 @@ def test_spikecodec_is_trained_and_fires(shards, tmp_path):
     # A constant scene: the rate of the spikes that are fired is the rate of those that came.
     random = np.random.default_rng(0)
     spikes = (random.random((50, 32, 48)) < 0.3).astype(np.float32)
-    encoded = codec.encode(spikes, 6, CodingCondition(), Content.SPIKES)
+    encoded = codec.encode(spikes, 6, codec.default_condition(), Content.SPIKES)
     decoded = codec.decode(encoded.stream).frames
     assert set(np.unique(decoded)) <= {0.0, 1.0}
     assert abs(decoded.mean() - 0.3) < 0.02

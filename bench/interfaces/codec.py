@@ -175,6 +175,15 @@ class Codec(Component):
                 "use --structure random_access"
             )
 
+    def default_condition(self) -> CodingCondition:
+        """The default condition; with ``random_access`` for a codec that cannot code in low delay."""
+        default = CodingCondition()
+        try:
+            self.check_condition(default)
+        except BenchError:
+            return CodingCondition(structure="random_access")
+        return default
+
     def encode(
         self,
         frames: np.ndarray,

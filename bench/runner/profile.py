@@ -192,7 +192,7 @@ def serve_stage(request: dict[str, Any]) -> list[dict[str, Any]]:
         content, frames = stage.content or Content.FEATURES, value().astype(np.float32)
 
         def encode(number: int) -> bytes:
-            return codec.encode(frames[:number], request["rate_point"], CodingCondition(), content).stream
+            return codec.encode(frames[:number], request["rate_point"], codec.default_condition(), content).stream
 
         rows = _coded(encode, repeats, count, len(instants), _device(codec))
         streams = {number: encode(number) for number in {1, 1 + _INTER, count}}
