@@ -138,3 +138,17 @@ def test_mistakes_are_one_line(bench, tmp_path, flags, words):
     one_line_error(
         bench("run", *TINY_FLAGS, "--codec", "raw", "--paradigm", "cta", *flags, check=2, environment=cache), *words
     )
+
+
+def test_dasks_loggers_are_as_before_once_a_run_has_ended():
+    import logging
+
+    from bench.runner.cluster import _silent
+
+    logger, handler = logging.getLogger("distributed"), logging.StreamHandler()
+    before = [*logger.handlers]
+    logger.addHandler(handler)
+    with _silent("distributed"):
+        assert handler not in logger.handlers
+    assert logger.handlers == [*before, handler]
+    logger.removeHandler(handler)
