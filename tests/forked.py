@@ -89,7 +89,8 @@ def _run(body, arguments, cwd, environment, folder):
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
-    sys.stdout, sys.stderr = (Path(folder, name).open("a", encoding="utf-8") for name in ("out", "err"))  # noqa: SIM115
+    encoding = os.environ.get("PYTHONIOENCODING", "utf-8")
+    sys.stdout, sys.stderr = (Path(folder, name).open("a", encoding=encoding) for name in ("out", "err"))  # noqa: SIM115
     os.dup2(sys.stdout.fileno(), 1)
     os.dup2(sys.stderr.fileno(), 2)
     try:

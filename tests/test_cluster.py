@@ -136,7 +136,7 @@ def test_workers_that_cannot_write_are_one_line(bench, cluster, tmp_path):
 def test_a_scheduler_that_does_not_answer_is_one_line(monkeypatch, capfd):
     monkeypatch.setattr(cluster_lane, "_CONNECT_SECONDS", 1)
     with pytest.raises(BenchError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1: "):
-        list(cluster_lane.ClusterLane("tcp://127.0.0.1:1").run([]))
+        list(cluster_lane.ClusterLane("tcp://127.0.0.1:1").run([], None))
     assert capfd.readouterr() == ("", "")
 
 
@@ -152,3 +152,17 @@ def test_mistakes_are_one_line(bench, tmp_path, flags, words):
     one_line_error(
         bench("run", *TINY_FLAGS, "--codec", "raw", "--paradigm", "cta", *flags, check=2, environment=cache), *words
     )
+
+
+def test_dasks_loggers_are_as_before_once_a_run_has_ended():
+    import logging
+
+    from bench.runner.cluster import _silent
+
+    logger, handler = logging.getLogger("distributed"), logging.StreamHandler()
+    before = [*logger.handlers]
+    logger.addHandler(handler)
+    with _silent("distributed"):
+        assert handler not in logger.handlers
+    assert logger.handlers == [*before, handler]
+    logger.removeHandler(handler)

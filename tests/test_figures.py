@@ -162,7 +162,7 @@ def test_a_run_without_truth_has_pictures_and_tables_of_bits(recording, bench, t
     bench("report", "run", "--out", "report", "--page", "report/index.html")
     assert (tmp_path / "report" / sheet.name).exists()
     table = (tmp_path / "report" / "table_caas.csv").read_text().splitlines()
-    assert table[0].startswith("dataset,codec,extractor,analyzer,rate point,sequences,bpp,bpf")
+    assert table[0].startswith("dataset,codec,extractor,analyzer,card,rate point,sequences,bpp,bpf")
     assert len(table) == 1 + 4
     assert "spikes at instant 4" in (tmp_path / "report" / "index.html").read_text()
 

@@ -176,7 +176,9 @@ def _info(fields: list[object], *, first_version: bool) -> StreamInfo:
         raise ValueError("codec or options are not what they should be")
     if isinstance(rate_point, bool) or not isinstance(rate_point, int | float | str):
         raise ValueError("the rate point is not what it should be")
-    count, height, width = (_natural(side) for side in shape)
+    count, height, width = shape
+    if not isinstance(count, int) or not isinstance(height, int) or not isinstance(width, int):
+        raise ValueError("the shape is not what it should be")
     hashed = _bytes_of(weights, first_version)
     what = {item.value[0]: item for item in Content}[content]  # type: ignore[index]
     chain = None if first_version or len(fields) == 8 else _chain(fields[8:], what)

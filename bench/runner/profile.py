@@ -281,7 +281,7 @@ class _Children(threading.Thread):
     def run(self) -> None:
         own = Path("/proc/self/exe").resolve()
         while True:
-            for number in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
+            for number in Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="utf-8").split():
                 with contextlib.suppress(OSError, ValueError):
                     if Path(f"/proc/{number}/exe").resolve() != own:
                         self.peak = max(self.peak, _high_water(number))
@@ -290,7 +290,7 @@ class _Children(threading.Thread):
 
 def _high_water(process: str) -> int:
     """Bytes at a process's peak, 0 for one that has ended."""
-    for line in Path(f"/proc/{process}/status").read_text().splitlines():
+    for line in Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines():
         if line.startswith("VmHWM:"):
             return 1024 * int(line.split()[1])
     return 0

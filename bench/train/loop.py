@@ -218,10 +218,10 @@ def _cut_log(path: Path, step: int) -> None:
     """Drop what was logged after the checkpoint."""
     if not path.exists():
         return
-    with path.open(newline="") as file:
+    with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         kept = [row for row in reader if int(row["step"]) <= step]
-    with path.open("w", newline="") as file:
+    with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, reader.fieldnames or [])
         writer.writeheader()
         writer.writerows(kept)
