@@ -173,6 +173,8 @@ def test_caltech_is_split_by_class(tmp_path):
         for i in range(1, count + 1):
             pixels = random.integers(0, 256, (30, 45, 3)).astype(np.uint8)
             Image.fromarray(pixels).save(folder / f"image_{i:04d}.jpg")
+        for junk in (folder / "Thumbs.db", folder / "._image_0001.jpg", folder.parent / ".DS_Store"):
+            junk.write_bytes(b"left by a file manager")
     test, train = (create(Dataset, f"s-caltech:split={split},root={tmp_path}") for split in ("test", "train"))
     assert (len(train.sequences()), len(test.sequences())) == (60, 9)
     assert test.classes == ("accordion", "brain")
