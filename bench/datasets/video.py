@@ -150,7 +150,7 @@ def read_video(path: Path, limit: int, *, lenient: bool = False) -> np.ndarray:
     # times: of two pictures within a tick of the output's clock, ffmpeg would complain.
     command = [
         str(ffmpeg_binary()), "-nostdin", "-v", "error", *strict, "-i", f"file:{path.resolve()}", "-map", "0:V:0",
-        "-vf", "settb=1/25,setpts=N", "-fps_mode", "passthrough", "-frames:v", str(limit),
+        "-vf", "settb=1/25,setpts=N", "-enc_time_base", "1/25", "-fps_mode", "passthrough", "-frames:v", str(limit),
         "-c:v", "ppm", "-f", "image2pipe", "-",
     ]  # fmt: skip
     with tempfile.TemporaryFile() as log:
