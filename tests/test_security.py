@@ -28,16 +28,18 @@ from pydantic import ValidationError
 
 from bench.errors import BenchError, StreamError
 from bench.interfaces import (
+    Analyzer,
     Codec,
     CodingCondition,
     Content,
     Dataset,
+    Extractor,
     StreamInfo,
     pack_stream,
     split_names,
     unpack_stream,
 )
-from bench.registry import codec_for_stream, create
+from bench.registry import codec_for_stream, create, part_for_stream
 from bench.runner.results import ClassRow, RDRow, read_rows, write_rows
 from bench.runner.run import read_run_file
 from bench.runner.spec import load_suite
@@ -369,6 +371,20 @@ def test_a_stream_sets_nothing_of_this_machine(option):
         codec_for_stream(StreamInfo("vtm", option, b"", Content.FEATURES, (1, 8, 8), 32))
 
 
+@pytest.mark.parametrize("kind", [Extractor, Analyzer])
+@pytest.mark.parametrize("spec", ["EVIL", "tfp:window=EVIL", "evil", "../evil", ""])
+def test_a_streams_analysis_names_no_code(evil, kind, spec):
+    with pytest.raises(StreamError, match="not installed"):
+        part_for_stream(kind, spec.replace("EVIL", evil))
+
+
+@pytest.mark.parametrize("kind", [Extractor, Analyzer])
+@pytest.mark.parametrize("option", ["weights=/etc/passwd", "device=cuda"])
+def test_a_streams_analysis_sets_nothing_of_this_machine(kind, option):
+    with pytest.raises(StreamError, match="only this machine may set"):
+        part_for_stream(kind, f"sci:{option}")
+
+
 @pytest.mark.parametrize(
     "shape",
     [
@@ -382,7 +398,7 @@ def test_a_stream_sets_nothing_of_this_machine(option):
     ],
 )
 def test_a_stream_of_terabytes_is_refused_unread(shape):
-    with pytest.raises(StreamError, match="impossible shape"):
+    with pytest.raises(StreamError, match=r"impossible shape|malformed"):
         unpack_stream(pack_stream(StreamInfo("isi", "", b"", Content.SPIKES, shape, "lossless"), b""))
 
 

@@ -255,6 +255,8 @@ def test_files_whose_containers_have_no_place_are_read(segmented):
     assert decode(old, "old.dat").read_bytes() == decode(segmented, "new.dat").read_bytes()
     given = StatedChain("tfp", spike_rate=0.6)
     assert np.array_equal(np.load(decode(old, "old.npy", stated=given)), np.load(decode(segmented, "new.npy")))
+    with pytest.raises(StreamError, match="not of one recording"):
+        decode(spkl(old, [bare[0], *(segment.stream for segment in list(read_segments(segmented))[1:])]), "x.dat")
     for items in ([bare[0][1], bare[1][1]], [[0, segment.stream] for segment in read_segments(segmented)]):
         with pytest.raises(StreamError, match="a segment's place"):
             decode(spkl(old, items), "x.npy")

@@ -39,7 +39,7 @@ def complexity(
         write_table(out, NetworkRow, rows)
     _print(f"{rows[0].codec} at {width}x{height}", rows)
     others = {name.partition(":")[0] for row in rows for name in row.not_counted.split()}
-    typer.echo(f"not counted: {len(others)} kinds of element-wise and other operations (--out FILE.csv lists them)")
+    typer.echo(f"not counted: {len(others)} kinds of element-wise and other operations (--out lists them)")
     if out:
         typer.echo(f"-> {out}")
 

@@ -301,7 +301,9 @@ def _check_one_recording(path: Path, heads: list[Segment]) -> None:
     """Refuse segments of different recordings, and those that do not follow one another at the stride."""
     info = heads[0].info
     for head in heads:
-        chain = head.info.chain and info.chain and replace(head.info.chain, first_instant=info.chain.first_instant)
+        chain = head.info.chain
+        if chain is not None and info.chain is not None:
+            chain = replace(chain, first_instant=info.chain.first_instant)
         alike = replace(head.info, shape=(info.shape[0], *head.info.shape[1:]), chain=chain)
         if alike != info:
             raise StreamError(f"{path}: its segments are not of one recording")
