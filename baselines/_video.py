@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import re
 from abc import abstractmethod
-from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -17,21 +16,21 @@ from bench.interfaces import (
     Availability,
     Codec,
     CodingCondition,
+    ComponentOptions,
     Content,
     RatePoint,
     StreamInfo,
     from_uint8,
     to_uint8,
 )
-from bench.interfaces import Options as BaseOptions
-from bench.tools import run_tool
+from bench.tools import ffmpeg_binary, run_tool
 
 FRAME_RATE = 50  # nominal: the quantiser is constant, so it changes header bits at most
 _CROPPED = 128  # most rows or columns that a decoder has beyond what it shows
 PixelFormat = Literal["gray", "yuv420p", "yuv420p10le"]
 
 
-class VideoOptions(BaseOptions):
+class VideoOptions(ComponentOptions):
     """Options of every conventional codec.
 
     One thread is the default because some encoders' bits depend on the number of threads.
@@ -102,17 +101,6 @@ def from_planes(data: bytes, height: int, width: int, pixel_format: PixelFormat)
 
 
 @functools.cache
-def ffmpeg_binary() -> Path:
-    """The ffmpeg of imageio-ffmpeg, or the one that IMAGEIO_FFMPEG_EXE names."""
-    import imageio_ffmpeg
-
-    try:
-        return Path(imageio_ffmpeg.get_ffmpeg_exe())
-    except RuntimeError as error:
-        raise BenchError(f"no ffmpeg: {error}") from None
-
-
-@functools.cache
 def _ffmpeg_facts() -> tuple[str, frozenset[str]]:
     """Version, and names of all encoders."""
     version, _ = run_tool([ffmpeg_binary(), "-version"], limit_seconds=30)
@@ -143,6 +131,10 @@ class FfmpegCodec(Codec):
     def encoder_options(self, rate_point: RatePoint, condition: CodingCondition) -> dict[str, object]:
         """Output options of ffmpeg beyond codec, format and threads."""
 
+    def surplus(self, count: int, condition: CodingCondition) -> int:
+        """How many more frames than `count` the encoder must get; their packets, the last ones, are dropped."""
+        return 0
+
     def available(self) -> Availability:
         """Whether ffmpeg has the encoder; version and hash are ffmpeg's, which carries the library."""
         try:
@@ -159,7 +151,9 @@ class FfmpegCodec(Codec):
         import ffmpeg
 
         height, width = pad_size(frames.shape[1], frames.shape[2], self.align, self.min_side)
-        raw = to_planes(pad_frames(to_uint8(frames), height, width), self.pixel_format)
+        surplus = self.surplus(len(frames), condition)
+        given = np.concatenate([frames, np.repeat(frames[-1:], surplus, axis=0)]) if surplus else frames
+        raw = to_planes(pad_frames(to_uint8(given), height, width), self.pixel_format)
         source = ffmpeg.input(
             "pipe:", format="rawvideo", pix_fmt=self.pixel_format, s=f"{width}x{height}", framerate=FRAME_RATE
         )
@@ -171,6 +165,7 @@ class FfmpegCodec(Codec):
             threads=self.options.threads,
             fps_mode="passthrough",
             **self.encoder_options(rate_point, condition),
+            **({"bsf:v": f"noise=drop='gte(n,{len(frames)})'"} if surplus else {}),
         )
         stream, log = self._run(target, raw)
         counts = re.findall(r"frame=\s*(\d+)", log)

@@ -25,13 +25,14 @@ from bench.interfaces import (
     Availability,
     Codec,
     CodingCondition,
+    ComponentOptions,
     Content,
     RatePoint,
     StreamInfo,
     from_uint8,
     to_uint8,
 )
-from bench.interfaces import Options as BaseOptions
+from bench.paths import user_path
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,9 +51,10 @@ class CompressAi(Codec):
     """
 
     name = "compressai"
+    structures = frozenset({"low_delay"})
     rate_points = tuple(range(1, 10))
 
-    class Options(BaseOptions):
+    class Options(ComponentOptions):
         """Options: the model and what it was trained for; where its checkpoints lie, and what device runs it.
 
         `weights` is a folder with files named as CompressAI's downloads; by default where it puts them.
@@ -105,8 +107,6 @@ class CompressAi(Codec):
 
     def compress(self, frames: np.ndarray, rate_point: RatePoint, condition: CodingCondition) -> bytes:
         """Code every frame, or every intra period, by itself."""
-        if condition.structure != "low_delay":
-            raise BenchError(f"{self.name} codes low_delay only, not {condition.structure}")
         import torch
 
         from baselines.neural.layers import pad_to
@@ -150,7 +150,7 @@ class CompressAi(Codec):
 
     def _folder(self) -> Path:
         if self.options.weights:
-            return Path(self.options.weights)
+            return user_path(self.options.weights)
         import torch
 
         return Path(torch.hub.get_dir()) / "checkpoints"

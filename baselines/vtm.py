@@ -20,8 +20,16 @@ from pydantic import Field
 from baselines._video import FRAME_RATE, QpCodec, from_planes, to_planes
 from bench.errors import BenchError
 from bench.fingerprint import digest, file_sha256
-from bench.interfaces import Availability, CodingCondition, RatePoint, StreamInfo, from_uint8, to_uint8
-from bench.interfaces import Options as BaseOptions
+from bench.interfaces import (
+    Availability,
+    CodingCondition,
+    ComponentOptions,
+    RatePoint,
+    StreamInfo,
+    from_uint8,
+    to_uint8,
+)
+from bench.paths import user_path
 from bench.tools import run_tool
 
 _CONFIGURATIONS = {
@@ -37,7 +45,7 @@ class Vtm(QpCodec):
     name = "vtm"
     qp_range = (0, 63)
 
-    class Options(BaseOptions):
+    class Options(ComponentOptions):
         """Options: where the binaries and cfg/ lie on this machine; they stay out of results and streams."""
 
         encoder: str = Field(default="", exclude=True)
@@ -57,6 +65,10 @@ class Vtm(QpCodec):
             return Availability(False, reason=f"encoder and decoder differ: {' and '.join(sorted(versions))}")
         hashes = [file_sha256(path) for path in (*tools, *configurations)]
         return Availability(True, f"VTM {versions.pop()}", digest(hashes))
+
+    def lookahead(self, condition: CodingCondition) -> float:
+        """None in low delay, whose configuration filters with past frames; else its group and the filter's reach."""
+        return 0 if condition.structure == "low_delay" or condition.intra_period == 1 else 16 + 4
 
     def compress(self, frames: np.ndarray, rate_point: RatePoint, condition: CodingCondition) -> bytes:
         """Encode in a working folder of its own; the log's bits and frames must be those of the file."""
@@ -123,9 +135,10 @@ class Vtm(QpCodec):
         variable = f"VTM_{role.upper()}"
         stated = getattr(self.options, role) or os.environ.get(variable, "")
         if stated:
-            if not os.access(stated, os.X_OK):
-                raise BenchError(f"vtm: {stated} is not an executable file")
-            return Path(stated).resolve()
+            program = user_path(stated)
+            if not os.access(program, os.X_OK):
+                raise BenchError(f"vtm: {program} is not an executable file")
+            return program.resolve()
         found = shutil.which(application) or shutil.which(f"{application}Static")
         if found is None:
             raise BenchError(f"{application} is not on PATH; set {variable} or the option {role}")
@@ -135,7 +148,7 @@ class Vtm(QpCodec):
         """The configuration file of a coding structure."""
         name = _CONFIGURATIONS[structure]
         stated = self.options.cfg or os.environ.get("VTM_CFG", "")
-        folders = [Path(stated)] if stated else [up / "cfg" for up in self._tool("encoder").parents]
+        folders = [user_path(stated)] if stated else [up / "cfg" for up in self._tool("encoder").parents]
         for folder in folders:
             if (folder / name).is_file():
                 return (folder / name).resolve()

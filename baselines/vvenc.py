@@ -30,6 +30,17 @@ class Vvenc(QpCodec, FfmpegCodec):
 
         preset: Literal["faster", "fast", "medium", "slow", "slower"] = "faster"
 
+    def lookahead(self, condition: CodingCondition) -> float:
+        """None in low delay; else its group of pictures and the reach of its temporal filter."""
+        return 0 if condition.structure == "low_delay" or condition.intra_period == 1 else 16 + 6
+
+    def surplus(self, count: int, condition: CodingCondition) -> int:
+        """Without reordering libvvenc keeps 15 and 16 frames to itself when its input ends; of 17 it gives all back.
+
+        What it sends for the first ones does not depend on those that follow.
+        """
+        return 17 - count if condition.structure == "low_delay" and count in (15, 16) else 0
+
     def encoder_options(self, rate_point: RatePoint, condition: CodingCondition) -> dict[str, object]:
         """Constant QP; GOPs of 8 in coding order for low delay, of 16 with reordering for random access."""
         return {
@@ -46,9 +57,10 @@ class Vvenc(QpCodec, FfmpegCodec):
         if period % 8:
             raise BenchError(f"vvenc: the intra period must be 1 or a multiple of 8 frames, not {period}")
         if condition.structure == "low_delay":
-            # Refresh type `none` with an IDR at POC 0 is what the library allows without reordering.
-            delay = {"PicReordering": 0, "POC0IDR": 1, "DecodingRefreshType": "none"}
-            return {**delay, "GOPSize": 8, "IntraPeriod": period}
+            # Refresh type `none` with an IDR at POC 0 is what the library allows without reordering. Its temporal
+            # filter, and the block importance taken from the filter's motion, see past frames alone.
+            order = {"PicReordering": 0, "POC0IDR": 1, "DecodingRefreshType": "none"}
+            return {**order, "MCTFFutureReference": 0, "GOPSize": 8, "IntraPeriod": period}
         if period % 16:
             raise BenchError(f"vvenc: random access needs an intra period of 1 or a multiple of 16, not {period}")
         return {"GOPSize": 16, "IntraPeriod": period, "POC0IDR": 1, "DecodingRefreshType": "cra"}

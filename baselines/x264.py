@@ -7,6 +7,8 @@ from typing import Literal
 from baselines._video import FfmpegCodec, QpCodec, VideoOptions, library_parameters
 from bench.interfaces import CodingCondition, RatePoint
 
+_LOOKAHEAD = 68  # rc-lookahead and bframes of the preset veryslow
+
 
 class X264(QpCodec, FfmpegCodec):
     """x264 at constant QP, 4:0:0, tuned for PSNR, without the settings text that it writes into streams."""
@@ -25,6 +27,10 @@ class X264(QpCodec, FfmpegCodec):
         preset: Literal[
             "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"
         ] = "medium"
+
+    def lookahead(self, condition: CodingCondition) -> float:
+        """None in low delay; with B pictures as many frames as the slowest preset weighs for their placing."""
+        return 0 if condition.structure == "low_delay" else _LOOKAHEAD
 
     def encoder_options(self, rate_point: RatePoint, condition: CodingCondition) -> dict[str, object]:
         """Closed GOPs of exactly the intra period; no B pictures in low delay."""

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from baselines._spikes import LosslessSpikeCodec, from_bits, to_bits
-from bench.interfaces import Options as BaseOptions
+from bench.interfaces import ComponentOptions
 
 # Bytes: what the highest preset needs, and a little more. A damaged header may ask for gigabytes.
 _MEMORY = 1 << 27
@@ -19,7 +19,7 @@ class Xz(LosslessSpikeCodec):
 
     name = "xz"
 
-    class Options(BaseOptions):
+    class Options(ComponentOptions):
         """Options: compression preset."""
 
         level: int = Field(default=6, ge=0, le=9)

@@ -7,8 +7,7 @@ import zstandard
 from pydantic import Field
 
 from baselines._spikes import LosslessSpikeCodec, from_bits, to_bits
-from bench.interfaces import Availability
-from bench.interfaces import Options as BaseOptions
+from bench.interfaces import Availability, ComponentOptions
 
 
 class Zstd(LosslessSpikeCodec):
@@ -16,7 +15,7 @@ class Zstd(LosslessSpikeCodec):
 
     name = "zstd"
 
-    class Options(BaseOptions):
+    class Options(ComponentOptions):
         """Options: compression level."""
 
         level: int = Field(default=19, ge=1, le=22)

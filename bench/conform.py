@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import inspect
+import itertools
+import math
+import os
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
-from bench.errors import BenchError
+from bench.errors import BenchError, one_line
 from bench.interfaces import Codec, CodingCondition, Content, Encoded, RatePoint, StreamInfo, pack_stream, unpack_stream
-from bench.runner.decode import decode_fresh
+from bench.interfaces.checked import availability, rate_points
+from bench.runner.decode import close_server, decode_fresh
 
 # Odd sizes, one pixel, one frame, and frames whose sides no block size divides. Spikes need nothing else.
 SHAPES = ((1, 1, 1), (1, 7, 13), (2, 33, 65), (3, 250, 400), (17, 16, 16))
-_CONDITION = CodingCondition()
+_CONDITIONS = (CodingCondition(), CodingCondition(structure="random_access"))
+# Where frames begin to differ: right after the first frame of a group of eight and of an intra period, and one later.
+_CUTS = (1, 2, 9, 10, 17, 18)
+# What numeric libraries read when they start.
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -39,19 +52,47 @@ def conform(codec: Codec) -> Iterator[Result]:
         ("flipped bytes are errors", _flipped),
         ("a damaged payload with a right checksum never gives frames of another shape", _payload),
         ("rate is monotone in the rate point", _monotone),
-        ("every byte is counted", _bytes),
+        ("the stream alone is enough, and nothing is left beside it", _alone),
+        ("other numbers of threads decode the same frames", _threads),
+        ("later frames change nothing before them", _causal),
         ("wrong rate points and frames are refused", _refuses),
     ]
+    told: list[str] = []
     for name, check in checks:
         try:
             problem = check(codec)
-        except BenchError as error:
-            problem = str(error)
-        except Exception as error:  # a codec that is being written may raise anything
-            problem = f"{type(error).__name__}: {error}"
+        except (Exception, SystemExit) as error:  # a codec that is being written may raise anything
+            problem = _told(error, codec, told)
         yield Result(name, problem)
         if name == "available" and problem:
             return
+
+
+def _told(error: BaseException, codec: Codec, before: list[str]) -> str:
+    """What is reported of an error: file and line where it is unexpected, few words where it was told `before`."""
+    text = str(error) if isinstance(error, BenchError) else one_line(f"{type(error).__name__}: {error}")
+    unexpected: BaseException | None = error
+    while isinstance(unexpected, BenchError):
+        unexpected = unexpected.__cause__
+    place = f" ({_place(unexpected, codec)})" if unexpected else ""
+    if any(text in earlier for earlier in before):
+        return f"{type(unexpected).__name__} as above{place}" if unexpected else "as above"
+    before.append(text)
+    return text + place
+
+
+def _place(error: BaseException, codec: Codec) -> str:
+    """File and line of the codec's own code that an error came from, or of the last code that ran."""
+    files, calls = _sources(codec), traceback.extract_tb(error.__traceback__)
+    last = ([call for call in calls if call.filename in files] or calls)[-1]
+    return f"{last.filename}:{last.lineno}"
+
+
+def _sources(codec: Codec) -> set[str]:
+    """Files that a codec's classes are written in."""
+    kinds = [kind for kind in type(codec).__mro__ if kind.__module__ not in ("builtins", "abc")]
+    files = {inspect.getsourcefile(kind) for kind in kinds if not kind.__module__.startswith("bench.")}
+    return {file for file in files if file}
 
 
 def sample(codec: Codec, shape: tuple[int, int, int] = (9, 64, 72), seed: int = 0) -> np.ndarray:
@@ -72,16 +113,26 @@ def _content(codec: Codec) -> Content:
 
 
 def _points(codec: Codec) -> tuple[RatePoint, ...]:
-    return codec.rate_points_for(_content(codec))
+    return rate_points(codec, _content(codec))
 
 
-def _encode(codec: Codec, frames: np.ndarray, point: RatePoint | None = None) -> Encoded:
+def _encode(
+    codec: Codec, frames: np.ndarray, point: RatePoint | None = None, condition: CodingCondition | None = None
+) -> Encoded:
     chosen = _points(codec)[-1] if point is None else point
-    return codec.encode(frames, chosen, _CONDITION, _content(codec))
+    return codec.encode(frames, chosen, condition or codec.default_condition(), _content(codec))
+
+
+def _refused(codec: Codec, condition: CodingCondition) -> bool:
+    try:
+        codec.check_condition(condition)
+    except BenchError:
+        return True
+    return False
 
 
 def _available(codec: Codec) -> str:
-    return codec.available().reason
+    return availability(codec).reason
 
 
 def _sizes(codec: Codec) -> str:
@@ -94,7 +145,7 @@ def _sizes(codec: Codec) -> str:
             try:
                 decoded = codec.decode(_encode(codec, frames).stream).frames
             except BenchError as error:
-                return f"{kind} frames of {shape}: {error}"
+                raise BenchError(f"{kind} frames of {shape}: {error}") from error
             if decoded.shape != shape or decoded.dtype != np.float32:
                 return f"{kind} frames of {shape} decode to {decoded.dtype} {decoded.shape}"
             if not (decoded.min() >= 0 and decoded.max() <= 1):
@@ -118,9 +169,31 @@ def _decodes_again(codec: Codec) -> str:
 
 def _fresh_process(codec: Codec) -> str:
     stream = _encode(codec, sample(codec)).stream
+    return "" if _fresh(codec, stream) == codec.decode(stream).sha256 else "a fresh process decodes other frames"
+
+
+def _fresh(codec: Codec, stream: bytes) -> str:
+    """Hash of what a fresh process decodes."""
     with tempfile.TemporaryDirectory() as folder:
-        _, sha256 = decode_fresh(stream, Path(folder), codec.origin)
-    return "" if sha256 == codec.decode(stream).sha256 else "a fresh process decodes other frames"
+        return decode_fresh(stream, Path(folder), codec.origin)[1]
+
+
+def _threads(codec: Codec) -> str:
+    """Networks and numeric libraries add in another order with other threads: that must not reach the frames."""
+    stream = _encode(codec, sample(codec)).stream
+    usual = os.environ.get("OMP_NUM_THREADS") or str(os.cpu_count())
+    other = "3" if usual == "1" else "1"
+
+    def decode() -> str:
+        try:
+            return _fresh(codec, stream)
+        finally:
+            close_server()
+
+    # A thread has a server of its own, which reads the number of threads when it starts.
+    with mock.patch.dict(os.environ, dict.fromkeys(_THREADS, other)), ThreadPoolExecutor(1) as pool:
+        sha256 = pool.submit(decode).result()
+    return "" if sha256 == _fresh(codec, stream) else f"{other} threads decode other frames than {usual}"
 
 
 def _truncated(codec: Codec) -> str:
@@ -169,10 +242,7 @@ def _payload(codec: Codec, count: int = 16) -> str:
 
 def _other_shape(codec: Codec, info: StreamInfo, payload: bytes) -> str:
     count, height, width = info.shape
-    wrong = StreamInfo(
-        info.codec, info.options, info.weights, info.content, (count + 1, height, width), info.rate_point
-    )
-    return _none_decode(codec, [pack_stream(wrong, payload)])
+    return _none_decode(codec, [pack_stream(replace(info, shape=(count + 1, height, width)), payload)])
 
 
 def _monotone(codec: Codec) -> str:
@@ -184,14 +254,60 @@ def _monotone(codec: Codec) -> str:
     return ""
 
 
-def _bytes(codec: Codec) -> str:
-    """The container holds all that decoding needs: a decoder made anew from it alone gives the frames."""
-    encoded = _encode(codec, sample(codec))
-    info, payload = unpack_stream(encoded.stream)
-    again = pack_stream(info, payload)
-    if again != encoded.stream:
-        return "the container has bytes that are neither header nor payload"
-    return "" if info == encoded.info else "the header read back differs from the one written"
+def _alone(codec: Codec) -> str:
+    """Every byte is counted: decoding needs no file that the encoder left, nor what it coded last."""
+    places = {Path.cwd(), *(Path(file).parent for file in _sources(codec))}
+    before = set().union(*map(_names, places))
+    with _temporary_folder() as folder:
+        stream = _encode(codec, sample(codec)).stream
+        usual = _fresh(codec, stream)
+        _encode(codec, sample(codec)[::-1].copy())
+        left = set().union(*map(_names, places | {folder})) - before
+    if left:
+        return f"encoding leaves {min(left)}, which is not counted"
+    with _temporary_folder():
+        return "" if _fresh(codec, stream) == usual else "a stream decodes to other frames after another was coded"
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    """A new folder for temporary files, of this process and of those that it starts; removed at the end."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        mock.patch.dict(os.environ, {"TMPDIR": folder}),
+        mock.patch.object(tempfile, "tempdir", folder),
+    ):
+        yield Path(folder)
+
+
+def _names(folder: Path) -> set[str]:
+    """Paths in a folder, but for what tools keep for themselves."""
+    return {str(path) for path in folder.iterdir() if not path.name.startswith((".", "__pycache__"))}
+
+
+def _causal(codec: Codec) -> str:
+    """Under each condition the frames before a change come back the same, but for those within the stated look ahead.
+
+    What follows the change is once another scene, once the same scene with other noise: a temporal filter leaves out
+    frames that are too different, and so hides from the first alone.
+    """
+    for condition in _CONDITIONS:
+        ahead = codec.lookahead(condition)
+        if _refused(codec, condition) or math.isinf(ahead):
+            continue
+        cuts = [int(ahead) + cut for cut in (_CUTS if not ahead else _CUTS[-1:])]
+        shape = (cuts[-1] + 2, 64, 72)
+        first, again = sample(codec, shape), sample(codec, shape, seed=1)
+        before = codec.decode(_encode(codec, first, condition=condition).stream).frames
+        for cut, later in itertools.product(cuts, (again, 1 - again)):
+            changed = np.concatenate([first[:cut], later[cut:]])
+            after = codec.decode(_encode(codec, changed, condition=condition).stream).frames
+            if differing := [k for k in range(cut - int(ahead)) if not np.array_equal(before[k], after[k])]:
+                return (
+                    f"{condition.structure}: frame {differing[0]} decodes to something else when frames from {cut} on "
+                    f"are others ({ahead:g} frames of look ahead are stated)"
+                )
+    return ""
 
 
 def _refuses(codec: Codec) -> str:
@@ -205,7 +321,7 @@ def _refuses(codec: Codec) -> str:
     ]
     for what, frames, point in bad:
         try:
-            codec.encode(frames, point, _CONDITION, _content(codec))
+            codec.encode(frames, point, codec.default_condition(), _content(codec))
         except BenchError:
             continue
         return f"{what}: accepted"

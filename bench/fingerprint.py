@@ -1,4 +1,8 @@
-"""Hashes of what can change a result: a component's code with all it imports, files, arrays."""
+"""Hashes of what can change a result: a component's code with all it imports, files, arrays.
+
+Code is hashed as its syntax tree, so comments, docstrings and layout change nothing. Pythons of different versions
+mostly, but not always, parse a file into the same tree; where they do not, results are made anew.
+"""
 
 from __future__ import annotations
 
@@ -52,27 +56,26 @@ def component_fingerprint(component: Component) -> str:
 
 @functools.cache
 def code_fingerprint(module: str) -> str:
-    """Hash of a module's source and of what it imports, first-party by source, third-party by version."""
+    """Hash of a module's code and of what it imports, first-party by syntax tree, third-party by version."""
     own = (*_FIRST_PARTY, module.partition(".")[0])
-    sources: dict[str, str] = {}
+    hashes: dict[str, str] = {}
     foreign: set[str] = set()
     queue = [module]
     while queue:
         name = queue.pop()
-        if name in sources:
+        if name in hashes:
             continue
         path = _source_of(name)
         if path is None:
             continue
-        text = path.read_bytes()
-        sources[name] = hashlib.sha256(text).hexdigest()
-        for imported in _imports(text, name, is_package=path.name == "__init__.py"):
+        hashes[name], imports = _read_code(path.read_bytes(), name, path.name == "__init__.py")
+        for imported in imports:
             top = imported.partition(".")[0]
             if top in own or not (top in sys.stdlib_module_names or top in _distributions()):
                 queue.append(imported)  # the suite's, or a file that belongs to no package and so has no version
             else:
                 foreign.add(top)
-    return digest([sorted(sources.items()), {name: _version(name) for name in sorted(foreign)}])
+    return digest([sorted(hashes.items()), {name: _version(name) for name in sorted(foreign)}])
 
 
 def _source_of(name: str) -> Path | None:
@@ -98,11 +101,34 @@ def _spec_of(name: str) -> ModuleSpec | None:
         return None
 
 
-def _imports(source: bytes, name: str, *, is_package: bool) -> set[str]:
+@functools.lru_cache(maxsize=1024)
+def _read_code(source: bytes, name: str, is_package: bool) -> tuple[str, frozenset[str]]:
+    """The hash of a source's syntax tree, and the modules that it imports."""
+    tree = ast.parse(source)
+    code = repr(_plain(tree)).encode(errors="surrogatepass")
+    return hashlib.sha256(code).hexdigest(), frozenset(_imports(tree, name, is_package=is_package))
+
+
+def _plain(node: object) -> object:
+    """A syntax tree as tuples, without docstrings, places in the file and whatever is empty."""
+    if isinstance(node, list):
+        return [_plain(item) for item in node if not _does_nothing(item)]
+    if not isinstance(node, ast.AST):
+        return node
+    fields = [(key, _plain(getattr(node, key, None))) for key in node._fields if key != "kind"]  # the u of u"text"
+    return (type(node).__name__, [(key, value) for key, value in fields if value is not None and value != []])
+
+
+def _does_nothing(node: object) -> bool:
+    """Whether this is a docstring, `...` or `pass`."""
+    return isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+
+
+def _imports(tree: ast.Module, name: str, *, is_package: bool) -> set[str]:
     """Modules that a source names, with `from a import b` giving both a and a.b."""
     found: set[str] = set()
     package = name if is_package else name.rpartition(".")[0]
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

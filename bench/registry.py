@@ -6,7 +6,9 @@ import difflib
 import functools
 import hashlib
 import importlib.util
+import re
 import sys
+from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +18,7 @@ from bench.interfaces import (
     Analyzer,
     Codec,
     Component,
+    ComponentOptions,
     Dataset,
     Extractor,
     Paradigm,
@@ -23,8 +26,10 @@ from bench.interfaces import (
     Task,
     parse_spec,
 )
+from bench.paths import user_path
 
 C = TypeVar("C", bound=Component)
+_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 # Options of one machine that files may set: what they name is read, never run.
 _READ_ONLY = frozenset({"root", "weights", "device", "limit_seconds"})
@@ -56,15 +61,42 @@ def create(base: type[C], spec: str) -> C:
     path, separator, rest = spec.partition(".py:")
     if separator:
         class_name, options = parse_spec(rest)
-        found = _from_file(Path(path + ".py"), class_name)
+        found = _from_file(user_path(path + ".py"), class_name)
     else:
         name, options = parse_spec(spec)
         found = _load(base, name)
     if not (isinstance(found, type) and issubclass(found, base)):
         raise BenchError(f"'{spec}' is not a {base.__name__.lower()}: {found!r} does not subclass it")
-    component: C = found(**options)
+    _check_name(found, spec)
+    try:
+        component: C = found(**options)
+    except BenchError:
+        raise
+    except Exception as error:  # an abstract method that is not written, or whatever a constructor does
+        raise BenchError(f"'{spec}' cannot be made: {type(error).__name__}: {error}") from error
     component.origin = spec
     return component
+
+
+def component_class(base: type[C], name: str) -> type[C]:
+    """The registered class of a name, whose options can be looked at without a component.
+
+    Raises
+    ------
+    BenchError
+        If the name is unknown, or what is registered is no such class.
+    """
+    found = _load(base, name)
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise BenchError(f"'{name}' is not a {base.__name__.lower()}: {found!r} does not subclass it")
+    return found
+
+
+def _check_name(component: type[Component], spec: str) -> None:
+    """Refuse a name that specs, rows and streams could not carry."""
+    name = getattr(component, "name", None)
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise BenchError(f"'{spec}': the class's name must be of letters, digits, '-', '_' and '.', not {name!r}")
 
 
 def check_foreign(base: type[Component], spec: str, where: str, remedy: str) -> None:
@@ -82,8 +114,7 @@ def check_foreign(base: type[Component], spec: str, where: str, remedy: str) -> 
         raise BenchError(f"{where} names code to be run, '{spec}': {remedy}")
     name, options = parse_spec(spec)
     found = _load(base, name)
-    fields = found.Options.model_fields if isinstance(found, type) and issubclass(found, Component) else {}
-    local = {key for key, field in fields.items() if field.exclude} - _READ_ONLY
+    local = _local_options(found) - _READ_ONLY
     if stated := sorted(local & set(options)):
         raise BenchError(f"{where} sets '{stated[0]}' of {name}, which may name a program to be run: {remedy}")
 
@@ -115,14 +146,52 @@ def codec_for_stream(info: StreamInfo, spec: str = "") -> Codec:
     codec = create(Codec, spec or info.codec)
     if codec.name != info.codec:
         raise StreamError(f"the stream was made by '{info.codec}', not by '{codec.name}'")
-    local = {name for name, field in codec.Options.model_fields.items() if field.exclude}
+    local = _local_options(type(codec))
     _, stated = parse_spec(f"{info.codec}:{info.options}")
-    if local & set(stated):
-        raise StreamError(f"the stream sets '{min(local & set(stated))}', which only this machine may set")
+    _refuse_local(local, stated)
     kept = {name: getattr(codec.options, name) for name in local}
     decoder = type(codec)(**kept, **stated)
     decoder.origin = codec.origin
     return decoder
+
+
+def part_for_stream(base: type[C], stated: str, spec: str = "") -> C:
+    """Make the extractor or analyzer that a stream's header states.
+
+    Parameters
+    ----------
+    stated
+        The part's spec in the header.
+    spec
+        The part as given on this machine, for what a header cannot say: a file's path, the place of weights.
+
+    Raises
+    ------
+    StreamError
+        If the header names what is not registered, an option that a stream may not set, or another part than `spec`.
+    """
+    kind = base.__name__.lower()
+    if spec:
+        part = create(base, spec)
+        if part.spec != stated:
+            raise StreamError(f"the stream states the {kind} '{stated}', not '{part.spec}': leave --{kind} away")
+        return part
+    if ".py:" in stated or stated.partition(":")[0] not in _entries(base):
+        raise StreamError(f"the stream states the {kind} '{stated}', which is not installed: give it with --{kind}")
+    name, options = parse_spec(stated)
+    _refuse_local(_local_options(_load(base, name)), options)
+    return create(base, stated)
+
+
+def _local_options(found: object) -> set[str]:
+    """Options of a component, or of its class, that say something of one machine."""
+    fields = getattr(found, "Options", ComponentOptions).model_fields
+    return {name for name, field in fields.items() if field.exclude}
+
+
+def _refuse_local(local: set[str], stated: Iterable[str]) -> None:
+    if set_by_stream := sorted(local.intersection(stated)):
+        raise StreamError(f"the stream sets '{set_by_stream[0]}', which only this machine may set")
 
 
 @functools.cache
@@ -142,12 +211,14 @@ def _load(base: type[Component], name: str) -> object:
     entries = _entries(base)
     kind = base.__name__.lower()
     if name not in entries:
-        near = difflib.get_close_matches(name, entries, n=3, cutoff=0.5)
+        plain = {entry.lower(): entry for entry in entries}
+        words = [name.lower()] if name.lower() in plain else difflib.get_close_matches(name.lower(), plain, 3, 0.5)
+        near = [plain[word] for word in words]
         hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(entries)) or 'none'}"
         raise BenchError(f"no {kind} named '{name}': {hint} (`bench list {GROUPS[base]}` shows all)")
     try:
         return entries[name].load()
-    except Exception as error:  # another package's import may fail in any way
+    except (Exception, SystemExit) as error:  # another package's import may fail in any way
         raise BenchError(f"{kind} '{name}' cannot be loaded: {type(error).__name__}: {error}") from error
 
 
@@ -163,7 +234,7 @@ def _from_file(path: Path, class_name: str) -> object:
     sys.modules[module_name] = module
     try:
         module_spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BenchError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
     if not hasattr(module, class_name):
         raise BenchError(f"{path} has no class '{class_name}'")

@@ -19,8 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.interfaces import Codec, Dataset, Recording, SequenceInfo
-from bench.interfaces import Options as BaseOptions
+from bench.interfaces import Codec, ComponentOptions, Dataset, Recording, SequenceInfo
 
 NUMBERS = (1_000, 3_000, 10_000, 30_000, 100_000)
 
@@ -30,7 +29,7 @@ class Many(Dataset):
 
     name = "many"
 
-    class Options(BaseOptions):
+    class Options(ComponentOptions):
         """How many."""
 
         count: int = 250
@@ -84,7 +83,7 @@ def measure(number: int) -> dict[str, float]:
         )
         plan = make_plan(spec)
         planned = time.perf_counter() - began
-        lane = LocalLane(store.root, 2, work=nothing)
+        lane = LocalLane(2, work=nothing)
         done = run_plan(plan, Path(name, "run"), store, lane=lane, resume=False, timing=0, progress=lambda *_: None)
         seconds = time.perf_counter() - began
         assert done.states["ok"] == number == len(plan.jobs)
@@ -117,12 +116,10 @@ def main() -> None:
 
 
 def _plot(rows: list[dict[str, float]], path: Path) -> None:
-    import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, axis = plt.subplots(figsize=(6, 3.5), layout="constrained")
+    figure = Figure(figsize=(6, 3.5), layout="constrained")
+    axis = figure.subplots()
     axis.plot([row["jobs"] for row in rows], [1000 * row["seconds"] / row["jobs"] for row in rows], "o-")
     axis.set(xscale="log", xlabel="jobs in the run", ylabel="ms a job, bookkeeping alone", ylim=(0, None))
     axis.grid(alpha=0.3)

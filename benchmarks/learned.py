@@ -26,7 +26,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-import baselines.neural.published
 from baselines.dcvc_dc.blocks import DepthConvBlock, FeedForward, GatedFeedForward
 from baselines.dcvc_dc.video import OffsetDiversity
 from baselines.neural import motion
@@ -37,6 +36,7 @@ from baselines.neural.layers import Pointwise, double, warp
 from baselines.neural.spectral import SpectralConv
 from bench.interfaces import Codec, Dataset, Extractor
 from bench.registry import create
+from bench.tools import claim_process
 
 # Methods by the part of the codec that their time is booked under; time inside another booked method is that one's.
 PARTS = {
@@ -249,9 +249,8 @@ _PLAIN = {
 @lru_cache
 def published(folder: str, plain: bool) -> Any:
     """DCVC-DC's published networks, as this suite runs them or as they are written in the paper."""
-    if plain:
-        # What loading would change in this process.
-        baselines.neural.published.keep_freed = lambda: None
+    if not plain:  # loading may change how this process keeps memory
+        claim_process()
     model = create(Codec, f"dcvc-dc:preset=official,weights={folder}").load(2, "cpu")  # type: ignore[attr-defined]
     if plain:
         for network in (model.image, model.video):

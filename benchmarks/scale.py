@@ -47,7 +47,7 @@ def make_large_run(folder: Path, rows: int) -> Path:
     """Write a finished run of about so many made-up rows (whole recordings); returns its folder."""
     folder.mkdir(parents=True, exist_ok=True)
     card = ConditionCard(
-        task="reconstruction", num_spikes=289, stride=8, num_frames=32, margin=20, evaluated="all",
+        task="reconstruction", num_spikes=289, stride=8, num_frames=32, margin=20,
         coding=CodingCondition(), extractor="sci", analyzer="sci",
     )  # fmt: skip
     recordings = max(1, round(rows / (SEGMENTS * sum(len(curve[4]) for curve in CURVES))))
@@ -82,7 +82,8 @@ def _recording(number: int, card: ConditionCard, random: np.random.Generator) ->
                         "preset": preset, "weights_sha256": weights * 64, "rate_point": str(point),
                         "chroma": "" if weights else "400", "segment": np.arange(SEGMENTS) * 256, "bits": bits,
                         "bpp": bits / (card.num_spikes * SIZE * SIZE), "bpf": bits / (card.num_frames * SIZE * SIZE),
-                        "estimated_bits": bits * 0.995 if weights else np.nan, "psnr": psnr,
+                        "estimated_bits": bits * 0.995 if weights else np.nan, "psnr": psnr, "psnr_of_mse": psnr,
+                        "capped_frames": 0,
                         "ssim": 1 - 10 ** (-psnr / 25), "ms_ssim": 1 - 10 ** (-psnr / 22),
                         "spike_error": 0.01 * random.random(SEGMENTS) if paradigm == "cta" else np.nan,
                         "rate_error": 0.1 * random.random(SEGMENTS) if paradigm == "cta" else np.nan,
@@ -95,7 +96,7 @@ def _recording(number: int, card: ConditionCard, random: np.random.Generator) ->
         schema_version=SCHEMA, job=[name[:12] for name in names], dataset="made-up", sequence=f"recording-{number:04}",
         speed_class=speed, task="reconstruction", extractor="sci", analyzer="sci", codec_version="1.0",
         codec_sha256="", condition=card.digest, height=SIZE, width=SIZE, num_spikes=card.num_spikes,
-        num_frames=card.num_frames, accuracy=np.nan, decoded_sha256=names, encode_seconds=np.nan,
+        num_frames=card.num_frames, evaluated="all", accuracy=np.nan, decoded_sha256=names, encode_seconds=np.nan,
         encode_spread=np.nan, decode_seconds=np.nan, decode_spread=np.nan, status="ok", reason="", seed=0,
     )[list(COLUMNS)]  # fmt: skip
 

@@ -238,6 +238,15 @@ def test_a_classifier_is_as_large_as_its_weights_say(weights, frames, classes, e
     assert found.sum() == pytest.approx(1, abs=1e-5) and analyzer.classes == classes
 
 
+def test_classifiers_are_read_once_in_a_process(weights):
+    path = weights()
+    first, second = (create(Analyzer, f"classifier:weights={path}").network for _ in range(2))
+    assert first is second
+    changed = {name: value.contiguous() for name, value in first.state_dict().items()}
+    save_file({**changed, "head.bias": changed["head.bias"] + 1}, path)
+    assert create(Analyzer, f"classifier:weights={path}").network is not first
+
+
 @pytest.mark.parametrize("on", TABLE_VI)
 def test_shipped_weights_are_of_the_network_that_training_makes(on):
     shipped = create(Analyzer, f"classifier:on={on},data=s-digits").network.state_dict()

@@ -1,5 +1,6 @@
 import re
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from baselines._video import ffmpeg_binary, from_planes, to_planes
-from bench.conform import conform
+from bench.conform import _causal, conform
 from bench.errors import BenchError
 from bench.interfaces import Codec, CodingCondition, Content, Dataset, Extractor, from_uint8, to_uint8, unpack_stream
 from bench.registry import create
@@ -33,28 +34,85 @@ def test_conformance_of_vtm():
     assert [result for result in conform(codec) if result.problem] == []
 
 
-class _Broken(create(Codec, "raw").__class__):
-    """Breaks one promise at a time, to see the kit notice."""
-
-    def unpack(self, payload, shape):
-        return 1 - super().unpack(payload, shape)
-
-
-class _Growing(create(Codec, "raw").__class__):
-    count = 0
-
-    def pack(self, spikes):
-        type(self).count += 1
-        return super().pack(spikes) + bytes(self.count)
-
-    def unpack(self, payload, shape):
-        return super().unpack(payload[: -(-int(np.prod(shape)) // 8)], shape)
+@pytest.mark.parametrize("count", [15, 16])
+def test_vvenc_gives_back_as_many_frames_as_it_got(count, moving):
+    """libvvenc alone gives nothing back for these numbers of frames, without an error."""
+    codec, frames = create(Codec, "vvenc"), moving(17, 64, 64)
+    whole, part = (
+        codec.decode(codec.encode(taken, 47, CONDITION, Content.FEATURES).stream).frames
+        for taken in (frames, frames[:count])
+    )
+    assert np.array_equal(part, whole[:count])
 
 
-def test_the_kit_notices_broken_codecs():
-    assert any(r.check.startswith("odd sizes") and r.problem for r in conform(_Broken()))
-    found = {result.check for result in conform(_Growing()) if result.problem}
-    assert "encoding twice gives the same bytes" in found
+BROKEN = {
+    "Absent": "available",
+    "Dark": "odd sizes, one frame, all zero, all one",
+    "Growing": "encoding twice gives the same bytes",
+    "Tired": "decoding twice gives the same frames",
+    "Homebound": "a fresh process decodes the same frames",
+    "Patient": "truncated streams are errors",
+    "Trusting": "flipped bytes are errors",
+    "Inventive": "a damaged payload with a right checksum never gives frames of another shape",
+    "Level": "rate is monotone in the rate point",
+    "Littering": "the stream alone is enough, and nothing is left beside it",
+    "Threaded": "other numbers of threads decode the same frames",
+    "Foreseeing": "later frames change nothing before them",
+    "Lenient": "wrong rate points and frames are refused",
+}
+
+
+class _LooksAhead(create(Codec, "vvenc").__class__):
+    """libvvenc by its defaults: its temporal filter reads the frames that follow."""
+
+    def _structure(self, condition):
+        return {key: value for key, value in super()._structure(condition).items() if key != "MCTFFutureReference"}
+
+
+def test_the_kit_notices_a_filter_that_reads_later_frames():
+    problem = _causal(_LooksAhead())
+    assert problem.startswith("low_delay: frame 0 decodes to something else when frames from 1 on are others")
+
+
+def broken(name):
+    return create(Codec, f"{Path(__file__).with_name('broken_codecs.py')}:{name}")
+
+
+@pytest.mark.parametrize(("name", "check"), BROKEN.items())
+def test_the_kit_notices_what_a_codec_breaks_and_nothing_else(name, check, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert [result.check for result in conform(broken(name)) if result.problem] == [check]
+
+
+def test_every_check_of_the_kit_has_a_codec_that_breaks_it():
+    assert [result.check for result in conform(create(Codec, "raw"))] == list(BROKEN.values())
+
+
+def test_the_kit_notices_a_codec_that_leans_on_a_file_of_its_own(tmp_path, monkeypatch):
+    """The file holds what was coded last: within a process, and for the stream that was just coded, all seems well."""
+    monkeypatch.setenv("FORGETFUL", str(tmp_path))
+    problems = {result.check: result.problem for result in conform(broken("Forgetful")) if result.problem}
+    assert problems == {BROKEN["Littering"]: "a stream decodes to other frames after another was coded"}
+
+
+def test_the_kit_tells_an_unexpected_error_once_with_its_line():
+    first, *others = [result.problem for result in conform(broken("Misspelt")) if result.problem]
+    path = Path(__file__).with_name("broken_codecs.py")
+    (line,) = (n for n, text in enumerate(path.read_text().splitlines(), 1) if "spikes.to_bytes()" in text)
+    assert first == f"AttributeError: 'numpy.ndarray' object has no attribute 'to_bytes' ({path}:{line})"
+    assert set(others) == {f"AttributeError as above ({path}:{line})"} and len(others) == 10
+
+
+def test_the_kit_tells_an_error_while_decoding_once_too():
+    first, *others = [result.problem for result in conform(broken("Undecided")) if result.problem]
+    assert "raw: the payload does not decode: KeyError: 'table' (" in first
+    assert {problem.partition(" (")[0] for problem in others} == {"KeyError as above", "as above"}
+
+
+def test_a_codec_that_leaves_the_interpreter_fails_its_checks():
+    problems = {result.check: result.problem for result in conform(broken("Leaving")) if result.problem}
+    assert problems[BROKEN["Dark"]].startswith("SystemExit: 3 (")
+    assert "exit code 1" in problems[BROKEN["Homebound"]]
 
 
 @pytest.mark.parametrize("name", SPIKE_ONLY)

@@ -339,5 +339,14 @@ def test_mistakes_are_one_line(arguments, words, tmp_path, monkeypatch, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+def test_nothing_is_written_that_was_not_asked_for(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["bench", "complexity", "spikecodec", "--size", "16x16"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert not end.value.code and "spikecodec at 16x16" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_mistake_in_a_process_of_its_own(bench):
     one_line_error(bench("complexity", "raw", check=None), "raw is not one of the suite's networks")

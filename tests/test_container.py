@@ -1,31 +1,87 @@
+import zlib
+from dataclasses import replace
+
+import msgpack
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import BenchError, StreamError
-from bench.interfaces import Codec, CodingCondition, Content, StreamInfo, pack_stream, unpack_stream
+from bench.interfaces import AnalysisChain, Codec, CodingCondition, Content, StreamInfo, pack_stream, unpack_stream
 from bench.registry import codec_for_stream, create
 
+CHAINS = st.builds(
+    lambda first, **fields: AnalysisChain(first_instant=first + fields["margin"], **fields),
+    first=st.integers(0, 1 << 30),
+    extractor=st.text(max_size=20),
+    analyzer=st.text(max_size=20),
+    weights=st.sampled_from([b"", b"1234", b"\0\0\0\1"]),
+    stride=st.integers(1, 1000),
+    margin=st.integers(0, 1000),
+    spike_rate=st.none(),
+)
 INFOS = st.builds(
     StreamInfo,
     codec=st.from_regex(r"[A-Za-z0-9_.-]{1,20}", fullmatch=True),
     options=st.text(max_size=40),
-    weights=st.sampled_from([b"", b"12345678"]),
+    weights=st.sampled_from([b"", b"1234", b"\0\0\0\1"]),
     content=st.sampled_from(Content),
     shape=st.tuples(*[st.integers(1, 1000)] * 3),
     rate_point=st.one_of(st.integers(-100, 100), st.floats(0, 100), st.text(max_size=9)),
+    chain=st.none() | CHAINS,
 )
+
+
+def as_sent(info):
+    """The spike rate is in streams of spikes, and nowhere else."""
+    if info.chain is None or not info.content.is_spikes:
+        return info
+    return replace(info, chain=replace(info.chain, spike_rate=0.07))
 
 
 @given(INFOS, st.binary(max_size=200))
 def test_containers_reverse(info, payload):
+    info = as_sent(info)
     assert unpack_stream(pack_stream(info, payload)) == (info, payload)
 
 
 def test_the_header_is_small():
     info = StreamInfo("vvenc", "", b"", Content.FEATURES, (32, 256, 256), 37)
-    assert len(pack_stream(info, b"")) <= 32
+    alone = len(pack_stream(info, b""))
+    assert alone <= 28
+    chain = AnalysisChain("sci", "", b"1234", 20, 8, 20)
+    assert len(pack_stream(replace(info, chain=chain), b"")) == alone + 13
+
+
+def test_version_1_is_read():
+    body = msgpack.packb(["dcvc", "", b"12345678", "f", 32, 256, 256, 3]) + b"payload"
+    info, payload = unpack_stream(b"SPK1" + zlib.crc32(body).to_bytes(4, "little") + body)
+    assert info == StreamInfo("dcvc", "", b"12345678", Content.FEATURES, (32, 256, 256), 3)
+    assert payload == b"payload"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {8: 3},
+        {10: "weights"},
+        {11: 3},
+        {11: -1},
+        {12: 0},
+        {12: True},
+        {13: -1},
+        {14: 0},
+        {14: float("nan")},
+        {14: None},
+    ],
+)
+def test_a_header_whose_chain_is_not_what_it_should_be_is_malformed(change):
+    fields = ["raw", "", None, "s", 1, 8, 8, "lossless", "sci", "", 1, 20, 8, 20, 0.6]
+    fields = [change.get(place, field) for place, field in enumerate(fields)]
+    body = msgpack.packb(fields)
+    with pytest.raises(StreamError, match="malformed"):
+        unpack_stream(b"SPK2" + zlib.crc32(body).to_bytes(4, "little") + body)
 
 
 @settings(max_examples=200)
@@ -35,6 +91,8 @@ def test_foreign_bytes_are_refused(data):
         unpack_stream(data)
     with pytest.raises(StreamError):
         unpack_stream(b"SPK1" + data)
+    with pytest.raises(StreamError):
+        unpack_stream(b"SPK2" + data)
 
 
 @pytest.mark.parametrize("name", ["zstd", "isi"])
@@ -86,7 +144,7 @@ def test_streams_of_another_codec_or_weights_are_refused(spikes):
     with pytest.raises(StreamError, match="made by 'raw', not by 'zstd'"):
         create(Codec, "zstd").decode(stream.stream)
     info, payload = unpack_stream(stream.stream)
-    foreign = StreamInfo(info.codec, info.options, b"12345678", info.content, info.shape, info.rate_point)
+    foreign = StreamInfo(info.codec, info.options, b"1234", info.content, info.shape, info.rate_point)
     with pytest.raises(StreamError, match="other weights"):
         create(Codec, "raw").decode(pack_stream(foreign, payload))
 
@@ -107,20 +165,16 @@ def test_options_of_the_stream_win_and_local_ones_stay():
 HEADERS = st.lists(
     st.one_of(st.integers(-5, 1 << 40), st.text(max_size=9), st.binary(max_size=9), st.floats(), st.none()),
     min_size=0,
-    max_size=10,
+    max_size=16,
 )
 
 
 @settings(max_examples=300, deadline=None)
-@given(HEADERS, st.binary(max_size=40))
-def test_crafted_headers_with_a_right_checksum_are_refused_or_read(header, payload):
-    import zlib
-
-    import msgpack
-
+@given(st.sampled_from([b"SPK1", b"SPK2"]), HEADERS, st.binary(max_size=40))
+def test_crafted_headers_with_a_right_checksum_are_refused_or_read(magic, header, payload):
     body = msgpack.packb(header) + payload
     try:
-        info, _ = unpack_stream(b"SPK1" + zlib.crc32(body).to_bytes(4, "little") + body)
+        info, _ = unpack_stream(magic + zlib.crc32(body).to_bytes(4, "little") + body)
         codec_for_stream(info)
     except BenchError:
         return

@@ -1,16 +1,24 @@
 import json
+import struct
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from bench.datasets import s_reds
+from bench.datasets._files import read_grey
+from bench.datasets.video import read_video
 from bench.errors import BenchError
-from bench.interfaces import Dataset, Extractor
+from bench.interfaces import Dataset, Extractor, join_names, split_names
 from bench.metrics.quality import psnr_per_frame
 from bench.registry import create
-from bench.spikes import write_dat
+from bench.runner.plan import make_plan
+from bench.runner.run import _facts
+from bench.runner.spec import make_spec
+from bench.spikes import PackedSpikes, simulate, write_dat
+from tests.conftest import one_line_error
 
 
 def _picture(path, shift, height=24, width=34):
@@ -97,6 +105,148 @@ def test_video_files_are_read(tmp_path):
         dataset.sequences()
 
 
+def test_pictures_come_in_natural_order_without_what_systems_leave(tmp_path):
+    clip = tmp_path / "clip"
+    greys = {name: _picture(clip / name, 9 * i) for i, name in enumerate(("f1.png", "f2.PNG", "f10.png"))}
+    (tmp_path / "@eaDir").mkdir()
+    for junk in (clip / "._f0.png", clip / "Thumbs.db", tmp_path / ".DS_Store", tmp_path / "@eaDir" / "f1.png"):
+        junk.write_bytes(b"no picture")
+    dataset = create(Dataset, f"video:root={tmp_path},factor=4")
+    (info,) = dataset.sequences()
+    assert (info.name, info.num_spikes) == ("clip", 9)
+    truth = dataset.open("clip").truth([0, 4, 8])
+    assert np.allclose(truth, np.stack([*greys.values()])[:, :, :32] / 255, atol=1e-4)
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    _picture(tmp_path / "cover.jpg", 0)
+    with pytest.raises(BenchError, match=r"pictures \(cover\.jpg\) beside a\.mp4"):
+        dataset.sequences()
+
+
+def _ffmpeg(*arguments):
+    from baselines._video import ffmpeg_binary
+    from bench.tools import run_tool
+
+    run_tool([ffmpeg_binary(), "-y", "-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25", *map(str, arguments)])
+
+
+def test_every_picture_of_a_video_is_read_once(tmp_path):
+    """Whatever its times say: a pause, a burst, and a start after the sound's."""
+    lossless = ("-frames:v", 8, "-c:v", "ffv1", "-fps_mode", "vfr", "-enc_time_base", "1:1000")
+    _ffmpeg(*lossless, tmp_path / "even.mkv")
+    times = {"pause": "N/25/TB+if(gt(N,3),8/25/TB,0)", "burst": "if(lt(N,4),N/25/TB,(4+(N-4)/25)/25/TB)"}
+    for name, expression in times.items():
+        _ffmpeg("-vf", f"setpts='{expression}'", *lossless, tmp_path / f"{name}.mkv")
+    _ffmpeg("-f", "lavfi", "-i", "sine=d=1", "-vf", "setpts=N/25/TB+0.6/TB", *lossless, tmp_path / "late.mkv")
+    even = read_video(tmp_path / "even.mkv", 16)
+    assert len(even) == 8 and len({frame.tobytes() for frame in even}) > 1
+    for name in (*times, "late"):
+        assert np.array_equal(read_video(tmp_path / f"{name}.mkv", 16), even), name
+    assert np.array_equal(read_video(tmp_path / "pause.mkv", 5), even[:5])
+
+
+def test_damaged_videos_are_refused_or_read_leniently(tmp_path):
+    _ffmpeg("-frames:v", 16, "-c:v", "libx264", "-crf", 1, "-g", 1, tmp_path / "whole.mkv")
+    _ffmpeg("-frames:v", 16, "-pix_fmt", "gray", tmp_path / "whole.y4m")
+    _ffmpeg("-frames:v", 16, "-c:v", "ffv1", tmp_path / "whole.avi")
+    for whole in sorted(tmp_path.iterdir()):
+        data = whole.read_bytes()
+        assert len(read_video(whole, 16)) == 16
+        cut = whole.with_stem("cut")
+        cut.write_bytes(data[: len(data) * 6 // 10])
+        with pytest.raises(BenchError, match=r"cut\..* damaged.*lenient=true"):
+            read_video(cut, 16)
+        assert 2 <= len(read_video(cut, 16, lenient=True)) < 16
+    hit = bytearray((tmp_path / "whole.avi").read_bytes())
+    hit[len(hit) // 2] ^= 0x55
+    (tmp_path / "hit.avi").write_bytes(hit)
+    with pytest.raises(BenchError, match="is damaged"):
+        read_video(tmp_path / "hit.avi", 16)
+    assert create(Dataset, f"video:root={tmp_path / 'hit.avi'},lenient=true").sequences()[0].num_spikes == 361
+    assert len(read_video(tmp_path / "cut.y4m", 9)) == 9  # whole as far as it is read
+
+
+def test_rotated_videos_stand_upright(tmp_path):
+    from baselines._video import ffmpeg_binary
+    from bench.tools import run_tool
+
+    _ffmpeg("-frames:v", 2, "-c:v", "libx264", "-pix_fmt", "yuv420p", tmp_path / "plain.mp4")
+    turn = ["-display_rotation:v:0", "90", "-i", tmp_path / "plain.mp4", "-c", "copy", tmp_path / "turned.mp4"]
+    run_tool([ffmpeg_binary(), *turn])
+    turned, plain = (read_video(tmp_path / f"{name}.mp4", 2).astype(int) for name in ("turned", "plain"))
+    assert np.abs(turned - np.rot90(plain, axes=(1, 2))).max() <= 2
+
+
+def test_a_videos_ten_bits_are_kept(tmp_path):
+    """A ramp of 1 / 1023 a column: 256 levels would show a quarter of its steps."""
+    ramp = ["-vf", "format=gray10le,geq=lum=400+X", "-frames:v", 2, "-c:v", "ffv1", "-pix_fmt", "gray10le"]
+    _ffmpeg(*ramp, tmp_path / "ramp.mkv")
+    dataset = create(Dataset, f"video:root={tmp_path},factor=4")
+    (row,) = dataset.open("ramp").truth([0])[:, 24]
+    assert len(np.unique(row)) == 64
+    assert np.allclose(np.diff(row), np.diff(row).mean(), atol=2e-4)
+
+
+def test_pictures_are_read_whole_or_refused(tmp_path):
+    grey = (np.arange(24 * 32).reshape(24, 32) % 256).astype(np.uint8)
+    image = Image.fromarray(grey)
+
+    def read(name, picture, **options):
+        picture.save(tmp_path / name, **options)
+        return read_grey(tmp_path / name)
+
+    assert np.array_equal(read("l.png", image), grey)
+    assert np.array_equal(read("p.png", image.convert("P")), grey)
+    assert np.array_equal(read("bit.png", image.convert("1")), np.asarray(image.convert("1")) * np.uint8(255))
+    assert np.array_equal(read("opaque.png", image.convert("RGBA")), grey)
+    deep = grey.astype(np.uint16) * 200 + 3
+    for name in ("deep.png", "deep.tif"):
+        assert np.array_equal(read(name, Image.fromarray(deep)), deep)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter, clockwise
+    assert np.array_equal(read("turned.png", image, exif=exif), np.rot90(grey, -1))
+    assert np.array_equal(read("deep.png", Image.fromarray(deep), exif=exif), np.rot90(deep, -1))
+    clear = image.convert("RGBA")
+    clear.putpixel((0, 0), (0, 0, 0, 0))
+    for name, picture, options, message in (
+        ("clear.png", clear, {}, "transparent"),
+        ("key.png", image, {"transparency": 3}, "transparent"),
+        ("cmyk.jpg", image.convert("CMYK"), {}, "mode CMYK"),
+        ("float.tif", image.convert("F"), {}, "not read"),
+        ("two.tif", image, {"save_all": True, "append_images": [image]}, "holds 2 pictures"),
+    ):
+        with pytest.raises(BenchError, match=message):
+            read(name, picture, **options)
+    (tmp_path / "colours.png").write_bytes(_png_16_bits(np.zeros((4, 4, 3), ">u2")))
+    with pytest.raises(BenchError, match="more than 8 bits"):
+        read_grey(tmp_path / "colours.png")
+
+
+def _png_16_bits(colours):
+    """A PNG of 16-bit RGB, which Pillow reads but does not write."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    height, width, _ = colours.shape
+    head = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    rows = b"".join(b"\0" + row.tobytes() for row in colours)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def test_deep_truths_are_not_cut(recordings):
+    levels = np.arange(24 * 32, dtype=np.uint16).reshape(24, 32) + 30000
+    Image.fromarray(levels).save(recordings / "truth.png")
+    truth = create(Dataset, f"dat:root={recordings / 'known.dat'}").open("known").truth([30])
+    assert np.allclose(truth[0], levels / 65535, atol=1e-7)
+
+
+def test_pictures_of_two_depths_are_no_clip(tmp_path):
+    _picture(tmp_path / "1.png", 0)
+    Image.fromarray(np.zeros((24, 34), np.uint16)).save(tmp_path / "2.png")
+    with pytest.raises(BenchError, match="some pictures have 8 bits, others 16"):
+        create(Dataset, f"video:root={tmp_path}").sequences()
+
+
 @pytest.fixture
 def vimeo(tmp_path):
     """A Vimeo-90K septuplet tree in small."""
@@ -122,6 +272,8 @@ def test_s_vimeo_respects_the_lists(vimeo):
     assert recording.truth([48]).shape == (1, 24, 32)
     with pytest.raises(BenchError, match="is not in"):
         dataset.open("00001-0001")
+    (vimeo / "sep_testlist.txt").write_bytes(b"\xef\xbb\xbf00001/0002\r\n")  # as an editor of Windows saves it
+    assert [info.name for info in dataset.sequences()] == ["00001-0002"]
 
 
 def test_s_vimeo_names_what_is_missing(vimeo):
@@ -146,10 +298,10 @@ def recordings(tmp_path, spikes):
 
 
 def test_dat_takes_sizes_from_sidecars_and_options(recordings, spikes):
-    dataset = create(Dataset, f"dat:root={recordings},size=32x24,rate=0.5")
+    dataset = create(Dataset, f"dat:root={recordings},size=32x24,rate=0.6")
     known, plain = dataset.sequences()
     assert (known.name, known.rate, known.truth_at, known.speed_class) == ("known", 0.6, (30,), "high")
-    assert (plain.name, plain.rate, plain.truth_at, plain.num_spikes) == ("plain", 0.5, (), 60)
+    assert (plain.name, plain.rate, plain.truth_at, plain.num_spikes) == ("plain", 0.6, (), 60)
     assert np.array_equal(dataset.open("plain").spikes(3, 9), spikes(60, 24, 32)[3:9])
     assert dataset.open("known").truth([30]).shape == (1, 24, 32)
     with pytest.raises(LookupError):
@@ -165,18 +317,188 @@ def test_dat_takes_sizes_from_sidecars_and_options(recordings, spikes):
         ({"width": 0}, "width"),
         ({"color": "red"}, "color"),
         ({"height": 25}, "whole number of 32x25"),
+        ({"rate": 0}, "rate"),
+        ({"camera": "sps11"}, "camera"),
     ],
 )
 def test_wrong_sidecars_are_named(recordings, change, message):
     path = recordings / "known.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(BenchError, match=message):
-        create(Dataset, f"dat:root={recordings},size=32x24").sequences()
+        create(Dataset, f"dat:root={path.with_suffix('.dat')}").sequences()
 
 
 def test_dat_without_a_size_says_how_to_give_one(recordings):
     with pytest.raises(BenchError, match=r"give size=WIDTHxHEIGHT or write plain\.json"):
         create(Dataset, f"dat:root={recordings / 'plain.dat'}").sequences()
+
+
+def _scene(width, height, count, brightest=0.08, seed=0):
+    """Spikes of a still scene whose rows are alike, and whose brightest pixels fire `brightest` times a frame."""
+    rows, columns = np.mgrid[0:height, 0:width]
+    level = 0.5 + 0.5 * np.sin(rows / 9 + 1) * np.cos(columns / 5)
+    return simulate(np.broadcast_to(level, (count, height, width)), rate=brightest, seed=seed)
+
+
+def _dump(spikes, head=16):
+    """A camera's raw dump: every row is followed by a head."""
+    heads = np.zeros((*spikes.shape[:2], head), np.uint8)
+    heads[:, :, 0] = 1
+    return PackedSpikes.pack(np.concatenate([spikes, heads], axis=2)).data.tobytes()
+
+
+def test_a_rate_that_nothing_states_is_estimated(tmp_path):
+    spikes = _scene(64, 48, 700)
+    spikes[:, 5, 7] = 1  # a hot pixel
+    write_dat(tmp_path / "night.dat", spikes)
+    (tmp_path / "night.json").write_text('{"width": 64, "height": 48}')
+    (info,) = create(Dataset, f"dat:root={tmp_path}").sequences()
+    assert info.rate == pytest.approx(0.08, rel=0.05) and info.rate_estimated and not info.remark
+    assert info.rate_text.endswith(" (estimated)")
+    (same,) = create(Dataset, f"dat:root={tmp_path},rate=auto").sequences()
+    assert same == info
+
+
+def test_the_stated_rate_is_used_and_names_the_content(tmp_path):
+    write_dat(tmp_path / "night.dat", _scene(64, 48, 64))
+    path, sidecar = tmp_path / "night.dat", tmp_path / "night.json"
+    sidecar.write_text('{"width": 64, "height": 48}')
+
+    def read(options=""):
+        dataset = create(Dataset, f"dat:root={path}{options}")
+        (info,) = dataset.sequences()
+        return info.rate, info.rate_estimated, dataset.fingerprint("night")
+
+    estimated = read()
+    stated = read(",rate=0.07")
+    assert stated[:2] == (0.07, False) and estimated[1] and stated[2] != estimated[2]
+    sidecar.write_text('{"width": 64, "height": 48, "rate": 0.07}')
+    assert read() == stated == read(",rate=0.07")
+    with pytest.raises(BenchError, match=r"night\.json says rate 0\.07, an option says 0\.5"):
+        read(",rate=0.5")
+    with pytest.raises(BenchError, match=r"says height 48, an option says 64"):
+        read(",size=64x64")
+
+
+def test_rates_that_give_black_or_white_pictures_are_remarked(tmp_path):
+    write_dat(tmp_path / "night.dat", _scene(64, 48, 64, 0.5))
+
+    def remark(rate):
+        return create(Dataset, f"dat:root={tmp_path},size=64x48,rate={rate}").sequences()[0].remark
+
+    assert "nearly black" in remark(8) and "nearly white" in remark(0.01) and not remark(0.5)
+    write_dat(tmp_path / "night.dat", np.zeros((5, 48, 64), np.uint8))
+    (info,) = create(Dataset, f"dat:root={tmp_path},size=64x48").sequences()
+    assert "no pixel fires" in info.remark and info.rate == 1
+
+
+def test_data_show_and_the_dry_run_tell_the_rate(bench, tmp_path):
+    write_dat(tmp_path / "night.dat", _scene(64, 48, 97))
+    said = bench("data", "show", f"dat:root={tmp_path},size=64x48").stdout
+    rate = create(Dataset, f"dat:root={tmp_path},size=64x48").sequences()[0].rate_text
+    assert "(estimated)" in rate and rate in said
+    flags = ["--codec", "x264", "--rates", "40", "--frames", "8", "--extractor", "tfp", "--dry-run"]
+    done = bench("run", "--dataset", f"dat:root={tmp_path},size=64x48", *flags)
+    assert f"spike rate {rate}" in done.stdout and f"note: night: spike rate {rate}" in done.stdout
+    done = bench("run", "--dataset", f"dat:root={tmp_path},size=64x48,rate=2", *flags)
+    assert "spike rate 2" in done.stdout and "note: night: at 2 spikes" in done.stdout
+
+
+def test_run_json_states_the_rates(tmp_path):
+    write_dat(tmp_path / "night.dat", _scene(64, 48, 97))
+    specs = [f"dat:root={tmp_path},size=64x48", f"dat:root={tmp_path},size=64x48,rate=0.5"]
+    stated = {}
+    for spec in specs:
+        grid = make_spec(datasets=[spec], codecs=["x264"], extractors=["tfp"], rates=[40], frames=8)
+        stated |= _facts(make_plan(grid))["spike_rates"]
+    assert stated[f"{specs[1]}/night"] == "0.5" and stated[f"{specs[0]}/night"].endswith("(estimated)")
+
+
+def test_swapped_sides_are_remarked(tmp_path):
+    write_dat(tmp_path / "walk.dat", _scene(64, 48, 64, 0.5))
+
+    def remark(size):
+        return create(Dataset, f"dat:root={tmp_path},size={size}").sequences()[0].remark
+
+    assert not remark("64x48")
+    assert "looks like 64x48, not 48x64" in remark("48x64") and "size=64x48" in remark("48x64")
+
+
+def test_raw_dumps_are_read_without_their_heads(tmp_path):
+    spikes = _scene(400, 250, 25, 0.5)
+    (tmp_path / "raw.dat").write_bytes(_dump(spikes))
+
+    def read(options):
+        dataset = create(Dataset, f"dat:root={tmp_path},{options}")
+        return dataset.sequences()[0], dataset.open("raw").spikes(0, 25)
+
+    info, content = read("camera=sps10")
+    assert (info.width, info.height, info.num_spikes, info.remark) == (400, 250, 25, "")
+    assert np.array_equal(content, spikes)
+    assert np.array_equal(read("size=400x250,row_bits=416")[1], spikes)
+    assert np.array_equal(read("size=392x250,row_bits=416,first_bit=8")[1], spikes[:, :, 8:])
+    (tmp_path / "raw.json").write_text('{"camera": "sps10", "rate": 0.5}')
+    assert create(Dataset, f"dat:root={tmp_path}").sequences()[0].width == 400
+    (tmp_path / "raw.json").unlink()
+    # 25 such frames are 26 of 400x250 as well: only the rows tell.
+    (info,) = create(Dataset, f"dat:root={tmp_path},size=400x250").sequences()
+    assert info.num_spikes == 26 and "camera=sps10" in info.remark
+    (tmp_path / "raw.dat").write_bytes(_dump(spikes[:24]))
+    with pytest.raises(BenchError, match="camera=sps10"):
+        create(Dataset, f"dat:root={tmp_path},size=400x250").sequences()
+    for wrong in ("camera=sps10,size=250x400", "size=400x250,row_bits=399", "size=400x250,first_bit=1"):
+        with pytest.raises(BenchError):
+            create(Dataset, f"dat:root={tmp_path},{wrong}").sequences()
+
+
+def test_spikecvs_config_states_the_size_of_a_folder(recordings):
+    (recordings / "config.yaml").write_text("\ufefffilename: BSS\nspike_w: 32\nspike_h: 24\nis_labeled: false\n")
+    known, plain = create(Dataset, f"dat:root={recordings}").sequences()
+    assert (plain.width, plain.height, known.rate) == (32, 24, 0.6)
+    with pytest.raises(BenchError, match=r"config\.yaml says width 32, an option says 24"):
+        create(Dataset, f"dat:root={recordings / 'plain.dat'},size=24x32").sequences()
+    for text, message in (
+        ("spike_w: 32\n", "spike_h"),
+        ("spike_w: [", "not valid YAML"),
+        ("a: 1\n", "size is unknown"),
+    ):
+        (recordings / "config.yaml").write_text(text)
+        with pytest.raises(BenchError, match=message):
+            create(Dataset, f"dat:root={recordings}").sequences()
+
+
+def test_one_short_recording_is_a_skipped_row(tmp_path, spikes):
+    write_dat(tmp_path / "long.dat", spikes(97, 24, 32))
+    write_dat(tmp_path / "short.dat", spikes(60, 24, 32))
+    grid = {"datasets": [f"dat:root={tmp_path},size=32x24"], "codecs": ["x264"], "extractors": ["tfp"], "rates": [40]}
+    plan = make_plan(make_spec(**grid, frames=8))
+    assert {job.info.name: "need 97" in job.skip for job in plan.jobs} == {"long": False, "short": True}
+    with pytest.raises(BenchError, match="need 105"):
+        make_plan(make_spec(**grid, frames=9))
+
+
+def test_any_name_of_a_sequence_comes_back(tmp_path, spikes, bench):
+    names = ["left, slow", 'say "hi"', '"', "5 o'clock", "a=b:c", "x  y", "~", " blank ", "#1"]
+    folder = tmp_path / 'data, of "mine" '
+    folder.mkdir()
+    for name in (*names, "other"):
+        write_dat(folder / f"{name}.dat", spikes(97, 24, 32))
+    assert split_names(join_names(names)) == tuple(names)
+    quoted = str(folder).replace('"', '""')
+    flags = ["--codec", "x264", "--rates", "40", "--frames", "8", "--extractor", "tfp", "--dry-run"]
+    done = bench("run", "--dataset", f'dat:"root={quoted}",size=32x24', "--sequences", join_names(names), *flags)
+    assert all(f"/{name}@0" in done.stdout for name in names) and f"{len(names)} jobs" in done.stdout
+    done = bench("run", "--dataset", f'dat:"root={quoted},size=32x24', *flags, check=2)
+    one_line_error(done, "a quote is not closed")
+
+
+def test_recordings_come_in_natural_order_without_what_systems_leave(tmp_path, spikes):
+    for name in ("take10.dat", "take9.DAT", "take1.dat", "._take1.dat"):
+        write_dat(tmp_path / name, spikes(8, 24, 32))
+    (tmp_path / "Thumbs.db").write_bytes(b"x")
+    dataset = create(Dataset, f"dat:root={tmp_path},size=32x24,rate=0.5")
+    assert [info.name for info in dataset.sequences()] == ["take1", "take9", "take10"]
+    assert dataset.open("take9").spikes(0, 8).shape == (8, 24, 32)
 
 
 @pytest.fixture

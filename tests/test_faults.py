@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,8 +13,10 @@ import numpy as np
 import pytest
 
 from bench.runner.results import RD_FILE, read_rows
+from bench.spikes import write_dat
 from tests.conftest import (
     CODECS,
+    TINY,
     TINY_FLAGS,
     endless_codec,
     one_line_error,
@@ -65,11 +68,11 @@ def test_interrupting_keeps_rows_and_leaves_no_worker(tmp_path, plugin_path):
 
 
 def test_two_runs_in_one_folder_are_told_apart(bench, tmp_path):
-    from filelock import FileLock
+    from bench.runner.locks import locked
 
     folder = tmp_path / "run"
     folder.mkdir()
-    with FileLock(folder / ".lock"):
+    with locked(folder / ".lock"):
         one_line_error(bench("run", *TINY_FLAGS, "--out", folder, check=2), "another run is writing to")
 
 
@@ -116,22 +119,75 @@ def test_a_worker_that_dies_costs_its_own_row_alone(bench, tmp_path, plugin_path
     assert {status for status, _ in states.values()} == {"ok"} and len(states) == 3
 
 
-@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
-def test_encoders_do_not_outlive_a_run_that_is_stopped(tmp_path, plugin_path, stop):
-    copy = tmp_path / "endless.py"
-    seconds = f"{10**6 + os.getpid()}.{stop.value}"  # which nobody else sleeps
-    endless = f"run_tool(['sleep', '{seconds}'])\n        return zlib.compress"
-    text = "from bench.tools import run_tool\n" + plugin_path.read_text().replace("return zlib.compress", endless)
-    copy.write_text(text)
+_COMPRESS, _DECOMPRESS = "return zlib.compress", "steps = np.frombuffer"
 
-    def encoders():
-        return subprocess.run(["pgrep", "-f", f"^sleep {seconds}"], capture_output=True, check=False).stdout
 
-    process = start_run(tmp_path / "run", tmp_path / "cache", "--codec", f"{copy}:Deflate", new=True)
-    wait_until(encoders)
-    os.kill(process.pid, stop)
+def _endless(folder, plugin_path, place, seconds):
+    """A codec that waits for a program when it comes to a place; `seconds` tell the program from others."""
+    text = plugin_path.read_text().replace(place, f"run_tool(['sleep', '{seconds}'])\n        {place}")
+    path = folder / "endless.py"
+    path.write_text("from bench.tools import run_tool\n" + text)
+    return f"{path}:Deflate"
+
+
+def _running(seconds):
+    """Whether a program runs; one that has ended, and that nobody has asked about yet, has no command line any more."""
+    return bool(subprocess.run(["pgrep", "-f", f"sleep {seconds}"], capture_output=True, check=False).stdout)
+
+
+@pytest.mark.parametrize("place", [_COMPRESS, _DECOMPRESS])
+def test_programs_do_not_outlive_a_killed_run(tmp_path, plugin_path, place):
+    seconds = f"987.{os.getpid()}"
+    codec = _endless(tmp_path, plugin_path, place, seconds)
+    process = start_run(tmp_path / "run", tmp_path / "cache", "--codec", codec, new=True)
+    wait_until(lambda: _running(seconds))
+    os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    wait_until(lambda: not encoders())
+    wait_until(lambda: not _running(seconds))
+
+
+ENDED = ("bench: interrupted\n", "bench: interrupted; what was measured is kept, `--resume` goes on from there\n")
+
+
+@pytest.mark.parametrize(
+    ("verb", "place", "stop"),
+    [
+        ("encode", _COMPRESS, signal.SIGTERM),
+        ("decode", _DECOMPRESS, signal.SIGHUP),
+        ("conform", _COMPRESS, signal.SIGHUP),
+        ("profile", _COMPRESS, signal.SIGTERM),
+        ("verify", _DECOMPRESS, signal.SIGTERM),
+        ("run", _COMPRESS, signal.SIGTERM),
+    ],
+)
+def test_programs_do_not_outlive_a_verb_that_is_told_to_end(bench, tmp_path, plugin_path, spikes, verb, place, stop):
+    seconds = f"98{'edcpvr'.index(verb[0])}.{os.getpid()}"
+    write_dat(tmp_path / "rec.dat", spikes(97, 24, 32))
+    encode = ["encode", "rec.dat", "--size", "32x24", "--extractor", "tfp", "-o", "s.spk", "--codec"]
+    grid = [*TINY_FLAGS, "--limit", "1", "--rates", "8", "--paradigm", "caas", "--out", "r", "--codec"]
+    if verb == "decode":
+        bench(*encode, f"{plugin_path}:Deflate")
+    if verb == "verify":  # a run whose codec becomes slow afterwards
+        bench("run", *grid, _endless(tmp_path, plugin_path, place, "0"))
+    codec = _endless(tmp_path, plugin_path, place, seconds)
+    command = {
+        "encode": [*encode, codec],
+        "decode": ["decode", "s.spk", "-o", "s.npy", "--raw", "--codec", codec],
+        "conform": ["conform", codec],
+        "profile": ["profile", "--codec", codec, "--extractor", "tfp", "--paradigm", "caas", "--dataset", TINY],
+        "verify": ["verify", "r", "--trust"],
+        "run": ["run", *grid, codec],
+    }[verb]
+    # Tests may themselves run where such signals are ignored.
+    code = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)\nfrom bench.cli import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *command], cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    wait_until(lambda: _running(seconds))
+    process.send_signal(stop)
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 2 and errors.endswith(ENDED[verb == "run"]), errors
+    wait_until(lambda: not _running(seconds))
 
 
 @pytest.mark.slow

@@ -29,7 +29,7 @@ import pytest
 
 from bench.conform import sample
 from bench.errors import BenchError, one_line
-from bench.interfaces import Codec, CodingCondition, Content, pack_stream, unpack_stream
+from bench.interfaces import Codec, Content, pack_stream, unpack_stream
 from bench.registry import codec_for_stream, create, names
 
 LIMIT_SECONDS = 60
@@ -167,7 +167,7 @@ def streams(name):
     points = codec.rate_points_for(content)
     shape = (16, 16, 24) if name in SPIKES else (2, 32, 40)
     return [
-        codec.encode(sample(codec, shape, seed), point, CodingCondition(), content).stream
+        codec.encode(sample(codec, shape, seed), point, codec.default_condition(), content).stream
         for seed, point in enumerate((points[0], points[-1]))
     ]
 

@@ -15,7 +15,7 @@ from bench.report.iqa_table import _matched
 from bench.runner.iqa import IqaRow, score_run
 from bench.runner.tables import read_table
 from tests import iqa_oracle
-from tests.test_gate import CODECS, write_run
+from tests.test_gate import CODECS, run, write_run
 
 HEADER = ",".join(IqaRow.model_fields)
 
@@ -48,13 +48,50 @@ def test_every_picture_gets_a_row_and_a_metric_without_weights_its_reason(run_wi
     assert all(40 < row.value < 60 for row in rows[:16])
     # Another metric later leaves these rows alone.
     again = score_run(run_with_pictures, ["brisque"], quiet)
-    assert again[:32] == rows
-    assert len(again) == 48
+    assert {row.metric for row in again} == {"brisque"}
+    assert [row for _, row in read_table(run_with_pictures / "iqa.csv", IqaRow)] == rows + again
+
+
+@pytest.mark.parametrize(("broken", "code"), [((), 0), (("musiq",), 0), (("niqe", "musiq"), 1)])
+def test_a_verb_that_scored_nothing_does_not_end_as_if_it_had(run_with_pictures, monkeypatch, capsys, broken, code):
+    def ready(name):
+        if name in broken:
+            raise BenchError(f"{name}: no weights")
+        return iqa.Metric("test 1", "f" * 64, lambda x: x.mean() * 100)
+
+    monkeypatch.setattr("bench.runner.iqa.load_metric", ready)
+    found, text = run(capsys, "iqa", run_with_pictures, "--metrics", "niqe,musiq")
+    assert found == code, text
+    assert ("16 skipped: musiq: no weights" in text) == bool(broken)
+
+
+def test_a_picture_that_cannot_be_scored_fails_the_verb(run_with_pictures, monkeypatch, capsys):
+    def score(picture):
+        raise ValueError("too small")
+
+    monkeypatch.setattr("bench.runner.iqa.load_metric", lambda name: iqa.Metric("test 1", "f" * 64, score))
+    code, text = run(capsys, "iqa", run_with_pictures, "--metrics", "niqe")
+    assert (code, "16 failed: niqe: too small" in text) == (1, True)
+
+
+def test_running_again_is_advised_only_where_it_helps(tmp_path):
+    """Not where streams were kept and the results were no pictures, nor where nothing was measured."""
+    folder = write_run(tmp_path / "a", CODECS)
+    with pytest.raises(BenchError, match="run it again here"):
+        score_run(folder, ["niqe"], quiet)
+    (folder / "streams").mkdir()
+    for job in pd.read_csv(folder / "rd.csv")["job"]:
+        (folder / "streams" / f"{job}.spk").touch()
+    with pytest.raises(BenchError, match="classes, or were measured without a truth"):
+        score_run(folder, ["niqe"], quiet)
+    skipped = write_run(tmp_path / "b", CODECS, rows=lambda row: row.model_copy(update={"status": "skipped"}))
+    with pytest.raises(BenchError, match="none of its points could be measured"):
+        score_run(skipped, ["niqe"], quiet)
 
 
 def test_runs_without_pictures_and_unknown_metrics_are_refused(tmp_path):
     folder = write_run(tmp_path / "run", CODECS)
-    with pytest.raises(BenchError, match="no pictures"):
+    with pytest.raises(BenchError, match="no pictures to score"):
         score_run(folder, ["niqe"], quiet)
     with pytest.raises(BenchError, match="no metric 'nique'"):
         score_run(folder, ["nique"], quiet)
@@ -87,6 +124,17 @@ def test_matched_rates_lie_where_all_curves_are():
     found, rate, count = _matched(pd.DataFrame(lines))
     assert (round(rate, 6), count) == (0.04, 1)
     assert found == pytest.approx({"x": np.log2(0.04), "y": 2 * np.log2(0.04)})
+
+
+def test_matched_scores_are_means_over_sequences_not_segments():
+    lines = [
+        {"sequence": sequence, "segment": segment, "curve": curve, "bpp": bpp, "value": value}
+        for sequence, segment, value in (("a", 0, 1.0), ("a", 256, 2.0), ("a", 512, 3.0), ("b", 0, 6.0))
+        for curve in ("x", "y")
+        for bpp in (0.01, 0.02)
+    ]
+    found, _, count = _matched(pd.DataFrame(lines))
+    assert (found, count) == ({"x": 4.0, "y": 4.0}, 2)
 
 
 def test_parameters_come_from_checked_archives_alone(tmp_path, monkeypatch):

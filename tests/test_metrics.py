@@ -1,15 +1,31 @@
 import math
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from scipy.interpolate import PchipInterpolator
 
+from bench.errors import BenchError
 from bench.metrics.bd import Curve, Verdict, bd_quality, bd_rate, mean_verdict
 from bench.metrics.quality import evaluate_frames, psnr_per_frame
 from bench.metrics.spikes import evaluate_spikes
 
 ANCHOR = Curve((0.01, 0.02, 0.045, 0.09), (28.1, 30.9, 33.2, 35.8))
 TEST = Curve((0.008, 0.017, 0.04, 0.085), (28.0, 31.0, 33.9, 36.4))
+
+
+@pytest.fixture
+def backend():
+    """A backend of matplotlib's that the suite would not choose."""
+    before = mpl.get_backend()
+    mpl.use("svg")
+    yield "svg"
+    mpl.use(before)
+
+
+def test_a_notebooks_backend_stays_as_it_is(backend):
+    bd_rate(Curve((0.01, 0.02, 0.04, 0.08), (28.1, 30.9, 33.2, 35.8)), TEST)
+    assert mpl.get_backend() == backend
 
 
 def test_psnr_is_per_frame_then_mean():
@@ -19,7 +35,30 @@ def test_psnr_is_per_frame_then_mean():
     result[1] += 0.01
     assert psnr_per_frame(result, truth) == pytest.approx([20, 40], abs=1e-4)
     assert evaluate_frames(result, truth)["psnr"] == pytest.approx(30, abs=1e-4)
-    assert psnr_per_frame(truth, truth)[0] == math.inf
+
+
+def test_a_frame_that_equals_its_truth_counts_as_the_ceiling():
+    truth = np.zeros((4, 16, 16), np.float32)
+    result = truth.copy()
+    result[2] += 0.1  # 20 dB
+    result[3] += 0.0005  # 66 dB, of which 60 count
+    assert psnr_per_frame(result, truth) == pytest.approx([60, 60, 20, 60], abs=1e-4)
+    measured = evaluate_frames(result, truth)
+    assert measured["psnr"] == pytest.approx(50, abs=1e-4)
+    assert measured["capped_frames"] == 3
+    assert measured["psnr_of_mse"] == pytest.approx(-10 * math.log10(0.1**2 / 4), abs=1e-3)
+    exact = evaluate_frames(truth, truth)
+    assert (exact["psnr"], exact["psnr_of_mse"], exact["capped_frames"]) == (60, 60, 4)
+    # Nothing changes where no frame comes near the ceiling.
+    assert evaluate_frames(result[2:3], truth[2:3])["capped_frames"] == 0
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_results_that_are_not_finite_have_no_quality(value):
+    result = np.zeros((2, 16, 16), np.float32)
+    result[1, 3, 3] = value
+    with pytest.raises(BenchError, match="not finite"):
+        evaluate_frames(result, np.zeros_like(result))
 
 
 def test_ssim_agrees_with_another_implementation(moving):
@@ -105,6 +144,11 @@ def test_lower_is_better_metrics():
         (Curve(ANCHOR.rates, ANCHOR.qualities, "another"), "different condition cards"),
         (Curve(ANCHOR.rates[:3], ANCHOR.qualities[:3]), "3 points of 4"),
         (Curve(ANCHOR.rates, (28, 30, 29.5, 31)), "falls as rate rises"),
+        (Curve(ANCHOR.rates, (28, 30, 30, 31)), "test: two points have the same quality"),
+        (Curve(ANCHOR.rates, (28, 30, 31, 31)), "test: two points have the same quality"),
+        (Curve(ANCHOR.rates, (30, 30, 29, 31)), "falls as rate rises"),
+        (Curve(ANCHOR.rates, (math.nan,) * 4), "no quality was measured"),
+        (Curve(ANCHOR.rates, ANCHOR.qualities, "", "3 4"), "qualities of different instants (- and 3 4)"),
         (Curve(ANCHOR.rates, (28, 30, 31, math.inf)), "not finite"),
         (Curve((0.01, 0.01, 0.02, 0.03), ANCHOR.qualities), "same rate"),
         (Curve((0, 0.01, 0.02, 0.03), ANCHOR.qualities), "not positive"),
@@ -117,6 +161,24 @@ def test_refusals_have_reasons(curve, reason):
     assert verdict.value is None
     assert reason in verdict.reason
     assert verdict.text().startswith("(")
+
+
+def test_a_figure_that_no_two_points_are_apart_has_a_remark():
+    """A cubic through points of a measure that saturates; no rate of one curve is three times one of the other."""
+    anchor = Curve((2000, 3000, 4000, 5000), (96.6, 99.5, 99.92, 99.98))
+    test = Curve((2050, 3070, 4000, 5100), (97.1, 99.66, 99.95, 99.981))
+    verdict = bd_rate(anchor, test)
+    assert -10 < verdict.value < 0 and verdict.others["cubic"] > 1000
+    assert (
+        "cubic gives +109235 %, out of all bounds: points of the two curves are -59 % to +155 % apart" in verdict.remark
+    )
+    assert "akima" not in verdict.remark and "pchip" not in verdict.remark
+    assert bd_rate(ANCHOR, TEST).remark == "" == bd_quality(ANCHOR, TEST).remark
+    mean = mean_verdict({"a": bd_rate(ANCHOR, TEST), "b": verdict, "c": verdict})
+    assert mean.remark.startswith("b: cubic gives") and mean.remark.endswith("(and 1 more)")
+    # Where less is better, the sign turns with the figure.
+    falling = [Curve(c.rates, tuple(-q for q in c.qualities)) for c in (ANCHOR, TEST)]
+    assert bd_quality(*falling, lower_is_better=True).remark == ""
 
 
 def test_mean_over_sequences_says_what_is_missing():

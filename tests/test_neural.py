@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from baselines.dcvc.image import Cheng2020Anchor, ScaleHyperprior
 from baselines.dcvc.video import VideoNetwork as DcvcVideo
+from baselines.dcvc_dc.codec import DcvcDc
 from baselines.dcvc_dc.image import ImageNetwork as DcImage
 from baselines.dcvc_dc.video import State as DcState
 from baselines.dcvc_dc.video import VideoNetwork as DcVideo
@@ -268,6 +269,36 @@ def test_mistakes_are_one_line(arguments, words, monkeypatch, capsys, tmp_path):
     message = capsys.readouterr().err
     assert words in message
     assert message.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("spec", "options"),
+    [
+        ("dcvc-dc", {"metric": "psnr"}),
+        ("dcvc-dc:metric=ssim", {"metric": "ssim"}),
+        ("dcvc-dc:metric=ssim,preset=official,weights=a", {"metric": "ssim"}),
+        ("dcvc-dc:weights=b", "parity compares with weights=a, not b; leave the option away"),
+        ("dcvc-dc:preset=small", "parity compares with preset=official, not small"),
+        ("dcvc-dc:device=cuda", "parity compares with device=cpu, not cuda"),
+        ("dcvc-dc:metric=best", "option 'metric'"),
+        ("dcvc-dc --rate-point best", "no rate point 'best' (a number, or levelN)"),
+    ],
+)
+def test_parity_takes_the_codecs_options(spec, options, tmp_path, monkeypatch, capsys):
+    case = tmp_path / "level3_float64.npz"
+    np.savez(case, frames_u8=np.zeros((1, 3, 8, 8), np.uint8))
+    compared = []
+    monkeypatch.setattr(DcvcDc, "parity", lambda codec, case: compared.append(codec.options) or [])
+    monkeypatch.setattr("sys.argv", ["bench", "parity", *spec.split(), "--weights", "a", "--case", str(case)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    if isinstance(options, str):
+        assert (end.value.code, compared) == (2, [])
+        assert options in capsys.readouterr().err
+    else:
+        assert not end.value.code
+        expected = {"preset": "official", "weights": "a", "device": "cpu", **options}
+        assert [dict(given) for given in compared] == [expected]
 
 
 def test_motion_search_finds_what_moved_and_smooths_what_is_unsure(one_thread):

@@ -19,9 +19,9 @@ pytestmark = pytest.mark.skipif(not (CHROME and DRIVER), reason="no Chromium wit
 
 
 def odd(row):
-    """One codec has a name that would end a script, and one rate point a name that a shell would mind."""
+    """One codec has a name that would end a script, and one rate point a name that shells and lists would mind."""
     codec = "</script><b>x" if row.codec == "zstd" else row.codec
-    return row.model_copy(update={"codec": codec, "rate_point": row.rate_point.replace("8", "8's")})
+    return row.model_copy(update={"codec": codec, "rate_point": row.rate_point.replace("8", "8's, 9")})
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_page_works_without_asking_for_anything(page, browser, tmp_path):
     job = text.split(" of ")[0].split()[-1]
     runs = load_runs([page.parent / "run"])
     assert text.endswith(runs.command(runs.table["job"].eq(job)))
-    assert """--rates '8'"'"'s' --sequences high-1 --limit 0""" in text
+    assert """--rates '"8'"'"'s, 9"' --sequences high-1 --limit 0""" in text
     # Hovering names the point.
     browser.execute_script("Plotly.Fx.hover('plot', [{curveNumber: 0, pointNumber: 0}])")
     wait_until(lambda: "bpp" in browser.execute_script("return document.querySelector('.hoverlayer').textContent"))

@@ -1,6 +1,8 @@
+import json
 import tomllib
 
 import pytest
+from PIL import Image
 
 from bench.errors import BenchError
 from bench.interfaces import Codec, Paradigm, SequenceInfo
@@ -20,7 +22,8 @@ def test_the_default_grid():
     assert plan.summary() == {"jobs": 32, "to run": 32, "to skip": 0}
     assert len({job.id for job in plan.jobs}) == 32
     (card,) = plan.cards.values()
-    assert (card.num_spikes, card.num_frames, card.evaluated) == (289, 32, "all")
+    assert (card.num_spikes, card.num_frames) == (289, 32)
+    assert {job.evaluated_text for job in plan.jobs} == {"all"}
     assert plan.jobs[0].instants[:2] == [20, 28]
     assert make_plan(make_spec()).digest == plan.digest
 
@@ -29,13 +32,33 @@ def test_codecs_that_take_only_spikes_are_skipped_elsewhere():
     plan = make_plan(make_spec(datasets=(TINY,), frames=8, paradigms=("cta", "atc", "caas"), codecs=("raw", "x265")))
     skipped = [job for job in plan.jobs if job.skip]
     assert {(job.codec, job.paradigm) for job in skipped} == {("raw", "atc"), ("raw", "caas")}
-    assert skipped[0].skip == "raw takes spikes only, atc codes result"
+    assert skipped[0].skip == "raw takes spikes only, atc codes result (--paradigm cta codes that)"
 
 
 def test_rate_points_for_all_leave_out_codecs_that_lack_them():
     plan = make_plan(make_spec(datasets=(TINY,), frames=8, limit=1, codecs=("x265", "ffv1"), rates=(40,)))
     assert [bool(job.skip) for job in plan.jobs] == [False, True]
     assert "no rate point 40" in plan.jobs[1].skip
+
+
+def test_a_codec_that_replaces_those_of_a_suite_keeps_its_limits(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        f'datasets = ["{TINY}"]\nextractors = ["tfp"]\nframes = 8\nlimit = 1\nparadigms = ["cta", "caas"]\n'
+        'codecs = [{ codec = "isi", paradigms = ["cta"] }, { codec = "x265", rates = [40], paradigms = ["caas"] },\n'
+        '"sci"]\n'
+    )
+
+    def points(**stated):
+        plan = make_plan(*load_suite(str(path), **stated).grids)
+        return [(job.paradigm, job.codec, job.rate_point) for job in plan.jobs]
+
+    assert points(codecs=("x265", "isi")) == [("cta", "isi", "lossless"), ("caas", "x265", 40)]
+    assert points(codecs=("x265:preset=slow",)) == [("caas", "x265:preset=slow", 40)]
+    # Rate points for all come before a codec's own.
+    assert points(codecs=("x265",), rates=(30, 20)) == [("caas", "x265", 30), ("caas", "x265", 20)]
+    assert ("caas", "x265", 30) in points(rates=(30,)) and ("caas", "x265", 40) not in points(rates=(30,))
+    assert {paradigm for paradigm, *_ in points(codecs=("ffv1",))} == {"cta", "caas"}
 
 
 def test_one_codec_by_two_specs_is_one_row():
@@ -76,6 +99,63 @@ def test_segments_follow_each_other_and_hold_the_truth():
     assert _starts(_info(301, (150,)), spec) == [10]  # instants 30, 38, ..., 150: k = 15, no intra frame
     assert _starts(_info(321, (30, 40)), make_spec()) == [2]
     assert _starts(_info(10_000, (5000,)), make_spec()) == [5000 - 20 - 8 * 8]
+    assert _starts(_info(301, (0, 300, 150)), spec) == [10]  # those in the margins are passed over
+
+
+def _recording(folder, name, length, truths):
+    """A recording whose truths are black pictures; the plan reads no spike of it."""
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.dat").write_bytes(bytes(length * 8))
+    Image.new("L", (8, 8)).save(folder / "black.png")
+    sidecar = {"width": 8, "height": 8, "truth": {str(index): "black.png" for index in truths}}
+    (folder / f"{name}.json").write_text(json.dumps(sidecar))
+
+
+def _plan_of(folder, **fields):
+    return make_plan(make_spec(datasets=(f"dat:root={folder}",), codecs=("ffv1",), extractors=("tfp",), **fields))
+
+
+def test_recordings_with_truths_at_different_places_share_a_card(tmp_path):
+    _recording(tmp_path / "r", "long", 401, [150])
+    _recording(tmp_path / "r", "short", 301, [150])
+    _recording(tmp_path / "r", "without", 301, [])
+    plan = _plan_of(tmp_path / "r")
+    assert [(job.info.name, job.start, job.evaluated_text) for job in plan.jobs] == [
+        ("long", 66, "8"), ("short", 10, "15"), ("without", 0, ""),
+    ]  # fmt: skip
+    assert len(plan.cards) == 1
+    assert plan.notes == []
+
+
+def test_segments_of_one_recording_share_a_card(tmp_path):
+    """Of three segments two have a truth, at different instants."""
+    _recording(tmp_path / "r", "walk", 20 + 3 * 256 + 21, [148, 404 + 16])
+    plan = _plan_of(tmp_path / "r", segments=0)
+    assert [(job.start, job.evaluated_text) for job in plan.jobs] == [(64, "8"), (320, "10")]
+    assert len(plan.cards) == 1
+
+
+def test_a_truth_in_the_margin_leaves_the_others(tmp_path):
+    _recording(tmp_path / "r", "walk", 301, [0, 100, 148, 200])
+    plan = _plan_of(tmp_path / "r")
+    assert [(job.start, job.evaluated_text, job.skip) for job in plan.jobs] == [(8, "9 15", "")]
+    (note,) = plan.notes
+    assert "dat/walk: no segment codes its truth at 0, which is not evaluated" in note.replace(
+        f":root={tmp_path}/r", ""
+    )
+
+
+def test_a_recording_that_cannot_be_measured_does_not_refuse_the_others(tmp_path):
+    _recording(tmp_path / "r", "margin", 301, [3])
+    _recording(tmp_path / "r", "short", 288, [])
+    _recording(tmp_path / "r", "sound", 289, [])
+    plan = _plan_of(tmp_path / "r")
+    reasons = {job.info.name: job.skip for job in plan.jobs}
+    assert "codes its truth at 3; use fewer --frames" in reasons["margin"]
+    assert "need 289: use --frames 31" in reasons["short"]
+    assert reasons["sound"] == ""
+    with pytest.raises(BenchError, match="codes its truth at 3"):
+        _plan_of(tmp_path / "r", sequences=("margin", "short"))
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ def test_values_with_commas_are_quoted():
     ("spec", "words"),
     [
         ("vvnc", "did you mean vvenc?"),
+        ("VVENC", "did you mean vvenc? ("),
+        ("X256", "did you mean x26"),
         ("x263", "did you mean x26"),
         ("nothing-like-it", "known: "),
         ("vvenc:speed=3", "option 'speed': unknown option (options: threads, limit_seconds, preset)"),
@@ -79,3 +81,28 @@ def test_fingerprints_follow_options_and_imported_code(tmp_path, monkeypatch):
     (package / "helper.py").write_text("VALUE = 2\n")
     code_fingerprint.cache_clear()
     assert code_fingerprint("finger_pkg.codec") != before
+
+
+_CODE = "VALUE = 1\n\ndef double(value):\n    return 2 * value\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "same"),
+    [
+        ('"""A file."""\n# Why.\nVALUE = (1)\n\n\ndef double(value):\n    """Twice."""\n    return 2*value', True),
+        (_CODE.replace("VALUE", '"""Of the module."""\nVALUE').replace("\n", "\r\n"), True),
+        (_CODE.replace("2 *", "3 *"), False),
+        (_CODE.replace("return", "value += 1\n    return"), False),
+        (_CODE.replace("VALUE = 1", 'VALUE = "1"'), False),
+        (_CODE.replace("VALUE = 1", "VALUE = 1.0"), False),
+        (_CODE.replace("(value)", "(value=None)"), False),
+    ],
+)
+def test_fingerprints_follow_what_code_does_not_how_it_is_written(tmp_path, monkeypatch, code, same):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "written_code.py").write_text(_CODE)
+    before = code_fingerprint("written_code")
+    (tmp_path / "written_code.py").write_text(code, newline="")
+    code_fingerprint.cache_clear()
+    assert (code_fingerprint("written_code") == before) is same
+    code_fingerprint.cache_clear()

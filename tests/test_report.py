@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from bench.metrics.smoothness import laplacian_norms
+from bench.names import file_name
 from bench.published import published
 from bench.report.paper_tables import networks_table, table_iii
 from bench.report.rows import load_runs
@@ -74,7 +75,7 @@ def test_every_table_and_figure_is_there(suite):
     assert figures >= {
         f"fig_{number}_{name}" for number in ("08", "12", "13", "15", "16", "17") for name in ("low-1", "high-1")
     }
-    assert figures >= {"fig_09", "complexity", "rd_s-motion-num_spikes-121-size-32"}
+    assert figures >= {"fig_09", "complexity", f"rd_{file_name('s-motion:num_spikes=121,size=32')}"}
     text = (report / "README.md").read_text()
     assert "## What was not measured" not in text
     assert "Fig. 17, alignment" in (report / "index.html").read_text()

@@ -1,4 +1,6 @@
+import csv
 import math
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +11,7 @@ from bench.report.bd_table import bd_table, table_iv
 from bench.report.iqa_table import table_v
 from bench.report.rows import Runs
 from bench.runner.iqa import IqaRow
-from bench.runner.results import COLUMNS, RDRow, RowLog, read_rows, write_rows
+from bench.runner.results import COLUMNS, RDRow, RowLog, rd_frame, read_rows, write_rows
 from bench.runner.tables import row_line, write_table
 
 DOCS = Path(__file__).parents[1] / "docs" / "results.md"
@@ -17,11 +19,12 @@ DOCS = Path(__file__).parents[1] / "docs" / "results.md"
 
 def _row(job="a" * 12, **changes):
     values = {
-        "schema_version": 1, "job": job, "dataset": "s-motion", "sequence": "low, 1", "speed_class": "low",
+        "schema_version": 2, "job": job, "dataset": "s-motion", "sequence": "low, 1", "speed_class": "low",
         "segment": 0, "task": "reconstruction", "paradigm": "caas", "extractor": "tfp", "analyzer": "identity",
         "codec": "vvenc", "options": "preset=slow,threads=2", "preset": "slow", "codec_version": "1",
         "codec_sha256": "", "weights_sha256": "", "chroma": "400", "rate_point": "37", "condition": "c" * 12,
-        "height": 8, "width": 8, "num_spikes": 49, "num_frames": 2, "bits": 800, "bpp": 800 / (49 * 64),
+        "height": 8, "width": 8, "num_spikes": 49, "num_frames": 2, "evaluated": "all", "bits": 800,
+        "bpp": 800 / (49 * 64),
         "psnr": 30.123456789012345, "ssim": None, "status": "ok", "seed": 0,
     }  # fmt: skip
     return RDRow(**{**values, **changes})
@@ -66,8 +69,8 @@ def test_a_line_cut_off_by_a_kill_is_no_row(tmp_path):
         (",caas,", ",caas,extra,", "cells expected"),
         (",800,", ",many,", "line 2, column bits"),
         (",ok,", ",fine,", "line 2, column status"),
-        ("\n1,", "\n2,", "column schema_version"),
-        ("\n1,", "\none,", "column schema_version"),
+        ("\n2,", "\n3,", "column schema_version"),
+        ("\n2,", "\ntwo,", "column schema_version"),
     ],
 )
 def test_wrong_tables_are_named_by_line_and_column(tmp_path, old, new, message):
@@ -76,6 +79,23 @@ def test_wrong_tables_are_named_by_line_and_column(tmp_path, old, new, message):
     path.write_text(path.read_text().replace(old, new, 1))
     with pytest.raises(BenchError, match=message):
         read_rows(path)
+
+
+def test_tables_of_version_1_are_read(tmp_path):
+    """By both readers: what version 1 lacks is empty."""
+    path = tmp_path / "rd.csv"
+    write_rows(path, [_row(psnr_of_mse=29.0, capped_frames=1)])
+    head, line = (text.split(",") for text in path.read_text().splitlines())
+    line = next(csv.reader([",".join(line)]))
+    cells = {name: cell for name, cell in zip(head, line, strict=True) if name not in RDRow.later}
+    with path.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([cells, [*cells.values()]])
+    path.write_text(path.read_text().replace("\n2,", "\n1,"))
+    (row,) = read_rows(path)
+    assert row == _row(schema_version=1, evaluated="")
+    (line,) = rd_frame(path).to_dict("records")
+    assert (line["psnr"], line["evaluated"]) == (row.psnr, "")
+    assert math.isnan(line["psnr_of_mse"]) and math.isnan(line["capped_frames"])
 
 
 def test_one_job_with_two_results_is_refused(tmp_path):
@@ -139,3 +159,21 @@ def test_table_v_names_the_commands_of_all_curves_that_its_rate_is_matched_to(tm
         first, second, score, report = line["command"].split(" && ")
         assert "--codec sci --" in first and "--codec dcvc --" in second
         assert (score, report) == ("bench iqa RUN --metrics niqe", "bench report RUN RUN")
+
+
+def test_the_documented_way_to_read_rows_keeps_their_text(tmp_path, monkeypatch):
+    """Names that look like numbers or like nothing, and values that do not exist."""
+    (snippet,) = re.findall(r"## Using the rows\n\n```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    names, psnr = ["00001", "NA", "1e5", "", "None", "1.50"], [30.5, None, 1.0, 2.0, 3.0, 4.0]
+    rows = [
+        _row(f"00000000000{index}", sequence=name, options=name, psnr=value)
+        for index, (name, value) in enumerate(zip(names, psnr, strict=True))
+    ]
+    write_rows(tmp_path / "results" / "conventional" / "rd.csv", rows)
+    monkeypatch.chdir(tmp_path)
+    told = {}
+    exec(snippet, told)  # noqa: S102
+    done = told["done"]
+    assert done.sequence.tolist() == names and done.job.tolist() == [row.job for row in rows]
+    assert [None if math.isnan(value) else value for value in done.psnr] == psnr
+    assert told["means"].index.get_level_values("options").tolist() == sorted(names)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -11,9 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.names import file_name
 from bench.runner.results import RD_FILE, STREAMS, read_rows
 from bench.spikes import read_dat, write_dat
-from tests.conftest import CODECS, TINY_FLAGS, one_line_error, texts
+from tests.conftest import CODECS, TINY, TINY_FLAGS, one_line_error, texts
 
 
 def test_the_grid_is_measured_and_rows_hold_together(reference):
@@ -191,7 +193,7 @@ def test_reports_are_built_from_rows(reference, bench, tmp_path):
     target = tmp_path / "report"
     bench("report", reference, "--out", target)
     names = {path.name for path in target.iterdir()}
-    dataset = "s-motion-num-spikes-121-size-32".replace("num-spikes", "num_spikes")
+    dataset = file_name("s-motion:num_spikes=121,size=32")
     for name in ("README.md", "bd.csv", "table_caas.tex", "table_cta.md", f"rd_{dataset}.png", f"rd_{dataset}.svg"):
         assert name in names, names
     assert any(name.startswith("pictures_") for name in names)
@@ -214,7 +216,7 @@ def test_encode_and_decode_a_recording(bench, tmp_path, spikes):
         stream = tmp_path / f"{paradigm}.spk"
         bench("encode", tmp_path / "rec.dat", *size, "--codec", codec, "--paradigm", paradigm, "-o", stream)
         target = tmp_path / f"{paradigm}.npy"
-        bench("decode", stream, "-o", target, "--spike-rate", "0.6")
+        bench("decode", stream, "-o", target)
         assert np.load(target).shape == (8, 24, 32)
     bench("decode", tmp_path / "caas.spk", "-o", tmp_path / "pictures")
     assert len(list((tmp_path / "pictures").glob("*.png"))) == 8
@@ -322,40 +324,34 @@ def test_long_recordings_are_coded_in_segments(tmp_path, spikes, monkeypatch):
 
     write_dat(tmp_path / "rec.dat", spikes(201, 24, 32))
     given = {
-        "coding": CodingCondition(intra_period=4), "extractor": "tfp", "analyzer": "", "size": "32x24",
-        "spike_rate": 0.6, "rate_point": None, "progress": lambda *_: None,
+        "coding": CodingCondition(intra_period=4), "extractor": "tfp", "size": "32x24", "spike_rate": 0.6,
+        "progress": lambda *_: None, "warn": print,
     }  # fmt: skip
-    back = {
-        "codec": "", "analyzer": "", "spike_rate": 0.6, "stride": 8, "margin": 20, "progress": lambda *_: None
-    }  # fmt: skip
+
+    def decoded(name, **options):
+        out = tmp_path / f"{name}.npy"
+        single.decode_stream(tmp_path / f"{name}.spk", out, progress=lambda *_: None, **options)
+        return np.load(out)
+
     for paradigm, codec in (("caas", "x264"), ("cta", "raw")):
         for name, most in (("whole", 1 << 27), ("parts", 100 * 24 * 32)):
             monkeypatch.setattr(single, "_MOST_SPIKES", most)
+            out = tmp_path / f"{name}.spk"
             said = single.encode_recording(
-                tmp_path / "rec.dat",
-                tmp_path / f"{name}.spk",
-                single.Cut(0, 0, 8, 20),
-                codec=codec,
-                paradigm=paradigm,
-                **given,
+                tmp_path / "rec.dat", out, single.Cut(), codec=codec, paradigm=paradigm, **given
             )
             assert ("in 3 segments" in said) == (name == "parts")
-            for kind, extractor in (("result", "tfp"), ("raw", "")):
-                out = tmp_path / f"{name}-{kind}.npy"
-                single.decode_stream(tmp_path / f"{name}.spk", out, extractor=extractor, **back)
-        whole, parts = (np.load(tmp_path / f"{name}-result.npy") for name in ("whole", "parts"))
+        whole, parts = decoded("whole"), decoded("parts")
         assert whole.shape == parts.shape == (21, 24, 32)
         if paradigm == "cta":
             assert np.array_equal(whole[2:-2], parts[2:-2])
-            assert np.array_equal(np.load(tmp_path / "whole-raw.npy"), np.load(tmp_path / "parts-raw.npy"))
-        assert [start for start, _ in read_segments(tmp_path / "parts.spk")] == [0, 64, 128]
+            assert np.array_equal(decoded("whole", raw=True), decoded("parts", raw=True))
+        assert [segment.start for segment in read_segments(tmp_path / "parts.spk")] == [0, 64, 128]
     # A stride wider than the margins: the spikes between two segments' instants are coded all the same.
-    given["rate_point"], cut = None, single.Cut(0, 0, 8, 2)
+    cut = single.Cut(margin=2)
     single.encode_recording(tmp_path / "rec.dat", tmp_path / "wide.spk", cut, codec="raw", paradigm="cta", **given)
-    said = single.decode_stream(tmp_path / "wide.spk", tmp_path / "wide.npy", extractor="", **back)
-    assert said.startswith(f"{tmp_path / 'wide.npy'}: 197 frames")
-    whole = read_dat(tmp_path / "rec.dat", 24, 32)
-    assert np.array_equal(np.load(tmp_path / "wide.npy"), whole[:197])
+    assert np.array_equal(decoded("wide", raw=True), read_dat(tmp_path / "rec.dat", 24, 32)[:])
+    assert decoded("wide").shape == (25, 24, 32)
 
 
 @pytest.mark.parametrize(("pixels", "frames"), [(400 * 250, 160), (640 * 480, 48), (1000 * 1000, 12), (1 << 24, 1)])
@@ -370,15 +366,86 @@ def test_segments_hold_whole_intra_periods_where_one_fits(pixels, frames):
 
 def test_damaged_segments_are_one_line(bench, tmp_path, spikes):
     from bench.errors import StreamError
+    from bench.interfaces import AnalysisChain, Codec, CodingCondition, Content
+    from bench.registry import create
     from bench.runner.segments import read_segments, write_segments
 
-    path = tmp_path / "many.spk"
-    write_segments(path, 2, iter([(0, b"SPK1" + bytes(50)), (8, b"SPK1" + bytes(60))]))
+    path, chain = tmp_path / "many.spk", AnalysisChain("tfp", "", b"", 0, 8, 0, 0.6)
+    frames = spikes(8, 8, 8).astype(np.float32)
+    chains = [chain, AnalysisChain("tfp", "", b"", 8, 8, 0, 0.6)]
+    streams = [
+        create(Codec, "raw").encode(frames, "lossless", CodingCondition(), Content.SPIKES, part).stream
+        for part in chains
+    ]
+    write_segments(path, 2, iter(streams))
     whole = path.read_bytes()
-    assert [len(stream) for _, stream in read_segments(path)] == [54, 64]
-    wrong = [whole[:-1], whole[:60], whole[:5], whole + b"x", whole.replace(b"SPK1", b"SPK2"), whole[:4] + b"\xff"]
-    for text in (*wrong, b"SPKL\x00", b"SPKL\x01"):
+    assert [(segment.start, segment.stream) for segment in read_segments(path)] == [(0, streams[0]), (8, streams[1])]
+    wrong = [whole[:-1], whole[:60], whole[:5], whole + b"x", whole.replace(b"SPK2", b"SPK1"), whole[:4] + b"\xff"]
+    for text in (*wrong, b"SPKL\x00", b"SPKL\x01", b"SPKL\x02\x93\x00\x00\x00", b"SPKL\x02\x92\x90\xc4\x00"):
         path.write_bytes(text)
-        with pytest.raises(StreamError, match="truncated or damaged"):
+        with pytest.raises(StreamError, match=r"many\.spk: .*(truncated or damaged|malformed|not a stream)"):
             list(read_segments(path))
-    one_line_error(bench("decode", path, "-o", tmp_path / "x.npy", check=2), "truncated or damaged")
+    one_line_error(bench("decode", path, "-o", tmp_path / "x.npy", check=2), "many.spk")
+
+
+def test_ffmpeg_is_found_by_name_and_a_wrong_one_is_named(bench, tmp_path):
+    import imageio_ffmpeg
+
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "our-ffmpeg").symlink_to(imageio_ffmpeg.get_ffmpeg_exe())
+    path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    said = bench("list", "codecs", environment={"IMAGEIO_FFMPEG_EXE": "our-ffmpeg", "PATH": path}).stdout
+    assert "libx264 in ffmpeg" in " ".join(said.split())
+    grid = [*TINY_FLAGS, "--limit", "1", "--codec", "x264", "--paradigm", "caas"]
+    for wrong in ("our-ffmpeg", "/nowhere/ffmpeg", str(tmp_path)):
+        environment = {"IMAGEIO_FFMPEG_EXE": wrong}
+        said = bench("run", *grid, "--dry-run", environment=environment).stdout
+        assert f"IMAGEIO_FFMPEG_EXE={wrong}: no such program" in said
+    (tmp_path / "walk.mp4").touch()
+    one_line_error(
+        bench("data", "show", "video:root=walk.mp4", check=2, environment=environment), "IMAGEIO_FFMPEG_EXE="
+    )
+
+
+def test_a_user_without_a_home_is_told_of_the_cache(monkeypatch):
+    from bench.datasets._files import cache_root
+    from bench.errors import BenchError
+
+    def none(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("BENCH_CACHE")
+    monkeypatch.setattr("pathlib.Path.expanduser", none)
+    with pytest.raises(BenchError, match="set BENCH_CACHE"):
+        cache_root()
+    monkeypatch.undo()
+    monkeypatch.setenv("BENCH_CACHE", "~/spikes")
+    assert cache_root() == Path.home() / "spikes"
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_terminals_of_other_encodings_get_escapes_and_files_are_utf_8(bench, tmp_path, spikes, encoding):
+    (tmp_path / "rec").mkdir()
+    write_dat(tmp_path / "rec" / "高铁.dat", spikes(97, 24, 32))
+    environment = {"PYTHONIOENCODING": encoding}
+    dataset = "dat:root=rec,size=32x24,rate=0.6"
+    assert r"\u9ad8\u94c1" in bench("data", "show", dataset, environment=environment).stdout
+    grid = ["--frames", "8", "--extractor", "tfp", "--codec", "x264", "--rates", "40", "--no-figures", "--out", "r"]
+    bench("run", *grid, "--dataset", dataset, environment=environment)
+    assert "高铁" in (tmp_path / "r" / RD_FILE).read_text(encoding="utf-8")
+    bench("report", "r", environment=environment)
+
+
+def test_runs_from_python_state_no_command(tmp_path):
+    from bench.runner.plan import make_plan
+    from bench.runner.pool import LocalLane
+    from bench.runner.run import read_run_file, run_plan
+    from bench.runner.spec import make_spec
+    from bench.runner.store import Store
+
+    spec = make_spec(datasets=(TINY,), codecs=("raw",), paradigms=("caas",), extractors=("tfp",), frames=8, limit=1)
+    options = {"resume": False, "timing": 0, "progress": lambda *_: None}
+    done = run_plan(make_plan(spec), tmp_path / "r", Store(tmp_path / "s"), lane=LocalLane(1), **options)
+    assert done.states["skipped"] == 1  # raw takes spikes only
+    assert read_run_file(tmp_path / "r")["provenance"][0]["command"] == ""
+    assert sys.argv[0] not in (tmp_path / "r" / "run.json").read_text()

@@ -9,6 +9,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torchvision.ops import deform_conv2d
 
+import baselines.dcvc.codec
+import baselines.neural.weights
 import bench.cli
 from baselines.neural.training import spread_rates
 from baselines.sci.analysis import OFFSETS, Analysis, chain, deform
@@ -380,7 +382,7 @@ def small_recipe(stage, folder, checked=0, **variant):
     recipe = Sci().recipe(stage, folder, Variant(**variant))
     recipe.batch, recipe.crop, recipe.checked = 3, 32, checked
     if not checked:
-        recipe.evaluate = lambda network, shards: []
+        recipe.evaluate = lambda network, shards, progress: []
     return recipe
 
 
@@ -592,8 +594,6 @@ def test_missing_weights_are_named_with_the_stage_that_makes_them():
 
 
 def test_foreign_weights_are_refused(moving):
-    import baselines.dcvc.codec
-
     foreign = baselines.dcvc.codec.Dcvc().weight_files(0)[0]
     frames = moving(2, 16, 16)
     made = {kind: create(kind, f"sci:weights={foreign}") for kind in (Extractor, Analyzer, Codec)}
@@ -618,6 +618,28 @@ def test_trained_weights_run_from_spikes_to_luminance(trained, codec, spikes, mo
     results = analyzer.analyze(decoded.frames, decoded.motion)
     # Two steps change next to nothing: the result is still the firing rate, and the scene stands still.
     assert np.abs(results - moving(1, 24, 40)).mean() < 0.06
+
+
+@pytest.mark.parametrize("kind", [Extractor, Analyzer, Codec])
+def test_a_file_of_weights_is_read_once_in_a_process(kind, tmp_path, monkeypatch, moving):
+    """Whatever objects, instants and rate points there are; a file that changed is read again."""
+    shipped = {Extractor: SciExtractor().weight_file(), Analyzer: SciAnalyzer().weight_file()}
+    path = tmp_path / "own.safetensors"
+    weights = load_file(shipped.get(kind) or Sci().weight_files(0)[0])
+    calls = {
+        Extractor: lambda part: part.extract(random_spikes(40, 16, 16), np.array([20]), RATE),
+        Analyzer: lambda part: part.analyze(moving(2, 16, 16)),
+        Codec: lambda part: [part.encode(moving(2, 16, 16), p, CodingCondition(), Content.FEATURES) for p in (0, 6)],
+    }
+    read = []
+    reader = baselines.neural.weights.read_weights
+    monkeypatch.setattr(baselines.neural.weights, "read_weights", lambda path: read.append(path) or reader(path))
+    for changes in (0, 1):
+        name = next(name for name, tensor in weights.items() if tensor.is_floating_point())
+        save_file({**weights, name: weights[name] + changes}, path)
+        for _ in range(2):
+            calls[kind](create(kind, f"sci:weights={path}"))
+        assert len(read) == 1 + changes
 
 
 def test_paper_sizes_have_the_papers_fusion_units():

@@ -5,7 +5,19 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bench.errors import BenchError
-from bench.spikes import PackedSpikes, SpikeCamera, dat, firing_rate, interval_rate, read_dat, simulate, write_dat
+from bench.spikes import (
+    PackedSpikes,
+    SpikeCamera,
+    dat,
+    exposure,
+    firing_rate,
+    interval_rate,
+    likeness_of_rows,
+    read_dat,
+    simulate,
+    survey,
+    write_dat,
+)
 
 SIZES = st.tuples(st.integers(1, 12), st.integers(1, 10), st.integers(1, 24)).filter(lambda s: s[1] * s[2] % 8 == 0)
 
@@ -147,3 +159,49 @@ def test_tfi_is_one_over_the_interval():
 def test_tfi_of_an_ideal_camera_is_its_rate():
     spikes = simulate(np.full((200, 4, 8), 0.5, np.float32), rate=0.5, seed=2)
     assert np.allclose(interval_rate(spikes, np.array([100]), 32), 0.25)
+
+
+def test_rows_with_heads_are_read_in_any_place(tmp_path):
+    random = np.random.default_rng(0)
+    rows = random.integers(0, 2, (7, 8, 21), np.uint8)
+    path = tmp_path / "raw.dat"
+    np.packbits(rows[:, ::-1].reshape(7, -1), axis=1, bitorder="little").tofile(path)
+    packed = read_dat(path, 8, 16, row_bits=21, first_bit=3)
+    assert packed.shape == (7, 8, 16)
+    assert np.array_equal(packed[2:6], rows[2:6, :, 3:19])
+    write_dat(tmp_path / "plain.dat", packed)
+    assert np.array_equal(read_dat(tmp_path / "plain.dat", 8, 16)[:], rows[:, :, 3:19])
+    with pytest.raises(BenchError, match="do not fit into rows of 21 bits"):
+        read_dat(path, 8, 16, row_bits=21, first_bit=6)
+
+
+def test_a_survey_reads_a_part_of_a_long_recording(monkeypatch):
+    monkeypatch.setattr(exposure, "_FRAMES", 64)
+    monkeypatch.setattr(exposure, "_BYTES", 0)
+    spikes = np.zeros((1000, 8, 16), np.uint8)
+    spikes[::4] = 1  # every pixel fires a quarter of the frames
+    spikes[:, 0, 0] = 1  # but for a hot one
+    spikes[:, 1] = 0
+    looked_at = survey(PackedSpikes.pack(spikes))
+    assert looked_at.frames == 64
+    assert looked_at.counts[2, 3] == 16 and looked_at.counts[0, 0] == 64
+    assert not survey(PackedSpikes.pack(spikes[:50] * 0)).rate
+    assert survey(PackedSpikes.pack(spikes[:50])).frames == 50
+
+
+def test_the_brightest_pixels_are_neither_the_hot_ones_nor_the_dark(tmp_path):
+    spikes = np.zeros((100, 64, 64), np.uint8)
+    spikes[::10, :32] = 1
+    spikes[::5, 0] = 1  # 64 of 2048 that fire
+    spikes[:, 1, :5] = 1
+    assert survey(PackedSpikes.pack(spikes)).rate == 0.2
+
+
+def test_rows_are_alike_in_the_true_geometry_alone():
+    rows, columns = np.mgrid[0:64, 0:48]
+    level = 0.5 + 0.4 * np.sin(rows / 9) * np.cos(columns / 5)
+    packed = PackedSpikes.pack(simulate(np.broadcast_to(level, (64, 64, 48)), rate=0.5))
+    swapped = PackedSpikes(packed.data, 48, 64)
+    assert likeness_of_rows(survey(packed).counts) > 0.8
+    assert likeness_of_rows(survey(swapped).counts) < 0.3
+    assert likeness_of_rows(np.ones((1, 8))) == likeness_of_rows(np.ones((8, 1))) == 0

@@ -1,5 +1,7 @@
 import csv
 import json
+import math
+import time
 
 import numpy as np
 import pytest
@@ -11,29 +13,28 @@ from baselines.neural.autoregressive import _wavefronts
 from baselines.neural.layers import _unit_grid
 from baselines.neural.small import _spread
 from baselines.spikecodec.training import SpikeCodecRecipe
+from bench.cli import main
+from bench.cli._shared import progress_bar
 from bench.conform import conform
 from bench.errors import BenchError
 from bench.interfaces import Codec, CodingCondition, Content
+from bench.progress import silent
 from bench.registry import create
 from bench.train import loop
-from bench.train.loop import Settings, train_codec
+from bench.train.loop import Settings, planned_steps, train_codec
 from bench.train.shards import FRAMES, MARGIN, NUM_SPIKES, SIZE, dead_leaves, open_shards
 from tests.conftest import one_line_error
 
 
-def quiet(done, total, label):
-    pass
-
-
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory):
-    return open_shards(None, tmp_path_factory.mktemp("shards"), 8, 0, quiet)
+    return open_shards(None, tmp_path_factory.mktemp("shards"), 8, 0, silent)
 
 
 def test_shards_are_written_once_and_the_same(shards, tmp_path):
     assert shards.truth.shape == (8, FRAMES, SIZE, SIZE)
     assert shards.spikes.shape == (8, NUM_SPIKES, SIZE * SIZE // 8)
-    again = open_shards(None, tmp_path, 8, 0, quiet)
+    again = open_shards(None, tmp_path, 8, 0, silent)
     assert again.digest == shards.digest
     assert np.array_equal(again.features, shards.features)
     calls = []
@@ -88,7 +89,10 @@ def test_a_killed_run_ends_with_the_weights_of_an_unbroken_one(kind, shards, tmp
     monkeypatch.setattr(loop._Log, "every", 2)
     settings = Settings("test", shards.digest, 6, 0)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    card = train_codec(_recipe(kind), settings, shards, shards, whole, "cpu", False, quiet)
+    said = []
+    card = train_codec(_recipe(kind), settings, shards, shards, whole, "cpu", False, lambda *facts: said.append(facts))
+    assert [facts[:2] for facts in said[:6]] == [(step, 6) for step in range(1, 7)]
+    assert said[6:] == [(number, 7, "validation") for number in range(1, 8)]
 
     def kill(done, total, label):
         if done == 5:
@@ -97,16 +101,16 @@ def test_a_killed_run_ends_with_the_weights_of_an_unbroken_one(kind, shards, tmp
     with pytest.raises(KeyboardInterrupt):
         train_codec(_recipe(kind), settings, shards, shards, broken, "cpu", False, kill)
     with pytest.raises(BenchError, match="holds a run already"):
-        train_codec(_recipe(kind), settings, shards, shards, broken, "cpu", False, quiet)
+        train_codec(_recipe(kind), settings, shards, shards, broken, "cpu", False, silent)
     with pytest.raises(BenchError, match="other steps"):
-        train_codec(_recipe(kind), Settings("test", shards.digest, 9, 0), shards, shards, broken, "cpu", True, quiet)
+        train_codec(_recipe(kind), Settings("test", shards.digest, 9, 0), shards, shards, broken, "cpu", True, silent)
     checkpoint = (broken / "checkpoint.pt").read_bytes()
     for wrong in ({}, {"settings": 3}, {"settings": vars(settings), "network": {}}):
         torch.save(wrong, broken / "checkpoint.pt")
         with pytest.raises(BenchError, match="is no checkpoint of this training"):
-            train_codec(_recipe(kind), settings, shards, shards, broken, "cpu", True, quiet)
+            train_codec(_recipe(kind), settings, shards, shards, broken, "cpu", True, silent)
     (broken / "checkpoint.pt").write_bytes(checkpoint)
-    resumed = train_codec(_recipe(kind), settings, shards, shards, broken, "cpu", True, quiet)
+    resumed = train_codec(_recipe(kind), settings, shards, shards, broken, "cpu", True, silent)
     assert resumed["sha256"] == card["sha256"]
     assert (broken / "log.csv").read_text() == (whole / "log.csv").read_text()
     assert [row["step"] for row in csv.DictReader((whole / "log.csv").open())] == ["2", "4", "6"]
@@ -116,13 +120,13 @@ def test_a_killed_run_ends_with_the_weights_of_an_unbroken_one(kind, shards, tmp
 
 def test_spikecodec_is_trained_and_fires(shards, tmp_path):
     settings = Settings("spikecodec", shards.digest, 2, 0)
-    train_codec(_recipe(SpikeCodecRecipe), settings, shards, shards, tmp_path, "cpu", False, quiet)
+    train_codec(_recipe(SpikeCodecRecipe), settings, shards, shards, tmp_path, "cpu", False, silent)
     codec = create(Codec, f"spikecodec:weights={tmp_path / 'small.safetensors'}")
     assert [result for result in conform(codec) if result.problem] == []
     # A constant scene: the rate of the spikes that are fired is the rate of those that came.
     random = np.random.default_rng(0)
     spikes = (random.random((50, 32, 48)) < 0.3).astype(np.float32)
-    encoded = codec.encode(spikes, 6, CodingCondition(), Content.SPIKES)
+    encoded = codec.encode(spikes, 6, codec.default_condition(), Content.SPIKES)
     decoded = codec.decode(encoded.stream).frames
     assert set(np.unique(decoded)) <= {0.0, 1.0}
     assert abs(decoded.mean() - 0.3) < 0.02
@@ -130,13 +134,119 @@ def test_spikecodec_is_trained_and_fires(shards, tmp_path):
 
 def test_trained_weights_make_a_codec(shards, tmp_path, moving):
     settings = Settings("dcvc-dc", shards.digest, 2, 0)
-    train_codec(_recipe(DcvcDcRecipe), settings, shards, shards, tmp_path, "cpu", False, quiet)
+    train_codec(_recipe(DcvcDcRecipe), settings, shards, shards, tmp_path, "cpu", False, silent)
     codec = create(Codec, f"dcvc-dc:weights={tmp_path / 'small.safetensors'}")
     assert codec.available().ok
     frames = moving(3, 40, 56)
     encoded = codec.encode(frames, 5, CodingCondition(), Content.FEATURES)
     decoded = codec.decode(encoded.stream)
     assert np.abs(decoded.frames - frames).mean() < 0.05
+
+
+def _steps_of(folder):
+    return [row["step"] for row in csv.DictReader((folder / "log.csv").open())]
+
+
+def test_a_limit_ends_training_after_its_step_and_it_goes_on_later(shards, tmp_path, monkeypatch):
+    """A run that was cut twice, between rows of its log too, ends as an unbroken one does."""
+    monkeypatch.setattr(loop._Log, "every", 2)
+    settings = Settings("test", shards.digest, 4, 0)
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    card = train_codec(_recipe(SpikeCodecRecipe), settings, shards, shards, whole, "cpu", False, silent)
+    for steps in (1, 2):
+        part = train_codec(_recipe(SpikeCodecRecipe), settings, shards, shards, cut, "cpu", steps > 1, silent, 0.0)
+        assert (part["steps"], part["planned_steps"]) == (steps, 4)
+        assert (cut / "small.safetensors").is_file() and planned_steps(cut) == 4
+    assert _steps_of(cut) == ["2"]
+    resumed = train_codec(_recipe(SpikeCodecRecipe), settings, shards, shards, cut, "cpu", True, silent)
+    assert (resumed["steps"], resumed["sha256"]) == (4, card["sha256"])
+    assert (cut / "log.csv").read_text() == (whole / "log.csv").read_text()
+    assert planned_steps(tmp_path) is None
+
+
+def test_features_that_are_derived_tell_how_far_they_are(shards, tmp_path):
+    said = []
+    shards.derive(tmp_path.name, lambda spikes, instants: spikes[instants], lambda *facts: said.append(facts))
+    assert said == [(number, 8, "features") for number in range(1, 9)]
+
+
+def test_without_a_terminal_progress_is_a_line_a_minute(monkeypatch, capsys):
+    """Also while one step takes long; none where all is done sooner."""
+    lines = []
+    monkeypatch.setattr("bench.cli._shared._LINE_SECONDS", 0.01)
+    with progress_bar("training x") as progress:
+        progress(61, 200, "loss 1")
+        while len(lines) < 3:
+            time.sleep(0.01)
+            lines += capsys.readouterr().err.splitlines()
+    assert lines[-1] == "training x: 61 of 200 after 0 min, loss 1"
+    monkeypatch.setattr("bench.cli._shared._LINE_SECONDS", 60)
+    capsys.readouterr()
+    with progress_bar("training x") as progress:
+        progress(61, 200, "loss 1")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("spec", ["sci:preset=paper", "dcvc:preset=official", "spikecodec:preset=full"])
+def test_a_preset_without_a_recipe_is_not_trained_under_its_name(spec, refused):
+    name, _, preset = spec.partition(":preset=")
+    words = f"{name}: there is no training for the preset {preset}; `bench train {name}` trains the preset small"
+    refused(["train", spec, "--steps", "1"], words)
+    with pytest.raises(BenchError, match="there is no training"):
+        create(Codec, spec).recipe()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["dcvc:weights=x"], "training does not take dcvc's option weights; use --begin FILE"),
+        (["dcvc:device=cuda"], "training does not take dcvc's option device; use --device"),
+        (["classifier:stage=3"], "training does not take classifier's option stage; use --stage"),
+        (["classifier", "--samples", "8"], "classifier is trained on its own dataset: leave --data"),
+        (["dcvc:metric=msssim"], "chooses among the checkpoints of the preset official"),
+    ],
+)
+def test_options_that_training_would_drop_are_refused(arguments, words, refused):
+    refused(["train", *arguments], words)
+
+
+@pytest.fixture
+def refused(tmp_path, monkeypatch, capsys):
+    """See the verb end with one line, and leave nothing behind."""
+
+    def check(arguments, words):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr("sys.argv", ["bench", *arguments])
+        with pytest.raises(SystemExit) as end:
+            main()
+        said = capsys.readouterr().err
+        assert end.value.code == 2 and said.startswith("bench: ") and said.count("\n") == 1, said
+        assert words in said
+        assert list(tmp_path.iterdir()) == []
+
+    return check
+
+
+def test_minutes_plan_steps_and_limit_them(shards, tmp_path, monkeypatch, one_thread):
+    """A run that goes on keeps its plan, whatever its minutes now are; validation is short where training is."""
+    monkeypatch.setattr(DcvcRecipe, "pace", 105.0)
+    calls = []
+
+    def train(recipe, settings, shards, held_out, folder, device, resume, progress, limit):
+        calls.append((settings.steps, limit, recipe.checked))
+        return {"steps": settings.steps, "minutes": 0, "validation": []}
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(loop, "train_codec", train)
+    monkeypatch.setattr("bench.train.shards.open_shards", lambda *_: shards)
+    for arguments in (["--minutes", "2"], ["--steps", "7"], ["--steps", "7", "--minutes", "0.5"], ["--resume"]):
+        if "--resume" in arguments:
+            monkeypatch.setattr(loop, "planned_steps", lambda folder: 9)
+        monkeypatch.setattr("sys.argv", ["bench", "train", "dcvc", *arguments])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert not end.value.code
+    assert calls == [(210, 120, 13), (7, math.inf, 2), (7, 30, 2), (9, 3600, 2)]
 
 
 def test_the_verb_says_what_is_wrong(bench, tmp_path):

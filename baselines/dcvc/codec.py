@@ -85,7 +85,9 @@ class Dcvc(NeuralCodec):
     def recipe(self) -> Recipe:
         """How the small preset is trained."""
         from baselines.dcvc.training import DcvcRecipe
+        from baselines.neural.recipe import refuse_untrained
 
+        refuse_untrained(self)
         return DcvcRecipe()
 
     def parity(self, case: Case) -> Iterator[Difference]:
@@ -95,7 +97,9 @@ class Dcvc(NeuralCodec):
         from baselines.neural.latents import Estimator
         from baselines.neural.parity import compare_frame
 
-        image, video = _networks(*self.weight_files(case.rate_point or 0))
+        point = 0 if case.rate_point is None else case.rate_point
+        self.check_rate_point(point)
+        image, video = _networks(*self.weight_files(point))
         image, video = image.to(case.dtype), video.to(case.dtype)
         bits = _Official(image, video)
         reference: Any = None

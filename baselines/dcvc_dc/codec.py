@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from baselines.neural.codec import Colour, FrameModel, NeuralCodec, NeuralOptions, SmallModel, find_file
 from bench.errors import BenchError
+from bench.fingerprint import file_sha256
 from bench.interfaces import Content, RatePoint
 
 if TYPE_CHECKING:
@@ -69,9 +71,10 @@ class DcvcDc(NeuralCodec):
             import torch
 
             return self.small_model(self.small_network(rate_point, device), torch.tensor([rate_point], device=device))
-        image, video = _networks(*self.weight_files(rate_point))
+        files = self.weight_files(rate_point)
+        image, video = _networks_on(device, files, tuple(map(file_sha256, files)))
         colour: Colour = "yuv" if self.options.metric.startswith("yuv") else "rgb"
-        return _Official(image.to(device), video.to(device), rate_point, colour)
+        return _Official(image, video, rate_point, colour)
 
     def small_model(self, network: nn.Module, rate: Tensor) -> FrameModel:
         """The small networks."""
@@ -89,7 +92,9 @@ class DcvcDc(NeuralCodec):
     def recipe(self) -> Recipe:
         """How the small preset is trained."""
         from baselines.dcvc_dc.training import DcvcDcRecipe
+        from baselines.neural.recipe import refuse_untrained
 
+        refuse_untrained(self)
         return DcvcDcRecipe()
 
     def parity(self, case: Case) -> Iterator[Difference]:
@@ -162,6 +167,13 @@ def _networks(image_file: Path, video_file: Path) -> tuple[ImageNetwork, VideoNe
     from baselines.neural.published import load_published
 
     return load_published(ImageNetwork(), image_file), load_published(VideoNetwork(), video_file)
+
+
+@functools.lru_cache(maxsize=1)
+def _networks_on(device: str, files: tuple[Path, ...], _hashes: tuple[str, ...]) -> tuple[ImageNetwork, VideoNetwork]:
+    """The networks on a device, read once for all rate points."""
+    image, video = _networks(*files)
+    return image.to(device), video.to(device)
 
 
 def _scales(network: nn.Module, rate_point: RatePoint) -> dict[str, torch.Tensor]:

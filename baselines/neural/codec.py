@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from bench.errors import BenchError, StreamError
 from bench.fingerprint import file_sha256
@@ -24,6 +24,7 @@ from bench.interfaces import (
     Availability,
     Codec,
     CodingCondition,
+    ComponentOptions,
     Compressed,
     Content,
     Decoded,
@@ -32,7 +33,7 @@ from bench.interfaces import (
     from_uint8,
     to_uint8,
 )
-from bench.interfaces import Options as BaseOptions
+from bench.paths import user_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,13 +133,13 @@ def small_weights(name: str, stated: str, package: Path) -> Path:
     BenchError
         If there is no such file.
     """
-    path = Path(stated) if stated else package / "weights" / "small.safetensors"
+    path = user_path(stated) if stated else package / "weights" / "small.safetensors"
     if not path.is_file():
         raise BenchError(f"{name}: no weights {path} (`bench train {name}` makes such a file)")
     return path
 
 
-class NeuralOptions(BaseOptions):
+class NeuralOptions(ComponentOptions):
     """Options of every learned codec.
 
     ``small`` is trained by this project and comes with it; ``official`` loads the authors' checkpoints from the
@@ -149,11 +150,19 @@ class NeuralOptions(BaseOptions):
     weights: str = Field(default="", exclude=True)
     device: str = Field(default="cpu", exclude=True)
 
+    @field_validator("metric", check_fields=False)
+    @classmethod
+    def _of_the_official(cls, metric: str, others: ValidationInfo) -> str:
+        if others.data.get("preset") == "small" and metric != cls.model_fields["metric"].default:
+            raise ValueError("chooses among the checkpoints of the preset official; small has none for it")
+        return metric
+
 
 class NeuralCodec(Codec):
     """Common part of DCVC, DCVC-DC and their like."""
 
-    Options: ClassVar[type[BaseOptions]] = NeuralOptions
+    Options: ClassVar[type[ComponentOptions]] = NeuralOptions
+    structures = frozenset({"low_delay"})
 
     @abstractmethod
     def weight_files(self, rate_point: RatePoint) -> tuple[Path, ...]:
@@ -194,13 +203,9 @@ class NeuralCodec(Codec):
         yield from codec_workload(model, padded, 1 if model.colour == "luma" else 3, "cpu")
 
     def small_network(self, rate_point: RatePoint, device: str) -> nn.Module:
-        """The small preset's networks, in their exact form."""
-        from baselines.neural.small import restore_small
-        from baselines.neural.weights import read_weights
-
-        network = self.untrained()
-        restore_small(network, read_weights(*self.weight_files(rate_point)), device)
-        return network
+        """The small preset's networks, in their exact form: the same object for all rate points."""
+        (path,) = self.weight_files(rate_point)
+        return _small_network(type(self), tuple(self.options), device, path, file_sha256(path))
 
     def folder(self) -> Path:
         """Where the official preset's checkpoints are looked for.
@@ -216,7 +221,7 @@ class NeuralCodec(Codec):
                 f"{self.name}: the preset official needs the authors' checkpoints, from the folder that the option "
                 "weights or BENCH_WEIGHTS names"
             )
-        folder = Path(stated)
+        folder = user_path(stated)
         folder = folder / self.name if not self.options.weights and (folder / self.name).is_dir() else folder
         if not folder.is_dir():
             raise BenchError(f"{self.name}: no folder {folder} for weights")
@@ -241,8 +246,6 @@ class NeuralCodec(Codec):
 
     def compress(self, frames: np.ndarray, rate_point: RatePoint, condition: CodingCondition) -> Compressed:
         """Code frame by frame, each from what was decoded of the one before."""
-        if condition.structure != "low_delay":
-            raise BenchError(f"{self.name} codes low_delay only, not {condition.structure}")
         from baselines.neural.coding import StreamEncoder
 
         model = self._model(rate_point)
@@ -307,6 +310,18 @@ class NeuralCodec(Codec):
         # Keyed on the files' hash, so that a file that changed is read again.
         hashes = tuple(file_sha256(path) for path in self.weight_files(rate_point))
         return _loaded(type(self), tuple(self.options), rate_point, hashes)
+
+
+@functools.lru_cache(maxsize=4)
+def _small_network(
+    codec: type[NeuralCodec], options: tuple[tuple[str, Any], ...], device: str, path: Path, _sha256: str
+) -> nn.Module:
+    from baselines.neural.small import restore_small
+    from baselines.neural.weights import read_weights
+
+    network = codec(**dict(options)).untrained()
+    restore_small(network, read_weights(path), device)
+    return network
 
 
 @functools.lru_cache(maxsize=4)

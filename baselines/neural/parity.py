@@ -29,7 +29,7 @@ class Case:
     Attributes
     ----------
     arrays
-        ``frames_u8`` (T, 3, H, W), and by frame ``I.x_hat``, ``I.bpp_*`` (see docs/adapters.md).
+        ``frames_u8`` (T, 3, H, W), and by frame ``I.x_hat``, ``I.bpp_*`` (see docs/learned.md).
     precision
         What the authors' networks ran in.
     rate_point
@@ -89,7 +89,10 @@ def read_case(path: Path, rate_point: str = "", precision: str = "") -> Case:
     stated = precision or next(iter(re.findall(r"float(?:32|64)", path.stem)), "")
     if stated not in BOUNDS:
         raise BenchError(f"{path}: its precision is not in its name; give --precision float32 or float64")
-    return Case(arrays, "float64" if stated == "float64" else "float32", _rate_point(rate_point or path.stem))
+    point = _rate_point(rate_point or path.stem)
+    if rate_point and point is None:
+        raise BenchError(f"no rate point '{rate_point}' (a number, or levelN)")
+    return Case(arrays, "float64" if stated == "float64" else "float32", point)
 
 
 def _rate_point(text: str) -> int | str | None:

@@ -8,13 +8,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import BenchError
+from bench.progress import Progress, silent
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from bench.interfaces import Codec
     from bench.train.shards import Shards
 
     Batch = tuple[Tensor, ...]
+
+
+def refuse_untrained(codec: Codec, trained: str = "small") -> None:
+    """Refuse a preset that there is no recipe for, lest another one's weights go by its name.
+
+    Raises
+    ------
+    BenchError
+        If the codec's preset is not the trained one.
+    """
+    if codec.preset != trained:
+        raise BenchError(
+            f"{codec.name}: there is no training for the preset {codec.preset}; "
+            f"`bench train {codec.name}` trains the preset {trained}"
+        )
 
 
 class Recipe(ABC):
@@ -70,7 +87,7 @@ class Recipe(ABC):
         self.warm, self.basis = True, (*self.basis, path)
         return len(fitting), len(own)
 
-    def prepare(self, shards: Shards) -> Shards:
+    def prepare(self, shards: Shards, progress: Progress = silent) -> Shards:
         """What is trained on, made from the common shards: by default, they themselves."""
         return shards
 
@@ -91,5 +108,5 @@ class Recipe(ABC):
         """Bring a trained network into its shipped form, in place, and return its weights by name of file."""
 
     @abstractmethod
-    def evaluate(self, network: nn.Module, shards: Shards) -> list[dict[str, float]]:
+    def evaluate(self, network: nn.Module, shards: Shards, progress: Progress = silent) -> list[dict[str, float]]:
         """Figures on samples that were held out: for codecs ``bpf`` and ``psnr`` at every ``rate_point``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,6 +16,7 @@ from baselines.neural.fixed import freeze
 from baselines.neural.latents import Estimator
 from baselines.neural.recipe import Recipe
 from baselines.neural.small import STEPS, slope_of, store_tables, stream_bits
+from bench.progress import Progress, silent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,14 +83,18 @@ class SmallRecipe(Recipe):
         """Tables written, weights rounded."""
         return {self.file: finish_small(network)}
 
-    def evaluate(self, network: nn.Module, shards: Shards) -> list[dict[str, float]]:
+    def evaluate(self, network: nn.Module, shards: Shards, progress: Progress = silent) -> list[dict[str, float]]:
         """Rate and quality of the first held-out sequences at every rate point."""
-        frames = shards.held_out(self.checked)
-        found = []
+        frames, figures = shards.held_out(self.checked), []
+        total = len(STEPS) * len(frames)
         for rate in range(len(STEPS)):
             model = self.model(network, torch.tensor([rate]))
-            found.append({"rate_point": rate, **_evaluate(model, frames)})
-        return found
+
+            def count(done: int, before: int = rate * len(frames)) -> None:
+                progress(before + done, total, "validation")
+
+            figures.append({"rate_point": rate, **_evaluate(model, frames, count)})
+        return figures
 
 
 def finish_small(network: nn.Module) -> dict[str, Tensor]:
@@ -161,15 +166,16 @@ def rate_distortion(
     return loss, float(bits.detach().mean() / pixels), float(psnr)
 
 
-def _evaluate(model: SmallModel, frames: np.ndarray) -> dict[str, float]:
+def _evaluate(model: SmallModel, frames: np.ndarray, done: Callable[[int], None]) -> dict[str, float]:
     """Bits per coded pixel and PSNR over sequences N x K x S x S, coded in the closed loop."""
     bits = error = 0.0
     with torch.inference_mode():
-        for sequence in frames:
+        for number, sequence in enumerate(frames, 1):
             coder, state = Estimator(stream_bits()), None
             for index, frame in enumerate(torch.from_numpy(sequence)[:, None, None]):
                 decoded, state = model.code(coder, frame, index, (frame.shape[2], frame.shape[3]), state)
                 error += float((decoded - frame).square().mean())
             bits += sum(float(value) for value in coder.bits.values())
+            done(number)
     count = frames.shape[0] * frames.shape[1]
     return {"bpf": bits / frames.size, "psnr": -10 * math.log10(error / count)}

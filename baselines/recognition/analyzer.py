@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -12,8 +12,8 @@ from pydantic import Field
 
 from bench.errors import BenchError
 from bench.fingerprint import file_sha256
-from bench.interfaces import Analyzer, Availability
-from bench.interfaces import Options as BaseOptions
+from bench.interfaces import Analyzer, Availability, ComponentOptions
+from bench.paths import user_path
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from baselines.neural.recipe import Recipe
     from baselines.neural.workload import Work
     from baselines.recognition.network import Backbone
+    from bench.progress import Progress
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -32,7 +33,7 @@ class Classifier(Analyzer):
     task = "classification"
     stages: ClassVar[tuple[str, ...]] = ("2", "3")
 
-    class Options(BaseOptions):
+    class Options(ComponentOptions):
         """Options: extractor and dataset that it is for; stage 2 knows features alone, 3 also decoded ones.
 
         Weights and device are this machine's matter.
@@ -53,7 +54,7 @@ class Classifier(Analyzer):
             If there are none.
         """
         options = self.options
-        path = Path(options.weights) if options.weights else self._shipped(options.stage)
+        path = user_path(options.weights) if options.weights else self._shipped(options.stage)
         if not path.is_file():
             raise BenchError(
                 f"{self.name}: no weights {path} (`bench train {self.name}:on={options.on},data={options.data} --stage "
@@ -81,7 +82,7 @@ class Classifier(Analyzer):
         """Number of classes that the weights tell apart."""
         return int(self.network.head.out_features)
 
-    @functools.cached_property
+    @property
     def network(self) -> Backbone:
         """The network with its weights, which say how large it is.
 
@@ -90,23 +91,10 @@ class Classifier(Analyzer):
         BenchError
             If the file holds another network.
         """
-        import torch
-
-        from baselines.neural.weights import check_device, load_into, read_weights
-        from baselines.recognition.network import Backbone
+        from baselines.neural.weights import check_device
 
         check_device(self.options.device)
-        path = self.weight_file()
-        weights = read_weights(path)
-        stem, head = weights.get("stem.0.weight"), weights.get("head.weight")
-        if stem is None or head is None or stem.ndim != 4 or head.ndim != 2:
-            raise BenchError(f"{path} is not a checkpoint of a classifier")
-        enhanced = "front.denoise.1.weight" in weights
-        frames = (stem.shape[1] + 1) // 2 if enhanced else stem.shape[1]
-        network = Backbone(frames, head.shape[0], enhanced)
-        load_into(network, weights, path)
-        network.to(self.options.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return network.eval()
+        return _restored(self.weight_file(), self.options.device, self.weights_sha256)
 
     def analyze(self, features: np.ndarray, motion: np.ndarray | None = None) -> np.ndarray:
         """1 x 1 x C probabilities; SCI's features are brought to one instant first, by motion of the analyzer's own."""
@@ -149,8 +137,28 @@ class Classifier(Analyzer):
                 raise BenchError(f"{self.name}: no weights {places[0]} to start from; train stage 2 first")
         return ClassifierRecipe(self.options.on, self.options.data, begin)
 
-    def samples(self, stage: str, seed: int, progress: Callable[[int, int, str], None]) -> tuple[Any, Any]:
+    def samples(self, stage: str, seed: int, progress: Progress) -> tuple[Any, Any]:
         """What a stage trains on, and what is held out of the training split for the card's figures."""
         from baselines.recognition.training import make_samples
 
         return make_samples(self.options.on, self.options.data, stage == "3", seed, progress)
+
+
+@functools.lru_cache(maxsize=8)
+def _restored(path: Path, device: str, _sha256: str) -> Backbone:
+    """The network of a file, read once per process while the file stays the same."""
+    import torch
+
+    from baselines.neural.weights import load_into, read_weights
+    from baselines.recognition.network import Backbone
+
+    weights = read_weights(path)
+    stem, head = weights.get("stem.0.weight"), weights.get("head.weight")
+    if stem is None or head is None or stem.ndim != 4 or head.ndim != 2:
+        raise BenchError(f"{path} is not a checkpoint of a classifier")
+    enhanced = "front.denoise.1.weight" in weights
+    frames = (stem.shape[1] + 1) // 2 if enhanced else stem.shape[1]
+    network = Backbone(frames, head.shape[0], enhanced)
+    load_into(network, weights, path)
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.eval()

@@ -22,6 +22,7 @@ from bench.datasets._files import cache_root
 from bench.errors import BenchError
 from bench.fingerprint import code_fingerprint, component_fingerprint, digest
 from bench.interfaces import Codec, Dataset, Extractor, to_uint8
+from bench.progress import Progress, silent
 from bench.registry import create
 from bench.train.shards import FRAMES
 
@@ -72,9 +73,7 @@ def bent(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
     return found
 
 
-def make_samples(
-    on: str, data: str, coded: bool, seed: int, progress: Callable[[int, int, str], None]
-) -> tuple[Samples, Samples]:
+def make_samples(on: str, data: str, coded: bool, seed: int, progress: Progress) -> tuple[Samples, Samples]:
     """Samples of a dataset's training split, and of what is held out of it; they are made once and kept.
 
     Parameters
@@ -93,9 +92,7 @@ def make_samples(
     return found[0], found[1]
 
 
-def _shown_samples(
-    on: str, dataset: Any, chosen: np.ndarray, draws: int, seed: int, progress: Callable[[int, int, str], None]
-) -> Samples:
+def _shown_samples(on: str, dataset: Any, chosen: np.ndarray, draws: int, seed: int, progress: Progress) -> Samples:
     """Every chosen image in so many motions, from the second on bent."""
     shown = shown_by(on)
     made = component_fingerprint(shown) if isinstance(shown, Extractor) else on
@@ -118,7 +115,7 @@ def _shown_samples(
     return Samples(frames, labels, np.full(count, -1), len(images.classes), identity)
 
 
-def _coded_samples(plain: Samples, progress: Callable[[int, int, str], None]) -> Samples:
+def _coded_samples(plain: Samples, progress: Progress) -> Samples:
     """The same, but for every eighth sample as the codec's network decodes them."""
     codec: Any = create(Codec, "sci")
     identity = digest([plain.digest, component_fingerprint(codec)])
@@ -131,7 +128,7 @@ def _coded_samples(plain: Samples, progress: Callable[[int, int, str], None]) ->
     return replace(plain, frames=_kept(identity, plain.frames.shape, fill), rates=rates, digest=identity)
 
 
-def _aligned_samples(samples: Samples, progress: Callable[[int, int, str], None]) -> Samples:
+def _aligned_samples(samples: Samples, progress: Progress) -> Samples:
     """The same, each brought to its middle instant."""
     identity, count = digest([samples.digest, code_fingerprint(aligned.__module__)]), len(samples.labels)
 
@@ -231,7 +228,7 @@ class ClassifierRecipe(Recipe):
                 value.copy_(value.half())
         return {self.file: {name: _half(value) for name, value in network.state_dict().items()}}
 
-    def evaluate(self, network: nn.Module, shards: Any) -> list[dict[str, float]]:
+    def evaluate(self, network: nn.Module, shards: Any, progress: Progress = silent) -> list[dict[str, float]]:
         """Accuracy on the held-out samples, by rate point (-1: not coded)."""
         correct = np.concatenate(list(_correct(network, shards)))
         return [

@@ -76,7 +76,7 @@ class SciAnalyzer(SciPart, Analyzer):
         from baselines.sci.presets import ANALYSIS
 
         variant = self.variant
-        return self.loaded(Analysis(ANALYSIS[self.options.preset], variant.align, variant.refine))
+        return self.restored(Analysis, ANALYSIS[self.options.preset], variant.align, variant.refine)
 
     def _prepared(self, network: Analysis, features: np.ndarray, motion: np.ndarray | None) -> tuple[Tensor, Tensor]:
         """1 x K x H x W features and 1 x K x 2 x H x W motion, padded; motion that is not known is estimated."""

@@ -73,9 +73,11 @@ class Sci(NeuralCodec):
 
     def recipe(self, stage: str = "codec", earlier: Path = WEIGHTS, variant: Variant | None = None) -> Recipe:
         """How a stage is trained (paper section V-B), on the weights that earlier stages left in a run's folder."""
+        from baselines.neural.recipe import refuse_untrained
         from baselines.sci.training import AnalysisRecipe, CodecRecipe, ExtractionRecipe, ThroughCodecRecipe
 
-        changed = (variant or Variant()).options
+        refuse_untrained(self)
+        preset, changed = self.options.preset, (variant or Variant()).options
 
         def before(stage: str, file: str) -> Path:
             places = (earlier / stage / file, WEIGHTS / file)
@@ -85,12 +87,12 @@ class Sci(NeuralCodec):
             return found
 
         if stage == "1":
-            return ExtractionRecipe("small", changed)
+            return ExtractionRecipe(preset, changed)
         extraction = before("1", "extraction.safetensors")
         if stage == "3":
             codec, analysis = before("codec", "small.safetensors"), before("2", "analysis.safetensors")
-            return ThroughCodecRecipe("small", changed, extraction, codec, analysis)
-        return {"2": AnalysisRecipe, "codec": CodecRecipe}[stage]("small", changed, extraction)
+            return ThroughCodecRecipe(preset, changed, extraction, codec, analysis)
+        return {"2": AnalysisRecipe, "codec": CodecRecipe}[stage](preset, changed, extraction)
 
 
 class SciModel(SmallModel):

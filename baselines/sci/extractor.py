@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -43,7 +42,7 @@ class SciExtractor(SciPart, Extractor):
         from baselines.neural.layers import pad_to
         from baselines.sci.extraction import REACH
 
-        network = self._network
+        network = self._network()
         features = np.empty((len(instants), *spikes.shape[1:]), np.float32)
         around = np.arange(-REACH, REACH)
         with torch.inference_mode():
@@ -54,13 +53,11 @@ class SciExtractor(SciPart, Extractor):
                 feature[:] = found.clamp(0, 1).cpu().numpy()
         return features
 
-    @functools.cached_property
     def _network(self) -> Extraction:
-        """The network with its weights, loaded once: many short sequences follow one another."""
         from baselines.sci.extraction import Extraction
         from baselines.sci.presets import extraction_size
 
-        return self.loaded(Extraction(extraction_size(self.options.preset, self.variant.fusions)))
+        return self.restored(Extraction, extraction_size(self.options.preset, self.variant.fusions))
 
 
 def _mirrored(index: np.ndarray, count: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
@@ -9,9 +10,9 @@ from pydantic import Field, model_validator
 
 from bench.errors import BenchError
 from bench.fingerprint import file_sha256
-from bench.interfaces import Availability
-from bench.interfaces import Options as BaseOptions
+from bench.interfaces import Availability, ComponentOptions
 from bench.interfaces.component import Component, parse_spec
+from bench.paths import user_path
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,7 +31,7 @@ ABLATIONS = {
 EXTRACTIONS = ("dual", "ventral", "deep", "free")
 
 
-class SciOptions(BaseOptions):
+class SciOptions(ComponentOptions):
     """Options: the preset; where weights lie and what device runs them, on this machine."""
 
     preset: Literal["small", "paper"] = "small"
@@ -55,7 +56,7 @@ class Variant(Component):
 
     name = "variant"
 
-    class Options(BaseOptions):
+    class Options(ComponentOptions):
         """Options of a variant.
 
         Attributes
@@ -102,7 +103,7 @@ class SciPart(Component):
         if self.options.preset == "paper":
             raise BenchError(f"{self.name}: no weights of the paper's size were published; it can only be counted")
         shipped = WEIGHTS / "ablations" / self.options.ablation if self.options.ablation else WEIGHTS
-        path = Path(self.options.weights) if self.options.weights else shipped / self.file
+        path = user_path(self.options.weights) if self.options.weights else shipped / self.file
         if not path.is_file():
             raise BenchError(
                 f"{self.name}: no weights {path} (`bench train sci --stage {self.stage}` makes such a file)"
@@ -129,15 +130,11 @@ class SciPart(Component):
         """Hash of the weights' file."""
         return file_sha256(self.weight_file())
 
-    def loaded(self, network: N) -> N:
-        """The network with its weights, on its device."""
-        import torch
-
-        from baselines.neural.weights import check_device, load_into, read_weights
+    def restored(self, network: type[N], *arguments: Hashable) -> N:
+        """The network that the arguments make, with its weights, on its device."""
+        from baselines.neural.weights import check_device, restored
 
         check_device(self.options.device)
-        path = self.weight_file()
-        load_into(network, read_weights(path), path)
-        # Convolutions with few channels take three quarters of the time in channels-last.
-        network.to(self.options.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return network.eval()
+        place = self.weight_file(), self.options.device, self.weights_sha256
+        kept: N = restored(network, arguments, *place)  # type: ignore[arg-type]  # classes are hashable
+        return kept

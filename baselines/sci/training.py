@@ -29,6 +29,7 @@ from baselines.sci.network import ImageNetwork, VideoNetwork
 from baselines.sci.part import Variant
 from baselines.sci.presets import ANALYSIS, CODEC, extraction_size
 from bench.fingerprint import file_sha256
+from bench.progress import Progress, silent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,7 +102,7 @@ class ExtractionRecipe(Recipe):
         """Extraction alone; the head has served."""
         return {self.file: _weights(network.get_submodule("extraction"))}
 
-    def evaluate(self, network: nn.Module, shards: Shards) -> list[dict[str, float]]:
+    def evaluate(self, network: nn.Module, shards: Shards, progress: Progress = silent) -> list[dict[str, float]]:
         """PSNR of feature and head, and both norms of the feature's Laplacian."""
         spikes, truth = (torch.from_numpy(part) for part in shards.scenes(self.checked, 128, 0, 0))
         with torch.inference_mode():
@@ -134,9 +135,13 @@ class _OnFeatures(Recipe):
         self.basis = (extraction,)
         self._key = file_sha256(extraction)
 
-    def prepare(self, shards: Shards) -> Shards:
+    def prepare(self, shards: Shards, progress: Progress = silent) -> Shards:
         """Shards with the features of this extraction module in place of TFP's."""
-        return shards.derive(self._key, lambda spikes, instants: extract_features(self.extraction, spikes, instants))
+
+        def extract(spikes: np.ndarray, instants: np.ndarray) -> np.ndarray:
+            return extract_features(self.extraction, spikes, instants)
+
+        return shards.derive(self._key, extract, progress)
 
 
 class AnalysisRecipe(_OnFeatures):
@@ -181,7 +186,7 @@ class AnalysisRecipe(_OnFeatures):
         """All of it."""
         return {self.file: _weights(network)}
 
-    def evaluate(self, network: nn.Module, shards: Shards) -> list[dict[str, float]]:
+    def evaluate(self, network: nn.Module, shards: Shards, progress: Progress = silent) -> list[dict[str, float]]:
         """PSNR of the middle instants, beside that of the features."""
         assert isinstance(network, Analysis)  # noqa: S101 -- the trainer's copy of it
         features, truth = (torch.from_numpy(part) for part in shards.pairs(self.checked, 128, 0, 0))
@@ -292,17 +297,18 @@ class ThroughCodecRecipe(CodecRecipe):
         codec = nn.ModuleDict({part: network.get_submodule(part) for part in ("image", "video")})
         return {self.file: finish_small(codec), "analysis.safetensors": _weights(network.get_submodule("analysis"))}
 
-    def evaluate(self, network: nn.Module, shards: Shards) -> list[dict[str, float]]:
+    def evaluate(self, network: nn.Module, shards: Shards, progress: Progress = silent) -> list[dict[str, float]]:
         """Rate, and PSNR of features against those sent and of results against the luminance, in the closed loop."""
         features, truth = (torch.from_numpy(part) for part in shards.pairs(self.checked, 128, 0, 0))
         analysis = network.get_submodule("analysis")
         assert isinstance(analysis, Analysis)  # noqa: S101 -- the trainer's copy of it
         found = []
+        total = len(STEPS) * len(features)
         with torch.inference_mode():
             for rate in range(len(STEPS)):
                 model = self.model(network, torch.tensor([rate]))
                 bits = error = own = 0.0
-                for sequence, wanted in zip(features[:, None], truth, strict=True):
+                for number, (sequence, wanted) in enumerate(zip(features[:, None], truth, strict=True), 1):
                     coder, state, decoded = Estimator(stream_bits()), None, []
                     motion = [torch.zeros(1, 2, 128, 128)]
                     for index in range(sequence.shape[1]):
@@ -317,6 +323,7 @@ class ThroughCodecRecipe(CodecRecipe):
                         error += float((analysis(received, refined, k).clamp(0, 1) - wanted[k]).square().mean())
                     own += float((received - sequence).square().mean())
                     bits += sum(float(value) for value in coder.bits.values())
+                    progress(rate * len(features) + number, total, "validation")
                 found.append(
                     {
                         "rate_point": rate,

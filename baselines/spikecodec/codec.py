@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,8 +14,7 @@ from pydantic import Field
 from baselines.neural.codec import small_weights
 from bench.errors import BenchError, StreamError
 from bench.fingerprint import file_sha256
-from bench.interfaces import Availability, Codec, CodingCondition, Compressed, RatePoint, StreamInfo
-from bench.interfaces import Options as BaseOptions
+from bench.interfaces import Availability, Codec, CodingCondition, ComponentOptions, Compressed, RatePoint, StreamInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ class SpikeCodec(Codec):
     accepts = frozenset({"spikes"})
     rate_points = tuple(range(7))
 
-    class Options(BaseOptions):
+    class Options(ComponentOptions):
         """Options: the preset; where weights lie and what device runs them, on this machine."""
 
         preset: Literal["small", "full"] = "small"
@@ -67,11 +67,15 @@ class SpikeCodec(Codec):
 
     def recipe(self) -> Recipe:
         """How the small preset is trained."""
-        if self.options.preset == "full":
-            raise BenchError(f"{self.name}: only the preset small is trained here")
+        from baselines.neural.recipe import refuse_untrained
         from baselines.spikecodec.training import SpikeCodecRecipe
 
+        refuse_untrained(self)
         return SpikeCodecRecipe()
+
+    def lookahead(self, condition: CodingCondition) -> float:
+        """All frames: the largest firing rate of the recording goes ahead of its first scene."""
+        return math.inf
 
     def workload(self, size: tuple[int, int]) -> Iterator[Work]:
         """The parts of coding a scene of H x W, for `bench complexity`."""

@@ -14,6 +14,7 @@ from baselines.neural.recipe import Recipe
 from baselines.neural.small import STEPS, stream_bits
 from baselines.neural.training import TrainingCoder, finish_small, rate_distortion, spread_rates
 from baselines.spikecodec.network import WINDOWS, SceneNetwork
+from bench.progress import Progress, silent
 
 if TYPE_CHECKING:
     from baselines.neural.recipe import Batch
@@ -56,7 +57,7 @@ class SpikeCodecRecipe(Recipe):
         """Tables written, weights rounded."""
         return {self.file: finish_small(network)}
 
-    def evaluate(self, network: nn.Module, shards: Shards) -> list[dict[str, float]]:
+    def evaluate(self, network: nn.Module, shards: Shards, progress: Progress = silent) -> list[dict[str, float]]:
         """Rate and quality against the luminance at every rate point."""
         assert isinstance(network, SceneNetwork)  # noqa: S101 -- the trainer's copy of it
         spikes, truth = (torch.from_numpy(part) for part in shards.scenes(self.checked, 128, 0, 0))
@@ -72,6 +73,7 @@ class SpikeCodecRecipe(Recipe):
                     error += float((decoded - wanted).square().mean())
                 psnr = -10 * math.log10(error / len(truth))
                 found.append({"rate_point": rate, "bpf": bits / truth.numel(), "psnr": psnr})
+                progress(rate + 1, len(STEPS), "validation")
         return found
 
 

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.errors import BenchError, one_line
+from bench.progress import Progress
+
 if TYPE_CHECKING:
+    from bench.interfaces import SequenceInfo
     from bench.runner.store import Store
+
+_LINE_SECONDS = 60.0
 
 
 def open_store() -> Store:
@@ -22,6 +30,8 @@ def open_store() -> Store:
 
 def split(text: str) -> tuple[str, ...]:
     """Split a comma-separated list; commas that belong to options (``a:k=v,k=v``) do not split."""
+    if text.count('"') % 2:
+        raise BenchError(f"'{text}': a quote is not closed; within double quotes, a quote is doubled")
     parts: list[str] = []
     for part in (piece.strip() for piece in re.findall(r'(?:[^,"]|"[^"]*")+', text)):
         # "k=v" after a component with options goes on with those options.
@@ -33,24 +43,19 @@ def split(text: str) -> tuple[str, ...]:
 
 
 def rate_points(text: str) -> tuple[int | float | str, ...]:
-    """Comma-separated rate points; whole numbers and decimals become numbers."""
-    return tuple(_number(part.strip()) for part in text.split(",") if part.strip())
+    """Comma-separated rate points, as names are; whole numbers and decimals become numbers."""
+    from bench.interfaces import split_names
+    from bench.runner.rates import written_point
 
-
-def _number(text: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+    return tuple(map(written_point, split_names(text)))
 
 
 @contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
-    """A bar with remaining time on a terminal, nothing elsewhere. Gives update(done, total, label)."""
+def progress_bar(title: str) -> Iterator[Progress]:
+    """A bar with remaining time on a terminal, a line a minute elsewhere. Gives update(done, total, label)."""
     if not sys.stderr.isatty():
-        yield lambda done, total, label: None
+        with _line_a_minute(title) as update:
+            yield update
         return
     from rich.console import Console
     from rich.progress import (
@@ -69,6 +74,37 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=None, label="")
         yield lambda done, total, label: bar.update(task, completed=done, total=total, label=label)
+
+
+@contextmanager
+def _line_a_minute(title: str) -> Iterator[Progress]:
+    """Progress for logs: after each minute a line to standard error, also while a step takes long."""
+    began, ended, done_so_far, last_label = time.monotonic(), threading.Event(), "begun", ""
+
+    def update(done: int, total: int, label: str) -> None:
+        nonlocal done_so_far, last_label
+        done_so_far, last_label = f"{done} of {total}", label and f", {label}"
+
+    def tell() -> None:
+        while not ended.wait(_LINE_SECONDS):
+            line = f"{title}: {done_so_far} after {(time.monotonic() - began) / 60:.0f} min{last_label}"
+            with suppress(OSError, ValueError):  # whoever read it has gone
+                print(one_line(line), file=sys.stderr, flush=True)
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield update
+    finally:
+        ended.set()
+        teller.join(timeout=1)
+
+
+def remarks(infos: Iterable[SequenceInfo]) -> Iterator[str]:
+    """What looks wrong about sequences, a line each."""
+    from bench.errors import one_line
+
+    yield from (f"note: {one_line(info.name)}: {one_line(info.remark)}" for info in infos if info.remark)
 
 
 def save_text(path: Path, text: str) -> None:

@@ -22,7 +22,7 @@ def complexity(
     codec: Annotated[str, typer.Argument(help="A codec, with or without options.")],
     preset: Annotated[str, typer.Option(help="Preset: small, official, paper, full; the codec's default.")] = "",
     size: Annotated[str, typer.Option(help="Frame size, WIDTHxHEIGHT.")] = "256x256",
-    out: Annotated[Path | None, typer.Option(help="CSV file to write (default complexity-CODEC.csv).")] = None,
+    out: Annotated[Path | None, typer.Option(help="CSV file to write, with all digits.")] = None,
 ) -> None:
     """Count a codec's parts: parameters, and multiply-accumulates a frame, by side and type of frame.
 
@@ -35,12 +35,13 @@ def complexity(
     if out and out.is_dir():
         raise BenchError(f"{out} is a folder, --out names a file")
     rows = count_networks(codec, preset, width, height)
-    target = out or Path(f"complexity-{rows[0].codec.partition(':')[0]}.csv")
-    write_table(target, NetworkRow, rows)
+    if out:
+        write_table(out, NetworkRow, rows)
     _print(f"{rows[0].codec} at {width}x{height}", rows)
     others = {name.partition(":")[0] for row in rows for name in row.not_counted.split()}
-    typer.echo(f"not counted: {len(others)} kinds of element-wise and other operations (CSV: not_counted)")
-    typer.echo(f"-> {target}")
+    typer.echo(f"not counted: {len(others)} kinds of element-wise and other operations (--out FILE.csv lists them)")
+    if out:
+        typer.echo(f"-> {out}")
 
 
 def _print(title: str, rows: list[NetworkRow]) -> None:

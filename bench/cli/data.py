@@ -42,20 +42,24 @@ def show(dataset: Annotated[str, typer.Argument(help="A dataset: name or name:ke
     from rich.console import Console
     from rich.table import Table
 
+    from bench.cli._shared import remarks
     from bench.errors import one_line
     from bench.interfaces import Dataset
     from bench.registry import create
 
     table = Table(box=None, pad_edge=False)
     for column in ("sequence", "label", "size", "spike frames", "rate", "speed", "pixels per spike", "truth at"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column == "rate")
     made = create(Dataset, dataset)
     classes = made.classes
-    for info in made.sequences():
+    infos = made.sequences()
+    for info in infos:
         speeds = ", ".join(f"{name} {speed:g}" for name, speed in info.speeds)
         truth = "every instant" if info.truth_at is None else ", ".join(map(str, info.truth_at)) or "none"
         size = f"{info.width}x{info.height}"
         label = "" if info.label is None else classes[info.label]
-        frames, rate = str(info.num_spikes), f"{info.rate:g}"
-        table.add_row(one_line(info.name), label, size, frames, rate, info.speed_class, speeds, truth)
+        frames = str(info.num_spikes)
+        table.add_row(one_line(info.name), label, size, frames, info.rate_text, info.speed_class, speeds, truth)
     Console(markup=False).print(table)
+    for line in remarks(infos):
+        typer.echo(line)

@@ -46,7 +46,12 @@ def check(
     """
     from bench.report.gate import Tolerance, check_runs
     from bench.report.gate_files import junit_xml, markdown_page, update_reference
+    from bench.runner.results import RD_FILE
 
+    if update and not (against / RD_FILE).exists():
+        update_reference(run, against)
+        typer.echo(f"{against} is now this run; there was no reference before")
+        return
     try:
         found = check_runs(run, against, Tolerance(bd_rate, psnr, ssim, accuracy))
     except BenchError as error:
@@ -71,12 +76,12 @@ def _print(found: Check, against: Path) -> None:
     from bench.report.gate import Finding
 
     for line in found.lines:
-        if line.finding is not Finding.SAME:
+        if line.finding not in (Finding.SAME, Finding.ABSENT):
             typer.echo(f"{line.finding.value:>8}  {line.name}" + (f": {line.detail}" if line.detail else ""))
     for text in found.advice:
         typer.echo(f"  slower  {text} (advice)")
     verdict = f"{len(found.failures)} worse or changed" if found.failures else "nothing worse"
-    typer.echo(f"{verdict} than {against}: {found.exact} rows compared exactly, {found.tolerant} with tolerance")
+    typer.echo(f"{verdict} than {against}: {found.counts}")
 
 
 def compare(
@@ -87,11 +92,15 @@ def compare(
     """BD-rate of every curve that two runs share, the second against the first, with 95 % intervals over sequences."""
     from bench.report.gate import compare_runs
 
-    table = compare_runs(first, second)
+    table, notes = compare_runs(first, second)
     shown = table[table["quality"] == "psnr"]
     width = max(map(len, shown["curve"]))
     for line in shown.to_dict("records"):
         typer.echo(f"{line['dataset']:<12} {line['curve']:<{width}}  {line['verdict']} %".rstrip())
     typer.echo(f"BD-rate over PSNR of {second} against {first}: negative means fewer bits")
+    for note in notes:
+        typer.echo(note)
     if out:
         save_text(out, table.to_csv(index=False))
+    if shown["bd_rate"].isna().all():
+        raise BenchError(f"no curve of {second} has a BD-rate against {first}, for the reasons above")

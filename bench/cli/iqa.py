@@ -24,7 +24,7 @@ def iqa(
     """Score a run's reconstructions without a reference (pyiqa, extra `iqa`), into iqa.csv beside its rows.
 
     NIQE and BRISQUE work without a network after `bench data get iqa`. A metric whose weights cannot be had leaves
-    rows with the reason.
+    rows with the reason. Exit code 1 where a picture could not be scored, or no metric could be had at all.
     """
     from collections import Counter
 
@@ -35,3 +35,5 @@ def iqa(
     for (metric, status, reason), count in Counter((row.metric, row.status, row.reason) for row in rows).items():
         typer.echo(f"{metric:<8} {count} {status}" + (f": {reason}" if reason else ""))
     typer.echo(run / "iqa.csv")
+    if any(row.status == "failed" for row in rows) or not any(row.status == "ok" for row in rows):
+        raise typer.Exit(1)

@@ -16,7 +16,9 @@ def register(app: typer.Typer) -> None:
 
 
 def parity(
-    codec: Annotated[str, typer.Argument(help="A codec with published networks: dcvc or dcvc-dc.")],
+    codec: Annotated[
+        str, typer.Argument(help="A codec with published networks, with or without options: dcvc or dcvc-dc.")
+    ],
     weights: Annotated[Path, typer.Option(help="Folder with the checkpoints.")],
     case: Annotated[Path, typer.Option(help="A case: frames and what the authors' code gave for them (.npz).")],
     rate_point: Annotated[str, typer.Option(help="0..3 or levelN; by default as the case's name says.")] = "",
@@ -31,16 +33,23 @@ def parity(
 
     from baselines.neural.parity import read_case
     from bench.interfaces import Codec
+    from bench.interfaces.component import parse_spec
     from bench.registry import create
 
-    if not hasattr(create(Codec, codec), "parity"):
+    name, options = parse_spec(codec)
+    kind: Any = type(create(Codec, name))
+    if not hasattr(kind, "parity"):
         raise BenchError(f"{codec} has no published networks to compare with")
-    made: Any = create(Codec, f'{codec.partition(":")[0]}:preset=official,"weights={weights}"')
+    fixed = {"preset": "official", "device": "cpu", "weights": str(weights)}
+    for key, value in fixed.items():
+        if options.get(key, value) != value:
+            raise BenchError(f"parity compares with {key}={value}, not {options[key]}; leave the option away")
+    official = kind(**options, **{key: value for key, value in fixed.items() if key not in options})
     table = Table(box=None, pad_edge=False)
     for column in ("frame", "component", "largest difference", "bound", ""):
         table.add_column(column, justify="left" if column in ("component", "") else "right")
     bad = 0
-    for difference in made.parity(read_case(case, rate_point, precision)):
+    for difference in official.parity(read_case(case, rate_point, precision)):
         verdict = "ok" if difference.ok else "FAIL"
         table.add_row(
             str(difference.frame), difference.component, f"{difference.value:.2e}", f"{difference.bound:.0e}", verdict

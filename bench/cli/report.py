@@ -27,8 +27,12 @@ def report(
 ) -> None:
     """Build RD plots, BD-rate matrix, tables and pictures from the rows of one or more runs."""
     from bench.report.build import build_report
+    from bench.runner.run import read_run_file
 
     target = out or Path("reports") / runs[0].resolve().name
     with progress_bar("reporting") as progress:
         written = build_report(runs, target, progress, page, trust)
+    for run in runs:
+        if read_run_file(run)["status"] != "finished":
+            typer.echo(f"bench: {run} is not finished, its report lacks rows (`bench run --resume` goes on)", err=True)
     typer.echo(f"{len(written)} files in {target}/, start with {page or target / 'README.md'}")

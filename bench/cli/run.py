@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import glob
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli._shared import free_folder, open_store, progress_bar, rate_points, split, word
-from bench.errors import BenchError
+from bench.cli._shared import free_folder, open_store, progress_bar, rate_points, remarks, split, word
+from bench.errors import BenchError, one_line
+from bench.paths import natural_order
 
 if TYPE_CHECKING:
     from bench.runner.plan import Plan
@@ -35,7 +39,7 @@ def run(
     analyzer: Annotated[str, typer.Option(help="Analyzers; the task's own by default.")] = "",
     task: Annotated[str, typer.Option(help="reconstruction, classification; both with a comma or plus.")] = "",
     rates: Annotated[str, typer.Option(help="Rate points for all codecs (42,37); each codec's own by default.")] = "",
-    sequences: Annotated[str, typer.Option(help="Names of sequences to keep.")] = "",
+    sequences: Annotated[str, typer.Option(help="Names of sequences to keep; one with a comma in double quotes.")] = "",
     limit: Annotated[int | None, typer.Option(help="Sequences per dataset (0: all).")] = None,
     segments: Annotated[int | None, typer.Option(help="Segments per recording (0: all that fit).")] = None,
     frames: Annotated[int | None, typer.Option(help="K, coding instants per segment.")] = None,
@@ -65,7 +69,7 @@ def run(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
 ) -> None:
-    """Measure a grid of paradigms, codecs and datasets; exit code 1 where a point failed.
+    """Measure a grid of paradigms, codecs and datasets; exit code 1 where a point failed, or nothing was measured.
 
     Examples:
 
@@ -77,13 +81,14 @@ def run(
 
       bench run --suite conventional --jobs 2
     """
+    from bench.interfaces import split_names
     from bench.runner.plan import make_plan
     from bench.runner.spec import Suite, load_suite, make_spec
 
     stated: dict[str, Any] = {
         "paradigms": split(paradigm), "codecs": split(codec), "datasets": split(dataset),
         "extractors": split(extractor), "analyzers": split(analyzer), "tasks": split(task.replace("+", ",")),
-        "rates": rate_points(rates), "sequences": split(sequences),
+        "rates": rate_points(rates), "sequences": split_names(sequences),
     }  # fmt: skip
     numbers = {
         "limit": limit, "segments": segments, "frames": frames, "stride": stride, "margin": margin,
@@ -97,6 +102,7 @@ def run(
     asked = {"smoothness": chosen.smoothness or smoothness, "recognition": chosen.recognition or recognition}
     chosen = chosen.model_copy(update=asked)
     plan = make_plan(*chosen.grids)
+    _print_notes(plan)
     if dry_run:
         _print_plan(plan)
         return
@@ -114,7 +120,7 @@ def _lane(jobs: int, scheduler: str, job_limit: float) -> Lane:
     from bench.runner.pool import LocalLane
 
     if not scheduler:
-        return LocalLane(open_store().root, jobs or os.cpu_count() or 1, limit_seconds=job_limit)
+        return LocalLane(jobs or os.cpu_count() or 1, limit_seconds=job_limit)
     if jobs:
         raise BenchError("--jobs counts workers of this machine; with --scheduler the cluster has its own")
     from bench.runner.cluster import ClusterLane
@@ -134,7 +140,7 @@ def _folder(plan: Plan, out: Path | None, resume: bool) -> Path:
         return free_folder(parent, name)
     from bench.runner.run import read_run_file
 
-    for folder in sorted(parent.glob(f"{name}*"), reverse=True):
+    for folder in sorted(parent.glob(f"{glob.escape(name)}*"), key=natural_order, reverse=True):
         with contextlib.suppress(BenchError):  # other folders of this name may hold anything
             if read_run_file(folder)["plan"] == plan.digest:
                 return folder
@@ -150,9 +156,12 @@ def _run(suite: Suite, plan: Plan, folder: Path, resume: bool, lane: Lane, timin
     from bench.runner.run import run_plan
 
     store = open_store()
+    command = shlex.join(["bench", *sys.argv[1:]])
     try:
         with progress_bar("measuring") as progress:
-            done = run_plan(plan, folder, store, lane=lane, resume=resume, timing=timing, progress=progress)
+            done = run_plan(
+                plan, folder, store, lane=lane, resume=resume, timing=timing, progress=progress, command=command
+            )
     except KeyboardInterrupt:
         raise BenchError("interrupted; what was measured is kept, `--resume` goes on from there") from None
     print_run(done)
@@ -162,7 +171,9 @@ def _run(suite: Suite, plan: Plan, folder: Path, resume: bool, lane: Lane, timin
 
         for path in run_figures(done.folder):
             typer.echo(path)
-    if done.states["failed"]:
+    if not done.states["ok"]:
+        typer.echo("bench: nothing was measured, for the reasons above", err=True)
+    if done.states["failed"] or not done.states["ok"]:
         raise typer.Exit(1)
 
 
@@ -178,9 +189,21 @@ def _beside(suite: Suite, plan: Plan, folder: Path, store: Store) -> None:
         typer.echo(path)
 
 
+def _print_notes(plan: Plan) -> None:
+    """Truths that no segment codes, rates that no one stated, and what looks wrong about sequences."""
+    for note in plan.notes:
+        typer.echo(note)
+    infos = {(job.dataset, job.info.name): job.info for job in plan.jobs}.values()
+    for info in infos:
+        if info.rate_estimated:
+            typer.echo(f"note: {one_line(info.name)}: spike rate {info.rate_text}; the option rate states it")
+    for line in remarks(infos):
+        typer.echo(line)
+
+
 def _print_plan(plan: Plan) -> None:
     for job in plan.jobs:
-        what = f"skip: {job.skip}" if job.skip else f"condition {job.card.digest}"
+        what = f"skip: {job.skip}" if job.skip else f"condition {job.card.digest}  spike rate {job.info.rate_text}"
         typer.echo(
             f"{job.id}  {job.paradigm:<5} {job.codec:<24} {job.rate_point!s:<9} {job.dataset}/{job.info.name}"
             f"@{job.start}  {job.extractor}+{job.analyzer}  {what}"

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bench.cli._shared import open_store, progress_bar, rate_points
-from bench.errors import BenchError
+from bench.errors import BenchError, one_line
 
 
 def register(app: typer.Typer) -> None:
@@ -24,14 +24,19 @@ def encode(
     codec: Annotated[str, typer.Option(help="Codec.")] = "vvenc",
     paradigm: Annotated[str, typer.Option(help="cta, atc or caas.")] = "caas",
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT, where the recording has no sidecar.")] = "",
+    camera: Annotated[str, typer.Option(help="The camera whose raw dump it is: sps10.")] = "",
     rate: Annotated[str, typer.Option(help="Rate point; the codec's highest by default.")] = "",
     spike_rate: Annotated[
-        float, typer.Option(help="Spikes per frame at unit luminance, where there is no sidecar.")
-    ] = 1.0,
-    extractor: Annotated[str, typer.Option(help="Extractor.")] = "sci",
-    analyzer: Annotated[str, typer.Option(help="Analyzer (ATC); the extractor's own by default.")] = "",
+        float | None, typer.Option(help="Spikes per frame at unit luminance; a sidecar's, or estimated, by default.")
+    ] = None,
+    extractor: Annotated[str, typer.Option(help="Extractor: on the camera, or in the cloud (CTA).")] = "sci",
+    analyzer: Annotated[
+        str, typer.Option(help="Analyzer: in the cloud, or on the camera (ATC); the extractor's own by default.")
+    ] = "",
     start: Annotated[int, typer.Option(min=0, help="First spike frame.")] = 0,
-    frames: Annotated[int, typer.Option(min=0, help="K, coding instants (0: as many as fit).")] = 0,
+    frames: Annotated[
+        int, typer.Option(min=0, help="K, coding instants (0: as many as fit, and all spikes to the end for CTA).")
+    ] = 0,
     stride: Annotated[int, typer.Option(min=1, help="Spike frames between coding instants.")] = 8,
     margin: Annotated[int, typer.Option(min=0, help="Spike frames before the first instant.")] = 20,
     intra_period: Annotated[int, typer.Option(min=1, help="Coded frames from one intra frame to the next.")] = 16,
@@ -47,32 +52,45 @@ def encode(
     with progress_bar("encoding") as progress:
         said = encode_recording(
             recording, out, cut, codec=codec, paradigm=paradigm, extractor=extractor, analyzer=analyzer, coding=coding,
-            size=size, spike_rate=spike_rate, rate_point=points[0] if points else None, progress=progress,
+            size=size, camera=camera, spike_rate=spike_rate, rate_point=points[0] if points else None,
+            progress=progress, warn=lambda text: typer.echo(f"note: {one_line(text)}", err=True),
         )  # fmt: skip
     typer.echo(said)
 
 
 def decode(
     stream: Annotated[Path, typer.Argument(help="A stream made by `bench encode` or archived by a run.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="A .npy file, or a folder for PNG pictures.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", "-o", help="A folder for PNG pictures, or a file: .npy, .png, .mp4, .mkv, .gif; .dat for spikes."
+        ),
+    ],
     codec: Annotated[str, typer.Option(help="Codec as given on this machine, where its name is not enough.")] = "",
-    extractor: Annotated[str, typer.Option(help="Extractor: the encoder's, or that in the cloud (CTA).")] = "sci",
-    analyzer: Annotated[
-        str, typer.Option(help="Analyzer in the cloud (CTA and CAAS); the extractor's own by default.")
+    extractor: Annotated[
+        str, typer.Option(help="Extractor as given on this machine, or of a stream that does not say it.")
     ] = "",
-    spike_rate: Annotated[float, typer.Option(help="Spikes per frame at unit luminance (CTA streams).")] = 1.0,
-    stride: Annotated[int, typer.Option(min=1, help="Spike frames between instants (CTA streams).")] = 8,
-    margin: Annotated[int, typer.Option(min=0, help="Spike frames before the first instant (CTA streams).")] = 20,
+    analyzer: Annotated[
+        str, typer.Option(help="Analyzer as given on this machine, or of a stream that does not say it.")
+    ] = "",
+    spike_rate: Annotated[
+        float | None, typer.Option(help="Spikes per frame at unit luminance, of spikes that do not say it.")
+    ] = None,
+    stride: Annotated[
+        int | None, typer.Option(min=1, help="Spike frames between instants, of spikes that do not say it (8).")
+    ] = None,
+    margin: Annotated[
+        int | None, typer.Option(min=0, help="Spike frames before the first, of spikes that do not say it (20).")
+    ] = None,
     raw: Annotated[bool, typer.Option("--raw", help="What the codec decodes, without analysis.")] = False,
 ) -> None:
-    """Decode a stream to frames, as the cloud would."""
+    """Decode a stream to frames, as the cloud would; the stream says how."""
+    from bench.runner.analysis import StatedChain
     from bench.runner.single import decode_stream
 
+    stated = StatedChain(extractor, analyzer, spike_rate, stride, margin)
     with progress_bar("decoding") as progress:
-        said = decode_stream(
-            stream, out, codec=codec, extractor="" if raw else extractor, analyzer=analyzer, spike_rate=spike_rate,
-            stride=stride, margin=margin, progress=progress,
-        )  # fmt: skip
+        said = decode_stream(stream, out, codec=codec, stated=stated, raw=raw, progress=progress)
     typer.echo(said)
 
 
@@ -84,6 +102,7 @@ def verify(
 ) -> None:
     """Decode a run's streams again in fresh processes and compare; exit code 1 where one differs."""
     from bench.runner.results import RD_FILE, rd_frame
+    from bench.runner.run import read_run_file
     from bench.runner.verify import verify_run
 
     total = int(rd_frame(run / RD_FILE, ["status"])["status"].eq("ok").sum())
@@ -98,5 +117,7 @@ def verify(
                 typer.echo(f"BAD {row.job} {row.paradigm} {row.codec} {row.rate_point} {row.sequence}: {check.problem}")
                 bad += 1
     typer.echo(f"{total - bad} of {total} streams decode to what their rows state")
+    if read_run_file(run)["status"] != "finished":
+        typer.echo(f"bench: {run} is not finished, further rows are missing (--resume goes on with it)", err=True)
     if bad:
         raise typer.Exit(1)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from bench.errors import BenchError
+
+# Options of a codec that say how it runs, and what says the same of its training.
+_NOT_TRAINED = {"weights": "--begin FILE", "device": "--device", "stage": "--stage"}
 
 
 def register(app: typer.Typer) -> None:
@@ -27,11 +31,18 @@ def train(
         Path | None, typer.Option(help="Folder that the card's figures are from; without one, dead leaves.")
     ] = None,
     minutes: Annotated[
-        float, typer.Option(min=0.1, help="Budget of one core, for each stage; the recipe's pace makes it steps.")
-    ] = 60,
-    steps: Annotated[int, typer.Option(min=0, help="Steps of each stage, instead of minutes.")] = 0,
-    samples: Annotated[int, typer.Option(min=8, help="Recordings that are simulated for training.")] = 1600,
-    seed: Annotated[int, typer.Option(help="Seeds data, starting weights and noise.")] = 0,
+        float | None,
+        typer.Option(
+            min=0.1,
+            help="Limit of each stage, without data and validation; plans its steps, by the recipe's pace on one core, "
+            "unless --steps does (60 without --steps).",
+        ),
+    ] = None,
+    steps: Annotated[int, typer.Option(min=0, help="Steps of each stage; without --minutes, no limit of time.")] = 0,
+    samples: Annotated[
+        int | None, typer.Option(min=8, help="Recordings that are simulated for training (1600).")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seeds data, starting weights and noise.")] = 0,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run (default train/CODEC, or train/CODEC-VARIANT).")
     ] = None,
@@ -53,7 +64,7 @@ def train(
     Codecs that are trained in stages have a folder each of them, and a stage starts from the weights of the ones
     before. Killed runs go on with --resume, and end with the weights of an unbroken one.
     """
-    import time
+    import math
 
     import torch
 
@@ -62,12 +73,20 @@ def train(
     from bench.fingerprint import file_sha256
     from bench.interfaces.component import parse_spec
     from bench.registry import create_trained
-    from bench.train.loop import Settings, train_codec
+    from bench.train.loop import Settings, planned_steps, train_codec
 
     made: Any = create_trained(codec)
     if not hasattr(made, "recipe"):
         raise BenchError(f"{codec} is not a codec that is trained here")
+    for key, instead in _NOT_TRAINED.items():
+        if key in made.options.model_fields_set:
+            raise BenchError(f"training does not take {made.name}'s option {key}; use {instead}")
+    own_samples = hasattr(made, "samples")
+    if own_samples and (data or validation or samples):
+        raise BenchError(f"{made.name} is trained on its own dataset: leave --data, --validation and --samples away")
     check_device(device)
+    if not os.environ.get("OMP_NUM_THREADS"):
+        torch.set_num_threads(1)  # minutes and pace are those of one core; more threads than free cores wait for it
     known = getattr(made, "stages", ())
     if stage != "all" and stage not in known:
         raise BenchError(f"{made.name} has no stage '{stage}' (it has: {', '.join(known) or 'none'})")
@@ -83,13 +102,23 @@ def train(
             fitting, every = recipe.begin_from(begin)
             typer.echo(f"{fitting} of {every} tensors are those of {begin}")
         label = " ".join(word for word in (made.spec, part, variant) if word)
-        trained_on, checked_on = _samples(made, recipe, part, (data, validation), samples, seed)
+        trained_on, checked_on = _samples(made, recipe, part, (data, validation), samples or 1600, seed)
         basis = tuple(file_sha256(path) for path in recipe.basis)
-        settings = Settings(label, trained_on.digest, steps or max(1, round(minutes * recipe.pace)), seed, basis)
-        began = time.monotonic()
+        limit = math.inf if steps and not minutes else 60 * (minutes or 60)
+        planned = steps or (planned_steps(folder) if resume else None) or max(1, round(limit / 60 * recipe.pace))
+        settings = Settings(label, trained_on.digest, planned, seed, basis)
+        # A recording takes as long as a few steps: short trainings are not to be followed by a longer validation.
+        recipe.checked = min(recipe.checked, max(2, planned // 16))
+        typer.echo(
+            f"training {label}: {planned} steps"
+            + (f", at most {limit / 60:g} min" if limit < math.inf else "")
+            + ("; then validation" if own_samples else f"; then validation on at most {recipe.checked} recordings")
+        )
         with progress_bar(f"training {label}") as progress:
-            card = train_codec(recipe, settings, trained_on, checked_on, folder, device, resume, progress)
-        typer.echo(f"{folder}: {settings.steps} steps, {time.monotonic() - began:.0f} s in this process")
+            card = train_codec(recipe, settings, trained_on, checked_on, folder, device, resume, progress, limit)
+        typer.echo(f"{folder}: {card['steps']} steps, {card['minutes']:g} min of training")
+        if card["steps"] < planned:
+            typer.echo(f"  the time was over before its {planned} steps: its weights are of now, --resume goes on")
         for point in card["validation"]:
             typer.echo("  " + ", ".join(f"{name} {value:.4g}" for name, value in point.items()))
     if not known:
@@ -111,4 +140,4 @@ def _samples(
             return made.samples(stage, seed, progress)
         shards = open_shards(folders[0], cache, samples, seed, progress)
         held_out = open_shards(folders[1], cache, min(samples, 24), seed + 1, progress)
-    return recipe.prepare(shards), recipe.prepare(held_out)
+        return recipe.prepare(shards, progress), recipe.prepare(held_out, progress)

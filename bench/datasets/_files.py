@@ -3,37 +3,110 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import platformdirs
 
 from bench.datasets._simulated import luma
 from bench.errors import BenchError, one_line
+from bench.paths import user_path
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+_TIFF_BITS, _TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 
 
 def cache_root() -> Path:
-    """The suite's folder in the user's cache: BENCH_CACHE, or the platform's own place."""
-    stated = os.environ.get("BENCH_CACHE")
-    return Path(stated) if stated else platformdirs.user_cache_path("spikebench")
-
-
-def read_grey(path: Path) -> np.ndarray:
-    """Read a picture of 8 bits per channel as H x W uint8 luma.
+    """The suite's folder in the user's cache: BENCH_CACHE, or the platform's own place.
 
     Raises
     ------
     BenchError
-        If the file is missing, not a picture, or has more than 8 bits per channel.
+        If the user has no home folder, and nothing else is stated.
     """
-    from PIL import Image
+    stated = os.environ.get("BENCH_CACHE")
+    try:
+        return user_path(stated) if stated else platformdirs.user_cache_path("spikebench").expanduser()
+    except RuntimeError:
+        raise BenchError("this user has no home folder: set BENCH_CACHE to a folder for the suite's cache") from None
+
+
+def read_grey(path: Path) -> np.ndarray:
+    """Read a picture as luma, turned as its EXIF orientation says.
+
+    Returns
+    -------
+    numpy.ndarray
+        H x W uint8, or uint16 where a grey picture has 16 bits.
+
+    Raises
+    ------
+    BenchError
+        If the file is missing or not a picture, or could be read only in part: colours of more than 8 bits a channel,
+        floats, colour models other than RGB, transparency, several pictures in one file.
+    """
+    from PIL import Image, ImageOps
 
     try:
         with Image.open(path) as image:
-            if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):
-                raise BenchError(f"{path}: pictures of mode {image.mode} are not read, only those of 8 bits a channel")
-            return np.asarray(image) if image.mode == "L" else luma(np.asarray(image.convert("RGB")))
+            if problem := _unreadable(image):
+                raise BenchError(f"{path}: {problem}")
+            upright = ImageOps.exif_transpose(image)
+            if image.mode.startswith("I;16"):
+                return np.asarray(upright).astype(np.uint16)
+            if _transparent(upright):
+                raise BenchError(f"{path}: parts of the picture are transparent; flatten it first")
+            return np.asarray(upright) if upright.mode == "L" else luma(np.asarray(upright.convert("RGB")))
     except BenchError:
         raise
     except Exception as error:  # its readers fail in many ways on damaged files, and refuse to fill the memory
         raise BenchError(f"{path} cannot be read as a picture: {one_line(str(error))}") from None
+
+
+def read_same(paths: Iterable[Path], where: Path) -> np.ndarray:
+    """Read pictures of one size and depth as K x H x W.
+
+    Raises
+    ------
+    BenchError
+        If they differ, which is said of `where`; or as `read_grey` does.
+    """
+    frames = [read_grey(path) for path in paths]
+    if len(sizes := {frame.shape for frame in frames}) > 1:
+        raise BenchError(f"{where}: pictures of different sizes: {', '.join(map(str, sorted(sizes)))}")
+    if len({frame.dtype for frame in frames}) > 1:
+        raise BenchError(f"{where}: some pictures have 8 bits, others 16")
+    return np.stack(frames)
+
+
+def luminance(levels: np.ndarray) -> np.ndarray:
+    """Levels of 8 or 16 bits as float32 in [0, 1]."""
+    return levels.astype(np.float32) / np.iinfo(levels.dtype).max
+
+
+def _unreadable(image: Picture) -> str:
+    """What of a picture would get lost; empty where nothing would."""
+    tags = getattr(image, "tag_v2", {})
+    # Pillow opens colours of 16 bits in a mode of 8, and cuts them; only the raw mode and the TIFF tag tell.
+    deep = any(";16" in str(tile[-1]) for tile in getattr(image, "tile", ())) or max(tags.get(_TIFF_BITS, (8,))) > 8
+    if image.mode.startswith("I;16"):
+        inverted = tags.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO
+        return "16-bit pictures whose zero is white are not read; invert it first" if inverted else ""
+    if deep or image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):
+        mode = f"colours of more than 8 bits (opened as {image.mode})" if deep else f"mode {image.mode}"
+        return f"pictures of {mode} are not read; save it as 8-bit grey or RGB, or as 16-bit grey"
+    count = getattr(image, "n_frames", 1)
+    if count > 1 and image.format != "MPO":  # a photograph with its preview
+        return f"the file holds {count} pictures; save each one as a file"
+    return ""
+
+
+def _transparent(image: Picture) -> bool:
+    if image.mode not in ("LA", "PA", "RGBA") and "transparency" not in image.info:
+        return False
+    lowest, _ = image.convert("RGBA").getchannel("A").getextrema()
+    return bool(lowest < 255)  # type: ignore[operator]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gzip
+import itertools
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ import numpy as np
 from bench.datasets._files import cache_root, read_grey
 from bench.datasets._simulated import luma
 from bench.errors import BenchError
+from bench.paths import listed
 
 DIGITS = tuple("0123456789")
 _MNIST_10K = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -94,21 +96,24 @@ def cifar(root: Path, split: str) -> Images:
 @functools.cache
 def caltech(root: Path, split: str) -> Images:
     """Caltech-101, split by class."""
-    found = _read("s-caltech", root, "Caltech101")
-    labels = np.asarray(found.y)
+    folder = root / _FOLDERS["Caltech101"] / "101_ObjectCategories"
+    # Torchvision's reader takes everything in these folders for an image, what a file manager leaves there too.
+    categories = [path for path in listed(folder) if path.is_dir()] if folder.is_dir() else []
+    categories = [path for path in categories if path.name != "BACKGROUND_Google"]
+    if not categories:
+        raise _absent("s-caltech", root, "Caltech101", f"no folder {folder.relative_to(root)}")
+    images = [listed(category, (".jpg",)) for category in categories]
+    labels = np.repeat(np.arange(len(categories)), [len(part) for part in images])
+    every = list(itertools.chain.from_iterable(images))
     random = np.random.default_rng(0)
     chosen: list[int] = []
-    for label in range(len(found.categories)):
+    for label in range(len(categories)):
         order = random.permutation(np.flatnonzero(labels == label))
         part = order[:_TRAINED] if split == "train" else order[_TRAINED : _TRAINED + _TESTED]
         chosen += list(part)
-    classes = tuple(found.categories)
+    classes = tuple(category.name for category in categories)
     shown = _checked("s-caltech", classes, labels, chosen)
-    files = [
-        root / "caltech101" / "101_ObjectCategories" / classes[labels[i]] / f"image_{found.index[i]:04d}.jpg"
-        for i in shown
-    ]
-    return Images(classes, tuple(int(labels[i]) for i in shown), lambda index: read_grey(files[index]))
+    return Images(classes, tuple(int(labels[i]) for i in shown), lambda index: read_grey(every[shown[index]]))
 
 
 def fetch(kind: str, root: Path, source: Path | None) -> str:
@@ -139,14 +144,17 @@ def _read(name: str, root: Path, kind: str, **options: Any) -> Any:
     import torchvision
 
     try:
-        if not (root / _FOLDERS[kind]).is_dir():  # Caltech101's reader would make it
+        if not (root / _FOLDERS[kind]).is_dir():
             raise FileNotFoundError(f"no folder {_FOLDERS[kind]}")
         return getattr(torchvision.datasets, kind)(root, download=False, **options)
     except Exception as error:  # its readers fail in many ways on damaged files
-        reason = " ".join(str(error).split())[:120]
-        raise BenchError(
-            f"{name}: no {kind} in {root} ({reason}); `bench data get {name}` downloads it, {name}:root=FOLDER names it"
-        ) from None
+        raise _absent(name, root, kind, " ".join(str(error).split())[:120]) from None
+
+
+def _absent(name: str, root: Path, kind: str, reason: str) -> BenchError:
+    return BenchError(
+        f"{name}: no {kind} in {root} ({reason}); `bench data get {name}` downloads it, {name}:root=FOLDER names it"
+    )
 
 
 def _idx(name: str, root: Path, file: str) -> np.ndarray:

@@ -57,7 +57,7 @@ class SimulatedRecording(Recording):
 
 
 class InterpolatedRecording(SimulatedRecording):
-    """Video frames, linearly interpolated to spike instants: frame i lies at spike index i * factor."""
+    """Video frames of 8 or 16 bits, linearly interpolated: frame i lies at spike index i * factor."""
 
     def __init__(self, frames: np.ndarray, factor: int, rate: float, noise: float, seed: int) -> None:
         count, height, width = frames.shape
@@ -69,10 +69,11 @@ class InterpolatedRecording(SimulatedRecording):
         index, part = np.divmod(np.asarray(instants), self._factor)
         weight = (part / self._factor).astype(np.float32)[:, None, None]
         after = np.minimum(index + 1, len(self._frames) - 1)
-        first, second = (self._frames[i].astype(np.float32) / 255 for i in (index, after))
+        white = np.iinfo(self._frames.dtype).max
+        first, second = (self._frames[i].astype(np.float32) / white for i in (index, after))
         return first + weight * (second - first)
 
 
 def luma(rgb: np.ndarray) -> np.ndarray:
-    """BT.601 luma of ... x 3 uint8, rounded to uint8."""
-    return (rgb @ np.array([0.299, 0.587, 0.114]) + 0.5).astype(np.uint8)
+    """BT.601 luma of ... x 3 uint8 or uint16, rounded to the same type."""
+    return (rgb @ np.array([0.299, 0.587, 0.114]) + 0.5).astype(rgb.dtype.newbyteorder("="))

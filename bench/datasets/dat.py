@@ -1,30 +1,60 @@
 """dat: a user's own recordings.
 
-``root`` is one .dat file or a folder of them. The size comes from the option ``size`` (WIDTHxHEIGHT) or from a
-sidecar beside the recording, ``<name>.json``::
+``root`` is one .dat file or a folder of them. The size comes from the option ``size`` (WIDTHxHEIGHT), from SpikeCV's
+``config.yaml`` in the same folder, or from a sidecar beside the recording, ``<name>.json``::
 
     {"width": 400, "height": 250, "rate": 0.6, "speed_class": "high", "truth": {"150": "truth/150.png"}}
 
-Only width and height are required. ``truth`` maps spike indices to pictures of the luminance, relative to the
-sidecar.
+``truth`` maps spike indices to pictures of the luminance, relative to the sidecar. Where nothing states the rate, it is
+estimated from the recording.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from bench.datasets._files import read_grey
-from bench.errors import BenchError
+from bench.datasets._files import luminance, read_grey
+from bench.errors import BenchError, one_line
 from bench.fingerprint import code_fingerprint, digest, file_sha256
-from bench.interfaces import Availability, Dataset, Recording, SequenceInfo
-from bench.interfaces import Options as BaseOptions
-from bench.spikes import read_dat
+from bench.interfaces import Availability, ComponentOptions, Dataset, Recording, SequenceInfo
+from bench.paths import listed, read_user_text, user_path
+from bench.spikes import PackedSpikes, Survey, likeness_of_rows, read_dat, survey
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_SPIKECV = "config.yaml"
+# Rows of another geometry must be this much alike, and those of the stated one at most half as much, to be remarked.
+_ALIKE = 0.3
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How a recording's bits are its pixels: size, bits of a row, and the place of its first pixel in them."""
+
+    width: int
+    height: int
+    row_bits: int = 0
+    first_bit: int = 0
+
+    def read(self, path: Path) -> PackedSpikes:
+        """Map a recording."""
+        return read_dat(path, self.height, self.width, self.row_bits, self.first_bit)
+
+    def __str__(self) -> str:
+        rows = f" with rows of {self.row_bits} bits" if self.row_bits not in (0, self.width) else ""
+        return f"{self.width}x{self.height}{rows}"
+
+
+# Raw dumps as cameras write them. sps10 ends every row with a head of 16 bits (SpikeCV cuts columns 400 to 415).
+CAMERAS = {"sps10": Geometry(400, 250, row_bits=416)}
+Camera = Literal["", "sps10"]
 
 
 class Sidecar(BaseModel):
@@ -32,11 +62,21 @@ class Sidecar(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    width: int = Field(ge=1)
-    height: int = Field(ge=1)
-    rate: float = Field(default=1.0, gt=0)
+    width: int | None = Field(default=None, ge=1)
+    height: int | None = Field(default=None, ge=1)
+    camera: Camera = ""
+    row_bits: int | None = Field(default=None, ge=1)
+    first_bit: int | None = Field(default=None, ge=0)
+    rate: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     speed_class: Literal["", "low", "high"] = ""
     truth: dict[int, str] = Field(default_factory=dict)
+
+
+class SpikeCvConfig(BaseModel):
+    """What is used of SpikeCV's config.yaml."""
+
+    spike_w: int = Field(ge=1)
+    spike_h: int = Field(ge=1)
 
 
 class Dat(Dataset):
@@ -44,77 +84,219 @@ class Dat(Dataset):
 
     name = "dat"
 
-    class Options(BaseOptions):
-        """Options: where the recordings are; size and rate where there is no sidecar."""
+    class Options(ComponentOptions):
+        """Options: where the recordings are, and what no sidecar says of them.
+
+        That is their size, or the camera whose raw dumps they are, or the bits of a row and the place of the first
+        pixel in them; and the spikes per frame of unit luminance, `auto` where it is not known.
+        """
 
         root: str = Field(exclude=True)
-        size: str = Field(default="", pattern=r"^(\d+x\d+)?$")
-        rate: float = Field(default=1.0, gt=0)
+        size: str = Field(default="", pattern=r"^([1-9]\d*x[1-9]\d*)?$")
+        camera: Camera = ""
+        row_bits: int | None = Field(default=None, ge=1)
+        first_bit: int | None = Field(default=None, ge=0)
+        rate: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+        @field_validator("rate", mode="before")
+        @classmethod
+        def _auto(cls, value: object) -> object:
+            return None if value == "auto" else value
 
     def available(self) -> Availability:
         """Whether the root exists."""
-        if Path(self.options.root).exists():
+        if self._root.exists():
             return Availability(True)
-        return Availability(False, reason=f"{self.options.root} does not exist")
+        return Availability(False, reason=f"{self._root} does not exist")
 
     def sequences(self) -> list[SequenceInfo]:
         """All recordings, by name."""
         return [self._info(path) for path in self._files()]
 
     def fingerprint(self, name: str) -> str:
-        """Hashes of the recording and its truth pictures, the sidecar, and the code that reads them."""
+        """Hashes of the recording and its truth pictures, how they are read, and the code that does it."""
         path = self._file(name)
-        sidecar = self._sidecar(path)
+        sidecar, geometry = self._sidecar(path), self._geometry(path)
         truths = [file_sha256(picture) for picture in _truth_files(path, sidecar).values()]
-        return digest([file_sha256(path), truths, sidecar.model_dump(), code_fingerprint(__name__)])
+        rate, _ = self._rate(path, geometry)
+        facts = [asdict(geometry), rate, sidecar.model_dump(include={"speed_class", "truth"})]
+        return digest([file_sha256(path), truths, facts, code_fingerprint(__name__)])
 
     def open(self, name: str) -> Recording:
         """Map one recording."""
         path = self._file(name)
-        return _DatRecording(path, self._sidecar(path))
+        return _DatRecording(self._geometry(path).read(path), _truth_files(path, self._sidecar(path)))
+
+    @property
+    def _root(self) -> Path:
+        return user_path(self.options.root)
 
     def _file(self, name: str) -> Path:
         for path in self._files():
             if path.stem == name:
                 return path
-        raise BenchError(f"{self.options.root} has no recording '{name}.dat'")
+        raise BenchError(f"{self._root} has no recording '{name}.dat'")
 
     def _files(self) -> list[Path]:
-        root = Path(self.options.root)
-        files = [root] if root.is_file() else sorted(path for path in root.glob("*.dat") if path.is_file())
+        root = self._root
+        files = listed(root, (".dat",)) if root.is_dir() else [root] if root.is_file() else []
         if not files:
             raise BenchError(f"{root}: no .dat file" if root.exists() else f"{root} does not exist")
         return files
 
     def _sidecar(self, path: Path) -> Sidecar:
         sidecar = path.with_suffix(".json")
-        if sidecar.is_file():
-            try:
-                return Sidecar.model_validate_json(sidecar.read_bytes())
-            except ValidationError as error:
-                first = error.errors()[0]
-                where = ".".join(map(str, first["loc"])) or "file"
-                raise BenchError(f"{sidecar}: {where}: {first['msg']}") from None
-        size = re.fullmatch(r"(\d+)x(\d+)", self.options.size)
-        if size is None:
-            raise BenchError(f"{path}: its size is unknown; give size=WIDTHxHEIGHT or write {sidecar.name} beside it")
-        return Sidecar(width=int(size[1]), height=int(size[2]), rate=self.options.rate)
+        return _read_json(sidecar) if sidecar.is_file() else Sidecar()
+
+    def _stated(self, path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+        """What is said of a recording, by whom; SpikeCV's file holds where its sidecar has no size."""
+        options, sidecar = self.options, self._sidecar(path)
+        keys = {"width", "height", "camera", "row_bits", "first_bit", "rate"}
+        yield f"{path.stem}.json", sidecar.model_dump(include=keys)
+        config = path.with_name(_SPIKECV)
+        if (sidecar.width, sidecar.height, sidecar.camera) == (None, None, "") and config.is_file():
+            yield _SPIKECV, _read_spikecv(config)
+        width, _, height = options.size.partition("x")
+        size = {"width": int(width), "height": int(height)} if options.size else {}
+        yield "an option", {**options.model_dump(include=keys), **size}
+
+    def _agreed(self, path: Path) -> dict[str, Any]:
+        """What is said of a recording, without what is left open.
+
+        Raises
+        ------
+        BenchError
+            If two sources contradict each other.
+        """
+        agreed: dict[str, tuple[Any, str]] = {}
+        for source, facts in self._stated(path):
+            for key, value in facts.items():
+                if value in (None, ""):
+                    continue
+                other, said = agreed.setdefault(key, (value, source))
+                if other != value:
+                    raise BenchError(
+                        f"{path}: {said} says {key} {other}, {source} says {value}; leave one of them away"
+                    )
+        facts = {key: value for key, (value, _) in agreed.items()}
+        if camera := facts.pop("camera", ""):
+            known = {key: value for key, value in asdict(CAMERAS[camera]).items() if value}
+            for key, value in known.items():
+                if facts.setdefault(key, value) != value:
+                    raise BenchError(f"{path}: the camera {camera} has {key} {value}, not {facts[key]}")
+        return facts
+
+    def _geometry(self, path: Path) -> Geometry:
+        facts = self._agreed(path)
+        facts.pop("rate", None)
+        if "width" not in facts or "height" not in facts:
+            raise BenchError(f"{path}: its size is unknown; give size=WIDTHxHEIGHT or write {path.stem}.json beside it")
+        return Geometry(**facts)
+
+    def _rate(self, path: Path, geometry: Geometry) -> tuple[float, bool]:
+        """The rate, and whether it is estimated."""
+        stated = self._agreed(path).get("rate")
+        return (stated, False) if stated else (_survey(path, geometry).rate or 1.0, True)
 
     def _info(self, path: Path) -> SequenceInfo:
-        sidecar = self._sidecar(path)
-        packed = read_dat(path, sidecar.height, sidecar.width)
+        sidecar, geometry = self._sidecar(path), self._geometry(path)
+        try:
+            packed = geometry.read(path)
+        except BenchError as error:
+            others = _others(path, geometry) if path.stat().st_size else []
+            hint = f"; it holds whole frames of {others[0]}, {_as_option(others[0])}" if others else ""
+            raise BenchError(f"{error}{hint}") from None
         outside = [instant for instant in sidecar.truth if not 0 <= instant < len(packed)]
         if outside:
             raise BenchError(f"{path.with_suffix('.json')}: truth at {outside[0]}, but T = {len(packed)}")
+        rate, estimated = self._rate(path, geometry)
         return SequenceInfo(
             path.stem,
-            sidecar.height,
-            sidecar.width,
+            geometry.height,
+            geometry.width,
             len(packed),
-            sidecar.rate,
+            rate,
             sidecar.speed_class,
             truth_at=tuple(_truth_files(path, sidecar)),
+            rate_estimated=estimated,
+            remark=_misread(path, geometry) or _survey(path, geometry).exposure(rate),
         )
+
+
+def _survey(path: Path, geometry: Geometry) -> Survey:
+    status = path.stat()
+    return _survey_of(path, geometry, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=256)
+def _survey_of(path: Path, geometry: Geometry, size: int, mtime_ns: int) -> Survey:
+    return survey(geometry.read(path))
+
+
+def _others(path: Path, geometry: Geometry) -> list[Geometry]:
+    """Other geometries that the file's length fits: a known camera's dump, rows without their head, sides swapped."""
+    width, height = geometry.width, geometry.height
+    plausible = [*CAMERAS.values(), Geometry(width, height), Geometry(height, width)]
+    frame_bits = [(other.row_bits or other.width) * other.height for other in plausible]
+    size = path.stat().st_size
+    return [
+        other
+        for other, bits in zip(plausible, frame_bits, strict=True)
+        if other != geometry and bits % 8 == 0 and size % (bits // 8) == 0
+    ]
+
+
+def _misread(path: Path, geometry: Geometry) -> str:
+    """Which other geometry fits the recording clearly better; empty where none does.
+
+    Neighbouring rows of a scene are alike in the true geometry alone.
+    """
+    own = likeness_of_rows(_survey(path, geometry).counts)
+    if own > 1 / 2:
+        return ""
+    likeness = {other: likeness_of_rows(_survey(path, other).counts) for other in _others(path, geometry)}
+    best = max(likeness, key=likeness.__getitem__, default=geometry)
+    if likeness.get(best, 0) <= max(_ALIKE, 2 * own):
+        return ""
+    return (
+        f"it looks like {best}, not {geometry}: neighbouring rows are then alike by {likeness[best]:.2f} instead of "
+        f"{own:.2f}; if so, state {_as_option(best)}"
+    )
+
+
+def _as_option(geometry: Geometry) -> str:
+    for name, known in CAMERAS.items():
+        if known == geometry:
+            return f"camera={name}"
+    return f"size={geometry.width}x{geometry.height}"
+
+
+def _read_json(path: Path) -> Sidecar:
+    text = read_user_text(path)
+    return _checked(path, lambda: Sidecar.model_validate_json(text))
+
+
+def _read_spikecv(path: Path) -> dict[str, Any]:
+    """The size in SpikeCV's file; nothing where it is another program's."""
+    import yaml
+
+    try:
+        fields = yaml.safe_load(read_user_text(path))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise BenchError(f"{path} is not valid YAML: {one_line(str(error))}") from None
+    if not isinstance(fields, dict) or not {"spike_w", "spike_h"} & set(fields):
+        return {}
+    config = _checked(path, lambda: SpikeCvConfig.model_validate(fields))
+    return {"width": config.spike_w, "height": config.spike_h}
+
+
+def _checked(path: Path, validate: Callable[[], Model]) -> Model:
+    try:
+        return validate()
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "file"
+        raise BenchError(f"{path}: {where}: {first['msg']}") from None
 
 
 def _truth_files(recording: Path, sidecar: Sidecar) -> dict[int, Path]:
@@ -130,9 +312,8 @@ def _truth_files(recording: Path, sidecar: Sidecar) -> dict[int, Path]:
 
 
 class _DatRecording(Recording):
-    def __init__(self, path: Path, sidecar: Sidecar) -> None:
-        self._packed = read_dat(path, sidecar.height, sidecar.width)
-        self._truth = _truth_files(path, sidecar)
+    def __init__(self, packed: PackedSpikes, truth: dict[int, Path]) -> None:
+        self._packed, self._truth = packed, truth
 
     def spikes(self, start: int, stop: int) -> np.ndarray:
         return self._packed[start:stop]
@@ -145,5 +326,5 @@ class _DatRecording(Recording):
             picture = read_grey(path)
             if picture.shape != shape:
                 raise BenchError(f"{path}: {picture.shape[::-1]} pixels where the recording has {shape[::-1]}")
-            pictures.append(picture.astype(np.float32) / 255)
+            pictures.append(luminance(picture))
         return np.stack(pictures)

@@ -22,8 +22,8 @@ from bench.datasets._labelled import Images
 from bench.datasets._simulated import SimulatedRecording
 from bench.errors import BenchError
 from bench.fingerprint import code_fingerprint, digest
-from bench.interfaces import Availability, Dataset, SequenceInfo
-from bench.interfaces import Options as BaseOptions
+from bench.interfaces import Availability, ComponentOptions, Dataset, SequenceInfo
+from bench.paths import user_path
 
 # Pixels a spike frame. At coding instants an image is at most 10 pixels from the middle under the task's condition.
 SPEEDS = (0.1, 0.5)
@@ -132,7 +132,7 @@ class MovingImages(Dataset):
     extent: ClassVar[int] = 40
     _SPLITS = ("test", "train")
 
-    class Options(BaseOptions):
+    class Options(ComponentOptions):
         """Options: split; side, T, spikes per frame at unit luminance and noise; which draw of the motions."""
 
         split: Literal["test", "train"] = "test"
@@ -243,7 +243,7 @@ class _FromFolder(MovingImages):
     @property
     def root(self) -> Path:
         """Where the images lie."""
-        return Path(self.options.root) if self.options.root else _labelled.cache_folder(self.name)
+        return user_path(self.options.root) if self.options.root else _labelled.cache_folder(self.name)
 
     def prepare(self, source: Path | None = None) -> str:
         """Let torchvision download the set, or copy the folder that has its files."""

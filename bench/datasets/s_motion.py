@@ -19,8 +19,7 @@ from pydantic import Field
 from bench.datasets._simulated import SimulatedRecording, luma
 from bench.errors import BenchError
 from bench.fingerprint import code_fingerprint, digest
-from bench.interfaces import Dataset, SequenceInfo
-from bench.interfaces import Options as BaseOptions
+from bench.interfaces import ComponentOptions, Dataset, SequenceInfo
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ class SMotion(Dataset):
     name = "s-motion"
     keep = True
 
-    class Options(BaseOptions):
+    class Options(ComponentOptions):
         """Options: side in pixels, T, spikes per frame at unit luminance, and the camera's noise."""
 
         size: int = Field(default=256, ge=16, le=1024, multiple_of=8)

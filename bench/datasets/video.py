@@ -8,20 +8,28 @@ between frames, or raise its frame rate first.
 
 from __future__ import annotations
 
+import contextlib
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from pydantic import Field
 
-from bench.datasets._files import read_grey
+from bench.datasets._files import read_same
 from bench.datasets._simulated import InterpolatedRecording, luma
-from bench.errors import BenchError
+from bench.errors import BenchError, one_line
 from bench.fingerprint import code_fingerprint, digest, file_sha256
-from bench.interfaces import Availability, Dataset, SequenceInfo
-from bench.interfaces import Options as BaseOptions
+from bench.interfaces import Availability, ComponentOptions, Dataset, SequenceInfo
+from bench.paths import listed, user_path
+from bench.tools import ffmpeg_binary, start_tool, stop_tool
 
 VIDEOS = (".avi", ".mkv", ".mov", ".mp4", ".webm", ".y4m")
 PICTURES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
+_Y4M_FRAME = b"FRAME"
 
 
 class Video(Dataset):
@@ -30,8 +38,11 @@ class Video(Dataset):
     name = "video"
     keep = True
 
-    class Options(BaseOptions):
-        """Options: a video, a folder of videos or of pictures; spikes per frame interval; how many frames."""
+    class Options(ComponentOptions):
+        """Options: a video, a folder of videos or of pictures; spikes per frame interval; how many frames.
+
+        A damaged video is refused, or with `lenient` read as far as its decoder can.
+        """
 
         root: str = Field(exclude=True)
         factor: int = Field(default=24, ge=1)
@@ -39,12 +50,13 @@ class Video(Dataset):
         rate: float = Field(default=0.6, gt=0, le=1)
         noise: float = Field(default=0.0, ge=0)
         seed: int = 0
+        lenient: bool = False
 
     def available(self) -> Availability:
         """Whether the root exists."""
-        if Path(self.options.root).exists():
+        if self._root.exists():
             return Availability(True)
-        return Availability(False, reason=f"{self.options.root} does not exist")
+        return Availability(False, reason=f"{self._root} does not exist")
 
     def sequences(self) -> list[SequenceInfo]:
         """One sequence per video or folder of pictures."""
@@ -63,25 +75,38 @@ class Video(Dataset):
         frames = self._frames(self._source(name))
         return InterpolatedRecording(frames, options.factor, options.rate, options.noise, options.seed)
 
+    @property
+    def _root(self) -> Path:
+        return user_path(self.options.root)
+
     def _source(self, name: str) -> Path:
         for path in self._sources():
             if _name(path) == name:
                 return path
-        raise BenchError(f"{self.options.root} has no video '{name}'")
+        raise BenchError(f"{self._root} has no video '{name}'")
 
     def _sources(self) -> list[Path]:
-        root = Path(self.options.root)
-        if root.is_file() or _pictures(root):
+        root = self._root
+        if root.is_file():
             return [root]
-        inside = sorted(root.iterdir()) if root.is_dir() else []
-        found = [path for path in inside if path.suffix.lower() in VIDEOS or (path.is_dir() and _pictures(path))]
-        if not found:
+        inside = listed(root) if root.is_dir() else []
+        videos = [path for path in inside if path.suffix.lower() in VIDEOS or (path.is_dir() and _pictures(path))]
+        pictures = _pictures(root)
+        if videos and pictures:
+            raise BenchError(
+                f"{root} holds pictures ({pictures[0].name}) beside {videos[0].name}: give one of its videos or "
+                "folders as root, or take the pictures away"
+            )
+        if not videos and not pictures:
             raise BenchError(f"{root}: no video and no folder of pictures")
-        return found
+        return videos or [root]
 
     def _frames(self, path: Path) -> np.ndarray:
-        read = _read_pictures if path.is_dir() else read_video
-        frames = read(path, self.options.frames)
+        limit = self.options.frames
+        if path.is_dir():
+            frames = read_same(_pictures(path)[:limit], path)
+        else:
+            frames = read_video(path, limit, lenient=self.options.lenient)
         if len(frames) < 2:
             raise BenchError(f"{path}: {len(frames)} frame where interpolation needs 2")
         return frames[:, :, : frames.shape[2] // 8 * 8]
@@ -97,33 +122,79 @@ def _name(path: Path) -> str:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
+    return listed(folder, PICTURES) if folder.is_dir() else []
 
 
-def _read_pictures(folder: Path, limit: int) -> np.ndarray:
-    frames = [read_grey(path) for path in _pictures(folder)[:limit]]
-    sizes = {frame.shape for frame in frames}
-    if len(sizes) > 1:
-        raise BenchError(f"{folder}: pictures of different sizes: {', '.join(map(str, sorted(sizes)))}")
+def read_video(path: Path, limit: int, *, lenient: bool = False) -> np.ndarray:
+    """Read the first pictures of a video as luma, each one once, whatever the times that the file gives them.
+
+    Parameters
+    ----------
+    limit
+        How many at most.
+    lenient
+        Take what the decoder makes of a damaged file: it conceals errors, and leaves pictures out.
+
+    Returns
+    -------
+    numpy.ndarray
+        T x H x W uint8, or uint16 where the video has more than 8 bits.
+
+    Raises
+    ------
+    BenchError
+        If it is no video, or damaged before its last picture that is asked for.
+    """
+    strict = [] if lenient else ["-xerror", "-err_detect", "explode"]
+    # Every picture is written once, at the depth of the video, with its size before it. Numbers take the place of its
+    # times: of two pictures within a tick of the output's clock, ffmpeg would complain.
+    command = [
+        str(ffmpeg_binary()), "-nostdin", "-v", "error", *strict, "-i", f"file:{path.resolve()}", "-map", "0:V:0",
+        "-vf", "settb=1/25,setpts=N", "-fps_mode", "passthrough", "-frames:v", str(limit),
+        "-c:v", "ppm", "-f", "image2pipe", "-",
+    ]  # fmt: skip
+    with tempfile.TemporaryFile() as log:
+        process = start_tool(command, stdin=subprocess.DEVNULL, stderr=log.fileno())
+        try:
+            assert process.stdout is not None  # noqa: S101 (for mypy)
+            frames = list(_ppm_frames(process.stdout))
+            process.wait()
+        finally:
+            stop_tool(process)
+        log.seek(0)
+        first = log.read().decode(errors="replace").partition("\n")[0]
+    problem = one_line(re.sub(r"\[[^]]* @ \w+\] ", "", first))  # without the places in memory
+    if not frames:
+        hint = "" if lenient else "; if it is a damaged one, the option lenient=true takes what the decoder makes of it"
+        raise BenchError(f"{path} cannot be read as a video: {problem or 'it has no frames'}{hint}")
+    if not problem and len(frames) < limit and path.suffix.lower() == ".y4m" and not _whole_y4m(path, len(frames)):
+        problem = "its last frame is cut off"
+    if not lenient and (problem or process.returncode):
+        raise BenchError(
+            f"{path} is damaged, {len(frames)} frames were decoded ({problem or 'no reason given'}); the option "
+            "lenient=true takes what the decoder makes of it"
+        )
     return np.stack(frames)
 
 
-def read_video(path: Path, limit: int) -> np.ndarray:
-    """Read the first frames of a video as T x H x W uint8 luma."""
-    import imageio_ffmpeg
+def _ppm_frames(file: IO[bytes]) -> Iterator[np.ndarray]:
+    """Luma of PPM pictures that follow one another."""
+    while file.readline():  # P6
+        width, height = map(int, file.readline().split())
+        kind = np.dtype("u1" if int(file.readline()) < 1 << 8 else ">u2")
+        data = file.read(3 * height * width * kind.itemsize)
+        with contextlib.suppress(ValueError):  # a picture that the program did not finish
+            yield luma(np.frombuffer(data, kind).reshape(height, width, 3))
 
-    try:
-        reader = imageio_ffmpeg.read_frames(str(path.resolve()))
-        width, height = next(reader)["size"]
-        frames = []
-        for data in reader:
-            frames.append(luma(np.frombuffer(data, np.uint8).reshape(height, width, 3)))
-            if len(frames) == limit:
-                break
-        reader.close()
-    except (OSError, RuntimeError, StopIteration) as error:
-        reason = str(error).splitlines()[-1] if str(error) else "no frames"
-        raise BenchError(f"{path} cannot be read as a video: {reason}") from None
-    return np.stack(frames) if frames else np.empty((0, height, width), np.uint8)
+
+def _whole_y4m(path: Path, count: int) -> bool:
+    """Whether a .y4m file ends with its last frame; ffmpeg leaves out one that is cut off, without a word."""
+    with path.open("rb") as file:
+        file.readline()
+        start, end = file.tell(), path.stat().st_size
+        step, rest = divmod(end - start, count)
+        for place in range(start, end - rest, max(step, 1)):
+            file.seek(place)
+            if file.read(len(_Y4M_FRAME)) != _Y4M_FRAME:
+                return False
+    return not rest

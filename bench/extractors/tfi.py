@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from bench.interfaces import Extractor
-from bench.interfaces import Options as BaseOptions
+from bench.interfaces import ComponentOptions, Extractor
 from bench.spikes import interval_rate
 
 
@@ -15,7 +14,7 @@ class Tfi(Extractor):
 
     name = "tfi"
 
-    class Options(BaseOptions):
+    class Options(ComponentOptions):
         """Options: spike frames searched on each side of the instant."""
 
         window: int = Field(default=32, ge=1)

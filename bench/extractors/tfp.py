@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from bench.interfaces import Extractor
-from bench.interfaces import Options as BaseOptions
+from bench.interfaces import ComponentOptions, Extractor
 from bench.spikes import firing_rate
 
 
@@ -15,7 +14,7 @@ class Tfp(Extractor):
 
     name = "tfp"
 
-    class Options(BaseOptions):
+    class Options(ComponentOptions):
         """Options: window in spike frames."""
 
         window: int = Field(default=21, ge=1)

@@ -1,32 +1,31 @@
 """The contracts between the suite and its pluggable parts: one small abstract base per kind."""
 
 from bench.interfaces.analyzer import Analyzer
-from bench.interfaces.codec import (
-    Codec,
-    Compressed,
+from bench.interfaces.codec import Codec, Compressed, Decoded, Encoded, from_uint8, to_uint8
+from bench.interfaces.component import Availability, Component, ComponentOptions, join_names, parse_spec, split_names
+from bench.interfaces.condition import CodingCondition, ConditionCard, Structure
+from bench.interfaces.container import (
+    AnalysisChain,
     Content,
-    Decoded,
-    Encoded,
     RatePoint,
     StreamInfo,
-    from_uint8,
     pack_stream,
-    to_uint8,
     unpack_stream,
+    weights_digest,
 )
-from bench.interfaces.component import Availability, Component, Options, parse_spec
-from bench.interfaces.condition import CodingCondition, ConditionCard, Structure
 from bench.interfaces.dataset import Dataset, Recording, SequenceInfo
 from bench.interfaces.extractor import Extractor
 from bench.interfaces.paradigm import Kind, Paradigm, Side, Stage, check_wiring
 from bench.interfaces.task import Task
 
 __all__ = [
+    "AnalysisChain",
     "Analyzer",
     "Availability",
     "Codec",
     "CodingCondition",
     "Component",
+    "ComponentOptions",
     "Compressed",
     "ConditionCard",
     "Content",
@@ -35,7 +34,6 @@ __all__ = [
     "Encoded",
     "Extractor",
     "Kind",
-    "Options",
     "Paradigm",
     "RatePoint",
     "Recording",
@@ -47,8 +45,11 @@ __all__ = [
     "Task",
     "check_wiring",
     "from_uint8",
+    "join_names",
     "pack_stream",
     "parse_spec",
+    "split_names",
     "to_uint8",
     "unpack_stream",
+    "weights_digest",
 ]

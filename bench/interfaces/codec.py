@@ -32,74 +32,35 @@ To try one that is being written: ``bench run --codec path/to/deflate.py:Deflate
 path/to/deflate.py:Deflate``. To publish one, name it in your package's entry points, group ``bench.codecs``.
 
 Optional, with defaults that do nothing: `Options` (typed options), `available` (version and hash, or a
-reason), `rate_points_for` (other rate points for spikes), `check_rate_point`, `default_chroma`,
-`weights_sha256`, `preset`.
+reason), `rate_points_for` (other rate points for spikes), `check_rate_point`, `lookahead` (for a codec that needs later
+frames), `structures`, `default_chroma`, `weights_sha256`, `preset`.
 '''
 
 from __future__ import annotations
 
 import hashlib
-import re
-import zlib
+import math
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import ClassVar
 
-import msgpack
 import numpy as np
 
 from bench.errors import BenchError, StreamError
 from bench.interfaces.component import Component
-from bench.interfaces.condition import CodingCondition
-
-RatePoint = int | float | str
-MAGIC = b"SPK1"
-_PREFIX = len(MAGIC) + 4
-_NAME = re.compile(r"[A-Za-z0-9_.-]+")
-# A container holds one segment. More frames or pixels than this are a damaged header, not a huge allocation.
-_MAX_FRAMES = 1 << 16
-_MAX_AREA = 1 << 24
-_MAX_PIXELS = 1 << 30
-
-
-class Content(Enum):
-    """What the frames of a stream are, and so which paradigm sent it."""
-
-    SPIKES = "spikes"
-    FEATURES = "features"
-    RESULT = "result"
-
-    @property
-    def is_spikes(self) -> bool:
-        """True for binary spike frames, False for grey frames (features and results)."""
-        return self is Content.SPIKES
-
-
-@dataclass(frozen=True)
-class StreamInfo:
-    """What a container says about its payload.
-
-    Attributes
-    ----------
-    codec, options
-        Bare name and non-default options of the encoder's codec.
-    weights
-        First eight bytes of the weights' SHA-256; empty where the codec has no weights.
-    content
-        What the frames are.
-    shape
-        (K, H, W) of the frames.
-    rate_point
-        The point that the frames were coded at.
-    """
-
-    codec: str
-    options: str
-    weights: bytes
-    content: Content
-    shape: tuple[int, int, int]
-    rate_point: RatePoint
+from bench.interfaces.condition import CodingCondition, Structure
+from bench.interfaces.container import (
+    AnalysisChain,
+    Content,
+    RatePoint,
+    StreamInfo,
+    describe,
+    fits_container,
+    pack_stream,
+    unpack_stream,
+    weights_digest,
+)
+from bench.interfaces.values import as_array, as_bytes, as_number, plain, shape_text, stated_weights, wrong
 
 
 @dataclass(frozen=True)
@@ -157,6 +118,7 @@ class Codec(Component):
     """Base of all codecs; see the module's docstring for the tutorial."""
 
     accepts: ClassVar[frozenset[str]] = frozenset({"spikes", "frames"})
+    structures: ClassVar[frozenset[Structure]] = frozenset({"low_delay", "random_access"})
     rate_points: ClassVar[tuple[RatePoint, ...]]
     default_chroma: ClassVar[str] = "400"
 
@@ -192,8 +154,43 @@ class Codec(Component):
         """Tell whether the codec codes this content."""
         return ("spikes" if content.is_spikes else "frames") in self.accepts
 
+    def lookahead(self, condition: CodingCondition) -> float:
+        """How many frames after frame k may change what is sent for it under `condition`; infinite: all of them.
+
+        The default, none, is what ``low_delay`` asks for: a codec that looks ahead there is refused.
+        """
+        return 0
+
+    def check_condition(self, condition: CodingCondition) -> None:
+        """Raise `BenchError` if the codec cannot keep to the condition."""
+        ahead = self.lookahead(condition)
+        if condition.structure not in self.structures:
+            raise BenchError(
+                f"{self.name} codes {' and '.join(sorted(self.structures))} only, not {condition.structure}"
+            )
+        if condition.structure == "low_delay" and ahead:
+            far = "the whole recording" if math.isinf(ahead) else f"{ahead:g} frames"
+            raise BenchError(
+                f"{self.name} looks {far} ahead, and low_delay allows no look at later frames: "
+                "use --structure random_access"
+            )
+
+    def default_condition(self) -> CodingCondition:
+        """The default condition; with ``random_access`` for a codec that cannot code in low delay."""
+        default = CodingCondition()
+        try:
+            self.check_condition(default)
+        except BenchError:
+            return CodingCondition(structure="random_access")
+        return default
+
     def encode(
-        self, frames: np.ndarray, rate_point: RatePoint, condition: CodingCondition, content: Content
+        self,
+        frames: np.ndarray,
+        rate_point: RatePoint,
+        condition: CodingCondition,
+        content: Content,
+        chain: AnalysisChain | None = None,
     ) -> Encoded:
         """Code frames into one container, the file that crosses the link.
 
@@ -201,25 +198,32 @@ class Codec(Component):
         ----------
         frames
             K x H x W float32 in [0, 1]; {0, 1} where `content` is spikes.
+        chain
+            What stands around the codec, for the container to say.
 
         Raises
         ------
         BenchError
-            If the codec does not take the content or the rate point, or the frames are not as stated.
+            If the codec does not take the content, the rate point or the condition, or the frames are not as stated.
         """
         if not self.takes(content):
             raise BenchError(f"{self.name} takes {' and '.join(sorted(self.accepts))} only, not {content.value}")
+        rate_point = plain(rate_point)
         self.check_rate_point(rate_point)
+        self.check_condition(condition)
         _check_frames(self.name, frames)
-        if not _holds(frames.shape):
+        if not fits_container(frames.shape):
             raise BenchError(f"{self.name}: {frames.shape} frames are too many for one stream; code shorter segments")
-        compressed = self.compress(frames, rate_point, condition)
+        # A copy: what the codec does to its frames is its own matter.
+        compressed = self.compress(frames.copy(order="C"), rate_point, condition)
         if not isinstance(compressed, Compressed):
             compressed = Compressed(compressed)
+        payload, estimate = as_bytes(self, "compress", compressed.payload), compressed.estimated_bits
         height, width = frames.shape[1:]
-        weights = bytes.fromhex(self.weights_sha256)[:8]
-        info = StreamInfo(self.name, self.options_text, weights, content, (len(frames), height, width), rate_point)
-        return Encoded(pack_stream(info, compressed.payload), compressed.estimated_bits, info)
+        weights, shape = weights_digest(stated_weights(self)), (len(frames), height, width)
+        info = StreamInfo(self.name, self.options_text, weights, content, shape, rate_point, chain)
+        estimate = None if estimate is None else as_number(self, "compress: estimated_bits", estimate)
+        return Encoded(pack_stream(info, payload), estimate, info)
 
     def decode(self, stream: bytes) -> Decoded:
         """Decode one container.
@@ -233,10 +237,11 @@ class Codec(Component):
         info, payload = unpack_stream(stream)
         if info.codec != self.name:
             raise StreamError(f"the stream was made by '{info.codec}', not by '{self.name}'")
-        if info.weights != bytes.fromhex(self.weights_sha256)[:8]:
+        weights = stated_weights(self)
+        if info.weights != bytes.fromhex(weights)[: len(info.weights) or None]:
             raise StreamError(
                 f"{self.name}: the stream was made with other weights "
-                f"({info.weights.hex() or 'none'}, here {self.weights_sha256[:16] or 'none'})"
+                f"({info.weights.hex() or 'none'}, here {weights[:16] or 'none'})"
             )
         self.check_rate_point(info.rate_point)
         try:
@@ -246,64 +251,22 @@ class Codec(Component):
         except MemoryError:
             raise BenchError(f"{self.name}: not enough memory to decode {info.shape} frames") from None
         except Exception as error:
-            raise StreamError(f"{self.name}: the payload does not decode: {_one_line(error)}") from error
+            raise StreamError(f"{self.name}: the payload does not decode: {describe(error)}") from error
         if not isinstance(decoded, Decoded):
             decoded = Decoded(decoded)
-        if decoded.frames.shape != info.shape:
-            raise StreamError(f"{self.name}: decoded {decoded.frames.shape} frames where the header says {info.shape}")
+        frames, motion = as_array(self, "decompress", decoded.frames), decoded.motion
+        if frames.shape != info.shape:
+            raise StreamError(f"{self.name}: decoded {frames.shape} frames where the header says {info.shape}")
         try:
-            _check_frames(self.name, decoded.frames)
+            _check_frames(self.name, frames)
         except BenchError as error:
             raise StreamError(f"{error} (as decoded)") from None
-        return Decoded(np.ascontiguousarray(decoded.frames), decoded.motion)
-
-
-def pack_stream(info: StreamInfo, payload: bytes) -> bytes:
-    """Build a container: magic, CRC-32 of all that follows, msgpack header, payload."""
-    header = msgpack.packb(
-        [info.codec, info.options, info.weights, info.content.value[0], *info.shape, info.rate_point]
-    )
-    body = header + payload
-    return MAGIC + zlib.crc32(body).to_bytes(4, "little") + body
-
-
-def unpack_stream(stream: bytes) -> tuple[StreamInfo, bytes]:
-    """Split a container into header and payload.
-
-    Raises
-    ------
-    StreamError
-        If it is foreign, truncated or damaged.
-    """
-    if stream[: len(MAGIC)] != MAGIC:
-        raise StreamError(f"not a stream of this suite (it starts with {stream[:4].hex() or 'nothing'})")
-    body = stream[_PREFIX:]
-    if len(stream) < _PREFIX or zlib.crc32(body) != int.from_bytes(stream[len(MAGIC) : _PREFIX], "little"):
-        raise StreamError(f"the stream of {len(stream)} bytes is truncated or damaged (checksum differs)")
-    try:
-        unpacker = msgpack.Unpacker(max_buffer_size=max(len(body), 1))
-        unpacker.feed(body)
-        codec, options, weights, content, *shape, rate_point = unpacker.unpack()
-        # A name is a name, never a path: it selects the code that decodes.
-        if not _NAME.fullmatch(codec) or not isinstance(options, str) or not isinstance(weights, bytes):
-            raise ValueError("codec, options or weights are not what they should be")
-        if not isinstance(rate_point, int | float | str) or not all(isinstance(side, int) for side in shape):
-            raise ValueError("rate point or shape are not what they should be")
-        count, height, width = shape
-        by_initial = {item.value[0]: item for item in Content}
-        info = StreamInfo(codec, options, weights, by_initial[content], (count, height, width), rate_point)
-        payload = body[unpacker.tell() :]
-    except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
-        raise StreamError(f"the stream's header is malformed: {_one_line(error)}") from None
-    if min(info.shape) < 1 or not _holds(info.shape):
-        raise StreamError(f"the stream's header states an impossible shape {info.shape}")
-    return info, payload
-
-
-def _holds(shape: tuple[int, ...]) -> bool:
-    """Whether one container may hold frames of this shape."""
-    count, height, width = shape
-    return count <= _MAX_FRAMES and height * width <= _MAX_AREA and count * height * width <= _MAX_PIXELS
+        if motion is not None:
+            motion, (count, *sides) = as_array(self, "decompress: motion", motion), info.shape
+            if motion.shape != (count, 2, *sides) or not np.isfinite(motion).all():
+                raise wrong(self, "decompress: motion", f"{shape_text((count, 2, *sides))} finite numbers", motion)
+            motion = np.ascontiguousarray(motion, np.float32)
+        return Decoded(np.ascontiguousarray(frames), motion)
 
 
 def to_uint8(frames: np.ndarray) -> np.ndarray:
@@ -322,8 +285,3 @@ def _check_frames(name: str, frames: np.ndarray) -> None:
     low, high = float(frames.min()), float(frames.max())
     if not (low >= 0.0 and high <= 1.0):
         raise BenchError(f"{name}: frames must lie in [0, 1], not [{low:g}, {high:g}]")
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__

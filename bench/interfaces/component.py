@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import re
 from abc import ABC
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,8 +13,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bench.errors import BenchError
 
+_NAME = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^",][^,]*|))\s*(?:,|$)')
 
-class Options(BaseModel):
+
+class ComponentOptions(BaseModel):
     """Base of a component's options: immutable, and an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -43,14 +47,14 @@ class Availability:
 class Component(ABC):
     """A named part with options: codec, extractor, analyzer, dataset or task.
 
-    Subclasses set `name`, and where they have options a nested pydantic model `Options`. They are made by
+    Subclasses set `name`, and where they have options a nested `ComponentOptions` named `Options`. They are made by
     the registry from a spec such as ``vvenc:preset=slower``, which stays in `origin`. An option that only
     says where something lies on this machine (a binary's path) is declared with ``Field(exclude=True)``: it
     stays out of results and streams, and a stream cannot set it.
     """
 
     name: ClassVar[str]
-    Options: ClassVar[type[Options]] = Options
+    Options: ClassVar[type[ComponentOptions]] = ComponentOptions
     options: Any
     origin: str = ""
 
@@ -105,9 +109,40 @@ def parse_spec(spec: str) -> tuple[str, dict[str, str]]:
     return name.strip(), options
 
 
+def split_names(text: str) -> tuple[str, ...]:
+    """Split a comma-separated list of names; one that holds a comma or begins with a quote stands in double quotes.
+
+    Examples
+    --------
+    >>> split_names('walk, "left, slow", 5" disk')
+    ('walk', 'left, slow', '5" disk')
+
+    Raises
+    ------
+    BenchError
+        If a quote is not closed.
+    """
+    names, rest = [], text.strip()
+    while rest:
+        part = _NAME.match(rest)
+        if part is None:
+            raise BenchError(f"'{text}': a quote is not closed, or something follows it; a quote in quotes is doubled")
+        quoted, plain = part.groups()
+        if name := plain.strip() if quoted is None else quoted.replace('""', '"'):
+            names.append(name)
+        rest = rest[part.end() :]
+    return tuple(names)
+
+
+def join_names(names: Iterable[str]) -> str:
+    """The list from which `split_names` gives these names."""
+    return ",".join(_quote(name) for name in names)
+
+
 def _plain(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _quote(item: str) -> str:
-    return '"' + item.replace('"', '""') + '"' if set(item) & set(',"') else item
+    plain = not set(item) & set(',"') and item == item.strip()
+    return item if plain else '"' + item.replace('"', '""') + '"'

@@ -10,6 +10,14 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Structure = Literal["low_delay", "random_access"]
+_DELAYS = {
+    "low_delay": "causal: what is sent for frame k depends on frames 0 to k alone",
+    "random_access": "what is sent for frame k may depend on later frames, as many as the codec states",
+}
+Averaging = Literal[
+    "over instants, segments, sequences; PSNR of a frame at most 60 dB",
+    "frame mean, then sequence mean",  # of schema 1, whose PSNR had no ceiling
+]
 
 
 class CodingCondition(BaseModel):
@@ -20,7 +28,7 @@ class CodingCondition(BaseModel):
     intra_period
         Distance of intra frames, in coded frames.
     structure
-        ``low_delay`` (no reordering) or ``random_access``.
+        ``low_delay`` (causal: no reordering, and no look at later frames) or ``random_access``.
     bit_depth
         Depth that frames are quantised to before coding. Luma only; a codec without 4:0:0 adds neutral chroma.
     """
@@ -30,6 +38,11 @@ class CodingCondition(BaseModel):
     intra_period: int = Field(default=16, ge=1)
     structure: Structure = "low_delay"
     bit_depth: Literal[8] = 8
+
+    @property
+    def delay(self) -> str:
+        """What `structure` asks of a codec, in the words of the card."""
+        return _DELAYS[self.structure]
 
 
 class ConditionCard(BaseModel):
@@ -42,11 +55,16 @@ class ConditionCard(BaseModel):
     stride, num_frames, margin
         Coding instants are t_k = margin + k * stride, k = 0..num_frames-1, inside the segment.
     evaluated
-        Which instants have a truth and count: ``all``, or a list of k.
+        Which instants count: those that have a truth. Which these are may differ from one recording to another, so each
+        row says it.
     extractor, analyzer, analyzer_sha256
         Specs of the analysis chain, and the hash of the analyzer's weights (empty where it has none).
+    delay
+        What a codec may look at, in words; empty on cards from before there was a rule.
     averaging
         The rule by which frames become a sequence's figure and sequences a set's.
+
+    Cards of schema 1 listed the instants in ``evaluated``; they are read, and written no more.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -56,14 +74,15 @@ class ConditionCard(BaseModel):
     stride: int = Field(ge=1)
     num_frames: int = Field(ge=1)
     margin: int = Field(ge=0)
-    evaluated: Literal["all", "none"] | tuple[int, ...]
+    evaluated: Literal["instants with a truth", "all", "none"] | tuple[int, ...] = "instants with a truth"
     coding: CodingCondition
+    delay: str = ""
     chroma: Literal["luma-only"] = "luma-only"
     extractor: str
     extractor_sha256: str = ""
     analyzer: str
     analyzer_sha256: str = ""
-    averaging: Literal["frame mean, then sequence mean"] = "frame mean, then sequence mean"
+    averaging: Averaging = "over instants, segments, sequences; PSNR of a frame at most 60 dB"
 
     @functools.cached_property
     def digest(self) -> str:

@@ -33,6 +33,10 @@ class SequenceInfo:
         The spike indices that have a truth: None for all, an empty tuple for none.
     label
         Index of its class where the dataset has classes.
+    rate_estimated
+        Whether `rate` was estimated from the recording, since nothing states it.
+    remark
+        What looks wrong about the sequence, in one line for the user; empty where nothing does.
     """
 
     name: str
@@ -44,6 +48,13 @@ class SequenceInfo:
     speeds: tuple[tuple[str, float], ...] = ()
     truth_at: tuple[int, ...] | None = ()
     label: int | None = None
+    rate_estimated: bool = False
+    remark: str = ""
+
+    @property
+    def rate_text(self) -> str:
+        """The rate for people, with how it is known."""
+        return f"{self.rate:g} (estimated)" if self.rate_estimated else f"{self.rate:g}"
 
 
 class Recording(ABC):

@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from bench.interfaces.codec import Content
 from bench.interfaces.component import Component
+from bench.interfaces.container import Content
 
 
 class Side(Enum):

@@ -36,11 +36,14 @@ class Curve:
         One per rate; higher is better unless the caller says otherwise.
     condition
         Hash of the condition card; two curves with different ones are not compared.
+    instants
+        Which instants the qualities are of, as rows say it; nor are two curves of different ones.
     """
 
     rates: tuple[float, ...]
     qualities: tuple[float, ...]
     condition: str = ""
+    instants: str = ""
 
     @functools.cached_property
     def rising(self) -> _Rising | str:
@@ -53,13 +56,13 @@ class _Function:
 
     def __init__(self, places: np.ndarray, values: np.ndarray) -> None:
         self.places = places
-        self._values = values
+        self.values = values
         self._interpolations: dict[Method, Any] = {}
 
     def integral(self, method: Method, low: float, high: float) -> Any:
         """Over an interval within the places."""
         if method not in self._interpolations:
-            self._interpolations[method] = _interpolation(self.places, self._values, method)
+            self._interpolations[method] = _interpolation(self.places, self.values, method)
         return self._interpolations[method].integrate(low, high)
 
 
@@ -92,6 +95,8 @@ class Verdict:
         Sequences with a value, and how many were asked for.
     others
         The same figure by the other interpolations, None where they refuse.
+    remark
+        What a reader should know of a figure that is there, such as an interpolation that leaves the curves.
     """
 
     value: float | None
@@ -100,6 +105,7 @@ class Verdict:
     interval: tuple[float, float] | None = None
     count: tuple[int, int] = (1, 1)
     others: Mapping[str, float | None] = field(default_factory=dict)
+    remark: str = ""
 
     def text(self, digits: int = 2) -> str:
         """The figure with its sign, or the reason in brackets."""
@@ -132,7 +138,7 @@ def bd_quality(anchor: Curve, test: Curve, *, lower_is_better: bool = False, oth
 def mean_verdict(verdicts: Mapping[str, Verdict], *, seed: int = 0) -> Verdict:
     """Average per-sequence figures, with a bootstrap interval over sequences.
 
-    Sequences without a value stay out of the mean; `count` tells how many and `reason` the first of them.
+    Sequences without a value stay out of the mean; `count` tells how many, `reason` and `remark` the first of each.
     """
     values = [verdict.value for verdict in verdicts.values() if verdict.value is not None]
     missing = [f"{name}: {v.reason}" for name, v in verdicts.items() if v.value is None]
@@ -141,6 +147,7 @@ def mean_verdict(verdicts: Mapping[str, Verdict], *, seed: int = 0) -> Verdict:
         return Verdict(None, missing[0] if missing else "no sequences", count=count)
     overlaps = [v.overlap for v in verdicts.values() if v.value is not None and v.overlap is not None]
     others: dict[str, float | None] = {name: _mean_other(verdicts, name) for name in METHODS[1:]}
+    remarks = [f"{name}: {v.remark}" for name, v in verdicts.items() if v.remark]
     return Verdict(
         float(np.mean(values)),
         missing[0] if missing else "",
@@ -148,6 +155,7 @@ def mean_verdict(verdicts: Mapping[str, Verdict], *, seed: int = 0) -> Verdict:
         _bootstrap(values, seed),
         count,
         others,
+        remarks[0] + (f" (and {len(remarks) - 1} more)" if len(remarks) > 1 else "") if remarks else "",
     )
 
 
@@ -169,6 +177,8 @@ def _bootstrap(values: list[float], seed: int) -> tuple[float, float] | None:
 def _figure(anchor: Curve, test: Curve, kind: str, lower_is_better: bool, methods: Sequence[Method]) -> Verdict:
     if anchor.condition != test.condition:
         return Verdict(None, f"different condition cards ({anchor.condition or '-'} and {test.condition or '-'})")
+    if anchor.instants != test.instants:
+        return Verdict(None, f"qualities of different instants ({anchor.instants or '-'} and {test.instants or '-'})")
     points = []
     for label, curve in (("anchor", anchor), ("test", test)):
         prepared = (_turned(curve) if lower_is_better else curve).rising
@@ -181,15 +191,35 @@ def _figure(anchor: Curve, test: Curve, kind: str, lower_is_better: bool, method
         return Verdict(None, f"{'quality' if kind == 'rate' else 'rate'} ranges overlap {overlap:.0%}", overlap)
     sign = -1.0 if kind == "quality" and lower_is_better else 1.0
     values: dict[str, float | None] = {method: _difference(first, second, kind, method, sign) for method in methods}
+    digits, unit = (0, " %") if kind == "rate" else (2, "")
+    edges = [sign * edge for edge in _edges(first, second, kind)]
+    remark = "; ".join(
+        f"{method} gives {figure:+.{digits}f}{unit}, out of all bounds: points of the two curves are "
+        f"{min(edges):+.{digits}f}{unit} to {max(edges):+.{digits}f}{unit} apart"
+        for method, figure in values.items()
+        if figure is not None and not min(edges) <= figure <= max(edges)
+    )
     value = values.pop("pchip")
     if value is None:
         return Verdict(None, "pchip interpolation gives no finite value", overlap)
-    return Verdict(value, "", overlap, others=values)
+    return Verdict(value, "", overlap, others=values, remark=remark)
+
+
+def _edges(anchor: _Function, test: _Function, kind: str) -> tuple[float, float]:
+    """The least and the most that points of the curves differ by: an interpolation that gives more has left them."""
+    least, most = test.values.min() - anchor.values.max(), test.values.max() - anchor.values.min()
+    return _in_units(least, kind), _in_units(most, kind)
+
+
+def _in_units(mean: np.floating, kind: str) -> float:
+    """A mean difference of log-rates as percent; one of qualities is in their unit already."""
+    with np.errstate(all="ignore"):
+        return float((10**mean - 1) * 100 if kind == "rate" else mean)
 
 
 def _turned(curve: Curve) -> Curve:
     """With qualities that rise where those of the curve fall."""
-    return Curve(curve.rates, tuple(-value for value in curve.qualities), curve.condition)
+    return Curve(curve.rates, tuple(-value for value in curve.qualities), curve.condition, curve.instants)
 
 
 def _prepare(curve: Curve) -> _Rising | str:
@@ -199,6 +229,8 @@ def _prepare(curve: Curve) -> _Rising | str:
         return f"{len(rates)} rates but {len(qualities)} qualities"
     if len(rates) < MIN_POINTS:
         return f"{len(rates)} points of {MIN_POINTS}"
+    if np.isnan(qualities).all():
+        return "no quality was measured"
     if not (np.isfinite(rates).all() and np.isfinite(qualities).all()):
         return "a rate or quality is not finite"
     if rates.min() <= 0:
@@ -207,8 +239,10 @@ def _prepare(curve: Curve) -> _Rising | str:
     rates, qualities = rates[order], qualities[order]
     if not (np.diff(rates) > 0).all():
         return "two points have the same rate"
-    if not (np.diff(qualities) > 0).all():
+    if (np.diff(qualities) < 0).any():
         return "quality falls as rate rises"
+    if (np.diff(qualities) == 0).any():
+        return "two points have the same quality"
     log_rates = np.log10(rates)
     return _Rising(_Function(qualities, log_rates), _Function(log_rates, qualities))
 
@@ -224,14 +258,11 @@ def _difference(anchor: _Function, test: _Function, kind: str, method: Method, s
     low, high = max(anchor.places[0], test.places[0]), min(anchor.places[-1], test.places[-1])
     with np.errstate(all="ignore"):
         mean = (test.integral(method, low, high) - anchor.integral(method, low, high)) / (high - low)
-        value = sign * float((10**mean - 1) * 100 if kind == "rate" else mean)
+        value = sign * _in_units(mean, kind)
     return value if math.isfinite(value) else None
 
 
 def _interpolation(places: np.ndarray, values: np.ndarray, method: Method) -> Any:
-    import matplotlib as mpl
-
-    mpl.use("Agg")  # the package imports pyplot, which must not look for a display
     from bjontegaard.interpolation import interpolate
 
     with warnings.catch_warnings(), np.errstate(all="ignore"):

@@ -7,27 +7,57 @@ from collections.abc import Callable
 
 import numpy as np
 
+from bench.errors import BenchError
+
 # torchmetrics wants the shorter side, divided by 2**4 and rounded down, above the window's 11 - 1 pixels.
 MS_SSIM_MIN_SIDE = 176
 SSIM_MIN_SIDE = 11
+# The most that a frame's PSNR counts, dB: libvmaf's for 8-bit samples (6 * 8 + 12), just above the 58.9 dB of what is
+# only rounded to 8 bits. Without it one black frame that comes out exactly makes every mean infinite.
+PSNR_CEILING = 60.0
 
 
 def psnr_per_frame(result: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """PSNR in dB of K x H x W frames with peak 1.0; infinite where a frame equals its truth."""
-    difference = result.astype(np.float64) - truth.astype(np.float64)
-    mse = np.mean(np.square(difference, out=difference), axis=(1, 2))
-    with np.errstate(divide="ignore"):
-        return -10.0 * np.log10(mse)
+    """PSNR in dB of K x H x W frames with peak 1.0; `PSNR_CEILING` at most, also where a frame equals its truth."""
+    return _psnr(_mse_per_frame(result, truth))
 
 
-def evaluate_frames(result: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """Mean PSNR (dB), SSIM and MS-SSIM of K x H x W float32 frames in [0, 1].
+def evaluate_frames(result: np.ndarray, truth: np.ndarray) -> dict[str, float | int]:
+    """Measures of K x H x W float32 frames in [0, 1], over all K.
 
-    A frame too small for SSIM's window or MS-SSIM's five scales gives NaN, which is an empty cell in a table.
+    Frames too small for SSIM's window or MS-SSIM's five scales give NaN, which is an empty cell in a table.
+
+    Returns
+    -------
+    dict
+        ``psnr``: mean of the frames' PSNRs, dB. ``psnr_of_mse``: PSNR of the mean of their MSEs, dB. ``capped_frames``:
+        how many of them count as `PSNR_CEILING`. ``ssim``, ``ms_ssim``: means.
+
+    Raises
+    ------
+    BenchError
+        If a sample of the result is not a finite number.
     """
-    measures = {"psnr": float(np.mean(psnr_per_frame(result, truth)))}
-    measures.update(_structural(result, truth))
-    return measures
+    if not np.isfinite(result).all():
+        raise BenchError("the result has samples that are not finite, so it has no quality")
+    mse = _mse_per_frame(result, truth)
+    return {
+        "psnr": float(np.mean(_psnr(mse))),
+        "psnr_of_mse": float(_psnr(np.mean(mse))),
+        "capped_frames": int(np.count_nonzero(_psnr(mse) == PSNR_CEILING)),
+        **_structural(result, truth),
+    }
+
+
+def _mse_per_frame(result: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    difference = result.astype(np.float64) - truth.astype(np.float64)
+    mse: np.ndarray = np.mean(np.square(difference, out=difference), axis=(1, 2))
+    return mse
+
+
+def _psnr(mse: np.ndarray | np.floating) -> np.ndarray:
+    with np.errstate(divide="ignore"):
+        return np.minimum(-10.0 * np.log10(mse), PSNR_CEILING)
 
 
 def _structural(result: np.ndarray, truth: np.ndarray) -> dict[str, float]:

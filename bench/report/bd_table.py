@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.metrics.bd import METHODS, Curve, Verdict, bd_quality, bd_rate, mean_verdict
 from bench.published import published
-from bench.report.rows import CURVE, Runs, curve_names, per_sequence
+from bench.report.rows import CURVE, Runs, curve_names, judged, per_sequence
 
 # Codecs that stand beside a column of the paper's Table IV.
 _TABLE_IV = {"VTM": ("vtm", "vvenc"), "DCVC": ("dcvc",), "DCVC-DC": ("dcvc-dc",)}
@@ -96,7 +96,7 @@ class _CurveSet:
     def __init__(self, rows: pd.DataFrame, quality: str) -> None:
         self._rows = rows
         self._quality = quality
-        self._condition = str(rows["condition"].iloc[0])
+        self.condition = str(rows["condition"].iloc[0])
         self._curves = {str(name): self._make(part) for name, part in rows.groupby("sequence", sort=False)}
         self._pooled: dict[frozenset[str], Curve] = {}
 
@@ -112,12 +112,14 @@ class _CurveSet:
         """The curve of means over sequences; rate points that not all of these sequences have are left out."""
         key = frozenset(sequences)
         if key not in self._pooled:
-            groups = self._rows[self._rows["sequence"].isin(sequences)].groupby("rate_point", sort=False)
+            rows = judged(self._rows[self._rows["sequence"].isin(sequences)], self._quality)
+            groups = rows.groupby("rate_point", sort=False)
             self._pooled[key] = self._make(groups[["bpp", self._quality]].mean()[groups.size() == len(sequences)])
         return self._pooled[key]
 
     def _make(self, rows: pd.DataFrame) -> Curve:
-        return Curve(tuple(rows["bpp"]), tuple(rows[self._quality]), self._condition)
+        instants = str(rows["evaluated"].iloc[0]) if "evaluated" in rows and len(rows) else ""
+        return Curve(tuple(rows["bpp"]), tuple(rows[self._quality]), self.condition, instants)
 
 
 def _compare(anchor: _CurveSet, test: _CurveSet) -> dict[str, Any]:
@@ -138,6 +140,14 @@ def _compare(anchor: _CurveSet, test: _CurveSet) -> dict[str, Any]:
         "sequences": rate.count[0],
         "asked": rate.count[1],
         "reason": rate.reason,
+        "quality_sequences": gain.count[0],
+        "quality_reason": gain.reason,
+        "pooled_points": f"{len(anchor.pooled(names).rates)} and {len(test.pooled(names).rates)}",
+        "pooled_reason": pooled.reason,
+        "remark": rate.remark,
+        "condition": anchor.condition
+        if anchor.condition == test.condition
+        else f"{anchor.condition} and {test.condition}",
     }
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from bench.errors import BenchError
+from bench.metrics.quality import PSNR_CEILING
+from bench.names import file_name
 from bench.report import classification
 from bench.report.bd_table import bd_table, matrix, table_iv
 from bench.report.iqa_table import table_v
@@ -15,16 +19,19 @@ from bench.report.page import build_page
 from bench.report.paper_figures import complexity_plot, constraint_plot, paper_sheets
 from bench.report.paper_tables import chains_table, networks_table, parts_table, table_ii, table_iii, uncompressed_table
 from bench.report.pictures import matched_sheets
-from bench.report.plots import rd_plot
-from bench.report.rows import MEASURES, Runs, file_name, load_runs, made_by, mean_points, missing_points
+from bench.report.plots import rd_plot, short_names
+from bench.report.rows import MEASURES, Runs, load_runs, made_by, mean_points, missing_points, printed_mean
 from bench.report.table import Table, markdown, markdown_text, write_table
 from bench.runner.store import disk_errors
 
 _HEADINGS = {
-    "bpp": "bpp", "bpf": "bpf", "psnr": "PSNR [dB]", "ssim": "SSIM", "ms_ssim": "MS-SSIM", "accuracy": "accuracy",
-    "spike_error": "wrong spikes", "rate_error": "rate error",
+    "bpp": "bpp", "bpf": "bpf", "psnr": "PSNR [dB]", "psnr_of_mse": "PSNR of mean MSE [dB]", "ssim": "SSIM",
+    "ms_ssim": "MS-SSIM", "accuracy": "accuracy", "spike_error": "wrong spikes", "rate_error": "rate error",
 }  # fmt: skip
-_DIGITS = {"bpp": 5, "bpf": 4, "psnr": 2, "ssim": 4, "ms_ssim": 4, "accuracy": 4, "spike_error": 4, "rate_error": 4}
+_DIGITS = {
+    "bpp": 5, "bpf": 4, "psnr": 2, "psnr_of_mse": 2, "ssim": 4, "ms_ssim": 4, "accuracy": 4, "spike_error": 4,
+    "rate_error": 4,
+}  # fmt: skip
 
 
 def build_report(
@@ -33,6 +40,7 @@ def build_report(
 ) -> list[Path]:  # fmt: skip
     """Write the report of runs into a folder, and a page where one is named; returns the files written."""
     every = load_runs(folders, trusted)
+    _check_measured(every)
     runs = every.compared
     datasets = list(runs.table["dataset"].unique())
     steps = len(datasets) + 4
@@ -67,6 +75,15 @@ def build_report(
             written.append(page)
         progress(steps, steps, "done")
     return written
+
+
+def _check_measured(runs: Runs) -> None:
+    """Refuse runs that hold no measured row: their report would say nothing."""
+    if runs.table["status"].eq("ok").any():
+        return
+    reasons = [text for text in runs.table["reason"].unique() if text]
+    why = f"; of {len(runs.table)} rows the first says: {reasons[0]}" if reasons else ""
+    raise BenchError(f"nothing to report: no row of {', '.join(runs.documents)} was measured{why}")
 
 
 def _tables(every: Runs, runs: Runs, bd: pd.DataFrame) -> list[Table]:
@@ -133,10 +150,25 @@ def _tables(every: Runs, runs: Runs, bd: pd.DataFrame) -> list[Table]:
         ),
     ]  # fmt: skip
     for paradigm, part in mean_points(runs.points).groupby("paradigm", sort=False):
-        tables.append(
-            Table(f"table_{paradigm}", f"{str(paradigm).upper()}, means over sequences", "", _printed(part, runs))
-        )
+        name = f"table_{file_name(str(paradigm))}"
+        name += "-means" if name in {table.name for table in tables} else ""
+        tables.append(Table(name, f"{str(paradigm).upper()}, means over sequences", _note(part), _printed(part, runs)))
+    tables.append(
+        Table("names", "Names that are shortened in figures", "", _names_table(runs)),
+    )
     return [table for table in tables if not table.cells.empty]
+
+
+def _names_table(runs: Runs) -> pd.DataFrame:
+    """Short and whole names of curves, where they differ."""
+    lines = [
+        {
+            "dataset": line["dataset"], "in figures": line["short"], "whole": line["curve"],
+            "command": runs.command(runs.curve(line)),
+        }
+        for line in short_names(runs.table).to_dict("records")
+    ]  # fmt: skip
+    return pd.DataFrame(lines)
 
 
 def run_figures(folder: Path) -> list[Path]:
@@ -156,7 +188,8 @@ def _classification_plots(runs: Runs, tables: Sequence[Table], folder: Path) -> 
     draw = (classification.accuracy_plots, classification.confusion_plots, classification.tsne_plots)
     many = next((table.cells for table in tables if table.name == "many_tasks"), pd.DataFrame())
     drawn = itertools.chain.from_iterable(each(runs, folder) for each in draw)
-    return [*drawn, *classification.many_tasks_plot(many, folder)]
+    labels = list(runs.table["label"].unique())
+    return [*drawn, *classification.many_tasks_plot(many, labels, folder)]
 
 
 def _plots(table: pd.DataFrame, dataset: str, folder: Path, suffixes: Sequence[str]) -> list[Path]:
@@ -169,16 +202,29 @@ def _plots(table: pd.DataFrame, dataset: str, folder: Path, suffixes: Sequence[s
 
 
 def _printed(means: pd.DataFrame, runs: Runs) -> pd.DataFrame:
-    """Averages with headings and rounded as printed."""
-    shown = [name for name in MEASURES if means[name].notna().any()]
-    table = means[["dataset", "label", "extractor", "analyzer", "rate_point", "sequences"]].rename(
-        columns={"label": "codec", "rate_point": "rate point"}
+    """Averages with headings and rounded as printed; with PSNR of the mean MSE where frames are capped."""
+    capped = bool(means["capped_frames"].sum())
+    shown = [name for name in MEASURES if means[name].notna().any() and (capped or name != "psnr_of_mse")]
+    table = means[["dataset", "label", "extractor", "analyzer", "condition", "rate_point", "sequences"]].rename(
+        columns={"label": "codec", "condition": "card", "rate_point": "rate point"}
     )
+    lines = means.to_dict("records")
     for name in shown:
-        digits = _DIGITS[name]
-        table[_HEADINGS[name]] = [("" if pd.isna(v) else f"{v:.{digits}f}") for v in means[name]]
-    table["command"] = [runs.command(runs.point(line)) for line in means.to_dict("records")]
+        table[_HEADINGS[name]] = [printed_mean(line, name, _DIGITS[name]) for line in lines]
+    if capped:
+        table[f"frames at {PSNR_CEILING:.0f} dB"] = [str(int(count)) for count in means["capped_frames"]]
+    table["command"] = [runs.command(runs.point(line)) for line in lines]
     return table
+
+
+def _note(means: pd.DataFrame) -> str:
+    """How a table of averages is read."""
+    if not means["capped_frames"].sum():
+        return ""
+    return (
+        f"Frames that equal their truth, or nearly, count as {PSNR_CEILING:.0f} dB (docs/protocol.md); the last column "
+        "counts them."
+    )
 
 
 def _bd_files(bd: pd.DataFrame, target: Path) -> list[Path]:
@@ -201,7 +247,7 @@ def _page(
     missing: pd.DataFrame,
 ) -> str:
     """The report's page in Markdown."""
-    lines = ["# Report", "", "Built by `bench report " + " ".join(runs.documents) + "` from the rows of:", ""]
+    lines = ["# Report", "", "Built by `bench report " + shlex.join(runs.documents) + "` from the rows of:", ""]
     for folder, document in runs.documents.items():
         lines.append(f"- `{folder}`: {markdown_text(made_by(document))}")
         if document["status"] != "finished":
@@ -234,4 +280,8 @@ def _bd_section(bd: pd.DataFrame) -> list[str]:
     ]
     for dataset in dict.fromkeys(bd["dataset"]):
         lines += [f"### {markdown_text(dataset)}", "", markdown(matrix(bd, dataset), index=True), ""]
+        odd = bd[bd["dataset"].eq(dataset) & bd["quality"].eq("psnr") & bd["remark"].ne("")]
+        remarks = (f"- {line.test} against {line.anchor}: {line.remark}" for line in odd.itertuples())
+        lines += [str(markdown_text(remark)) for remark in remarks]
+        lines += [""] if len(odd) else []
     return lines

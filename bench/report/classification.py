@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from matplotlib.figure import Figure
 
 from bench.metrics.accuracy import interval
 from bench.metrics.bd import Curve, bd_rate
+from bench.names import file_name, shortened
 from bench.published import stated
 from bench.report.paper_tables import counting
-from bench.report.plots import PARADIGM_STYLES, bits_axis, codec_colour, literal
-from bench.report.rows import Runs, average, curve_names, file_name
+from bench.report.plots import LEGEND_WIDTH, add_legend, bits_axis, curve_styles, figure_title, literal
+from bench.report.rows import Runs, average, curve_names, judged, mean_points, of_count, sequence_range
 from bench.runner.networks import NETWORKS_FILE, NetworkRow
 from bench.runner.recognition import RECOGNITION_FILE, RecognitionRow
 from bench.runner.results import CLASSES_FILE, ClassRow
@@ -64,12 +66,18 @@ def table_vii(runs: Runs) -> pd.DataFrame:
         for line in average(rows).to_dict("records"):
             point = rows[rows["rate_point"] == line["rate_point"]]
             accuracy, between = _accuracy(point["accuracy"])
-            lost = 100 * (whole["correct"].mean() - line["accuracy"]) if len(whole) else np.nan
+            both = whole[whole["sequence"].isin(point["sequence"])]
+            same = point[point["sequence"].isin(both["sequence"])]
+            lost = (
+                of_count(f"{100 * (both['correct'].mean() - same['accuracy'].mean()):.1f}", len(same), len(point))
+                if len(same)
+                else ""
+            )
             cells = {
                 "dataset": dataset, "rate point": line["rate_point"], "samples": line["sequences"],
                 "bpp": f"{line['bpp']:.4f}", "BS [%]": f"{100 * (1 - line['bpp']):.2f}",
                 "accuracy [%]": accuracy, "95 % interval": between,
-                "AD [points]": "" if pd.isna(lost) else f"{lost:.1f}",
+                "AD [points]": lost,
             }  # fmt: skip
             name = _PAPER.get(_bare(dataset), "")
             distances = [abs(np.log(_bpp(column) / line["bpp"])) for column in columns]
@@ -124,10 +132,14 @@ def bd_accuracy(runs: Runs) -> pd.DataFrame:
                 if anchor == test or min(len(first), len(second)) < 2:
                     continue
                 verdict = bd_rate(_curve(first), _curve(second))
+                counts = {sequence_range(curve) for curve in (first, second)}
+                uneven = len(counts) > 1 or " to " in min(counts)
                 chosen = runs.curve(first.iloc[0].to_dict()) | runs.curve(second.iloc[0].to_dict())
                 lines.append(
                     {
-                        "dataset": dataset, "test": test, "against": anchor, "BD-rate [%]": verdict.text(1),
+                        "dataset": dataset, "test": test, "against": anchor,
+                        "BD-rate [%]": verdict.text(1)
+                        + (f" [{sequence_range(second)} against {sequence_range(first)} samples]" if uneven else ""),
                         "command": f"{runs.command(chosen)} && bench report RUN RUN",
                     }
                 )  # fmt: skip
@@ -151,11 +163,12 @@ def many_tasks(runs: Runs) -> pd.DataFrame:
             continue
         means = pairs.groupby(["paradigm", "rate_point"], sort=False)[["bpp", "psnr", "accuracy", "one"]]
         means = means.agg({"bpp": "mean", "psnr": "mean", "accuracy": "mean", "one": "all"}).reset_index()
-        images, labels = (_task_means(rows, pairs, task) for task in ("reconstruction", "classification"))
         for point in means[means["paradigm"] != "atc"].sort_values(["paradigm", "bpp"]).to_dict("records"):
+            own = pairs[pairs["paradigm"].eq(point["paradigm"]) & pairs["rate_point"].eq(point["rate_point"])]
+            images, labels = (_task_means(rows, own, task) for task in ("reconstruction", "classification"))
             line = {
                 "dataset": dataset, "codec": label, "paradigm": str(point["paradigm"]).upper(),
-                "rate point": point["rate_point"], "samples": pairs["sequence"].nunique(),
+                "rate point": point["rate_point"], "samples": own["sequence"].nunique(),
                 "PSNR [dB]": f"{point['psnr']:.2f}", "accuracy [%]": f"{100 * point['accuracy']:.1f}",
                 "bpp, one stream": f"{point['bpp']:.5f}" if point["one"] else "(streams differ)",
             }  # fmt: skip
@@ -181,9 +194,11 @@ def _pairs(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _task_means(rows: pd.DataFrame, pairs: pd.DataFrame, task: str) -> pd.DataFrame:
-    """ATC's points of one task over the sequences of both, from the lowest rate to the highest."""
+    """ATC's points of one task over the sequences of the pairs, where it has all; from the lowest rate up."""
     part = rows[rows["task"].eq(task) & rows["paradigm"].eq("atc") & rows["sequence"].isin(pairs["sequence"])]
-    means = part.groupby("rate_point", sort=False)[["bpp", "psnr", "accuracy"]].mean()
+    groups = part.groupby("rate_point", sort=False, observed=True)
+    means = groups[["bpp", "psnr", "accuracy"]].mean()
+    means = means[groups["sequence"].nunique() == pairs["sequence"].nunique()]
     return means.sort_values("bpp").reset_index()
 
 
@@ -212,28 +227,29 @@ def accuracy_plots(runs: Runs, folder: Path) -> Iterator[Path]:
     """Rate-accuracy curves of each dataset, with the accuracy that nothing was lost for."""
     known = _recognised(runs)
     for dataset, means in _means(runs).groupby("dataset", sort=False):
-        figure = Figure(figsize=(9, 4.4), layout="constrained")
+        figure = Figure(figsize=(6.4, 4.4), layout="constrained")
         axis = figure.subplots()
-        labels = list(dict.fromkeys(means["label"]))
+        curves = means.drop_duplicates("curve")[["curve", "paradigm", "label"]]
+        styles = curve_styles(curves.itertuples(index=False, name=None), list(runs.table["label"].unique()))
+        names = shortened(styles, LEGEND_WIDTH)
         for name, curve in means.groupby("curve", sort=False):
-            paradigm, label = curve[["paradigm", "label"]].iloc[0]
-            line, marker = PARADIGM_STYLES.get(paradigm, ("-.", "x"))
             between = np.array([interval(c * n, n) for c, n in zip(curve["accuracy"], curve["sequences"], strict=True)])
             axis.errorbar(
                 curve["bpp"], 100 * curve["accuracy"],
-                100 * np.abs(between.T - curve["accuracy"].to_numpy()), fmt=line, marker=marker,
-                color=codec_colour(labels, label), label=literal(name), capsize=2, linewidth=1.3, elinewidth=0.6,
+                100 * np.abs(between.T - curve["accuracy"].to_numpy()), label=literal(names[str(name)]), capsize=2,
+                elinewidth=0.6, **styles[str(name)].plot(),
             )  # fmt: skip
         for row, style in (("sci", "-"), ("tfp", ":")):
             part = known[known["dataset"].eq(dataset) & known["representation"].eq(row)]
             if len(part):
                 text = "SCI's features, not compressed" if row == "sci" else "firing rate, not compressed"
-                axis.axhline(100 * part["correct"].mean(), color="0.5", linestyle=style, linewidth=1, label=text)
+                level = 100 * part["correct"].mean()
+                axis.axhline(level, color="0.5", linestyle=style, linewidth=1, label=f"{text} ({len(part)} samples)")
         axis.axvline(1.0, color="0.6", linewidth=1, zorder=0)
-        axis.set_title(literal(f"{dataset}: accuracy over rate, 95 % intervals"))
+        figure_title(figure, f"{dataset}: accuracy over rate, 95 % intervals")
         axis.set_ylabel("accuracy [%]")
         bits_axis(axis)
-        figure.legend(loc="outside right upper", fontsize=8, frameon=False)
+        add_legend(figure, axis)
         path = folder / f"accuracy_{file_name(str(dataset))}.png"
         figure.savefig(path, dpi=120)
         yield path
@@ -254,7 +270,7 @@ def confusion_plots(runs: Runs, folder: Path) -> Iterator[Path]:
                         dark = value > cells.max() / 3
                         axis.text(j, i, str(value), ha="center", va="center", fontsize=8, color="w" if dark else "k")
             axis.set(xlabel="predicted", ylabel="true", title=f"{line['bpp']:.4f} bpp")
-        figure.suptitle(literal(f"{dataset}: confusion, SCI under CAAS"))
+        figure_title(figure, f"{dataset}: confusion, SCI under CAAS")
         path = folder / f"confusion_{file_name(dataset)}.png"
         figure.savefig(path, dpi=100)
         yield path
@@ -272,41 +288,44 @@ def tsne_plots(runs: Runs, folder: Path) -> Iterator[Path]:
             places = TSNE(2, perplexity=min(30, max(2, len(said) // 4)), init="pca", random_state=0).fit_transform(
                 np.log(chances + 1e-6)
             )
-            drawn = axis.scatter(*places.T, c=said["truth"], cmap="tab10", s=9)
+            colours = "tab10" if chances.shape[1] <= 10 else "nipy_spectral"
+            drawn = axis.scatter(*places.T, c=said["truth"], cmap=colours, s=9)
             axis.set_title(f"{line['bpp']:.4f} bpp, {100 * line['accuracy']:.1f} %", fontsize=10)
             axis.set_xticks([])
             axis.set_yticks([])
-        figure.suptitle(literal(f"Fig. 14, {dataset}: t-SNE of decoded classes, SCI under CAAS"))
+        figure_title(figure, f"Fig. 14, {dataset}: t-SNE of decoded classes, SCI under CAAS")
         figure.colorbar(drawn, ax=figure.axes, fraction=0.02, label="class")
         path = folder / f"fig_14_{file_name(dataset)}.png"
         figure.savefig(path, dpi=100)
         yield path
 
 
-def many_tasks_plot(cells: pd.DataFrame, folder: Path) -> Iterator[Path]:
-    """Total bits of both tasks over PSNR: one stream against two."""
+def many_tasks_plot(cells: pd.DataFrame, labels: Sequence[str], folder: Path) -> Iterator[Path]:
+    """Total bits of both tasks over PSNR: one stream against two; the codecs' labels are those of `curve_styles`."""
     cells = cells[~cells["bpp, one stream"].str.startswith("(")] if len(cells) else cells
     for dataset, rows in cells.groupby("dataset", sort=False) if len(cells) else ():
-        figure = Figure(figsize=(7.6, 4.2), layout="constrained")
+        figure = Figure(figsize=(5.6, 4.2), layout="constrained")
         axis = figure.subplots()
-        labels = list(dict.fromkeys(rows["codec"]))
+        codecs = list(dict.fromkeys(rows["codec"]))
+        names = shortened(codecs, LEGEND_WIDTH)
+        pairs = itertools.product(dict.fromkeys(["ATC", *rows["paradigm"]]), codecs)
+        styles = curve_styles((((paradigm, codec), paradigm.lower(), codec) for paradigm, codec in pairs), labels)
         for (codec, paradigm), part in rows.groupby(["codec", "paradigm"], sort=False):
-            colour = codec_colour(labels, codec)
             quality = part["PSNR [dB]"].astype(float)
-            line, marker = PARADIGM_STYLES[paradigm.lower()]
             axis.plot(
-                part["bpp, one stream"].astype(float), quality, line, marker=marker, color=colour,
-                label=literal(f"{paradigm} {codec}, one stream"),
+                part["bpp, one stream"].astype(float), quality,
+                label=literal(f"{paradigm} {names[codec]}, one stream"), **styles[paradigm, codec].plot(),
             )  # fmt: skip
             two = pd.to_numeric(part["bpp, ATC"], errors="coerce")
             if paradigm == "CAAS" and two.notna().any():
-                line, marker = PARADIGM_STYLES["atc"]
-                axis.plot(two, quality, line, marker=marker, color=colour, label=literal(f"ATC {codec}, two streams"))
-        axis.set_title(literal(f"{dataset}: reconstruction and classification"))
+                axis.plot(
+                    two, quality, label=literal(f"ATC {names[codec]}, two streams"), **styles["ATC", codec].plot()
+                )
+        figure_title(figure, f"{dataset}: reconstruction and classification")
         axis.set_ylabel("PSNR [dB]")
         bits_axis(axis)
         axis.set_xlabel("bits per spike for both tasks (raw = 1)")
-        figure.legend(loc="outside right upper", fontsize=8, frameon=False)
+        add_legend(figure, axis)
         path = folder / f"many_tasks_{file_name(str(dataset))}.png"
         figure.savefig(path, dpi=120)
         yield path
@@ -325,7 +344,7 @@ def _own(runs: Runs) -> pd.DataFrame:
 
 
 def _means(runs: Runs) -> pd.DataFrame:
-    means = average(runs.table[runs.table["accuracy"].notna()])
+    means = mean_points(judged(runs.points, "accuracy"))
     return means.assign(curve=curve_names(means))
 
 

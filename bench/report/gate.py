@@ -19,7 +19,7 @@ import pandas as pd
 from bench.errors import BenchError
 from bench.metrics.bd import Curve, Verdict, bd_rate, mean_verdict
 from bench.report.bd_table import compare_curves
-from bench.report.rows import Runs, codec_label, load_runs
+from bench.report.rows import CURVE, Runs, codec_label, load_runs
 
 # What makes a row of one run the other's counterpart; conditions are compared by their cards.
 _PLACE = (
@@ -30,6 +30,9 @@ _CURVE = ("dataset", "task", "paradigm", "extractor", "analyzer", "codec", "pres
 # Of the cards: other weights of the same chain are what a check is for, other instants or GOPs are not.
 _WEIGHTS = ("extractor_sha256", "analyzer_sha256")
 _SLOWER = 1.5
+# What makes curves of two runs counterparts in `bench compare`.
+_CHAIN = [name for name in CURVE if name != "condition"]
+_LABEL = _CHAIN.index("label")
 
 
 class Finding(Enum):
@@ -40,6 +43,7 @@ class Finding(Enum):
     CHANGED = "changed"
     WORSE = "worse"
     NEW = "new"
+    ABSENT = "not measured"
 
     @property
     def bad(self) -> bool:
@@ -78,12 +82,26 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Check:
-    """The lines of a check, the advice, and how many rows were compared exactly and with tolerance."""
+    """The lines of a check, the advice, and how many rows were compared exactly and with tolerance.
+
+    Rows that neither run measured are compared with nothing; `absent` counts them.
+    """
 
     lines: tuple[Line, ...]
     advice: tuple[str, ...]
     exact: int
     tolerant: int
+
+    @property
+    def absent(self) -> int:
+        """How many rows neither run measured."""
+        return sum(line.finding is Finding.ABSENT for line in self.lines)
+
+    @property
+    def counts(self) -> str:
+        """How many rows were compared, in words."""
+        rest = f", {self.absent} measured in neither" if self.absent else ""
+        return f"{self.exact} rows compared exactly, {self.tolerant} with tolerance{rest}"
 
     @property
     def failures(self) -> list[Line]:
@@ -97,15 +115,36 @@ def check_runs(run: Path, reference: Path, tolerance: Tolerance) -> Check:
     Raises
     ------
     BenchError
-        If they cannot be compared: unreadable, other conditions, or rows of the reference that the run does not have.
+        If they cannot be compared: unreadable, not finished or without a measured row, other conditions, or rows of
+        the reference that the run does not have.
     """
-    new, old = load_runs([run]), load_runs([reference])
+    new, old = finished_run(run), finished_run(reference)
     pairs, added = _paired(new, old, run, reference)
     lines = [_row_line(*pair, tolerance) for pair in pairs]
-    tolerant = [(ours, theirs) for ours, theirs, exact in pairs if not exact]
+    compared = [pair for pair in pairs if "ok" in (pair[0].status, pair[1].status)]
+    if not compared:
+        raise BenchError(f"cannot compare: no row of {reference} was measured there or in {run}")
+    tolerant = [(ours, theirs) for ours, theirs, exact in compared if not exact]
     lines += _curve_lines(tolerant, tolerance)
     lines += [Line(Finding.NEW, _name(row)) for row in added]
-    return Check(tuple(lines), tuple(_advice(pairs)), len(pairs) - len(tolerant), len(tolerant))
+    return Check(tuple(lines), tuple(_advice(pairs)), len(compared) - len(tolerant), len(tolerant))
+
+
+def finished_run(folder: Path) -> Runs:
+    """A run that can be compared.
+
+    Raises
+    ------
+    BenchError
+        If it is unreadable, not finished, or has no measured row.
+    """
+    runs = load_runs([folder])
+    if runs.documents[str(folder)]["status"] != "finished":
+        raise BenchError(f"{folder} is not finished: rows are missing; `bench run` with --resume goes on with it")
+    if not runs.table["status"].eq("ok").any():
+        reasons = [text for text in runs.table["reason"].unique() if text]
+        raise BenchError(f"no row of {folder} was measured" + (f"; the first says: {reasons[0]}" if reasons else ""))
+    return runs
 
 
 # A line of `Runs.table`, whose columns are its attributes: half the memory of a dict.
@@ -133,6 +172,11 @@ def _paired(new: Runs, old: Runs, run: Path, reference: Path) -> tuple[list[tupl
                 f"cannot compare {_name(now)}: {other[0]} is {second.get(other[0])!r}, in {reference} "
                 f"{first[other[0]]!r}"
             )
+        if now.evaluated != before.evaluated:
+            raise BenchError(
+                f"cannot compare {_name(now)}: its evaluated instants are {now.evaluated or 'none'}, in {reference} "
+                f"{before.evaluated or 'none'}"
+            )
         learned = any((now.weights_sha256, before.weights_sha256, *(second[key] for key in _WEIGHTS)))
         pairs.append((now, before, not learned and now.codec_sha256 == before.codec_sha256))
     return pairs, [row for place, row in ours.items() if place not in theirs]
@@ -145,12 +189,15 @@ def _cards(runs: Runs) -> dict[str, dict[str, Any]]:
 
 
 def _name(row: Row) -> str:
+    """All that tells a row from others: what is as usual (segment 0, seed 0, reconstruction) is left out."""
     where = f"{row.dataset}/{row.sequence}" + (f"@{row.segment}" if row.segment else "")
     return f"{_curve_name(row)} {row.rate_point} {where}"
 
 
 def _curve_name(row: Row) -> str:
-    return f"{row.paradigm} {codec_label(row.codec, row.preset, row.options)}"
+    name = f"{row.paradigm} {codec_label(row.codec, row.preset, row.options)} [{row.extractor}+{row.analyzer}]"
+    name += f" for {row.task}" if row.task != "reconstruction" else ""
+    return name + (f" seed {row.seed}" if row.seed else "")
 
 
 def _row_line(now: Row, before: Row, exact: bool, tolerance: Tolerance) -> Line:
@@ -159,8 +206,8 @@ def _row_line(now: Row, before: Row, exact: bool, tolerance: Tolerance) -> Line:
         finding = Finding.WORSE if before.status == "ok" else Finding.BETTER
         return Line(finding, name, f"{before.status} -> {now.status} {now.reason}".rstrip())
     if now.status != "ok":
-        return Line(Finding.SAME, name, now.reason)
-    detail = f"{before.bits:.0f} -> {now.bits:.0f} bits"
+        return Line(Finding.ABSENT, name, f"{now.status}: {now.reason}")
+    detail = f"{before.bits:.0f} -> {now.bits:.0f} bits ({100 * (now.bits / before.bits - 1):+.2f} %)"
     if pd.notna(now.psnr) and pd.notna(before.psnr):
         detail += f", {before.psnr:.3f} -> {now.psnr:.3f} dB"
     same = now.bits == before.bits and now.decoded_sha256 == before.decoded_sha256
@@ -171,9 +218,14 @@ def _row_line(now: Row, before: Row, exact: bool, tolerance: Tolerance) -> Line:
     lost = [
         measure
         for measure, limit in (("psnr", tolerance.psnr), ("ssim", tolerance.ssim), ("ms_ssim", tolerance.ssim))
-        if pd.notna(getattr(before, measure)) and not getattr(before, measure) - getattr(now, measure) <= limit
+        if _lost(getattr(now, measure), getattr(before, measure), limit)
     ]
     return Line(Finding.WORSE if lost else Finding.SAME, name, detail)
+
+
+def _lost(now: float, before: float, limit: float) -> bool:
+    """Whether a measure fell by more than its limit, or is missing now; two infinite ones are equal."""
+    return bool(pd.notna(before) and now != before and not before - now <= limit)
 
 
 def _close(now: float, before: float) -> bool:
@@ -215,7 +267,9 @@ def _accuracy_lines(rows: list[tuple[Row, Row]], name: str, tolerance: Tolerance
         return []
     now, before = (sum(side) / len(known) for side in zip(*known, strict=True))
     lost = not before - now <= tolerance.accuracy  # also where a row has none any more
-    return [Line(Finding.WORSE if lost else Finding.SAME, name, f"accuracy {before:.4f} -> {now:.4f}")]
+    return [
+        Line(Finding.WORSE if lost else Finding.SAME, name, f"accuracy {before:.4f} -> {now:.4f} ({len(known)} rows)")
+    ]
 
 
 def _bd(rows: Iterable[tuple[Row, Row]]) -> Verdict:
@@ -243,15 +297,22 @@ def _advice(pairs: Iterable[tuple[Row, Row, bool]]) -> list[str]:
     return slower
 
 
-def compare_runs(first: Path, second: Path) -> pd.DataFrame:
-    """BD-rate and BD-PSNR of every curve that two runs share, the second against the first.
+def compare_runs(first: Path, second: Path) -> tuple[pd.DataFrame, list[str]]:
+    """BD-rate and BD-PSNR of every curve that two runs share, the second against the first; and what else they have.
 
     Raises
     ------
     BenchError
-        If they share none.
+        If one of them is not finished or has no measured row, or they share no curve.
     """
-    table = compare_curves(load_runs([first]).table, load_runs([second]).table)
+    tables = [finished_run(folder).table for folder in (first, second)]
+    table = compare_curves(*tables)
     if table.empty:
         raise BenchError(f"{first} and {second} have no curve in common")
-    return table
+    shared = set(table[_CHAIN].itertuples(index=False, name=None))
+    notes = []
+    for folder, rows in zip((first, second), tables, strict=True):
+        own = set(rows.loc[rows["status"].eq("ok"), _CHAIN].itertuples(index=False, name=None)) - shared
+        if own:
+            notes.append(f"only in {folder}: {len(own)} curves, of {', '.join(sorted({line[_LABEL] for line in own}))}")
+    return table, notes

@@ -6,8 +6,7 @@ import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
-from bench.report.gate import Check, Finding
-from bench.report.rows import load_runs
+from bench.report.gate import Check, Finding, finished_run
 from bench.report.table import markdown_text
 from bench.runner.results import RD_FILE, RUN_FILE
 from bench.runner.store import disk_errors
@@ -19,11 +18,10 @@ _MOST_LINES = 200
 def markdown_page(found: Check, run: Path, reference: Path) -> str:
     """A table of what changed, worst first."""
     order = list(Finding)[::-1]
-    shown = [line for line in found.lines if line.finding is not Finding.SAME]
+    shown = [line for line in found.lines if line.finding not in (Finding.SAME, Finding.ABSENT)]
     shown.sort(key=lambda line: (not line.finding.bad, order.index(line.finding)))
     head = f"**{len(found.failures)} worse or changed**" if found.failures else "**Nothing worse**"
-    counts = f"{found.exact} rows compared exactly, {found.tolerant} with tolerance"
-    lines = [f"{head} in `{run}` than in `{reference}`: {counts}.", ""]
+    lines = [f"{head} in `{run}` than in `{reference}`: {found.counts}.", ""]
     if shown:
         lines += ["| | what | how |", "|---|---|---|"]
         lines += [
@@ -41,17 +39,20 @@ def junit_xml(found: Check) -> str:
     """One test case for every row and curve."""
     suite = ElementTree.Element("testsuite", name="bench check", tests=str(len(found.lines)))
     suite.set("failures", str(len(found.failures)))
+    suite.set("skipped", str(found.absent))
     for line in found.lines:
         case = ElementTree.SubElement(suite, "testcase", classname="bench.check", name=line.name)
         if line.finding.bad:
             ElementTree.SubElement(case, "failure", message=f"{line.finding.value}: {line.detail}")
+        elif line.finding is Finding.ABSENT:
+            ElementTree.SubElement(case, "skipped", message=line.detail)
     ElementTree.indent(suite)
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 
 def update_reference(run: Path, reference: Path) -> None:
     """Make a run the reference: its rows and its provenance, without the streams."""
-    load_runs([run])  # a damaged run replaces nothing
+    finished_run(run)  # one that is damaged or says nothing replaces nothing
     with disk_errors(reference):
         reference.mkdir(parents=True, exist_ok=True)
         for name in (RD_FILE, RUN_FILE):

@@ -7,6 +7,8 @@ neighbouring points. Sequences that not all curves share are left out, so all co
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
@@ -45,7 +47,7 @@ def table_v(runs: Runs) -> pd.DataFrame:
                 {
                     "dataset": dataset, "metric": f"{str(metric).upper()} ({_BETTER[METRICS[metric]]} is better)",
                     "codec": curve, "measured": value, "at bpp": f"{rate:.5f}" if score is not None else "",
-                    "sequences": count if score is not None else 0,
+                    "sequences": _of_all(count, part["sequence"].nunique()) if score is not None else 0,
                     "published": paper.get((str(metric).upper(), _PUBLISHED.get(group["codec"].iloc[0], "")), ""),
                     "implementation": next((text for text in group["implementation"].unique() if text), ""),
                     "command": f"{again} && bench iqa RUN --metrics {metric} && bench report RUN RUN",
@@ -58,9 +60,9 @@ def _matched(part: pd.DataFrame) -> tuple[dict[str, float], float, int]:
     """Mean score of each curve at the matched rates, the mean of these rates, and how many sequences count."""
     part = part[part["value"].notna()].sort_values("bpp")
     curves = list(dict.fromkeys(part["curve"]))
-    scores: dict[str, list[float]] = {curve: [] for curve in curves}
-    rates = []
-    for _, rows in part.groupby(["sequence", "segment"], sort=False):
+    scores: dict[str, dict[str, list[float]]] = {curve: {} for curve in curves}
+    rates: dict[str, list[float]] = {}
+    for (sequence, _), rows in part.groupby(["sequence", "segment"], sort=False):
         groups = dict(iter(rows.groupby("curve", sort=False)))
         if len(groups) < len(curves):
             continue
@@ -69,9 +71,19 @@ def _matched(part: pd.DataFrame) -> tuple[dict[str, float], float, int]:
         if low > high:
             continue
         rate = float(np.sqrt(low * high))
-        rates.append(rate)
+        rates.setdefault(str(sequence), []).append(rate)
         for curve, group in groups.items():
-            scores[str(curve)].append(float(np.interp(np.log(rate), np.log(group["bpp"]), group["value"])))
+            score = float(np.interp(np.log(rate), np.log(group["bpp"]), group["value"]))
+            scores[str(curve)].setdefault(str(sequence), []).append(score)
     if not rates:
         return {}, 0.0, 0
-    return {curve: float(np.mean(values)) for curve, values in scores.items()}, float(np.mean(rates)), len(rates)
+    return {curve: _mean(values) for curve, values in scores.items()}, _mean(rates), len(rates)
+
+
+def _of_all(count: int, whole: int) -> int | str:
+    return count if count == whole else f"{count} of {whole}"
+
+
+def _mean(values: Mapping[str, list[float]]) -> float:
+    """Over each sequence's segments, then over sequences."""
+    return float(np.mean([np.mean(segments) for segments in values.values()]))

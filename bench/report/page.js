@@ -2,9 +2,6 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
 const unique = (values) => [...new Set(values)];
-const DASH = { cta: "dot", atc: "dash", caas: "solid" };
-const SYMBOL = { cta: "square", atc: "triangle-up-open", caas: "circle" };
-const COLOURS = ["#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf"];
 const columns = Object.fromEntries(Object.entries(data.points).map(([name, column]) =>
   [name, Array.isArray(column) ? column : column.numbers.map((i) => column.values[i])]));
 const points = columns.job.map((_, i) => Object.fromEntries(Object.entries(columns).map(([name, column]) => [name, column[i]])));
@@ -56,7 +53,8 @@ function curves(rows) {
     const found = lists.filter(({ count }) => count === most).map(({ list, count }) => ({
       x: total(list, (p) => p.bpp) / count, y: total(list, (p) => p[quality]) / count, first: list[0], count,
     })).sort((a, b) => a.x - b.x);
-    return { name, found, first: found[0].first };
+    const left = lists.filter(({ count }) => count !== most).map(({ list, count }) => `${list[0].rate}: ${count}`);
+    return { name: left.length ? `${name} (${most} sequences; left out, with fewer: ${left.join(", ")})` : name, found, first: found[0].first };
   });
 }
 
@@ -66,19 +64,28 @@ function draw() {
   const colour = (name) => style.getPropertyValue(name).trim();
   const rows = shown();
   const mean = byId("mean").value;
-  const traces = curves(rows).map(({ name, found, first }) => ({
-    name: literal(name), x: found.map((p) => p.x), y: found.map((p) => p.y), customdata: found.map((p) => p.first.job),
-    text: found.map((p) => literal(`point ${p.first.rate}`) + (mean ? `, ${p.count} sequences` : "")),
-    hovertemplate: "%{fullData.name}<br>%{text}<br>%{x:.5f} bpp, %{y:.3f}<extra></extra>",
-    mode: "lines+markers", line: { dash: DASH[first.paradigm], color: COLOURS[codecs.indexOf(first.codec) % COLOURS.length], width: 2 },
-    marker: { symbol: SYMBOL[first.paradigm], size: 8 },
-  }));
+  const traces = curves(rows).map(({ name, found, first }) => {
+    const [short, color, dash, symbol] = data.styles[first.dataset][name];
+    return {
+      name: literal(short), meta: literal(name), customdata: found.map((p) => p.first.job),
+      x: found.map((p) => p.x), y: found.map((p) => p.y),
+      text: found.map((p) => literal(`point ${p.first.rate}`) + (mean ? `, ${p.count} sequences` : "")),
+      hovertemplate: "%{meta}<br>%{text}<br>%{x:.5f} bpp, %{y:.3f}<extra></extra>",
+      mode: "lines+markers", line: { dash, color, width: 2 }, marker: { symbol, size: 8 },
+    };
+  });
   const axis = { gridcolor: colour("--line"), zerolinecolor: colour("--line"), linecolor: colour("--line") };
-  const narrow = window.innerWidth < 700;
+  // Below the plot, which grows by it, where a list beside it would be too long or too wide.
+  const width = byId("plot").clientWidth, entry = 60 + 6 * Math.max(0, ...traces.map(({ name }) => name.length));
+  const below = width < 700 || traces.length > 20;
+  const lines = below ? Math.ceil(traces.length / Math.max(1, Math.floor((width - 65) / entry))) : 0;
+  const height = 500 + 20 * lines;
   Plotly.react("plot", traces, {
     paper_bgcolor: colour("--back"), plot_bgcolor: colour("--back"), font: { color: colour("--fore"), size: 12 },
-    margin: { l: 55, r: 10, t: 10, b: 45 }, hovermode: "closest", showlegend: true,
-    legend: narrow ? { orientation: "h", yanchor: "top", y: -0.25, font: { size: 10 } } : { font: { size: 11 } },
+    height, margin: { l: 55, r: 10, t: 30, b: below ? 60 + 20 * lines : 45 }, hovermode: "closest", showlegend: true,
+    legend: below
+      ? { orientation: "h", yref: "container", yanchor: "bottom", y: 0, maxheight: 20 * lines + 20, entrywidth: entry - 45, font: { size: 11 } }
+      : { font: { size: 11 } },
     xaxis: { ...axis, type: "log", title: { text: "bits per spike (raw = 1)" } },
     yaxis: { ...axis, title: { text: byId("quality").selectedOptions[0].text } },
   }, { responsive: true, displaylogo: false });
@@ -90,9 +97,13 @@ function draw() {
 // As Python's shlex.quote.
 const quote = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'"'"'`)}'`);
 
+// As Python's join_names, of one name.
+const item = (name) => (/[,"]|^\s|\s$/.test(name) ? `"${name.replaceAll('"', '""')}"` : name);
+const flag = (name, value) => name + (/^-/.test(quote(item(value))) ? "=" : " ") + quote(item(value));
+
 function command(p) {
   const [before, after] = data.commands[p.command];
-  return after === undefined ? before : `${before} --rates ${quote(p.rate)} --sequences ${quote(p.sequence)} --limit 0 ${after}`;
+  return after === undefined ? before : `${before} ${flag("--rates", p.rate)} ${flag("--sequences", p.sequence)} --limit 0 ${after}`;
 }
 
 function detail(job) {

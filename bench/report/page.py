@@ -12,8 +12,10 @@ from typing import Any
 
 import pandas as pd
 
+from bench.names import file_name, shortened
 from bench.report.bd_table import matrix
 from bench.report.pictures import Sheet
+from bench.report.plots import LEGEND_WIDTH, curve_styles
 from bench.report.rows import CURVE, MEASURES, Runs, curve_names, made_by
 from bench.report.table import Table
 
@@ -51,7 +53,6 @@ def build_page(
     missing
         What was not measured, and why.
     """
-    import jinja2
     import plotly.offline
     from markupsafe import Markup
 
@@ -66,12 +67,13 @@ def build_page(
         "conditions": {k: card for document in runs.documents.values() for k, card in document["conditions"].items()},
         "runs": {folder: _words(document) for folder, document in runs.documents.items()},
         "csv": csv,
+        "styles": _styles(runs),
         "pictures": pictures,
     }
-    page = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(_file("page.html"))
+    page = _environment().from_string(_file("page.html"))
     text = page.render(
         matrices=[(name, Markup(_html(cells))) for name, cells in matrices],  # noqa: S704 -- _html escapes
-        tables=[(table.title, table.note, Markup(_html(table.shown))) for table in tables],  # noqa: S704
+        tables=[(table.name, table.title, table.note, Markup(_html(table.shown))) for table in tables],  # noqa: S704
         plots=[(plot.stem, _image("png", plot.read_bytes())) for plot in plots],
         pictures=pictures,
         means_only=len(runs.points) > MOST_POINTS,
@@ -85,6 +87,14 @@ def build_page(
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
+
+
+def _environment() -> Any:
+    import jinja2
+
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["file_name"] = file_name
+    return environment
 
 
 def _matrix(bd: pd.DataFrame, dataset: str) -> pd.DataFrame:
@@ -124,9 +134,28 @@ def _points(runs: Runs) -> tuple[dict[str, Any], list[tuple[str, ...]]]:
     return columns, commands
 
 
+def _styles(runs: Runs) -> dict[str, dict[str, list[str]]]:
+    """By dataset and name, a curve's name in the legend, colour, dash and symbol; of single sequences too if shown."""
+    labels = list(runs.table["label"].unique())
+    points = runs.points.assign(curve=curve_names(runs.points))
+    styles: dict[str, dict[str, list[str]]] = {}
+    for dataset, part in points.groupby("dataset", sort=False):
+        single = part.assign(curve=part["curve"] + ", " + part["sequence"])
+        known = styles[str(dataset)] = {}
+        for curves in (part, single) if len(points) <= MOST_POINTS else (part,):
+            named = curves.drop_duplicates("curve")[["curve", "paradigm", "label"]]
+            drawn = curve_styles(named.itertuples(index=False, name=None), labels)
+            texts = shortened(drawn, LEGEND_WIDTH)
+            known |= {str(name): [texts[name], *style.plotly()] for name, style in drawn.items()}
+    return styles
+
+
 def _means(points: pd.DataFrame, runs: Runs) -> tuple[pd.DataFrame, list[tuple[str, ...]]]:
     """One point for each curve, rate point and speed class, with the number of its sequences."""
-    groups = points.groupby([*CURVE, "curve", "rate_point", "speed_class"], sort=False)
+    keys = [*CURVE, "curve", "rate_point", "speed_class"]
+    groups = points.groupby(
+        [*keys, points["psnr"].notna().rename("judged")], sort=False
+    )  # a point's means are of one set
     means = groups[[*MEASURES, "count"]].agg({**dict.fromkeys(MEASURES, "mean"), "count": "sum"})
     means = means.join(groups[["first", "segments", "codec"]].first()).reset_index()
     means["sequence"] = [f"{count} sequences" for count in means["count"]]

@@ -5,7 +5,6 @@ Figs. 10 and 11 are the pictures at matched rates and the RD curves of every rep
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,11 +20,21 @@ from matplotlib.figure import Figure
 from bench.errors import BenchError
 from bench.interfaces import Analyzer, Codec, Decoded, unpack_stream
 from bench.metrics.smoothness import laplacian_norms
+from bench.names import file_name, shortened
 from bench.registry import check_foreign, codec_for_stream, create
 from bench.report.paper_tables import CAMERA_BUDGET, side_cost
 from bench.report.pictures import Sheet, Tile, at_instant, psnr, result_picture, shown
-from bench.report.plots import bits_axis, literal
-from bench.report.rows import Runs, average, codec_label, curve_names, file_name
+from bench.report.plots import LEGEND_WIDTH, add_legend, bits_axis, curve_styles, figure_title, literal
+from bench.report.rows import (
+    CURVE,
+    Runs,
+    codec_label,
+    curve_names,
+    judged,
+    mean_points,
+    per_sequence,
+    sequence_range,
+)
 from bench.runner.execute import to_spikes
 from bench.runner.profile import COMPLEXITY_FILE, ComplexityRow
 from bench.runner.results import codec_spec
@@ -244,14 +253,14 @@ def paper_sheets(runs: Runs) -> tuple[list[Sheet], list[tuple[str, str]]]:
         part = rows[rows["sequence"] == sequence]
         scenes[sequence] = Scene(runs, part[part["segment"] == part["segment"].min()])
     sheets, missing = [], []
-    for name, title, tiles in FIGURES:
+    for name, what, tiles in FIGURES:
         for sequence, scene in scenes.items():
             try:
                 drawn = tuple(tiles(scene))
             except AbsentError as reason:
-                missing.append((f"{title}: {dataset} {sequence}", str(reason)))
+                missing.append((f"{what}: {dataset} {sequence}", str(reason)))
             else:
-                sheets.append(Sheet(f"{name}_{file_name(sequence)}", f"{title}: {dataset} {sequence}", drawn))
+                sheets.append(Sheet(f"{name}_{file_name(sequence)}", f"{what}: {dataset} {sequence}", drawn))
     return sheets, missing
 
 
@@ -260,20 +269,23 @@ def constraint_plot(runs: Runs, folder: Path) -> list[Path]:
     rows = runs.table[
         runs.table["codec"].eq("vvenc") & runs.table["extractor"].isin(["sci:ablation=dual", "sci:ablation=free"])
     ]
-    means = average(rows)
+    means = mean_points(judged(per_sequence(rows)))
     if means.empty:
         return []
     figure = Figure(figsize=(6, 4.2), layout="constrained")
     axis = figure.subplots()
-    for (dataset, extractor), part in means.groupby(["dataset", "extractor"], sort=False):
-        label = "with constraint" if extractor.endswith("dual") else "without"
-        axis.plot(
-            part["bpp"], part["psnr"], "o-", label=literal(f"{dataset}, {label} ({part['sequences'].max()} sequences)")
-        )
-    axis.set_title("Fig. 9c, smoothness constraint, short trainings, vvenc")
+    for number, (_, part) in enumerate(means.groupby(CURVE, sort=False)):
+        first = part.iloc[0]
+        alike = means[means["dataset"].eq(first["dataset"]) & means["extractor"].eq(first["extractor"])]
+        words = [first["dataset"], "with constraint" if first["extractor"].endswith("dual") else "without"]
+        if len(alike.drop_duplicates(CURVE)) > 1:
+            words += [first["label"], first["condition"]]
+        label = f"{', '.join(words)} ({sequence_range(part)} sequences)"
+        axis.plot(part["bpp"], part["psnr"], _MARKS[number % len(_MARKS)] + "-", label=literal(label))
+    figure_title(figure, "Fig. 9c, smoothness constraint, short trainings, vvenc")
     axis.set_ylabel("PSNR [dB]")
     bits_axis(axis)
-    axis.legend()
+    add_legend(figure, axis)
     figure.savefig(folder / "fig_09.png", dpi=120)
     return [folder / "fig_09.png"]
 
@@ -294,23 +306,24 @@ def complexity_plot(runs: Runs, bd: pd.DataFrame, folder: Path) -> list[Path]:
         curve = curves[curves["curve"].eq(line["test"]) & curves["dataset"].eq(line["dataset"])].iloc[0]
         part = costs[costs["paradigm"].eq(curve["paradigm"]) & costs["label"].eq(curve["label"])]
         if len(part) and part["status"].eq("ok").all():
-            places.append((side_cost(part[part["side"] == "camera"]), line))
+            places.append((side_cost(part[part["side"] == "camera"]), line, curve))
     if not places:
         return []
-    figure = Figure(figsize=(10, 4.8), layout="constrained")
+    figure = Figure(figsize=(6.4, 4.8), layout="constrained")
     axis = figure.subplots()
-    marks = dict(zip(chosen["test"].unique(), itertools.cycle(_MARKS), strict=False))
-    for cost, line in places:
-        axis.plot(
-            cost["macs"] / 1e9, line["bd_rate"], marks[line["test"]],
-            markerfacecolor="none" if cost["external"] else None, label=literal(f"{line['dataset']}: {line['test']}"),
-        )  # fmt: skip
+    named = [(f"{line['dataset']}: {line['test']}", curve) for _, line, curve in places]
+    labels = list(runs.table["label"].unique())
+    styles = curve_styles(((name, curve["paradigm"], curve["label"]) for name, curve in named), labels)
+    names = shortened(styles, LEGEND_WIDTH)
+    for (cost, line, _), (name, _) in zip(places, named, strict=True):
+        style = styles[name].plot() | {"markerfacecolor": "none" if cost["external"] else styles[name].colour}
+        axis.plot(cost["macs"] / 1e9, line["bd_rate"], label=literal(names[name]), **style)
     axis.axvline(CAMERA_BUDGET / 1e9, color="0.5", linestyle="--", linewidth=1)
-    axis.set_title(literal(f"BD-rate against {anchor} (open: its encoder cannot be counted)"), fontsize=10)
+    figure_title(figure, f"BD-rate against {anchor} (open: its encoder cannot be counted)")
     axis.set_xlabel("camera side, GMAC a result (dashed: the paper's budget of 10)")
     axis.set_ylabel("BD-rate [%], lower is better")
     axis.grid(True, color="0.92", linewidth=0.6)
-    figure.legend(loc="outside right upper", fontsize=8, frameon=False)
+    add_legend(figure, axis)
     figure.savefig(folder / "complexity.png", dpi=120)
     return [folder / "complexity.png"]
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from bench.metrics.iqa import METRICS
 from bench.published import stated
-from bench.report.rows import Runs, mean_points
+from bench.report.rows import Runs, judged, mean_points, of_count
 from bench.runner.beside import SMOOTHNESS_FILE, SmoothnessRow
 from bench.runner.iqa import IQA_FILE, IqaRow
 from bench.runner.networks import NETWORKS_FILE, NetworkRow
@@ -46,7 +46,7 @@ def table_ii(runs: Runs) -> pd.DataFrame:
         cells: dict[str, Any] = {"dataset": dataset, "features": name, "extractor": extractor}
         cells["sequences"] = part["sequence"].nunique()
         for norm, key in (("L1", "laplacian_l1"), ("L2", "laplacian_l2")):
-            cells[f"{norm}, measured"] = f"{part[key].mean():.4f}"
+            cells[f"{norm}, measured"] = _mean(part, key, 4)
             cells[f"{norm}, published"] = paper.get((f"{norm} norm of the Laplacian", name), "")
         cells["command"] = runs.command(runs.table["job"].isin(part["job"])) + " --smoothness"
         lines.append(cells)
@@ -56,7 +56,7 @@ def table_ii(runs: Runs) -> pd.DataFrame:
 def table_iii(runs: Runs) -> pd.DataFrame:
     """CTA: bits per spike and PSNR of each codec, beside the paper's points in the order of their rates."""
     points = runs.points
-    means = mean_points(points[points["paradigm"].eq("cta") & points["psnr"].notna()])
+    means = mean_points(judged(points[points["paradigm"].eq("cta")]))
     paper: dict[str, list[tuple[str, str, str]]] = {}
     values = stated("III")
     for row, column in values:
@@ -116,13 +116,11 @@ def uncompressed_table(runs: Runs) -> pd.DataFrame:
             "analyzer": analyzer,
             "sequences": part["sequence"].nunique(),
         }
-        line |= {f"PSNR {name} [dB]": _number(value, 2) for name, value in _by_speed(part, "psnr").items()}
-        line["SSIM"] = _number(part["ssim"].mean(), 4)
+        line |= {f"PSNR {name} [dB]": _mean(rows, "psnr", 2) for name, rows in _by_speed(part).items()}
+        line["SSIM"] = _mean(part, "ssim", 4)
         found = scores[scores["job"].isin(part["job"])]
-        line |= {
-            str(metric).upper(): _number(values.mean(), 2)
-            for metric, values in found.groupby("metric", sort=False)["value"]
-        }
+        for metric, values in found.groupby("metric", sort=False):
+            line[str(metric).upper()] = _mean(part.merge(values[["job", "value"]], "left", "job"), "value", 2)
         line["command"] = runs.command(runs.table["job"].isin(part["job"])) + _scored(found)
         lines.append(line)
     return pd.DataFrame(lines).fillna("")
@@ -144,17 +142,15 @@ def parts_table(runs: Runs) -> pd.DataFrame:
             )
             both["gain"] = both["psnr"] - both["psnr_without"]
             line: dict[str, Any] = {"part": title, "dataset": dataset, "sequences": both["sequence"].nunique()}
-            for speed, value in _by_speed(both, "gain").items():
-                line[f"gain {speed} [dB]"] = "" if pd.isna(value) else f"{value:+.2f}"
+            for speed, rows_of_speed in _by_speed(both).items():
+                line[f"gain {speed} [dB]"] = _mean(rows_of_speed, "gain", 2, "+")
                 key = (word, "gain" if speed == "all" else f"gain {speed}")
                 line[f"published {speed}"] = f"+{paper[key]}" if key in paper else ""
             for metric in METRICS:
-                values = [
-                    scores[(scores["metric"] == metric) & scores["job"].isin(both[key])]["value"]
-                    for key in ("job", "job_without")
-                ]
-                if all(len(value) for value in values):
-                    line[metric.upper()] = f"{values[0].mean() - values[1].mean():+.2f}"
+                values = scores[scores["metric"] == metric].set_index("job")["value"]
+                both[metric] = both["job"].map(values) - both["job_without"].map(values)
+                if both[metric].notna().any():
+                    line[metric.upper()] = _mean(both, metric, 2, "+")
                     line[f"published {metric.upper()}"] = paper.get((word, metric.upper()), "")
             jobs = [*both["job"], *both["job_without"]]
             line["command"] = runs.command(runs.table["job"].isin(jobs)) + _scored(scores[scores["job"].isin(jobs)])
@@ -176,13 +172,16 @@ def _scores(runs: Runs) -> pd.DataFrame:
     return scores[scores["value"].notna()]
 
 
-def _by_speed(rows: pd.DataFrame, column: str) -> dict[str, float]:
+def _by_speed(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     groups = {"all": rows, "slow": rows[rows["speed_class"] == "low"], "fast": rows[rows["speed_class"] == "high"]}
-    return {name: float(part[column].mean()) for name, part in groups.items() if name == "all" or len(part)}
+    return {name: part for name, part in groups.items() if name == "all" or len(part)}
 
 
-def _number(value: float, digits: int) -> str:
-    return "" if pd.isna(value) else f"{value:.{digits}f}"
+def _mean(rows: pd.DataFrame, column: str, digits: int, sign: str = "") -> str:
+    """Mean over sequences of means over their segments; says over how many where some have no value."""
+    means = rows.groupby("sequence", sort=False, observed=True)[column].mean()
+    count = int(means.count())
+    return of_count(f"{means.mean():{sign}.{digits}f}", count, len(means)) if count else ""
 
 
 def chains_table(runs: Runs) -> pd.DataFrame:

@@ -14,11 +14,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.datasets._files import read_grey
-from bench.interfaces import Dataset, to_uint8
+from bench.interfaces import Dataset, Recording, to_uint8
 from bench.metrics.quality import psnr_per_frame
+from bench.names import file_name, shortened
 from bench.registry import create
-from bench.report.plots import literal
-from bench.report.rows import file_name
+from bench.report.plots import figure_title, literal
+from bench.report.rows import curve_names
 from bench.runner.execute import shown_instant
 from bench.runner.run import picture_path, usable_origin
 
@@ -71,28 +72,36 @@ class Sheet:
         return path
 
 
-_CURVE = ["paradigm", "label", "extractor", "analyzer"]
+# Characters of a tile's title.
+_TILE_WIDTH = 46
 
 
 def matched_sheets(table: pd.DataFrame, documents: dict[str, dict[str, Any]]) -> list[Sheet]:
-    """One sheet for a slow and a fast sequence of each dataset; none where no picture was kept."""
-    return [
-        Sheet(f"pictures_{file_name(dataset)}_{file_name(sequence)}", *_tiles(part, documents))
-        for dataset, sequence, part in _parts(table)
-    ]
+    """One sheet for a slow and a fast sequence of each dataset; none where no picture was kept.
+
+    Conditions whose pictures show other instants of the recording have sheets of their own.
+    """
+    sheets = []
+    for dataset, sequence, part in _parts(table, documents):
+        for number, (index, rows) in enumerate(part.groupby("index", sort=False)):
+            names = (dataset, sequence, str(index)) if number else (dataset, sequence)
+            sheets.append(Sheet(f"pictures_{file_name(*names)}", *_tiles(rows, documents)))
+    return sheets
 
 
-def _parts(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Dataset, sequence and rows with a picture of each sheet."""
-    done = table[(table["status"] == "ok") & table["psnr"].notna()]
+def _parts(table: pd.DataFrame, documents: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Dataset, sequence and rows with a picture of each sheet, with the spike frame ``index`` that it shows."""
+    done = table[(table["status"] == "ok") & table["accuracy"].isna()]
     for dataset, rows in done.groupby("dataset", sort=False):
         for sequence in _chosen(rows):
-            part = rows[(rows["sequence"] == sequence) & (rows["segment"] == rows["segment"].min())]
+            part = rows[rows["sequence"] == sequence]
+            part = part[part["segment"] == part["segment"].min()]
             part = part[
                 [picture_path(Path(run), job).exists() for run, job in zip(part["run"], part["job"], strict=True)]
             ]
             if len(part):
-                yield str(dataset), sequence, part
+                places = [_spike_index(row, documents, shown(row, documents)) for _, row in part.iterrows()]
+                yield str(dataset), sequence, part.assign(index=places)
 
 
 def _chosen(rows: pd.DataFrame) -> list[str]:
@@ -102,19 +111,24 @@ def _chosen(rows: pd.DataFrame) -> list[str]:
 
 def _tiles(rows: pd.DataFrame, documents: dict[str, dict[str, Any]]) -> tuple[str, tuple[Tile, ...]]:
     """Truth, a spike frame, and all points of a curve; of several curves, each one's point nearest to a common rate."""
-    title = "{} {}".format(*rows.iloc[0][["dataset", "sequence"]])
-    if len(rows.drop_duplicates(_CURVE)) > 1:
+    text = "{} {}".format(*rows.iloc[0][["dataset", "sequence"]])
+    rows = rows.assign(curve=curve_names(rows))
+    if rows["curve"].nunique() > 1:
         rows, rate = _matched(rows)
-        title += f", points nearest to {rate:.4g} bits per spike"
-    k = shown(rows.iloc[0], documents)
-    truth, spikes = at_instant(rows.iloc[0], documents, k)
-    tiles = [Tile(f"truth, instant {k}", "", truth), Tile("spikes at that instant", "", spikes)]
+        text += f", points nearest to {rate:.4g} bits per spike"
+    # Where the shown instant has no truth, no row has a quality.
+    known = rows[rows["psnr"].notna()]
+    first = (known if len(known) else rows).iloc[0]
+    k = shown(first, documents)
+    truth, spikes = at_instant(first, documents, k) if len(known) else (None, spikes_at(first, documents, k))
+    tiles = [] if truth is None else [Tile(f"truth, instant {k}", "", truth)]
+    tiles.append(Tile(f"spikes at instant {k}" if truth is None else "spikes at that instant", "", spikes))
     for row in rows.to_dict("records"):
         result = result_picture(row)
         if result is not None:
-            name = f"{row['paradigm'].upper()} {row['label']}, {row['rate_point']}"
-            tiles.append(Tile(name, f"{row['bpp']:.4f} bpp, {psnr(result, truth):.2f} dB", result))
-    return title, tuple(tiles)
+            quality = "" if truth is None else f", {psnr(result, truth):.2f} dB"
+            tiles.append(Tile(f"{row['curve']}, {row['rate_point']}", f"{row['bpp']:.4f} bpp{quality}", result))
+    return text, tuple(tiles)
 
 
 def psnr(found: np.ndarray, truth: np.ndarray) -> float:
@@ -131,7 +145,8 @@ def result_picture(row: dict[str, Any]) -> np.ndarray | None:
 def shown(row: pd.Series, documents: dict[str, dict[str, Any]]) -> int:
     """The coding instant that a row's picture shows."""
     card = documents[row["run"]]["conditions"][row["condition"]]
-    return shown_instant(range(card["num_frames"]) if card["evaluated"] == "all" else card["evaluated"])
+    evaluated = range(card["num_frames"]) if row["evaluated"] == "all" else [int(k) for k in row["evaluated"].split()]
+    return shown_instant(evaluated, card["num_frames"])
 
 
 def _matched(rows: pd.DataFrame) -> tuple[pd.DataFrame, float]:
@@ -139,21 +154,35 @@ def _matched(rows: pd.DataFrame) -> tuple[pd.DataFrame, float]:
     grey = rows[rows["paradigm"] != "cta"]
     rate = float((grey if len(grey) else rows)["bpp"].median())
     distance = (rows["bpp"] / rate).map(lambda ratio: abs(math.log(ratio)))
-    nearest = rows.assign(distance=distance).sort_values("distance", kind="stable").drop_duplicates(_CURVE)
+    nearest = rows.assign(distance=distance).sort_values("distance", kind="stable").drop_duplicates("curve")
     order = {name: index for index, name in enumerate(("cta", "atc", "caas"))}
     return nearest.sort_values(["paradigm"], key=lambda names: names.astype(object).map(order), kind="stable"), rate
 
 
 def at_instant(row: pd.Series, documents: dict[str, dict[str, Any]], k: int) -> tuple[np.ndarray, np.ndarray]:
-    """H x W luminance and spikes of a row's segment at coding instant k."""
-    document = documents[row["run"]]
-    card = document["conditions"][row["condition"]]
-    recording = create(Dataset, usable_origin(document, Dataset, str(row["dataset"]))).open(str(row["sequence"]))
-    index = int(row["segment"]) + card["margin"] + k * card["stride"]
-    return recording.truth([index])[0], recording.spikes(index, index + 1)[0].astype(np.float32)
+    """H x W luminance and spikes of a row's segment at coding instant k, which has a truth."""
+    index = _spike_index(row, documents, k)
+    return _recording(row, documents).truth([index])[0], spikes_at(row, documents, k)
 
 
-def draw_tiles(tiles: Sequence[Tile], path: Path, title: str) -> None:
+def spikes_at(row: pd.Series, documents: dict[str, dict[str, Any]], k: int) -> np.ndarray:
+    """H x W spikes of a row's segment at coding instant k."""
+    index = _spike_index(row, documents, k)
+    return _recording(row, documents).spikes(index, index + 1)[0].astype(np.float32)
+
+
+def _recording(row: pd.Series, documents: dict[str, dict[str, Any]]) -> Recording:
+    spec = usable_origin(documents[row["run"]], Dataset, str(row["dataset"]))
+    return create(Dataset, spec).open(str(row["sequence"]))
+
+
+def _spike_index(row: pd.Series, documents: dict[str, dict[str, Any]], k: int) -> int:
+    """The spike frame of a recording in which a row's coding instant k lies."""
+    card = documents[row["run"]]["conditions"][row["condition"]]
+    return int(row["segment"]) + int(card["margin"]) + k * int(card["stride"])
+
+
+def draw_tiles(tiles: Sequence[Tile], path: Path, text: str) -> None:
     """Draw pictures side by side into a PNG file; they may be coloured, H x W x 3."""
     from PIL import Image
 
@@ -161,12 +190,13 @@ def draw_tiles(tiles: Sequence[Tile], path: Path, title: str) -> None:
     lines = math.ceil(len(tiles) / columns)
     height, width = tiles[0].image.shape[:2]
     figure = Figure(figsize=(3.1 * columns, (3.1 * height / width + 0.55) * lines + 0.4), layout="constrained")
-    figure.suptitle(literal(title), fontsize=10)
+    figure_title(figure, text)
+    names = shortened((tile.title for tile in tiles), _TILE_WIDTH)
     for axis in figure.subplots(lines, columns, squeeze=False).flat:
         axis.axis("off")
     for axis, tile in zip(figure.axes, tiles, strict=False):
         axis.imshow(tile.image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        axis.set_title(literal("\n".join(filter(None, (tile.title, tile.words)))), fontsize=8)
+        axis.set_title(literal("\n".join(filter(None, (names[tile.title], tile.words)))), fontsize=8)
     drawn = io.BytesIO()
     figure.savefig(drawn, dpi=85)
     with Image.open(drawn) as image:  # 256 colours are enough for grey pictures, in a third of the bytes

@@ -25,7 +25,7 @@ _UNREAD = {
     "schema_version", "chroma", "height", "width", "num_spikes", "num_frames", "estimated_bits", "encode_spread",
     "decode_spread",
 }  # fmt: skip
-MEASURES = ["bpp", "bpf", "psnr", "ssim", "ms_ssim", "accuracy", "spike_error", "rate_error"]
+MEASURES = ["bpp", "bpf", "psnr", "psnr_of_mse", "ssim", "ms_ssim", "accuracy", "spike_error", "rate_error"]
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,7 @@ def load_runs(folders: Sequence[Path], trusted: bool = False) -> Runs:
     for folder in folders:
         documents[str(folder)] = read_run_file(folder, trusted)
         rows = rd_frame(folder / RD_FILE, [name for name in COLUMNS if name not in _UNREAD])
+        rows = rows.assign(evaluated=_evaluated(rows, documents[str(folder)]["conditions"]))
         frames.append(rows.assign(run=pd.Categorical([str(folder)]).repeat(len(rows))))
     table = _together(frames)
     if not table["job"].is_unique:
@@ -147,6 +148,18 @@ def load_runs(folders: Sequence[Path], trusted: bool = False) -> Runs:
         table = table.sort_values("status", key=lambda states: states != "ok", kind="stable").drop_duplicates("job")
         table = table.sort_index().reset_index(drop=True)
     return Runs(table.assign(label=derived(table, ["codec", "preset", "options"], codec_label)), documents)
+
+
+def _evaluated(rows: pd.DataFrame, cards: Mapping[str, dict[str, Any]]) -> pd.Series:
+    """The instants that each row's quality is of; rows of version 1 have them on their cards."""
+
+    def stated(evaluated: str, condition: str) -> str:
+        on_card = cards.get(condition, {}).get("evaluated", "")
+        if evaluated or on_card in ("instants with a truth", "none"):
+            return evaluated
+        return on_card if isinstance(on_card, str) else " ".join(map(str, on_card))
+
+    return derived(rows, ["evaluated", "condition"], stated)
 
 
 def _together(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -188,11 +201,6 @@ def codec_label(codec: str, preset: str, options: str) -> str:
     others = [item for item in options.split(",") if item and not item.startswith("preset=")]
     inside = ", ".join([*([preset] if preset else []), *others])
     return f"{codec} ({inside})" if inside else codec
-
-
-def file_name(text: str) -> str:
-    """A name for a file, with nothing in it that a shell or a file system would mind."""
-    return "".join(c if c.isalnum() or c in "-_" else "-" for c in text)
 
 
 _NAMED = ["dataset", "paradigm", "label", "seed", "extractor", "analyzer", "condition"]
@@ -246,15 +254,18 @@ def per_sequence(table: pd.DataFrame) -> pd.DataFrame:
     """One line per curve, rate point and sequence: the mean over its segments, which are equally long.
 
     A sequence of which a segment is missing at some point is left out there: its mean would be of other spikes.
-    ``first`` is the index of the line's first row.
+    Quality is a mean over those segments that have a truth, as a segment's is over those instants.
+
+    ``first`` is the index of the line's first row, ``evaluated`` that row's instants, ``capped_frames`` a sum.
     """
     done = table[table["status"] == "ok"]
     segments = table.groupby([*CURVE, "sequence"], dropna=False)["segment"].nunique()
     keys = [*CURVE, "sequence", "rate_point"]
     numbers = done.groupby(keys, sort=False, dropna=False).ngroup()
-    firsts = done.loc[~numbers.duplicated(), [*keys, "codec", "speed_class"]]
-    groups = done[[*MEASURES, "segment"]].groupby(numbers.to_numpy())
+    firsts = done.loc[~numbers.duplicated(), [*keys, "codec", "speed_class", "evaluated"]]
+    groups = done[[*MEASURES, "segment", "capped_frames"]].groupby(numbers.to_numpy())
     means = pd.concat([_plain(firsts).reset_index(names="first"), groups[MEASURES].mean()], axis=1)
+    means["capped_frames"] = groups["capped_frames"].sum()
     means["segments"] = groups["segment"].nunique()
     wanted = segments.reindex(pd.MultiIndex.from_frame(means[[*CURVE, "sequence"]])).to_numpy()
     return means[means["segments"].to_numpy() == wanted]
@@ -263,14 +274,39 @@ def per_sequence(table: pd.DataFrame) -> pd.DataFrame:
 def average(table: pd.DataFrame) -> pd.DataFrame:
     """One line per curve and rate point: means over sequences (each already a mean over instants).
 
-    ``sequences`` counts them; lines are in the order of rising bpp within a curve.
+    ``sequences`` counts them; lines are in the order of rising bpp within a curve. A measure that only some of them
+    have (recordings without a truth, pictures too small for MS-SSIM) is a mean over these: ``psnr_count`` and so on.
     """
     return mean_points(per_sequence(table))
+
+
+def printed_mean(line: Mapping[Hashable, Any], measure: str, digits: int) -> str:
+    """A mean of `average` as tables print it: empty where there is none, with its count where sequences lack it."""
+    if pd.isna(line[measure]):
+        return ""
+    return of_count(f"{line[measure]:.{digits}f}", line[f"{measure}_count"], line["sequences"])
+
+
+def of_count(text: str, count: int, whole: int) -> str:
+    """A mean's text; where it is over fewer than the whole, it says so."""
+    return text if count == whole else f"{text} [{count} of {whole}]"
+
+
+def judged(points: pd.DataFrame, quality: str = "psnr") -> pd.DataFrame:
+    """The points that have a quality: rate and quality of a curve's mean are then of the same sequences."""
+    return points[points[quality].notna()]
+
+
+def sequence_range(means: pd.DataFrame) -> str:
+    """Over how many sequences the points of a mean curve are."""
+    least, most = means["sequences"].min(), means["sequences"].max()
+    return str(most) if least == most else f"{least} to {most}"
 
 
 def mean_points(points: pd.DataFrame) -> pd.DataFrame:
     """As `average`, of the points of sequences that `per_sequence` gives."""
     groups = points.groupby([*CURVE, "rate_point"], sort=False, dropna=False)
-    means = groups[MEASURES].mean()
+    means = groups[MEASURES].mean().join(groups[MEASURES].count().add_suffix("_count"))
     means.insert(0, "sequences", groups.size())
+    means["capped_frames"] = groups["capped_frames"].sum()
     return means.reset_index().sort_values([*CURVE, "bpp"], kind="stable").reset_index(drop=True)

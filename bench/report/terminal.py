@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
 from bench.metrics.accuracy import interval
-from bench.report.rows import average, curve_names, load_runs
+from bench.metrics.quality import PSNR_CEILING
+from bench.report.rows import average, curve_names, load_runs, printed_mean
 from bench.runner.run import RunReport
 
 _MEASURES = {"bpp": 5, "psnr": 2, "ssim": 4, "ms_ssim": 4, "accuracy": 4, "spike_error": 4}
@@ -30,6 +29,12 @@ def print_run(done: RunReport) -> None:
     if done.states["ok"]:
         for dataset, part in average(table).groupby("dataset", sort=False):
             console.print(_table(str(dataset), part))
+    if capped := int(table["capped_frames"].sum()):
+        console.print(
+            f"{capped} evaluated frames equal their truth, or nearly, and count as {PSNR_CEILING:.0f} dB; "
+            "rd.csv has PSNR of the mean MSE beside (psnr_of_mse)",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
     reasons = table[table["status"].ne("ok")].groupby(["status", "codec", "reason"], sort=False).size()
     for (status, codec, reason), count in reasons.items():
         console.print(f"{status} {count} x {codec}: {reason}", highlight=False, soft_wrap=True)
@@ -56,14 +61,9 @@ def _table(dataset: str, means: pd.DataFrame) -> Table:
         curve = line["curve"]
         if previous and curve != previous:
             table.add_section()
-        cells = [_number(line[name], digits) for name, digits in measures.items()]
-        if between and not math.isnan(line["accuracy"]):
-            cells.append("{:.3f} .. {:.3f}".format(*interval(line["accuracy"] * line["sequences"], line["sequences"])))
+        cells = [printed_mean(line, name, digits) for name, digits in measures.items()]
+        if between and (count := line["accuracy_count"]):
+            cells.append("{:.3f} .. {:.3f}".format(*interval(line["accuracy"] * count, count)))
         table.add_row("" if curve == previous else curve, line["rate_point"], str(line["sequences"]), *cells)
         previous = curve
     return table
-
-
-def _number(value: object, digits: int) -> str:
-    number = float(value)  # type: ignore[arg-type]
-    return "" if math.isnan(number) else f"{number:.{digits}f}"

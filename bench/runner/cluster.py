@@ -20,17 +20,31 @@ from typing import Any
 
 from bench.errors import BenchError
 from bench.fingerprint import code_fingerprint, component_fingerprint, digest
-from bench.interfaces import Analyzer, Codec, Component, Dataset, Extractor, Paradigm, Task
+from bench.interfaces import Analyzer, Codec, Component, Dataset, Extractor, Paradigm, Task, checked
 from bench.runner import execute
 from bench.runner.execute import failed, sequence_fingerprint
 from bench.runner.plan import Job, component_for
 from bench.runner.pool import Finished, attempt, suspects_alone
-from bench.runner.store import GO_ON, FatalError, open_store
+from bench.runner.store import GO_ON, FatalError, Store, open_store
 
 _CONNECT_SECONDS = 10
 _WORKER_SECONDS = 60
 _LOOK_SECONDS = 5
 _EVERYTHING = "all jobs"
+
+
+@contextlib.contextmanager
+def _silent(*names: str) -> Iterator[None]:
+    """Keep loggers from printing: what matters of their log is said in one line."""
+    loggers = [logging.getLogger(name) for name in names]
+    before = [logger.handlers for logger in loggers]
+    for logger in loggers:
+        logger.handlers = [logging.NullHandler()]
+    try:
+        yield
+    finally:
+        for logger, handlers in zip(loggers, before, strict=True):
+            logger.handlers = handlers
 
 
 @dataclass(frozen=True)
@@ -67,17 +81,17 @@ class ClusterLane:
         self.workers = 0
         self.notes: list[str] = []
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Finished]:
+    def run(self, jobs: Sequence[Job], store: Store) -> Iterator[Finished]:
         """Run jobs on whatever workers there are, also those that come later, and give each as it finishes.
+
+        Workers use stores of their own.
 
         Raises
         ------
         BenchError
             If the scheduler or its workers cannot be reached, or the scheduler is lost.
         """
-        for name in ("distributed", "distributed.client"):  # what matters of their log is said in one line
-            logging.getLogger(name).handlers[:] = [logging.NullHandler()]
-        with self._client() as client:
+        with _silent("distributed", "distributed.client"), self._client() as client:
             submission = _Submission(client, self.scheduler)
             try:
                 reason = "its worker process died each time (killed, or out of memory)"
@@ -270,7 +284,7 @@ def _named_parts(job: Job) -> dict[str, tuple[type[Component], str, str]]:
 def _fingerprint(base: type[Component], spec: str, sequence: str) -> str:
     """The fingerprint of a component with its binary, or of a dataset's sequence, on the machine that asks."""
     component = component_for(base, spec)
-    state = component.available()
+    state = checked.availability(component)
     if not state.ok:
         raise BenchError(state.reason)
     if isinstance(component, Dataset):

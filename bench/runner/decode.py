@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -23,7 +24,7 @@ from bench.errors import BenchError, one_line
 from bench.interfaces import Decoded, unpack_stream
 from bench.registry import codec_for_stream
 from bench.runner.store import array_bytes, write_atomic
-from bench.tools import start_tool, stop_tool
+from bench.tools import claim_process, leave, start_tool, stop_tool
 
 
 def decode_fresh(
@@ -85,6 +86,13 @@ def _server() -> subprocess.Popen[bytes]:
     return _mine.server
 
 
+def close_server() -> None:
+    """End the server of this thread; the next stream of the thread has a new one start."""
+    if hasattr(_mine, "server"):
+        stop_tool(_mine.server)
+        del _mine.server
+
+
 def _ask(request: dict[str, Any], limit_seconds: float) -> dict[str, Any]:
     """Have the server decode, and wait for the answer."""
     server = _server()
@@ -108,10 +116,21 @@ def _ask(request: dict[str, Any], limit_seconds: float) -> dict[str, Any]:
 
 def serve() -> None:
     """Fork a decoder for each line of standard input, and answer with what it says, or how it ended."""
+    child = 0
+
+    def end(*_: object) -> None:
+        """Leave once the decoder, which was told to end too, has ended what it runs."""
+        with contextlib.suppress(ChildProcessError):
+            if child:
+                os.waitpid(child, 0)
+        os._exit(1)
+
+    signal.signal(signal.SIGTERM, end)
     for line in sys.stdin.buffer:
         receiver, sender = os.pipe()
         child = os.fork()
         if not child:
+            signal.signal(signal.SIGTERM, leave)
             os._exit(_decoder(json.loads(line), sender))
         os.close(sender)
         with os.fdopen(receiver) as pipe:
@@ -133,6 +152,7 @@ def _decoder(request: dict[str, Any], sender: int) -> int:
         os.chdir(request["folder"])
         os.environ.clear()
         os.environ.update(request["environment"])
+        claim_process()
         answer = _decode(*request["arguments"])
         answer["modules"] = sorted(set(sys.modules) - before)
         with os.fdopen(sender, "w") as pipe:

@@ -13,10 +13,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from bench.errors import BenchError
 from bench.fingerprint import code_fingerprint, component_fingerprint, digest
 from bench.interfaces import (
+    AnalysisChain,
     Analyzer,
     Codec,
     Component,
@@ -26,17 +28,18 @@ from bench.interfaces import (
     Extractor,
     Kind,
     Paradigm,
-    Recording,
     Stage,
     Task,
+    checked,
     pack_stream,
     to_uint8,
     unpack_stream,
 )
+from bench.interfaces.values import stated, stated_weights
 from bench.metrics.spikes import evaluate_spikes
 from bench.runner.decode import decode_fresh
-from bench.runner.plan import Job, component_for
-from bench.runner.results import ClassRow, RDRow
+from bench.runner.plan import PICTURES, Job, analysis_chain, component_for
+from bench.runner.results import MEASURES, SCHEMA, ClassRow, RDRow
 from bench.runner.store import Entry, Made, Store, array_bytes
 from bench.spikes import PackedSpikes
 
@@ -105,7 +108,7 @@ class _JobRun:
         self.analyzer = component_for(Analyzer, job.analyzer)
         self.task = component_for(Task, job.task)
         self.times: list[StageTime] = []
-        self.stages = component_for(Paradigm, job.paradigm).wire([job.task])
+        self.stages = checked.stages(component_for(Paradigm, job.paradigm), [job.task])
 
     def outcome(self) -> Outcome:
         """Camera side to the stream; then one stored evaluation of everything behind the link."""
@@ -134,16 +137,21 @@ class _JobRun:
         measures = json.loads(evaluated.data)
         picture = base64.b64decode(measures.pop("picture", ""))
         said = {name: measures.pop(name) for name in ("label", "predicted", "probabilities") if name in measures}
-        classes = ClassRow(schema_version=1, job=self.job.id, **said) if said else None
-        row = _row(
-            self.job,
-            status="ok",
-            bits=8 * len(entry.data),
-            estimated_bits=entry.facts.get("estimated_bits"),
-            bpp=8 * len(entry.data) / (self.job.card.num_spikes * self._pixels),
-            bpf=8 * len(entry.data) / (self.job.card.num_frames * self._pixels),
-            **measures,
-        )
+        try:
+            classes = ClassRow(schema_version=1, job=self.job.id, **said) if said else None
+            row = _row(
+                self.job,
+                status="ok",
+                bits=8 * len(entry.data),
+                estimated_bits=entry.facts.get("estimated_bits"),
+                bpp=8 * len(entry.data) / (self.job.card.num_spikes * self._pixels),
+                bpf=8 * len(entry.data) / (self.job.card.num_frames * self._pixels),
+                **measures,
+            )
+        except ValidationError as error:
+            first = error.errors()[0]
+            column = ".".join(map(str, first["loc"]))
+            raise BenchError(f"{self.task.name}: evaluate: {column}: {first['msg']}") from None
         return Outcome(row, classes, entry.data, picture, self.times)
 
     @property
@@ -163,28 +171,23 @@ class _JobRun:
         shape = (job.card.num_spikes, job.info.height, job.info.width)
         key = self._data_key("spikes", [job.start, stop])
         if not self.dataset.keep:
-            return _Value(key, functools.cache(lambda: self._recording().spikes(job.start, stop)))
+            return _Value(key, functools.cache(lambda: checked.spikes(self.dataset, job.info, job.start, stop)))
 
         def make() -> Made:
-            return PackedSpikes.pack(self._recording().spikes(job.start, stop)).data.tobytes(), {}
+            return PackedSpikes.pack(checked.spikes(self.dataset, job.info, job.start, stop)).data.tobytes(), {}
 
         entry = self._timed("simulate", "camera", key, make)
         packed = PackedSpikes(np.frombuffer(entry.data, np.uint8).reshape(shape[0], -1), *shape[1:])
         return _Value(key, functools.cache(lambda: packed[:]))
 
     def _truth(self, key: str) -> np.ndarray:
-        def make() -> Made:
-            return array_bytes(self._recording().truth(self._truth_instants())), {}
+        def read() -> np.ndarray:
+            return checked.truth(self.dataset, self.job.info, self._truth_instants())
 
-        if not self.dataset.keep:
-            return self._recording().truth(self._truth_instants())
-        return self.store.get(key, make).array()
+        return self.store.get(key, lambda: (array_bytes(read()), {})).array() if self.dataset.keep else read()
 
     def _data_key(self, what: str, extent: list[int]) -> str:
         return digest([what, sequence_fingerprint(self.dataset, self.job.info.name), extent])
-
-    def _recording(self) -> Recording:
-        return self.dataset.open(self.job.info.name)
 
     def _camera(self, spikes: _Value) -> tuple[Stage, _Value]:
         """Run the stages before the encoder; gives the encoder's stage and what it is to code."""
@@ -218,8 +221,8 @@ class _JobRun:
 
     def _apply(self, stage: Stage, source: _Value) -> np.ndarray:
         if stage.kind is Kind.EXTRACT:
-            return self.extractor.extract(source.load(), np.array(self.job.instants), self.job.info.rate)
-        return self.analyzer.analyze(source.load())
+            return checked.features(self.extractor, source.load(), self.job.instants, self.job.info.rate)
+        return checked.result(self.analyzer, source.load())
 
     def _encode(self, stage: Stage, source: _Value) -> Entry:
         """Encode, once for the same frames: ATC's result and CAAS's feature may be the same picture."""
@@ -244,11 +247,24 @@ class _JobRun:
             return encoded.stream, {"estimated_bits": encoded.estimated_bits}
 
         entry = self._timed("encode", stage.side.value, key, make)
-        if content is kind:
-            return entry
         info, payload = unpack_stream(entry.data)
-        stream = pack_stream(replace(info, content=content), payload)  # the container says what its frames are
+        # The container says what its frames are, and what stands around the codec.
+        stream = pack_stream(replace(info, content=content, chain=self._chain(content)), payload)
         return Entry(hashlib.sha256(stream).hexdigest(), entry.facts, stream)
+
+    def _chain(self, content: Content) -> AnalysisChain | None:
+        """What the container says of this job's chain; other tasks than pictures choose their analyzer themselves."""
+        job, pictures = self.job, self.analyzer.task == PICTURES
+        if content is Content.RESULT and not pictures:
+            return None
+        return analysis_chain(
+            self.extractor,
+            self.analyzer if pictures else None,
+            first_instant=job.start + job.card.margin,
+            stride=job.card.stride,
+            margin=job.card.margin,
+            spike_rate=job.info.rate if content.is_spikes else None,
+        )
 
     # Behind the link
 
@@ -268,11 +284,13 @@ class _JobRun:
         if sent.content is Content.SPIKES:
             measures.update(evaluate_spikes(to_spikes(decoded.frames), spikes.load()))
         if self.task.truth == "label":
-            measures.update(self.task.evaluate(result, np.array(self.job.info.label)))
+            measures |= checked.measures(self.task, result, np.array(self.job.info.label), MEASURES)
         elif self.job.evaluated:
-            measures.update(self.task.evaluate(result[list(self.job.evaluated)], self._truth(truth_key)))
-            if result.ndim == 3:
-                measures["picture"] = base64.b64encode(_png(result[shown_instant(self.job.evaluated)])).decode()
+            judged = result[list(self.job.evaluated)], self._truth(truth_key)
+            measures |= checked.measures(self.task, *judged, MEASURES)
+        if self.task.truth != "label" and result.ndim == 3:
+            shown = shown_instant(self.job.evaluated, self.job.card.num_frames)
+            measures["picture"] = base64.b64encode(_png(result[shown])).decode()
         self._book("evaluate", "bench", began)
         return json.dumps(measures).encode(), {}
 
@@ -289,9 +307,10 @@ class _JobRun:
         return self.store.get(key, timed)
 
 
-def shown_instant(evaluated: Sequence[int]) -> int:
-    """The instant that pictures of a job show: the middle one of those that are evaluated."""
-    return evaluated[len(evaluated) // 2]
+def shown_instant(evaluated: Sequence[int], num_frames: int) -> int:
+    """The instant that pictures of a job show: the middle one of those that are evaluated, or of all where none is."""
+    instants = evaluated or range(num_frames)
+    return instants[len(instants) // 2]
 
 
 def _png(frame: np.ndarray) -> bytes:
@@ -336,22 +355,25 @@ def behind_link(
     motion = decoded.motion
     for stage in stages[position + 1 :]:
         if stage.kind is Kind.EXTRACT:
-            value, motion = extractor.extract(value, instants, rate), None  # what was decoded is motion of spikes
+            value, motion = (
+                checked.features(extractor, value, instants, rate),
+                None,
+            )  # what was decoded is motion of spikes
         else:
-            value = analyzer.analyze(value, motion)
+            value = checked.result(analyzer, value, motion)
     return value
 
 
 @functools.lru_cache(maxsize=4096)
 def sequence_fingerprint(dataset: Dataset, sequence: str) -> str:
     """A sequence's fingerprint, asked for once per process: it may mean hashing a long file."""
-    return dataset.fingerprint(sequence)
+    return checked.fingerprint(dataset, sequence)
 
 
 def _row(job: Job, **measured: Any) -> RDRow:
     codec: Codec = component_for(Codec, job.codec)
     return RDRow(
-        schema_version=1,
+        schema_version=SCHEMA,
         job=job.id,
         dataset=component_for(Dataset, job.dataset).spec,
         sequence=job.info.name,
@@ -363,17 +385,18 @@ def _row(job: Job, **measured: Any) -> RDRow:
         analyzer=job.card.analyzer,
         codec=codec.name,
         options=codec.options_text,
-        preset=codec.preset,
+        preset=stated(codec, "preset"),
         codec_version=job.availability.version,
         codec_sha256=job.availability.sha256,
-        weights_sha256=codec.weights_sha256,
-        chroma=codec.default_chroma,
+        weights_sha256=stated_weights(codec),
+        chroma=stated(codec, "default_chroma"),
         rate_point=str(job.rate_point),
         condition=job.card.digest,
         height=job.info.height,
         width=job.info.width,
         num_spikes=job.card.num_spikes,
         num_frames=job.card.num_frames,
+        evaluated=job.evaluated_text,
         seed=job.seed,
         **measured,
     )

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError, one_line
-from bench.interfaces import RatePoint
+from bench.interfaces import RatePoint, join_names
+from bench.paths import user_path
 from bench.runner.results import RD_FILE, RDRow, codec_spec, rd_frame
 from bench.runner.run import origin, read_run_file
 from bench.runner.shell import commands, flag
@@ -42,7 +43,7 @@ def explain_row(name: str, results: Path) -> Iterator[str]:
 def find_row(name: str, results: Path) -> tuple[Path, RDRow]:
     """The run's folder and the row that a job's id, or RUN#ID, names."""
     run, _, job = name.rpartition("#")
-    folders = [Path(run)] if run else sorted(path.parent for path in results.glob(f"*/{RD_FILE}"))
+    folders = [user_path(run)] if run else sorted(path.parent for path in results.glob(f"*/{RD_FILE}"))
     for folder in folders:
         try:
             rows = rd_frame(folder / RD_FILE)
@@ -62,7 +63,7 @@ def command_for(
 ) -> str:
     """The shell command for rows that differ from this one in rate point and sequence alone."""
     before, after = command_around(row, document)
-    which = {"--rates": ",".join(dict.fromkeys(rates)), **_which(list(dict.fromkeys(sequences)), document)}
+    which = {"--rates": join_names(dict.fromkeys(rates)), **_which(list(dict.fromkeys(sequences)), document)}
     return f"{before} {_flags(which)} {after}"
 
 
@@ -104,9 +105,9 @@ def explain_cell(place: str) -> Iterator[str]:
         If there is no such table or line.
     """
     name, _, number = place.rpartition(":")
-    path = Path(name)
+    path = user_path(name)
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             lines = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BenchError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
@@ -133,7 +134,7 @@ def _which(named: Sequence[str], document: dict[str, Any]) -> dict[str, RatePoin
     asked = {grid.get("limit") for grid in document["grids"] if not grid.get("sequences")}
     if len(named) > _MANY and len(named) in asked:
         return {"--limit": len(named)}
-    return {"--sequences": ",".join(named), "--limit": 0}
+    return {"--sequences": join_names(named), "--limit": 0}
 
 
 def _segments(document: dict[str, Any]) -> int:

@@ -25,7 +25,7 @@ from pydantic.fields import FieldInfo
 
 from bench.errors import one_line
 from bench.runner.store import disk_errors, write_atomic
-from bench.runner.tables import FORMULA, check_text, header, read_table, read_text, whole_lines
+from bench.runner.tables import FORMULA, check_text, earlier_columns, read_table, read_text, whole_lines
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -194,17 +194,29 @@ def _columns(data: bytes, model: type[BaseModel]) -> pa.Table:
     from pyarrow import csv as arrow_csv
 
     data = whole_lines(data)
-    head = header(model).encode()
-    if not data.startswith(head):
+    head, _, _ = data.partition(b"\n")
+    names = next((names for names in earlier_columns(model) if head == ",".join(names).encode()), None)
+    if names is None:
         raise _OddError
-    names = list(model.model_fields)
     texts = arrow_csv.read_csv(
-        pa.BufferReader(pa.py_buffer(data).slice(len(head))),
+        pa.BufferReader(pa.py_buffer(data).slice(len(head) + 1)),
         arrow_csv.ReadOptions(column_names=names, block_size=_BLOCK),
         arrow_csv.ParseOptions(newlines_in_values=True),
         arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
     )
-    return pa.table({name: _column(texts[name], field) for name, field in model.model_fields.items()})
+    return pa.table(
+        {
+            name: _column(texts[name], field) if name in names else _absent(field, texts.num_rows)
+            for name, field in model.model_fields.items()
+        }
+    )
+
+
+def _absent(field: FieldInfo, count: int) -> pa.Array:
+    """A column that the table's version lacks: its default."""
+    import pyarrow as pa
+
+    return pa.array([field.default] * count, _type(_kinds(field)))
 
 
 def _column(texts: pa.ChunkedArray, field: FieldInfo) -> pa.ChunkedArray:

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from bench.errors import BenchError
 from bench.metrics.iqa import METRICS, load_metric
-from bench.runner.results import RD_FILE, rd_frame
-from bench.runner.run import picture_path, read_run_file
+from bench.runner.results import RD_FILE, STREAMS, rd_frame
+from bench.runner.run import picture_path, read_run_file, stream_path
 from bench.runner.tables import JobId, TableRow, read_table, write_table
 
 IQA_FILE = "iqa.csv"
@@ -33,7 +33,7 @@ class IqaRow(TableRow):
 
 
 def score_run(folder: Path, metrics: Sequence[str], progress: Callable[[int, int, str], None]) -> list[IqaRow]:
-    """Score every picture of a run by every metric, write iqa.csv, and give its rows.
+    """Score every picture of a run by every metric, write iqa.csv, and give the rows of these metrics.
 
     Rows of other metrics that stand there are kept.
 
@@ -47,10 +47,10 @@ def score_run(folder: Path, metrics: Sequence[str], progress: Callable[[int, int
     if unknown := [name for name in metrics if name not in METRICS]:
         raise BenchError(f"no metric '{unknown[0]}' (there are: {', '.join(METRICS)})")
     read_run_file(folder)
-    rows_done = rd_frame(folder / RD_FILE, ["job", "status"]).query("status == 'ok'")
-    jobs = [job for job in rows_done["job"] if picture_path(folder, job).exists()]
+    done = rd_frame(folder / RD_FILE, ["job", "status"]).query("status == 'ok'")["job"]
+    jobs = [job for job in done if picture_path(folder, job).exists()]
     if not jobs:
-        raise BenchError(f"{folder} has no pictures in streams/; a run keeps them where it was made (run it again)")
+        raise BenchError(f"{folder}: no pictures to score: {_why_no_pictures(folder, list(done))}")
     rows: list[IqaRow] = []
     for metric in metrics:
         try:
@@ -71,8 +71,16 @@ def score_run(folder: Path, metrics: Sequence[str], progress: Callable[[int, int
             progress(done, len(jobs), metric)
     path = folder / IQA_FILE
     others = [row for _, row in read_table(path, IqaRow) if row.metric not in metrics] if path.exists() else []
-    write_table(path, IqaRow, rows := others + rows)
+    write_table(path, IqaRow, others + rows)
     return rows
+
+
+def _why_no_pictures(folder: Path, done: Sequence[str]) -> str:
+    if not done:
+        return "none of its points could be measured"
+    if not any(stream_path(folder, job).exists() for job in done):
+        return f"{STREAMS}/ is not there; a run keeps pictures where it was made, so run it again here"
+    return "its results are classes, or were measured without a truth"
 
 
 def _row(job: str, metric: str, **values: object) -> IqaRow:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.errors import BenchError
 from bench.fingerprint import digest
 from bench.interfaces import (
+    AnalysisChain,
     Analyzer,
     Availability,
     Codec,
@@ -24,12 +25,17 @@ from bench.interfaces import (
     RatePoint,
     SequenceInfo,
     Task,
-    check_wiring,
+    checked,
+    join_names,
+    weights_digest,
 )
-from bench.registry import create
+from bench.interfaces.values import stated_weights
+from bench.registry import create, names
+from bench.runner.rates import own_point
 from bench.runner.spec import CodecEntry, RunSpec
 from bench.runner.tables import check_text
 
+PICTURES = "reconstruction"  # the task whose result are pictures
 _NOT_ASKED = Availability(ok=False)
 _NO_POINT = "not at this rate point: "
 
@@ -75,6 +81,11 @@ class Job:
         """Coding instants as spike indices within the segment."""
         return [self.card.margin + k * self.card.stride for k in range(self.card.num_frames)]
 
+    @property
+    def evaluated_text(self) -> str:
+        """The evaluated instants as a row has them."""
+        return "all" if len(self.evaluated) == self.card.num_frames else " ".join(map(str, self.evaluated))
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -93,6 +104,25 @@ class Plan:
         """Names the plan: the same jobs in the same order."""
         return digest([job.id for job in self.jobs])[:12]
 
+    @property
+    def notes(self) -> list[str]:
+        """One line for each recording whose earliest truths no segment can code, so that they are not evaluated."""
+        firsts: dict[tuple[str, str], tuple[int, Job]] = {}
+        for job in self.jobs:
+            if job.evaluated:
+                first = job.start + job.instants[job.evaluated[0]]
+                name = job.dataset, job.info.name
+                firsts[name] = min(firsts.get(name, (first, job)), (first, job), key=lambda known: known[0])
+        early = {
+            name: ", ".join(str(index) for index in sorted(job.info.truth_at or ()) if index < first)
+            for name, (first, job) in firsts.items()
+        }
+        return [
+            f"{dataset}/{name}: no segment codes its truth at {indices}, which is not evaluated"
+            for (dataset, name), indices in early.items()
+            if indices
+        ]
+
     def summary(self) -> dict[str, int]:
         """Number of jobs to run and to skip."""
         skipped = sum(bool(job.skip) for job in self.jobs)
@@ -105,7 +135,7 @@ def make_plan(*specs: RunSpec) -> Plan:
     Raises
     ------
     BenchError
-        If a name is unknown, a dataset is not available, or a recording is too short for the condition.
+        If a name is unknown, a dataset is not available, or all its recordings are too short for the condition.
     """
     jobs: dict[str, Job] = {}
     for job in itertools.chain.from_iterable(map(_grid, specs)):
@@ -120,7 +150,7 @@ def _grid(spec: RunSpec) -> list[Job]:
     spec.check_names()
     _check_datasets(spec)
     codecs = [(entry, create(Codec, entry.codec)) for entry in spec.codecs]
-    available = {entry.codec: codec.available() for entry, codec in codecs}
+    available = {entry.codec: checked.availability(codec) for entry, codec in codecs}
     jobs: list[Job] = []
     for cell in _cells(spec):
         for entry, codec in codecs:
@@ -143,14 +173,13 @@ def _cells(spec: RunSpec) -> Iterator[Job]:
     """Everything of a job but its codec and rate point."""
     for dataset_spec in spec.datasets:
         dataset = create(Dataset, dataset_spec)
-        state = dataset.available()
+        state = checked.availability(dataset)
         if not state.ok:
             raise BenchError(f"dataset {dataset.name}: {state.reason}")
         for task in spec.tasks:
             if create(Task, task).truth == "label" and not dataset.classes:
                 raise BenchError(f"the task {task} needs a dataset with classes; {dataset.name} has none")
-        for info, start in _segments(dataset, spec):
-            evaluated = _evaluated(info, start, spec)
+        for info, start, skip in _segments(dataset, spec):
             for task, extractor, paradigm in itertools.product(spec.tasks, spec.extractors, spec.paradigms):
                 for analyzer in _analyzers(spec, dataset_spec, extractor, task):
                     _check_classes(dataset, analyzer)
@@ -162,9 +191,10 @@ def _cells(spec: RunSpec) -> Iterator[Job]:
                         paradigm=paradigm,
                         extractor=extractor,
                         analyzer=analyzer,
-                        card=_card(spec, evaluated, task, extractor, analyzer),
-                        evaluated=evaluated,
+                        card=_card(spec, task, extractor, analyzer),
+                        evaluated=() if skip else _evaluated(info, start, spec, task),
                         seed=spec.seed,
+                        skip=skip,
                     )
 
 
@@ -178,15 +208,21 @@ def _check_classes(dataset: Dataset, analyzer: str) -> None:
 def _at_rate_points(cell: Job, spec: RunSpec, entry: CodecEntry, codec: Codec, availability: Availability) -> list[Job]:
     """A cell's jobs with one codec, from its lowest rate to its highest."""
     content = coded_content(cell.paradigm, cell.task)
-    points = entry.rates or spec.rates or codec.rate_points_for(content)
+    points = entry.rates or spec.rates or checked.rate_points(codec, content)
     jobs = []
-    for point in points:
+    for written in points:
+        point = own_point(codec, content, written)
         skip = "" if availability.ok else availability.reason
-        if not codec.takes(content):
+        if cell.skip:
+            skip = cell.skip
+        elif not codec.takes(content):
             takes = " and ".join(sorted(codec.accepts))
-            skip = f"{codec.name} takes {takes} only, {cell.paradigm} codes {content.value}"
+            skip = f"{codec.name} takes {takes} only, {cell.paradigm} codes {content.value}{_elsewhere(codec, cell)}"
+        elif refusal := _refusal(codec.check_condition, spec.coding):
+            skip = refusal
         elif points is spec.rates:
-            skip = _refusal(codec, point) or skip
+            refusal = _refusal(codec.check_rate_point, point)
+            skip = f"{_NO_POINT}{refusal}" if refusal else skip
         else:
             codec.check_rate_point(point)
         job = replace(cell, codec=entry.codec, rate_point=point, availability=availability, skip=skip)
@@ -194,12 +230,18 @@ def _at_rate_points(cell: Job, spec: RunSpec, entry: CodecEntry, codec: Codec, a
     return jobs
 
 
-def _refusal(codec: Codec, point: RatePoint) -> str:
-    """Why a codec has no part in rate points that were given for all codecs."""
+def _elsewhere(codec: Codec, cell: Job) -> str:
+    """Which paradigms code what a codec takes."""
+    fitting = [name for name in names(Paradigm) if codec.takes(coded_content(name, cell.task))]
+    return f" (--paradigm {','.join(fitting)} codes that)" if fitting else ""
+
+
+def _refusal(check: Callable[[Any], None], value: object) -> str:
+    """Why a codec has no part in what was given for all codecs; empty where it has."""
     try:
-        codec.check_rate_point(point)
+        check(value)
     except BenchError as error:
-        return f"{_NO_POINT}{error}"
+        return str(error)
     return ""
 
 
@@ -233,8 +275,7 @@ def _canonical(base: type[Component], spec: str) -> str:
 @functools.lru_cache(maxsize=256)
 def coded_content(paradigm: str, task: str) -> Content:
     """What a paradigm sends for a task."""
-    stages = component_for(Paradigm, paradigm).wire([task])
-    check_wiring(stages, [task])
+    stages = checked.stages(component_for(Paradigm, paradigm), [task])
     return next(stage.content for stage in stages if stage.kind is Kind.ENCODE and stage.content)
 
 
@@ -247,6 +288,37 @@ def default_analyzer(extractor: str, task: str, dataset: str = "") -> str:
     )
 
 
+def analysis_chain(
+    extractor: Extractor,
+    analyzer: Analyzer | None,
+    *,
+    first_instant: int,
+    stride: int,
+    margin: int,
+    spike_rate: float | None,
+) -> AnalysisChain:
+    """What a container says of the chain around its codec.
+
+    Parameters
+    ----------
+    analyzer
+        The analyzer for pictures; None for the one that the extractor names.
+    spike_rate
+        Spikes per frame at unit luminance for a stream of spikes, None for others.
+    """
+    own = create(Analyzer, component_for(Task, PICTURES).analyzer_for(extractor))
+    pictured = analyzer or own
+    return AnalysisChain(
+        extractor.spec,
+        "" if pictured.spec == own.spec else pictured.spec,
+        weights_digest(stated_weights(extractor), stated_weights(pictured)),
+        first_instant,
+        stride,
+        margin,
+        spike_rate,
+    )
+
+
 def _analyzers(spec: RunSpec, dataset: str, extractor: str, task: str) -> list[str]:
     if not spec.analyzers:
         return [default_analyzer(extractor, task, dataset)]
@@ -256,9 +328,15 @@ def _analyzers(spec: RunSpec, dataset: str, extractor: str, task: str) -> list[s
     return fitting
 
 
-def _segments(dataset: Dataset, spec: RunSpec) -> list[tuple[SequenceInfo, int]]:
-    """Chosen sequences, each with the starts of its segments."""
-    infos = dataset.sequences()
+def _segments(dataset: Dataset, spec: RunSpec) -> list[tuple[SequenceInfo, int, str]]:
+    """Chosen sequences, each with the starts of its segments; where there is none, with the reason.
+
+    Raises
+    ------
+    BenchError
+        If no recording has a segment.
+    """
+    infos = checked.sequences(dataset)
     named = [info.name for info in infos]
     twice = {name for name in named if named.count(name) > 1} if len(set(named)) < len(named) else set()
     if twice:
@@ -272,16 +350,26 @@ def _segments(dataset: Dataset, spec: RunSpec) -> list[tuple[SequenceInfo, int]]
         known = {info.name for info in infos}
         absent = sorted(set(spec.sequences) - known)
         if absent:
-            some = ", ".join(sorted(known)[:10])
-            raise BenchError(f"{dataset.name} has no sequence {', '.join(absent)} (it has: {some})")
+            some = join_names(named[:10])
+            raise BenchError(f"{dataset.name} has no sequence {join_names(absent)} (it has: {some})")
         infos = [info for info in infos if info.name in spec.sequences]
     if spec.limit:
         infos = infos[: spec.limit]
-    return [(info, start) for info in infos for start in _starts(info, spec)]
+    segments: list[tuple[SequenceInfo, int, str]] = []
+    refused = []
+    for info in infos:
+        try:
+            segments += [(info, start, "") for start in _starts(info, spec)]
+        except BenchError as error:
+            refused.append(error)
+            segments.append((info, 0, str(error)))
+    if refused and len(refused) == len(infos):
+        raise refused[0]
+    return segments
 
 
 def _starts(info: SequenceInfo, spec: RunSpec) -> list[int]:
-    """Consecutive segments; where only some instants have a truth, the first segment codes the first of them."""
+    """Consecutive segments; where only some instants have a truth, the first segment codes the first that it can."""
     need = spec.num_spikes
     if info.num_spikes < need:
         fits = (info.num_spikes - 2 * spec.margin - 1) // spec.stride + 1
@@ -297,30 +385,33 @@ def _starts(info: SequenceInfo, spec: RunSpec) -> list[int]:
 
 
 def _first_start(info: SequenceInfo, spec: RunSpec) -> int:
-    """Where a segment starts, so that the first known instant is coded, as far as can be from intra frames.
+    """Where a segment starts, so that the first known instant that can be coded is, as far as can be from intra frames.
 
     Intra frames are better than their neighbours, so a lone evaluated instant must not sit on one by accident.
     """
-    truth_at = (info.truth_at or (0,))[0]
-    starts = {k: truth_at - spec.margin - k * spec.stride for k in range(spec.frames)}
-    fitting = [k for k, start in starts.items() if 0 <= start <= info.num_spikes - spec.num_spikes]
-    if not fitting:
-        raise BenchError(
-            f"{info.name}: no segment of {spec.num_spikes} spike frames codes its truth at {truth_at}; use fewer "
-            "--frames or a smaller --margin"
-        )
+    truths = sorted(info.truth_at or ())
     period = spec.intra_period
-    return starts[min(fitting, key=lambda k: (abs(k % period - period / 2), k))]
+    for truth_at in truths:
+        starts = {k: truth_at - spec.margin - k * spec.stride for k in range(spec.frames)}
+        fitting = [k for k, start in starts.items() if 0 <= start <= info.num_spikes - spec.num_spikes]
+        if fitting:
+            return starts[min(fitting, key=lambda k: (abs(k % period - period / 2), k))]
+    places = ", ".join(map(str, truths[:3])) + (f" and {len(truths) - 3} more" if len(truths) > 3 else "")
+    raise BenchError(
+        f"{info.name}: no segment of {spec.num_spikes} spike frames codes its truth at {places}; use fewer "
+        "--frames or a smaller --margin"
+    )
 
 
-def _evaluated(info: SequenceInfo, start: int, spec: RunSpec) -> tuple[int, ...]:
+def _evaluated(info: SequenceInfo, start: int, spec: RunSpec, task: str) -> tuple[int, ...]:
+    if component_for(Task, task).truth == "label":
+        return ()
     instants = [start + spec.margin + k * spec.stride for k in range(spec.frames)]
     return tuple(k for k, t in enumerate(instants) if info.truth_at is None or t in info.truth_at)
 
 
 @functools.lru_cache(maxsize=256)
-def _card(spec: RunSpec, evaluated: tuple[int, ...], task: str, extractor: str, analyzer: str) -> ConditionCard:
-    whole = len(evaluated) == spec.frames
+def _card(spec: RunSpec, task: str, extractor: str, analyzer: str) -> ConditionCard:
     made = component_for(Extractor, extractor), component_for(Analyzer, analyzer)
     return ConditionCard(
         task=task,
@@ -328,10 +419,10 @@ def _card(spec: RunSpec, evaluated: tuple[int, ...], task: str, extractor: str, 
         stride=spec.stride,
         num_frames=spec.frames,
         margin=spec.margin,
-        evaluated="all" if whole else evaluated or "none",
         coding=spec.coding,
+        delay=spec.coding.delay,
         extractor=made[0].spec,
-        extractor_sha256=made[0].weights_sha256,
+        extractor_sha256=stated_weights(made[0]),
         analyzer=made[1].spec,
-        analyzer_sha256=made[1].weights_sha256,
+        analyzer_sha256=stated_weights(made[1]),
     )

@@ -23,7 +23,7 @@ from bench.errors import BenchError
 from bench.runner.execute import Outcome, failed, run_job
 from bench.runner.plan import Job
 from bench.runner.store import DISK_ERRORS, FatalError, Store, disk_message
-from bench.tools import kill_tools
+from bench.tools import claim_process, kill_tools
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,14 @@ class Lane(Protocol):
     workers: int
     notes: list[str]
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Finished]:
-        """Run jobs and give each as it finishes."""
+    def run(self, jobs: Sequence[Job], store: Store) -> Iterator[Finished]:
+        """Run jobs and give each as it finishes.
+
+        Parameters
+        ----------
+        store
+            The run's, for workers that have none of their own.
+        """
         ...
 
 
@@ -87,11 +93,11 @@ class LocalLane:
     for one another most of the time.
     """
 
-    def __init__(self, store_root: Path, workers: int, work: Work = run_job, limit_seconds: float = 0) -> None:
-        self.store_root, self.workers, self.work, self.limit_seconds = store_root, workers, work, limit_seconds
+    def __init__(self, workers: int, work: Work = run_job, limit_seconds: float = 0) -> None:
+        self.workers, self.work, self.limit_seconds = workers, work, limit_seconds
         self.notes: list[str] = []
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Finished]:
+    def run(self, jobs: Sequence[Job], store: Store) -> Iterator[Finished]:
         """Run jobs and give each as it finishes.
 
         A job that fails or takes longer than the limit (0: none) becomes a row; a full disk or an interrupt ends the
@@ -99,22 +105,23 @@ class LocalLane:
         and the one that kills its worker again becomes a failed row. One worker is a process of its own too: when this
         process is killed, the worker notices and stops its encoder.
         """
-        return suspects_alone(self._pool, jobs, "the worker process died (killed, or out of memory)")
+        together = functools.partial(self._pool, store)
+        return suspects_alone(together, jobs, "the worker process died (killed, or out of memory)")
 
-    def _pool(self, waiting: deque[Job], suspects: list[Job]) -> Iterator[Finished]:
+    def _pool(self, store: Store, waiting: deque[Job], suspects: list[Job]) -> Iterator[Finished]:
         """Work on what waits until all is done or a worker dies; what was under way then goes to `suspects`."""
         workers = min(self.workers, len(waiting))
         pool = ProcessPoolExecutor(
             workers,
             multiprocessing.get_context("spawn"),
             initializer=_start_worker,
-            initargs=({**os.environ, "OMP_NUM_THREADS": str(_threads(workers))}, self.store_root),
+            initargs=({**os.environ, "OMP_NUM_THREADS": str(_threads(workers))}, store.root),
         )
         running: dict[Future[Finished], Job] = {}
         try:
             while waiting or running:
                 while waiting and len(running) < workers:
-                    given = (waiting[0], self.store_root, self.work, self.limit_seconds)
+                    given = (waiting[0], store.root, self.work, self.limit_seconds)
                     running[pool.submit(_attempt_within, *given)] = waiting[0]
                     waiting.popleft()
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -125,6 +132,7 @@ class LocalLane:
             suspects += running.values()
         finally:
             _stop(pool)
+            store.sweep()
 
 
 def _threads(workers: int) -> int:
@@ -179,6 +187,9 @@ def attempt(job: Job, store_root: Path, work: Work = run_job) -> Finished:
         return Finished(
             job, failed(job, "out of memory; shorter segments (--frames) or fewer workers (--jobs) need less")
         )
+    except SystemExit as end:  # of code that was written to be a program
+        text = f"a component called sys.exit({end.code!r}), which ends programs; it is to raise an exception instead"
+        return Finished(job, failed(job, text), traceback.format_exc())
     except Exception as error:
         text = f"unexpected {type(error).__name__}: {error} (a bug; see errors.log)"
         return Finished(job, failed(job, text), traceback.format_exc())
@@ -187,8 +198,9 @@ def attempt(job: Job, store_root: Path, work: Work = run_job) -> Finished:
 def _start_worker(environment: dict[str, str], store_root: Path) -> None:
     """Prepare a worker: no Ctrl-C of its own, tools end with it, and it ends with its parent."""
     os.environ.update(environment)
+    claim_process()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: _leave())
+    signal.signal(signal.SIGTERM, _leave)
     parent = multiprocessing.parent_process()
     if parent is not None:
         watch = functools.partial(_leave_after, parent.sentinel)
@@ -203,6 +215,6 @@ def _leave_after(sentinel: int) -> None:
     _leave()
 
 
-def _leave() -> None:
+def _leave(*_: object) -> None:
     kill_tools()
     os._exit(1)

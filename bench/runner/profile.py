@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import statistics
 import sys
 import tempfile
@@ -39,13 +40,14 @@ from bench.interfaces import (
     Paradigm,
     RatePoint,
     Stage,
+    checked,
 )
 from bench.registry import create
 from bench.runner.execute import to_spikes
 from bench.runner.plan import coded_content, default_analyzer
 from bench.runner.spec import RunSpec
 from bench.runner.tables import TableRow
-from bench.tools import run_tool
+from bench.tools import claim_process, leave, run_tool
 
 COMPLEXITY_FILE = "complexity.csv"
 SCHEMA = 1
@@ -118,13 +120,13 @@ def profile_chains(chains: Sequence[Chain], progress: Callable[[int, int, str], 
 def _ready(chain: Chain) -> Chain:
     """A chain with everything named."""
     codec, dataset = create(Codec, chain.codec), create(Dataset, chain.dataset)
-    state = codec.available()
+    state = checked.availability(codec)
     if not state.ok:
         raise BenchError(f"{codec.name}: {state.reason}")
-    names = [info.name for info in dataset.sequences()]
+    names = [info.name for info in checked.sequences(dataset)]
     if chain.sequence and chain.sequence not in names:
         raise BenchError(f"{dataset.name} has no sequence {chain.sequence} (it has: {', '.join(names[:10])})")
-    points = codec.rate_points_for(coded_content(chain.paradigm, "reconstruction"))
+    points = checked.rate_points(codec, coded_content(chain.paradigm, "reconstruction"))
     if chain.rate_point:
         codec.check_rate_point(chain.rate_point)
     return replace(
@@ -138,7 +140,7 @@ def _ready(chain: Chain) -> Chain:
 def _profile(chain: Chain) -> list[ComplexityRow]:
     """Rows of one chain; a stage that fails has a row with the reason."""
     dataset = create(Dataset, chain.dataset)
-    info = next(info for info in dataset.sequences() if info.name == chain.sequence)
+    info = next(info for info in checked.sequences(dataset) if info.name == chain.sequence)
     base = {
         "schema_version": SCHEMA, "dataset": dataset.spec, "sequence": info.name, "height": info.height,
         "width": info.width, "paradigm": chain.paradigm, "extractor": create(Extractor, chain.extractor).spec,
@@ -147,7 +149,7 @@ def _profile(chain: Chain) -> list[ComplexityRow]:
     }  # fmt: skip
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for index, stage in enumerate(create(Paradigm, chain.paradigm).wire(["reconstruction"])):
+        for index, stage in enumerate(checked.stages(create(Paradigm, chain.paradigm), ["reconstruction"])):
             request = {**asdict(chain), "stage": index, "folder": folder}
             for found in _measured(request, stage):
                 rows.append(ComplexityRow.model_validate({**base, **found}))
@@ -172,9 +174,9 @@ def _measured(request: dict[str, Any], stage: Stage) -> list[dict[str, Any]]:
 def serve_stage(request: dict[str, Any]) -> list[dict[str, Any]]:
     """What the process of one stage does: rows of it, and its output in the folder for the next stage."""
     folder, repeats = Path(request["folder"]), request["repeats"]
-    stage = create(Paradigm, request["paradigm"]).wire(["reconstruction"])[request["stage"]]
+    stage = checked.stages(create(Paradigm, request["paradigm"]), ["reconstruction"])[request["stage"]]
     dataset = create(Dataset, request["dataset"])
-    info = next(info for info in dataset.sequences() if info.name == request["sequence"])
+    info = next(info for info in checked.sequences(dataset) if info.name == request["sequence"])
     instants = CONDITION.margin + CONDITION.stride * np.arange(CONDITION.frames)
     num_spikes = CONDITION.num_spikes
     codec = create(Codec, request["codec"])
@@ -183,14 +185,14 @@ def serve_stage(request: dict[str, Any]) -> list[dict[str, Any]]:
 
     def value() -> np.ndarray:
         if stage.source == "spikes":
-            return dataset.open(info.name).spikes(0, num_spikes)
+            return checked.spikes(dataset, info, 0, num_spikes)
         return np.load(folder / f"{stage.source}.npy", allow_pickle=False)
 
     if stage.kind is Kind.ENCODE:
         content, frames = stage.content or Content.FEATURES, value().astype(np.float32)
 
         def encode(number: int) -> bytes:
-            return codec.encode(frames[:number], request["rate_point"], CodingCondition(), content).stream
+            return codec.encode(frames[:number], request["rate_point"], codec.default_condition(), content).stream
 
         rows = _coded(encode, repeats, count, len(instants), _device(codec))
         streams = {number: encode(number) for number in {1, 1 + _INTER, count}}
@@ -212,13 +214,13 @@ def serve_stage(request: dict[str, Any]) -> list[dict[str, Any]]:
     if stage.kind is Kind.EXTRACT:
         extractor = create(Extractor, request["extractor"])
         device = _device(extractor)
-        found, result = _run(lambda: extractor.extract(source, instants, info.rate), repeats, device)
+        found, result = _run(lambda: checked.features(extractor, source, instants, info.rate), repeats, device)
     else:
         analyzer = create(Analyzer, request["analyzer"])
         motion = folder / "motion.npy"
         known = np.load(motion, allow_pickle=False) if motion.exists() else None
         device = _device(analyzer)
-        found, result = _run(lambda: analyzer.analyze(source, known), repeats, device)
+        found, result = _run(lambda: checked.result(analyzer, source, known), repeats, device)
     np.save(folder / f"{stage.output}.npy", result)
     return [_row(found, found, len(instants), device)]
 
@@ -349,6 +351,8 @@ def _run(stage: Callable[[], Any], repeats: int, device: str) -> tuple[_Found, A
 
 
 if __name__ == "__main__":
+    claim_process()
+    signal.signal(signal.SIGTERM, leave)
     if Path("/proc/self/status").exists():
         _children.start()
     try:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-import shlex
 import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,12 +18,18 @@ PACKAGES = (
 )  # fmt: skip
 
 
-def provenance() -> dict[str, Any]:
-    """Facts about this machine and this code."""
+def provenance(command: str = "") -> dict[str, Any]:
+    """Facts about this machine and this code.
+
+    Parameters
+    ----------
+    command
+        The command line that was given; empty for a call from Python.
+    """
     return {
         "suite": __version__,
         "git_commit": git_commit(),
-        "command": shlex.join(["bench", *sys.argv[1:]]),
+        "command": command,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",

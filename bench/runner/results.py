@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,7 +15,7 @@ from bench.runner.tables import JobId, TableRow, header, read_table, read_text, 
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA = 1
+SCHEMA: Literal[2] = 2
 RD_FILE = "rd.csv"
 CLASSES_FILE = "classification.csv"
 RUN_FILE = "run.json"
@@ -27,6 +27,9 @@ Number = float | None
 class RDRow(TableRow):
     """One row of rd.csv. An empty cell is a value that does not exist; it is never zero."""
 
+    later: ClassVar[Mapping[str, int]] = {"evaluated": 2, "psnr_of_mse": 2, "capped_frames": 2}
+
+    schema_version: Literal[1, 2] = Field(description="Version of this table; 2.")  # type: ignore[assignment]
     job: JobId = Field(description="Twelve hex digits that name the job; `bench explain` takes it.")
     dataset: str = Field(description="Dataset with its non-default options.")
     sequence: str = Field(description="Sequence within the dataset.")
@@ -49,11 +52,18 @@ class RDRow(TableRow):
     width: int = Field(description="W, pixels.")
     num_spikes: int = Field(description="T, spike frames in the segment.")
     num_frames: int = Field(description="K, coding instants in the segment.")
+    evaluated: str = Field(
+        default="", description="Instants k with a truth, which quality is a mean over: all, or their numbers."
+    )
     bits: int | None = Field(default=None, description="8 x size of the file that crosses the link, header included.")
     estimated_bits: Number = Field(default=None, description="A learned codec's own likelihood estimate, bits.")
     bpp: Number = Field(default=None, description="bits / (T*H*W): bits per spike; raw spikes cost 1.")
     bpf: Number = Field(default=None, description="bits / (K*H*W): bits per coded frame pixel.")
-    psnr: Number = Field(default=None, description="dB, peak 1, mean over the evaluated instants.")
+    psnr: Number = Field(default=None, description="dB, peak 1, mean over the evaluated instants, each 60 at most.")
+    psnr_of_mse: Number = Field(default=None, description="PSNR of the evaluated instants' mean MSE, dB, 60 at most.")
+    capped_frames: int | None = Field(
+        default=None, description="Evaluated instants that count as 60 dB: they equal their truth, or nearly."
+    )
     ssim: Number = Field(default=None, description="SSIM, mean over the evaluated instants.")
     ms_ssim: Number = Field(default=None, description="MS-SSIM; empty below 176 pixels a side.")
     accuracy: Number = Field(default=None, description="Classification: 1 where the predicted class is true, else 0.")
@@ -70,10 +80,15 @@ class RDRow(TableRow):
 
 
 COLUMNS = tuple(RDRow.model_fields)
+# What a task may measure: columns of rd.csv and, the last three, of classification.csv.
+MEASURES = (
+    "psnr", "psnr_of_mse", "capped_frames", "ssim", "ms_ssim", "accuracy", "label", "predicted", "probabilities",
+)  # fmt: skip
 # Texts that many rows share.
 REPEATED = (
     "dataset", "sequence", "speed_class", "task", "paradigm", "extractor", "analyzer", "codec", "options", "preset",
-    "codec_version", "codec_sha256", "weights_sha256", "chroma", "rate_point", "condition", "status", "reason",
+    "codec_version", "codec_sha256", "weights_sha256", "chroma", "rate_point", "condition", "evaluated", "status",
+    "reason",
 )  # fmt: skip
 
 

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from bench.errors import BenchError
+from bench.errors import BenchError, one_line
 from bench.fingerprint import component_fingerprint
 from bench.interfaces import (
     Analyzer,
@@ -33,6 +32,7 @@ from bench.interfaces import (
 from bench.registry import GROUPS, check_foreign
 from bench.runner.execute import Outcome, run_job, sent_frames, sequence_fingerprint
 from bench.runner.frames import write_parquet
+from bench.runner.locks import take_lock
 from bench.runner.plan import Job, Plan, component_for
 from bench.runner.pool import Finished, Lane
 from bench.runner.provenance import provenance
@@ -51,7 +51,7 @@ from bench.runner.results import (
     write_rows,
 )
 from bench.runner.shell import inert
-from bench.runner.store import Store, disk_errors, write_atomic
+from bench.runner.store import FatalError, Store, disk_errors, write_atomic
 from bench.runner.tables import Printable
 
 Progress = Callable[[int, int, str], None]
@@ -68,12 +68,25 @@ class RunReport:
 
 
 def run_plan(
-    plan: Plan, folder: Path, store: Store, *, lane: Lane, resume: bool, timing: int, progress: Progress
+    plan: Plan,
+    folder: Path,
+    store: Store,
+    *,
+    lane: Lane,
+    resume: bool,
+    timing: int,
+    progress: Progress,
+    command: str = "",
 ) -> RunReport:
     """Run a plan into a folder, with what the store lacks worked on in a lane.
 
     Rows are appended to rd.csv as they come and put into the plan's order at the end; a row that is there is
     never measured again under `resume`, unless it failed.
+
+    Parameters
+    ----------
+    command
+        The command line that asks for it, for run.json; none from Python.
 
     Raises
     ------
@@ -86,7 +99,7 @@ def run_plan(
         with store.scratch():  # a store that cannot be written to ends the run here, not in its workers
             pass
         kept = _rows_so_far(plan, folder, resume)
-        history = [*(read_run_file(folder)["provenance"] if kept else []), provenance()]
+        history = [*(read_run_file(folder)["provenance"] if kept else []), provenance(command)]
         facts = {**_facts(plan), "provenance": history}
         _write_run_file(folder, {"status": "running", **facts})
         log = RowLog(folder / RD_FILE)
@@ -107,13 +120,14 @@ def run_plan(
             progress(done, len(plan.jobs), _label(finished.job))
         for table in filter(None, (log, classes)):
             order_rows(table.path, (job.id for job in plan.jobs))
+        notes: list[str] = []
         if timing:
-            write_rows(log.path, _timing_lane(plan, folder, store, read_rows(log.path), timing, progress))
+            _timing_lane(plan, folder, store, timing, progress, notes)
         write_parquet(log.path, RDRow)
         seconds = time.perf_counter() - began
         booked = {"workers": lane.workers, "stage_seconds": _by_side(seconds_of)}
         _write_run_file(folder, {"status": "finished", "wall_seconds": seconds, **booked, **facts})
-    return RunReport(folder, states, lane.notes, seconds)
+    return RunReport(folder, states, [*lane.notes, *notes], seconds)
 
 
 def _outcomes(jobs: Sequence[Job], store: Store, lane: Lane) -> Iterable[Finished]:
@@ -123,13 +137,13 @@ def _outcomes(jobs: Sequence[Job], store: Store, lane: Lane) -> Iterable[Finishe
     for job in jobs:
         try:
             outcome = run_job(job, known)
-        except Exception:  # not there; or a fault, which the worker that runs the job puts into its row
+        except (Exception, SystemExit):  # not there; or a fault, which the worker that runs the job puts into its row
             missing.append(job)
         else:
             yield Finished(job, outcome)
     if missing:
         # Jobs of one sequence wait for each other's simulation and extraction, so they are spread out.
-        yield from lane.run(sorted(missing, key=_spread_key))
+        yield from lane.run(sorted(missing, key=_spread_key), store)
 
 
 def _classifies(job: Job) -> bool:
@@ -141,14 +155,12 @@ def _spread_key(job: Job) -> tuple[str, str, str, str, str]:
 
 
 @contextmanager
-def _locked(folder: Path) -> Any:
+def _locked(folder: Path) -> Iterator[None]:
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise BenchError(f"another run is writing to {folder}; wait for it or choose another --out") from None
+        lock = take_lock(folder / ".lock", wait=False)
+    if lock is None:
+        raise BenchError(f"another run is writing to {folder}; wait for it or choose another --out")
     try:
         yield
     finally:
@@ -229,6 +241,7 @@ def _facts(plan: Plan) -> dict[str, Any]:
         "codecs": {codec: asdict(state) for codec, state in {job.codec: job.availability for job in plan.jobs}.items()},
         "origins": _origins(plan),
         "inputs": _inputs(plan),
+        "spike_rates": {f"{job.dataset}/{job.info.name}": job.info.rate_text for job in plan.jobs},
         "speeds": {f"{job.dataset}/{job.info.name}": dict(job.info.speeds) for job in plan.jobs if job.info.speeds},
     }
 
@@ -344,13 +357,13 @@ def read_run_file(folder: Path, trusted: bool = False) -> dict[str, Any]:
     """
     path = folder / RUN_FILE
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise BenchError(f"{path}: {error.strerror}; is {folder} a run's folder?") from None
     except (ValueError, RecursionError) as error:
         raise BenchError(f"{path} is not valid JSON: {error}") from None
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        raise BenchError(f"{path} is not of schema {SCHEMA}; it was written by another version of the suite")
+    if not isinstance(document, dict) or document.get("schema") not in range(1, SCHEMA + 1):
+        raise BenchError(f"{path} is not of schema 1 to {SCHEMA}; it was written by another version of the suite")
     try:
         return {**_RunFile.model_validate(document).model_dump(by_alias=True), "trusted": trusted}
     except ValidationError as error:
@@ -358,27 +371,36 @@ def read_run_file(folder: Path, trusted: bool = False) -> dict[str, Any]:
         raise BenchError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
-def _timing_lane(
-    plan: Plan, folder: Path, store: Store, rows: Sequence[RDRow], repeats: int, progress: Progress
-) -> Iterator[RDRow]:
-    """Encode and decode every finished point alone: one warm-up, then `repeats` of each; median and spread."""
-    jobs = {job.id: job for job in plan.jobs}
-    for done, row in enumerate(rows, start=1):
-        job = jobs[row.job]
-        progress(done, len(rows), f"timing {_label(job)}")
-        if row.status != "ok":
-            yield row
-            continue
-        codec = component_for(Codec, job.codec)
-        stream = stream_path(folder, job.id).read_bytes()
-        info, _ = unpack_stream(stream)
-        frames = sent_frames(job, store)
-        coding = (frames, job.rate_point, job.card.coding, info.content)
-        encode = _repeat(repeats, functools.partial(codec.encode, *coding))
-        decode = _repeat(repeats, functools.partial(codec.decode, stream))
-        measured = dict(zip(("encode_seconds", "encode_spread"), _median(encode), strict=True))
-        measured |= dict(zip(("decode_seconds", "decode_spread"), _median(decode), strict=True))
-        yield row.model_copy(update=measured)
+def _timing_lane(plan: Plan, folder: Path, store: Store, repeats: int, progress: Progress, notes: list[str]) -> None:
+    """Time every finished point alone, and note why one cannot be timed; what was timed is kept in any case."""
+    path = folder / RD_FILE
+    rows, jobs = read_rows(path), {job.id: job for job in plan.jobs}
+    try:
+        for index, row in enumerate(rows):
+            job = jobs[row.job]
+            progress(index + 1, len(rows), f"timing {_label(job)}")
+            if row.status != "ok":
+                continue
+            try:
+                rows[index] = row.model_copy(update=_timed(job, stream_path(folder, job.id), store, repeats))
+            except FatalError:
+                raise
+            except (Exception, SystemExit) as error:  # the codec's, which has done the same before
+                notes.append(one_line(f"not timed: {_label(job)}: {type(error).__name__}: {error}"))
+    finally:
+        write_rows(path, rows)
+
+
+def _timed(job: Job, path: Path, store: Store, repeats: int) -> dict[str, float]:
+    """Columns of a point that is encoded and decoded alone: one warm-up, then `repeats` of each; median and spread."""
+    codec = component_for(Codec, job.codec)
+    stream = path.read_bytes()
+    info, _ = unpack_stream(stream)
+    coding = (sent_frames(job, store), job.rate_point, job.card.coding, info.content)
+    encode = _median(_repeat(repeats, functools.partial(codec.encode, *coding)))
+    decode = _median(_repeat(repeats, functools.partial(codec.decode, stream)))
+    names = ("encode_seconds", "encode_spread", "decode_seconds", "decode_spread")
+    return dict(zip(names, (*encode, *decode), strict=True))
 
 
 def _repeat(repeats: int, action: Callable[[], object]) -> list[float]:

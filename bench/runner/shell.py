@@ -31,5 +31,5 @@ def commands(text: str) -> list[str]:
 
 
 def inert(text: str) -> str:
-    """The same commands with every word quoted anew; see `commands`."""
-    return " && ".join(commands(text))
+    """The same commands with every word quoted anew, see `commands`; none stays none."""
+    return " && ".join(commands(text)) if text else ""

@@ -2,70 +2,81 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from bench.datasets.dat import Dat
 from bench.errors import BenchError, StreamError
-from bench.interfaces import (
-    Analyzer,
-    Codec,
-    CodingCondition,
-    Content,
-    Dataset,
-    Extractor,
-    Kind,
-    Paradigm,
-    RatePoint,
-    unpack_stream,
-)
+from bench.interfaces import Codec, CodingCondition, Content, Extractor, Kind, Paradigm, RatePoint, SequenceInfo
+from bench.interfaces.container import MAX_FRAMES
 from bench.registry import codec_for_stream, create
-from bench.runner.execute import behind_link
-from bench.runner.plan import default_analyzer
-from bench.runner.segments import read_segments, write_segments
-from bench.runner.store import disk_errors, whole_file
+from bench.runner.analysis import (
+    MARGIN,
+    STRIDE,
+    Analysis,
+    StatedChain,
+    analysis_of,
+    analyzer_for_pictures,
+    count_instants,
+)
+from bench.runner.execute import behind_link, to_spikes
+from bench.runner.outputs import kind_of_output, write_frames
+from bench.runner.plan import PICTURES, analysis_chain
+from bench.runner.segments import Segment, read_segments, write_segments
 
 # A stream says what its frames are, and so which of the shipped paradigms sent it.
 _PARADIGMS = {Content.SPIKES: "cta", Content.FEATURES: "caas", Content.RESULT: "atc"}
 _MOST_SPIKES = 1 << 27  # in one segment: as float32, which codecs get, they take 512 MB
+_DARK = 8  # mean grey, of 255, below which pictures look black
 Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
 class Cut:
-    """Which part of a recording is coded: T = margin + (frames - 1) * stride + 1 + margin from `start` on."""
+    """Which part of a recording is coded: T = margin + (frames - 1) * stride + 1 + margin from `start` on.
 
-    start: int
-    frames: int
-    stride: int
-    margin: int
+    Where `frames` is 0, as many instants as fit; spikes are then coded to the recording's end.
+    """
+
+    start: int = 0
+    frames: int = 0
+    stride: int = STRIDE
+    margin: int = MARGIN
 
     def fitted(self, name: str, num_spikes: int) -> Cut:
         """The same cut with `frames` filled in; raises `BenchError` where it does not fit."""
-        room = (num_spikes - self.start - 2 * self.margin - 1) // self.stride + 1
+        left = max(num_spikes - self.start, 0)
+        room = count_instants(left, self.stride, self.margin)
         frames = self.frames or room
         if not 1 <= frames <= room:
+            hint = "leave --frames away" if room else "use a smaller --margin or --start"
             raise BenchError(
-                f"{name}: {num_spikes} spike frames from {self.start} on hold {max(room, 0)} instants at stride "
-                f"{self.stride} with margin {self.margin}, not {max(frames, 1)}"
+                f"{name}: {left} spike frames from {self.start} on hold {room} instants at stride {self.stride} with "
+                f"margin {self.margin}, not {max(frames, 1)}: {hint}"
             )
-        return Cut(self.start, frames, self.stride, self.margin)
+        return replace(self, frames=frames)
 
     @property
     def num_spikes(self) -> int:
         """T."""
         return 2 * self.margin + (self.frames - 1) * self.stride + 1
 
+    @property
+    def stop(self) -> int:
+        """The spike frame after the last one."""
+        return self.start + self.num_spikes
+
     def segments(self, pixels: int, intra_period: int) -> list[Cut]:
         """The cut in parts that each fit into memory, with the instants of all following one another at the stride.
 
         A part holds whole intra periods where one fits, so that no more frames are coded intra than in one stream.
         """
-        most = (_MOST_SPIKES // pixels - 2 * self.margin - 1) // self.stride + 1
+        longest = min(_MOST_SPIKES // pixels, MAX_FRAMES - self.stride)
+        most = count_instants(longest, self.stride, self.margin)
         most = max(most - most % intra_period or most, 1)
         return [
             replace(self, start=self.start + first * self.stride, frames=min(most, self.frames - first))
@@ -82,41 +93,61 @@ def encode_recording(
     codec: str,
     paradigm: str,
     extractor: str,
-    analyzer: str,
-    size: str,
-    spike_rate: float,
-    rate_point: RatePoint | None,
     progress: Progress,
+    warn: Callable[[str], None],
+    analyzer: str = "",
+    size: str = "",
+    camera: str = "",
+    spike_rate: float | None = None,
+    rate_point: RatePoint | None = None,
 ) -> str:
-    """Run the camera's stages on a .dat file and write the stream; returns one line for the user."""
+    """Run the camera's stages on a .dat file and write the stream; returns one line for the user.
+
+    Parameters
+    ----------
+    size, camera, spike_rate
+        What no sidecar says of the recording; the rate is estimated where nothing states it.
+    warn
+        Is told what looks wrong.
+    """
+    if recording.is_dir():
+        raise BenchError(f"{recording} is a folder; name one .dat recording")
+    _check_distinct(recording, out)
     encoder = create(Codec, codec)
     state = encoder.available()
     if not state.ok:
         raise BenchError(f"{encoder.name}: {state.reason}")
-    dataset: Dataset = Dat(root=str(recording), size=size, rate=spike_rate)
-    info = next((item for item in dataset.sequences() if item.name == recording.stem), None)
-    if info is None:
-        raise BenchError(f"{recording}: no such recording")
-    cut = cut.fitted(recording.name, info.num_spikes)
-    parts = cut.segments(info.height * info.width, coding.intra_period)
-    camera = _Camera(encoder, paradigm, extractor, analyzer, rate_point, coding)
+    sender = _Camera(encoder, paradigm, extractor, analyzer, rate_point, coding)
+    dataset = Dat(root=str(recording), size=size, camera=camera, rate=spike_rate)
+    (info,) = dataset.sequences()
+    if info.remark:
+        warn(f"{recording.name}: {info.remark}")
+    fitted = cut.fitted(recording.name, info.num_spikes)
+    parts = fitted.segments(info.height * info.width, coding.intra_period)
+    stops = [part.stop for part in parts]
+    if sender.content.is_spikes:  # without gaps between segments, and to the end where no number of frames is stated
+        following = [*(part.start for part in parts[1:]), fitted.stop if cut.frames else info.num_spikes]
+        stops = [max(pair) for pair in zip(stops, following, strict=True)]
     opened = dataset.open(info.name)
 
-    def segments() -> Iterator[tuple[int, bytes]]:
-        for done, part in enumerate(parts):
+    def streams() -> Iterator[bytes]:
+        for done, (part, stop) in enumerate(zip(parts, stops, strict=True)):
             progress(done, len(parts), f"segment {done + 1}")
-            stop = part.start + part.num_spikes
-            if camera.content.is_spikes and part is not parts[-1]:
-                stop = max(stop, parts[done + 1].start)  # no spike is lost where the stride is wider than the margins
-            spikes = opened.spikes(part.start, stop)
-            yield part.start, camera.stream(spikes, part.margin + part.stride * np.arange(part.frames), info.rate)
+            yield sender.stream(opened.spikes(part.start, stop), part, info)
 
-    written = write_segments(out, len(parts), segments())
-    bpp = 8 * written / (cut.num_spikes * info.height * info.width)
+    written = write_segments(out, len(parts), streams())
+    rate = f"{info.rate:g}{', estimated' if info.rate_estimated else ''}"
+    if sender.grey < _DARK and not info.remark:
+        warn(
+            f"{recording.name}: its pictures are nearly black, mean grey {sender.grey:.1f} of 255 at rate {rate}; "
+            "--spike-rate states another"
+        )
+    num_spikes = stops[-1] - fitted.start
+    bpp = 8 * written / (num_spikes * info.height * info.width)
     many = f" in {len(parts)} segments" if len(parts) > 1 else ""
     return (
-        f"{out}: {written} bytes for {cut.num_spikes} spike frames of {info.width}x{info.height}, "
-        f"{bpp:.5f} bits per spike ({encoder.spec} at {camera.rate_point}, {cut.frames} instants{many})"
+        f"{out}: {written} bytes for {num_spikes} spike frames of {info.width}x{info.height}, {bpp:.5f} bits per spike "
+        f"({encoder.spec} at {sender.rate_point}, {fitted.frames} instants{many}, rate {rate})"
     )
 
 
@@ -133,117 +164,156 @@ class _Camera:
         coding: CodingCondition,
     ) -> None:
         self.codec, self.coding = codec, coding
-        stages = create(Paradigm, paradigm).wire(["reconstruction"])
+        stages = create(Paradigm, paradigm).wire([PICTURES])
         place = next(index for index, stage in enumerate(stages) if stage.kind is Kind.ENCODE)
         self.before, self.content = stages[:place], stages[place].content or Content.FEATURES
-        self.extractor = create(Extractor, extractor)
-        self.analyzer = create(Analyzer, analyzer or default_analyzer(extractor, "reconstruction"))
         self.rate_point = rate_point if rate_point is not None else codec.rate_points_for(self.content)[-1]
+        self._check_codec(paradigm)
+        self.extractor = create(Extractor, extractor)
+        self.analyzer = analyzer_for_pictures(self.extractor, analyzer)
+        self._pictures, self._grey = 0, 0.0
 
-    def stream(self, spikes: np.ndarray, instants: np.ndarray, rate: float) -> bytes:
-        """Run the stages on T x H x W spikes; gives one container."""
-        value = spikes
+    @property
+    def grey(self) -> float:
+        """Mean grey, of 255, of the pictures coded so far; white where spikes are coded."""
+        return 255 * self._grey / self._pictures if self._pictures else 255.0
+
+    def stream(self, spikes: np.ndarray, part: Cut, info: SequenceInfo) -> bytes:
+        """Run the stages on a part's T x H x W spikes; gives one container."""
+        value, instants = spikes, part.margin + part.stride * np.arange(part.frames)
         for stage in self.before:
             if stage.kind is Kind.EXTRACT:
-                value = self.extractor.extract(value, instants, rate)
+                value = self.extractor.extract(value, instants, info.rate)
             else:
                 value = self.analyzer.analyze(value)
-        return self.codec.encode(
-            value.astype(np.float32, copy=False), self.rate_point, self.coding, self.content
-        ).stream
+        is_spikes = self.content.is_spikes
+        if not is_spikes:
+            self._pictures += len(value)
+            self._grey += len(value) * float(value.mean())
+        chain = analysis_chain(
+            self.extractor,
+            self.analyzer,
+            first_instant=part.start + part.margin,
+            stride=part.stride,
+            margin=part.margin,
+            spike_rate=info.rate if is_spikes else None,
+        )
+        frames = value.astype(np.float32, copy=False)
+        return self.codec.encode(frames, self.rate_point, self.coding, self.content, chain).stream
+
+    def _check_codec(self, paradigm: str) -> None:
+        """Refuse before any work what the codec would refuse after it."""
+        codec, content = self.codec, self.content
+        if not codec.takes(content):
+            takes = " and ".join(sorted(codec.accepts))
+            others = " or ".join(name for other, name in _PARADIGMS.items() if codec.takes(other))
+            hint = f"; use --paradigm {others}" if others else ""
+            raise BenchError(f"{codec.name} takes {takes} only, {paradigm} codes {content.value}{hint}")
+        codec.check_rate_point(self.rate_point)
+        codec.check_condition(self.coding)
 
 
 def decode_stream(
     path: Path,
     out: Path,
     *,
-    codec: str,
-    extractor: str,
-    analyzer: str,
-    spike_rate: float,
-    stride: int,
-    margin: int,
     progress: Progress,
+    codec: str = "",
+    stated: StatedChain | None = None,
+    raw: bool = False,
 ) -> str:
-    """Run the cloud's stages on a stream; an empty `extractor` gives what the codec decodes.
+    """Run the cloud's stages on a stream, as its container says; returns one line for the user.
 
     Results of segments follow one another; of decoded spikes, which overlap by the margins, each is written once.
+
+    Parameters
+    ----------
+    codec
+        The codec as given on this machine, for what a header cannot say.
+    stated
+        What the user says of the chain.
+    raw
+        Write what the codec decodes, without analysis; a .dat file takes nothing else.
     """
-    infos = [(start, unpack_stream(stream)[0]) for start, stream in read_segments(path)]
-    info = infos[0][1]
-    if any(replace(other, shape=info.shape) != info or other.shape[1:] != info.shape[1:] for _, other in infos):
-        raise StreamError(f"{path}: its segments are not of one recording")
-    cloud = _Cloud(codec_for_stream(info, codec), info.content, extractor, analyzer, spike_rate, stride, margin)
-    ends = [infos[0][0], *(start + other.shape[0] for start, other in infos)]
-    firsts = [cloud.first(start, end) for (start, _), end in zip(infos, ends, strict=False)]
-    counts = [cloud.count(other.shape[0]) - first for (_, other), first in zip(infos, firsts, strict=True)]
+    _check_distinct(path, out)
+    # Headers alone: of streams, one at a time is in memory.
+    heads = [replace(segment, stream=b"") for segment in read_segments(path)]
+    info = heads[0].info
+    _check_one_recording(path, heads)
+    without = raw or kind_of_output(out) == ".dat"
+    analysis = None if without else analysis_of(path, info, stated or StatedChain())
+    cloud = _Cloud(codec_for_stream(info, codec), info.content, analysis)
+    ends = [heads[0].start, *(head.start + head.info.shape[0] for head in heads)]
+    firsts = [cloud.first(head.start, end) for head, end in zip(heads, ends, strict=False)]
+    counts = [cloud.count(head.info.shape[0]) - first for head, first in zip(heads, firsts, strict=True)]
     if min(counts) < 1:
-        raise BenchError(f"{path}: {info.shape[0]} spike frames hold no instant with margin {margin}")
+        raise BenchError(f"{path}: {info.shape[0]} spike frames hold no instant; --raw gives what is decoded")
+    height, width = info.shape[1:]
 
     def results() -> Iterator[np.ndarray]:
-        for done, ((_, stream), first) in enumerate(zip(read_segments(path), firsts, strict=True)):
-            progress(done, len(infos), f"segment {done + 1}")
-            yield cloud.result(stream)[first:]
+        parts = zip(read_segments(path), firsts, counts, strict=True)
+        for done, (segment, first, count) in enumerate(parts):
+            progress(done, len(heads), f"segment {done + 1}")
+            frames = cloud.result(segment)[first:]
+            if frames.shape != (count, height, width):
+                raise BenchError(f"{path}: analysis gives {frames.shape}, not {count} pictures of {width}x{height}")
+            yield frames
 
-    shape = (sum(counts), *info.shape[1:])
-    with disk_errors(out.parent):
-        where = _write_frames(out, results(), shape)
+    what = write_frames(out, results(), (sum(counts), height, width), spikes=cloud.gives_spikes)
+    unit = "spike frames" if cloud.gives_spikes else "frames"
+    how = f", {analysis}" if analysis else ""
     return (
-        f"{where}: {shape[0]} frames of {shape[2]}x{shape[1]} from {path.stat().st_size} bytes of {info.codec} "
-        f"({info.content.value})"
+        f"{what}: {sum(counts)} {unit} of {width}x{height} from {path.stat().st_size} bytes of {info.codec} "
+        f"({info.content.value}{how})"
     )
 
 
 class _Cloud:
-    """What is behind the link: a decoder, and where an extractor is named the stages after it."""
+    """What is behind the link: a decoder, and the analysis of what it gives, if any."""
 
-    def __init__(
-        self, codec: Codec, content: Content, extractor: str, analyzer: str, rate: float, stride: int, margin: int
-    ) -> None:
-        self.codec, self.raw, self.overlaps = codec, not extractor, content.is_spikes and not extractor
-        self.content, self.rate, self.stride, self.margin = content, rate, stride, margin
-        if not self.raw:
-            self.stages = create(Paradigm, _PARADIGMS[content]).wire(["reconstruction"])
-            self.extractor = create(Extractor, extractor)
-            self.analyzer = create(Analyzer, analyzer or default_analyzer(extractor, "reconstruction"))
+    def __init__(self, codec: Codec, content: Content, analysis: Analysis | None) -> None:
+        self.codec, self.content, self.analysis = codec, content, analysis
+        self.gives_spikes = content.is_spikes and analysis is None
+        self.stages = create(Paradigm, _PARADIGMS[content]).wire([PICTURES])
 
     def first(self, start: int, end: int) -> int:
         """The first frame of a segment from `start` on that is not in the segment before, which ends at `end`."""
-        if self.overlaps and start > end:
+        if self.gives_spikes and start > end:
             raise StreamError(f"no segment has the spikes from {end} to {start}")
-        return end - start if self.overlaps else 0
+        return end - start if self.gives_spikes else 0
 
     def count(self, frames: int) -> int:
         """How many frames a segment of so many coded ones gives."""
-        return len(self._instants(frames)) if self.content.is_spikes and not self.raw else frames
+        return len(self.analysis.instants(frames)) if self.analysis and self.content.is_spikes else frames
 
-    def result(self, stream: bytes) -> np.ndarray:
-        """Decode one container, and run the stages."""
-        decoded = self.codec.decode(stream)
-        if self.raw:
+    def result(self, segment: Segment) -> np.ndarray:
+        """Decode one container, and analyze it; spikes are uint8."""
+        decoded, analysis = self.codec.decode(segment.stream), self.analysis
+        if self.gives_spikes:
+            return to_spikes(decoded.frames)
+        if analysis is None:
             return decoded.frames
-        instants = self._instants(len(decoded.frames))
-        return behind_link(self.stages, decoded, self.extractor, self.analyzer, instants, self.rate)
-
-    def _instants(self, frames: int) -> np.ndarray:
-        return np.arange(self.margin, frames - self.margin, self.stride)
+        instants = analysis.instants(len(decoded.frames))
+        return behind_link(self.stages, decoded, analysis.extractor, analysis.analyzer, instants, analysis.spike_rate)
 
 
-def _write_frames(out: Path, parts: Iterator[np.ndarray], shape: tuple[int, ...]) -> str:
-    """Write frames as they come, as one .npy file or as pictures in a folder."""
-    from PIL import Image
+def _check_one_recording(path: Path, heads: list[Segment]) -> None:
+    """Refuse segments of different recordings, and those that do not follow one another at the stride."""
+    info = heads[0].info
+    for head in heads:
+        chain = head.info.chain and info.chain and replace(head.info.chain, first_instant=info.chain.first_instant)
+        alike = replace(head.info, shape=(info.shape[0], *head.info.shape[1:]), chain=chain)
+        if alike != info:
+            raise StreamError(f"{path}: its segments are not of one recording")
+    for head, following in pairwise(heads):
+        chain, frames = head.info.chain, head.info.shape[0]
+        if chain is None:
+            continue
+        instants = count_instants(frames, chain.stride, chain.margin) if info.content.is_spikes else frames
+        if following.start != head.start + instants * chain.stride:
+            raise StreamError(f"{path}: its segments do not follow one another")
 
-    from bench.interfaces import to_uint8
 
-    if out.suffix == ".npy":
-        with whole_file(out) as file:
-            np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
-            for frames in parts:
-                file.write(np.ascontiguousarray(frames, "<f4").data)
-        return str(out)
-    out.mkdir(parents=True, exist_ok=True)
-    index = itertools.count()
-    for frames in parts:
-        for frame in to_uint8(np.clip(frames, 0, 1)):
-            Image.fromarray(frame).save(out / f"{next(index):04d}.png")
-    return f"{out}/"
+def _check_distinct(source: Path, out: Path) -> None:
+    if source.resolve() == out.resolve():
+        raise BenchError(f"{out} is what is read; write to another file")

@@ -23,6 +23,7 @@ from bench.interfaces import (
     Structure,
     Task,
 )
+from bench.paths import user_path
 from bench.registry import check_foreign, create, trained_kind
 
 # Fields of a grid that name components.
@@ -191,9 +192,9 @@ def load_suite(suite: str, preset: str = "", **stated: object) -> Suite:
     BenchError
         If it cannot be read, is not TOML, has a wrong field or no such preset, or names what would be run.
     """
-    path = SUITES / f"{suite}.toml" if re.fullmatch(r"[\w-]+", suite) else Path(suite)
+    path = _suite_path(suite)
     try:
-        fields = tomllib.loads(path.read_text(encoding="utf-8"))
+        fields = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         presets = fields.pop("presets", {"": [{}]})
         chosen = preset or next(iter(presets), "")
         if chosen not in presets:
@@ -204,7 +205,8 @@ def load_suite(suite: str, preset: str = "", **stated: object) -> Suite:
         for part in (*presets[chosen], fields, beside):
             for base, spec in _named({key: value for key, value in part.items() if key not in stated}):
                 check_foreign(base, spec, f"suite {path}", "give it by its flag on the command line")
-        return Suite(grids=tuple(RunSpec(**{**named, **grid, **stated}) for grid in presets[chosen]), **beside)
+        grids = [_overridden({**named, **grid}, stated) for grid in presets[chosen]]
+        return Suite(grids=tuple(RunSpec(**grid) for grid in grids), **beside)
     except OSError as error:
         shipped = ", ".join(sorted(file.stem for file in SUITES.glob("*.toml")))
         raise BenchError(f"suite {path}: {error.strerror} (shipped suites: {shipped})") from None
@@ -214,6 +216,39 @@ def load_suite(suite: str, preset: str = "", **stated: object) -> Suite:
         raise BenchError(f"{path} is not valid TOML: {error}") from None
     except (TypeError, AttributeError):
         raise BenchError(f"suite {path}: presets are tables of the form [[presets.NAME]]") from None
+
+
+def suite_presets(suite: str) -> list[str]:
+    """The names of a suite's presets, the default first; one without a name where it has none.
+
+    Raises
+    ------
+    BenchError
+        As `load_suite`.
+    """
+    load_suite(suite)  # says what is wrong with it
+    return list(tomllib.loads(_suite_path(suite).read_text(encoding="utf-8-sig")).get("presets", {"": []}))
+
+
+def _suite_path(suite: str) -> Path:
+    return SUITES / f"{suite}.toml" if re.fullmatch(r"[\w-]+", suite) else user_path(suite)
+
+
+def _overridden(grid: dict[str, Any], stated: dict[str, Any]) -> dict[str, Any]:
+    """A grid with other fields. A codec that it limits keeps its limits, but gives way to rate points for all."""
+    fields = {**grid, **stated}
+    listed = grid.get("codecs")
+    if not isinstance(listed, list) or not {"codecs", "rates"} & set(stated):
+        return fields
+    entries = [item for item in listed if isinstance(item, dict) and isinstance(item.get("codec"), str)]
+    limits = {item["codec"].partition(":")[0]: item for item in reversed(entries)}
+    limits |= {item["codec"]: item for item in reversed(entries)}
+    if "codecs" in stated:
+        known = ((codec, limits.get(codec) or limits.get(codec.partition(":")[0], {})) for codec in stated["codecs"])
+        fields["codecs"] = [{**limit, "codec": codec} for codec, limit in known]
+    if "rates" in stated:
+        fields["codecs"] = [{**item, "rates": []} if isinstance(item, dict) else item for item in fields["codecs"]]
+    return fields
 
 
 def _named(fields: dict[str, Any]) -> Iterator[tuple[type[Component], str]]:

@@ -1,7 +1,7 @@
 """A content-addressed store for what stages make.
 
 An entry's key is a hash over everything that can change it; an entry is written once, by atomic rename, and its
-own hash is checked at every read, so a half-written or damaged entry counts as absent and is made again.
+own hash is checked at every read, so a half-written, damaged or pruned entry counts as absent and is made again.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ import json
 import os
 import platform
 import shutil
-import tempfile
+import time
+import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from filelock import FileLock
 
 from bench.errors import BenchError
+from bench.runner.locks import Lock, locked, take_lock
 
 
 class MissError(Exception):
@@ -58,6 +59,10 @@ class Entry:
 
 
 Made = tuple[bytes, dict[str, Any]]
+_LOCK = ".lock"
+UNFINISHED = ".new-"
+_DAY = 24 * 3600.0
+_ELSEWHERE = " (BENCH_CACHE names another folder)"
 
 
 class Store:
@@ -74,7 +79,7 @@ class Store:
             return found
         if not self.make:
             raise MissError(key)
-        with self._lock(key):
+        with self._locked(key):
             found = self._read(key)
             if found is None:
                 data, facts = maker()
@@ -85,39 +90,51 @@ class Store:
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """A working folder of this process's own, gone afterwards."""
-        folder = self.make_scratch()
+        folder, lock = self._make_scratch()
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+            lock.release()
 
     def make_scratch(self) -> Path:
-        """A new working folder that bears this process's number; `sweep` removes it once the process is gone."""
-        with disk_errors(self.root):
+        """A new working folder that is this process's until it ends; then `sweep` removes it."""
+        return self._make_scratch()[0]
+
+    def _make_scratch(self) -> tuple[Path, Lock]:
+        with disk_errors(self.root, _ELSEWHERE):
             self._scratch.mkdir(parents=True, exist_ok=True)
-            return Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=self._scratch))
+            folder = self._scratch / uuid.uuid4().hex
+            lock = take_lock(folder.with_suffix(_LOCK))  # before there is a folder that `sweep` could take
+            assert lock is not None  # noqa: S101 -- it was waited for
+            folder.mkdir()
+            return folder, lock
 
     def sweep(self) -> None:
-        """Remove working folders that killed processes of this machine left behind."""
-        for folder in self._scratch.glob("*-*"):
-            owner = folder.name.partition("-")[0]
-            if owner.isdigit() and not _alive(int(owner)):
-                shutil.rmtree(folder, ignore_errors=True)
+        """Remove working folders that ended processes left behind, as told by their locks."""
+        for path in self._scratch.glob(f"*{_LOCK}"):
+            with suppress(OSError):  # another user's
+                if lock := take_lock(path, wait=False):
+                    shutil.rmtree(path.with_suffix(""), ignore_errors=True)
+                    lock.release()
 
     @property
     def _scratch(self) -> Path:
-        # Machines may share a store, and a process's number says nothing on another machine.
+        # Machines may share a store on a file system that keeps locks to each machine, so each has a folder of its own.
         return self.root / "scratch" / (platform.node() or "here")
 
     def _paths(self, key: str) -> tuple[Path, Path]:
         base = self.root / key[:2] / key
         return base.with_suffix(".json"), base.with_suffix(".bin")
 
-    def _lock(self, key: str) -> FileLock:
+    @contextmanager
+    def _locked(self, key: str) -> Iterator[None]:
         folder = self.root / "locks"
-        with disk_errors(self.root):
-            folder.mkdir(parents=True, exist_ok=True)
-            return FileLock(folder / key)
+        with ExitStack() as stack:
+            with disk_errors(self.root, _ELSEWHERE):
+                folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(locked(folder / key))
+            yield
 
     def _read(self, key: str) -> Entry | None:
         facts_path, data_path = self._paths(key)
@@ -128,12 +145,15 @@ class Store:
             return None
         if not isinstance(noted, dict) or hashlib.sha256(data).hexdigest() != noted.get("sha256"):
             return None
+        with suppress(OSError):  # a store that may only be read
+            if time.time() - facts_path.stat().st_mtime > _DAY:
+                os.utime(facts_path)  # when it was last used, to the day: what `bench cache --prune` goes by
         return Entry(noted["sha256"], noted["facts"], data)
 
     def _write(self, key: str, data: bytes, facts: dict[str, Any]) -> None:
         facts_path, data_path = self._paths(key)
         noted = {"sha256": hashlib.sha256(data).hexdigest(), "facts": facts}
-        with disk_errors(self.root):
+        with disk_errors(self.root, _ELSEWHERE):
             write_atomic(data_path, data)
             write_atomic(facts_path, json.dumps(noted).encode())
 
@@ -156,19 +176,19 @@ GO_ON = "; what was measured is kept, go on with --resume"
 
 
 @contextmanager
-def disk_errors(place: Path) -> Iterator[None]:
+def disk_errors(place: Path, hint: str = "") -> Iterator[None]:
     """Turn a full or read-only disk, or a file where a folder should be, into one line that ends the run."""
     try:
         yield
     except OSError as error:
         if error.errno in DISK_ERRORS:
-            raise FatalError(disk_message(place, error)) from error
+            raise FatalError(disk_message(place, error, hint)) from error
         raise
 
 
-def disk_message(place: object, error: OSError) -> str:
+def disk_message(place: object, error: OSError, hint: str = "") -> str:
     """What a user reads when the disk is at fault."""
-    return f"cannot write under {place}: {error.strerror}{GO_ON}"
+    return f"cannot write under {place}: {error.strerror}{hint}{GO_ON}"
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -181,14 +201,13 @@ def write_atomic(path: Path, data: bytes) -> None:
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """A file to write that is there once all is written, or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    unfinished = path.with_name(f"{UNFINISHED}{uuid.uuid4().hex}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with unfinished.open("xb") as file:  # with the permissions that the umask says; some file systems have no chmod
             yield file
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        unfinished.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
         raise
 
 
@@ -197,13 +216,3 @@ def array_bytes(array: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     return buffer.getvalue()
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

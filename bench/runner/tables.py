@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -45,9 +46,17 @@ Printable = Annotated[str, AfterValidator(_printable)]
 
 
 class TableRow(BaseModel):
-    """What rows of all tables share: their version, that nothing else is taken, and that text is text."""
+    """What rows of all tables share: their version, that nothing else is taken, and that text is text.
+
+    Attributes
+    ----------
+    later
+        Columns that came after version 1 of the table, with the version that they came in. Each has a default, which is
+        what rows of an earlier version have.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    later: ClassVar[Mapping[str, int]] = {}
 
     schema_version: Literal[1] = Field(description="Version of this table; 1.")
 
@@ -65,6 +74,13 @@ class TableRow(BaseModel):
 def header(model: type[BaseModel]) -> str:
     """The first line: the model's fields."""
     return _line(model.model_fields)
+
+
+def earlier_columns(model: type[BaseModel]) -> Iterator[list[str]]:
+    """The columns of each version of a table that is read, the newest first."""
+    later = model.later if issubclass(model, TableRow) else {}
+    for version in range(max(later.values(), default=1), 0, -1):
+        yield [name for name in model.model_fields if later.get(name, 1) <= version]
 
 
 def row_line(row: BaseModel) -> str:
@@ -95,7 +111,8 @@ def read_table(path: Path, model: type[Row]) -> Iterator[tuple[int, Row]]:
         raise BenchError(f"{path} is not a CSV file of this suite (not UTF-8 text)") from None
     reader = csv.DictReader(io.StringIO(text, newline=""))
     try:
-        if list(reader.fieldnames or ()) != list(model.model_fields):
+        columns = list(reader.fieldnames or ())
+        if columns not in earlier_columns(model):
             raise BenchError(f"{path}: its columns differ, and other columns are not read (see docs/results.md)")
         optional = {name for name, field in model.model_fields.items() if not field.is_required()}
         for record in reader:
@@ -105,7 +122,7 @@ def read_table(path: Path, model: type[Row]) -> Iterator[tuple[int, Row]]:
 
 
 def read_text(path: Path) -> bytes:
-    """A table's file as it is.
+    """A table's file as it is, but for a byte order mark.
 
     Raises
     ------
@@ -113,7 +130,7 @@ def read_text(path: Path) -> bytes:
         If it is missing or unreadable.
     """
     try:
-        return path.read_bytes()
+        return path.read_bytes().removeprefix(codecs.BOM_UTF8)  # spreadsheets write one
     except OSError as error:
         raise BenchError(f"{path}: {error.strerror}") from None
 
@@ -128,7 +145,7 @@ def whole_lines(data: bytes) -> bytes:
 def _parse(place: str, model: type[Row], optional: set[str], record: dict[str, Any]) -> Row:
     values = {key: text for key, text in record.items() if text != "" or key not in optional}
     if None in values or None in values.values():
-        raise BenchError(f"{place}: {len(model.model_fields)} cells expected")
+        raise BenchError(f"{place}: {len(record.keys() - {None})} cells expected")
     try:
         return model.model_validate({**values, "schema_version": int(values["schema_version"])})
     except ValidationError as error:

@@ -11,9 +11,10 @@ from pathlib import Path
 from bench.errors import BenchError
 from bench.interfaces import Codec
 from bench.runner.decode import decode_fresh
-from bench.runner.results import RD_FILE, RDRow, codec_spec, read_rows
+from bench.runner.results import RD_FILE, STREAMS, RDRow, codec_spec, read_rows
 from bench.runner.run import read_run_file, stream_path, usable_origin
 from bench.runner.store import Store
+from bench.tools import kill_tools
 
 
 @dataclass(frozen=True)
@@ -25,23 +26,34 @@ class Check:
 
 
 def verify_run(folder: Path, store: Store, trusted: bool = False) -> Iterator[Check]:
-    """Check every row that has a stream, as many at a time as there are cores.
+    """Check every measured row's stream, as many at a time as there are cores.
 
     Raises
     ------
     BenchError
-        If run.json names code or a program as a row's codec, and the run is not trusted.
+        If none of the streams is here, or run.json names code or a program as a row's codec and the run is not trusted.
     """
     document = read_run_file(folder, trusted)
     rows = [row for row in read_rows(folder / RD_FILE) if row.status == "ok"]
+    codecs = [usable_origin(document, Codec, codec_spec(row.codec, row.options)) for row in rows]
+    if rows and not any(stream_path(folder, row.job).exists() for row in rows):
+        raise BenchError(
+            f"the {len(rows)} streams of {folder} are not here, so there is nothing to verify: a run keeps them in "
+            f"{folder / STREAMS} where it was made, and Git ignores that folder; `bench explain` names the command "
+            "that makes a row again"
+        )
 
-    def check(row: RDRow) -> Check:
-        codec = usable_origin(document, Codec, codec_spec(row.codec, row.options))
+    def check(row: RDRow, codec: str) -> Check:
         return Check(row, _problem(folder, row, store, codec))
 
     # Threads are enough: each check waits for a process of its own.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from pool.map(check, rows)
+        try:
+            yield from pool.map(check, rows, codecs)
+        except BaseException:  # an interrupt: leaving the pool waits for its threads, and they for their processes
+            pool.shutdown(wait=False, cancel_futures=True)
+            kill_tools()
+            raise
 
 
 def _problem(folder: Path, row: RDRow, store: Store, spec: str) -> str:

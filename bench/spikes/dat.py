@@ -2,6 +2,8 @@
 
 A .dat file holds, frame after frame and without a header, ``np.packbits(frame[::-1], bitorder="little")``:
 rows bottom to top, eight pixels a byte, the first pixel in the lowest bit. H * W must be divisible by 8.
+
+A camera's raw dump has rows that are longer than the picture is wide: they also hold what the camera says of the row.
 """
 
 from __future__ import annotations
@@ -19,6 +21,15 @@ _PART_BYTES = 1 << 19
 class PackedSpikes:
     """T x H x W spikes, eight to a byte, rows flipped as in a .dat file.
 
+    Parameters
+    ----------
+    data
+        T rows of bytes, a frame each; may be a memory map.
+    height, width
+        Size of a frame.
+    row_bits, first_bit
+        Bits of a row (0: `width`), and where in them the first pixel lies.
+
     Examples
     --------
     >>> frames = np.eye(8, dtype=np.uint8)[None]
@@ -29,11 +40,12 @@ class PackedSpikes:
     True
     """
 
-    def __init__(self, data: np.ndarray, height: int, width: int) -> None:
-        """Wrap T x (H*W/8) bytes; `data` may be a memory map."""
+    def __init__(self, data: np.ndarray, height: int, width: int, row_bits: int = 0, first_bit: int = 0) -> None:
         self.data = data
         self.height = height
         self.width = width
+        self.row_bits = row_bits or width
+        self.first_bit = first_bit
 
     @classmethod
     def pack(cls, spikes: np.ndarray) -> PackedSpikes:
@@ -58,12 +70,12 @@ class PackedSpikes:
 
     def __getitem__(self, frames: slice) -> np.ndarray:
         """Unpack a slice of frames to uint8 in {0, 1}, rows top to bottom."""
-        if self.width % 8 == 0:
+        if self.width % 8 == 0 and self.row_bits == self.width:
             rows = self._turned(frames)
             return np.unpackbits(rows, axis=None, bitorder="little").reshape(-1, self.height, self.width)
         chosen = self.data[frames]
-        bits = np.unpackbits(chosen, axis=None, bitorder="little").reshape(len(chosen), self.height, self.width)
-        return np.ascontiguousarray(bits[:, ::-1])
+        bits = np.unpackbits(chosen, axis=None, bitorder="little").reshape(len(chosen), self.height, self.row_bits)
+        return np.ascontiguousarray(bits[:, ::-1, self.first_bit : self.first_bit + self.width])
 
     def _turned(self, frames: slice) -> np.ndarray:
         """The packed bytes of a slice, rows top to bottom."""
@@ -88,35 +100,51 @@ class PackedSpikes:
         return rows.reshape(-1)
 
 
-def read_dat(path: Path, height: int, width: int) -> PackedSpikes:
+def read_dat(path: Path, height: int, width: int, row_bits: int = 0, first_bit: int = 0) -> PackedSpikes:
     """Memory-map a .dat file.
+
+    Parameters
+    ----------
+    row_bits, first_bit
+        Where rows are longer than `width`: their bits, and where in them the first pixel lies.
 
     Raises
     ------
     BenchError
-        If the file is missing, H*W is not divisible by 8, or the file does not hold whole frames.
+        If the file is missing, a frame's bits are not divisible by 8, the pixels do not fit into a row, or the file
+        does not hold whole frames.
     """
-    _check_size(height, width, path)
-    frame_bytes = height * width // 8
+    row_bits = row_bits or width
+    _check_size(height, row_bits, path)
+    if first_bit + width > row_bits:
+        raise BenchError(f"{path}: {width} pixels from bit {first_bit} on do not fit into rows of {row_bits} bits")
+    frame_bytes = height * row_bits // 8
     try:
         size = path.stat().st_size
     except OSError as error:
         raise BenchError(f"{path}: {error.strerror}") from error
     if size == 0 or size % frame_bytes:
         whole = size // frame_bytes
+        rows = f" with rows of {row_bits} bits" if row_bits != width else ""
         raise BenchError(
-            f"{path}: found {size} bytes, which is not a whole number of {width}x{height} spike frames: "
+            f"{path}: found {size} bytes, which is not a whole number of {width}x{height} spike frames{rows}: "
             f"expected {whole * frame_bytes} ({whole} frames) or {(whole + 1) * frame_bytes} ({whole + 1}), "
             f"{frame_bytes} bytes each; the file is truncated or its size is another one"
         )
     data = np.memmap(path, np.uint8, mode="r", shape=(size // frame_bytes, frame_bytes))
-    return PackedSpikes(data, height, width)
+    return PackedSpikes(data, height, width, row_bits, first_bit)
 
 
 def write_dat(path: Path, spikes: np.ndarray | PackedSpikes) -> None:
-    """Write spikes as .dat: T x H x W values in {0, 1}, or packed ones."""
+    """Write spikes as .dat: T x H x W values in {0, 1}, or packed ones, whose rows then hold pixels alone."""
     packed = spikes if isinstance(spikes, PackedSpikes) else PackedSpikes.pack(spikes)
-    packed.data.tofile(path)
+    if packed.row_bits == packed.width:
+        packed.data.tofile(path)
+        return
+    part = max(1, _PART_BYTES // (packed.height * packed.row_bits))
+    with path.open("wb") as file:
+        for start in range(0, len(packed), part):
+            PackedSpikes.pack(packed[start : start + part]).data.tofile(file)
 
 
 def _flip_rows(data: np.ndarray, count: int, height: int, out: np.ndarray | None = None) -> np.ndarray:

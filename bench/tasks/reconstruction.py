@@ -14,6 +14,6 @@ class Reconstruction(Task):
     name = "reconstruction"
     default_analyzer = "identity"
 
-    def evaluate(self, result: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-        """Means over the evaluated instants: ``psnr`` (dB), ``ssim``, ``ms_ssim``."""
+    def evaluate(self, result: np.ndarray, truth: np.ndarray) -> dict[str, float | int]:
+        """As `evaluate_frames`: ``psnr``, ``psnr_of_mse``, ``capped_frames``, ``ssim``, ``ms_ssim``."""
         return evaluate_frames(result, truth)

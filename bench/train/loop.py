@@ -1,8 +1,9 @@
 """The training loop of every learned codec: resumable, repeatable, logged.
 
 A step depends on the seed and its number alone (data, noise, rate points), so a run that was killed and resumed ends
-with the weights of an unbroken one. Runs are as long as a number of steps; minutes are turned into steps by the
-recipe's own pace on one core, so that the same command means the same training on every machine.
+with the weights of an unbroken one. Runs are planned as a number of steps, by the recipe's own pace on one core where
+minutes are given, so that the same command plans the same training on every machine. A limit of time may end a run
+before its last step; it can go on later.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,14 @@ from torch import Tensor, nn
 
 from baselines.neural.recipe import Recipe
 from bench.errors import BenchError, one_line
+from bench.progress import Progress
 from bench.train.shards import Shards
 
 _CHECKPOINT, _LOG, _CARD, _CURVE = "checkpoint.pt", "log.csv", "card.json", "curve.png"
 _CHECKPOINT_SECONDS = 120.0
 _WARMUP_STEPS = 50
 _AVERAGING = 0.998
+_STEPS = "steps"
 
 
 @dataclass(frozen=True)
@@ -54,14 +57,20 @@ def train(
     folder: Path,
     device: str,
     resume: bool,
-    progress: Callable[[int, int, str], None],
-) -> float:
+    progress: Progress,
+    limit_seconds: float = math.inf,
+) -> tuple[int, float]:
     """Train, writing checkpoints and a log; the recipe's network ends with its averaged weights.
+
+    Parameters
+    ----------
+    limit_seconds
+        No step begins after so many seconds in this process; at least one is made.
 
     Returns
     -------
-    float
-        Seconds spent in all, those of earlier processes up to their checkpoint included.
+    tuple
+        Steps that are done and seconds spent, in all: earlier processes up to their checkpoint included.
 
     Raises
     ------
@@ -74,14 +83,15 @@ def train(
     averaged = {name: value.detach().clone() for name, value in network.state_dict().items()}
     optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.rate, weight_decay=1e-4)
     began = saved = time.monotonic()
-    begin, spent = _load(folder, settings, network, averaged, optimizer, resume)
+    begin, spent, sums = _load(folder, settings, network, averaged, optimizer, resume)
+    done = begin
     if begin == 0:
         torch.manual_seed(settings.seed)
         if not recipe.warm:
             recipe.start(_batch(recipe, shards, settings.seed, 0, device))
         averaged = {name: value.detach().clone() for name, value in network.state_dict().items()}
     with (folder / _LOG).open("a", newline="") as file:
-        log = _Log(file, recipe.logged, fresh=begin == 0)
+        log = _Log(file, recipe.logged, sums, fresh=begin == 0)
         for step in range(begin, settings.steps):
             share = step / settings.steps
             for group in optimizer.param_groups:
@@ -98,13 +108,18 @@ def train(
             optimizer.step()
             _average(averaged, network)
             log.add(step, {"loss": value, **facts})
-            progress(step + 1, settings.steps, log.label)
-            if (step + 1) % log.every == 0 and time.monotonic() - saved > _CHECKPOINT_SECONDS:
-                _save(folder, settings, step + 1, spent + time.monotonic() - began, network, averaged, optimizer)
+            done = step + 1
+            progress(done, settings.steps, log.label)
+            now = time.monotonic()
+            if now - began > limit_seconds:
+                break
+            if done % log.every == 0 and now - saved > _CHECKPOINT_SECONDS:
+                _save(folder, settings, done, spent + now - began, network, averaged, optimizer, log.sums)
                 saved = time.monotonic()
-    _save(folder, settings, settings.steps, spent + time.monotonic() - began, network, averaged, optimizer)
+    seconds = spent + time.monotonic() - began
+    _save(folder, settings, done, seconds, network, averaged, optimizer, log.sums)
     network.load_state_dict(averaged)
-    return spent + time.monotonic() - began
+    return done, seconds
 
 
 def _batch(recipe: Recipe, shards: Shards, seed: int, step: int, device: str) -> tuple[Tensor, ...]:
@@ -126,7 +141,7 @@ def _average(averaged: dict[str, Tensor], network: nn.Module) -> None:
 
 def _save(
     folder: Path, settings: Settings, step: int, seconds: float, network: nn.Module, averaged: dict[str, Tensor],
-    optimizer: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer, sums: Mapping[str, float],
 ) -> None:  # fmt: skip
     state = {
         "settings": vars(settings),
@@ -135,6 +150,7 @@ def _save(
         "network": network.state_dict(),
         "averaged": averaged,
         "optimizer": optimizer.state_dict(),
+        "sums": dict(sums),
     }
     partial = folder / f"{_CHECKPOINT}.partial"
     try:
@@ -148,7 +164,7 @@ def _save(
 def _load(
     folder: Path, settings: Settings, network: nn.Module, averaged: dict[str, Tensor],
     optimizer: torch.optim.Optimizer, resume: bool,
-) -> tuple[int, float]:  # fmt: skip
+) -> tuple[int, float, dict[str, float]]:  # fmt: skip
     path = folder / _CHECKPOINT
     started = path.exists() or (folder / _LOG).exists()
     if started and not resume:
@@ -156,11 +172,8 @@ def _load(
     folder.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         (folder / _LOG).unlink(missing_ok=True)
-        return 0, 0.0
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file fails in many ways
-        raise BenchError(f"{path} cannot be read: {' '.join(str(error).split())[:120]}") from None
+        return 0, 0.0, {}
+    state = _read_checkpoint(path)
     try:
         if state["settings"] != vars(settings):
             differing = [key for key, value in vars(settings).items() if state["settings"].get(key) != value]
@@ -169,11 +182,36 @@ def _load(
         for name, value in state["averaged"].items():
             averaged[name].copy_(value)
         optimizer.load_state_dict(state["optimizer"])
-        step, seconds = int(state["step"]), float(state["seconds"])
+        step, seconds, sums = int(state["step"]), float(state["seconds"]), dict(state.get("sums", {}))
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise BenchError(f"{path} is no checkpoint of this training ({one_line(str(error))[:120]})") from None
     _cut_log(folder / _LOG, step)
-    return step, seconds
+    return step, seconds, sums
+
+
+def _read_checkpoint(path: Path) -> dict[str, Any]:
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file fails in many ways
+        raise BenchError(f"{path} cannot be read: {' '.join(str(error).split())[:120]}") from None
+    return state
+
+
+def planned_steps(folder: Path) -> int | None:
+    """Number of steps that the run in a folder was planned with; None where no checkpoint says so.
+
+    Raises
+    ------
+    BenchError
+        If there is a checkpoint that cannot be read.
+    """
+    path = folder / _CHECKPOINT
+    if not path.exists():
+        return None
+    try:
+        return int(_read_checkpoint(path)["settings"]["steps"])
+    except (KeyError, TypeError, ValueError):
+        return None  # training says what is wrong with it
 
 
 def _cut_log(path: Path, step: int) -> None:
@@ -181,10 +219,10 @@ def _cut_log(path: Path, step: int) -> None:
     if not path.exists():
         return
     with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    kept = [row for row in rows if int(row["step"]) <= step]
+        reader = csv.DictReader(file)
+        kept = [row for row in reader if int(row["step"]) <= step]
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]) if rows else [])
+        writer = csv.DictWriter(file, reader.fieldnames or [])
         writer.writeheader()
         writer.writerows(kept)
 
@@ -194,26 +232,25 @@ class _Log:
 
     every = 20
 
-    def __init__(self, file: Any, logged: Sequence[str], fresh: bool) -> None:
+    def __init__(self, file: Any, logged: Sequence[str], sums: dict[str, float], fresh: bool) -> None:
         self._logged = ("loss", *logged)
         self._file, self._writer = file, csv.DictWriter(file, ("step", *self._logged), extrasaction="ignore")
         if fresh:
             self._writer.writeheader()
-        self._sums: dict[str, float] = {}
-        self._count = 0
+        # Of the steps since the last row, their number among them; a run that goes on starts from these.
+        self.sums = sums
         self.label = ""
 
     def add(self, step: int, facts: Mapping[str, float]) -> None:
         """Add a step's figures."""
-        for name, value in facts.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
-        self._count += 1
+        for name, value in {**facts, _STEPS: 1.0}.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
         if (step + 1) % self.every == 0:
-            means = {name: value / self._count for name, value in self._sums.items()}
+            means = {name: value / self.sums[_STEPS] for name, value in self.sums.items()}
             self._writer.writerow({"step": step + 1, **{name: f"{means[name]:.5g}" for name in self._logged}})
             self._file.flush()
             self.label = ", ".join(f"{name} {means[name]:.4g}" for name in self._logged)
-            self._sums, self._count = {}, 0
+            self.sums = {}
 
 
 def train_codec(
@@ -224,7 +261,8 @@ def train_codec(
     folder: Path,
     device: str,
     resume: bool,
-    progress: Callable[[int, int, str], None],
+    progress: Progress,
+    limit_seconds: float = math.inf,
 ) -> dict[str, Any]:
     """Train, and write the weights, a card that says what they are, and the curves; returns the card.
 
@@ -232,6 +270,8 @@ def train_codec(
     ----------
     held_out
         Sequences for the card's figures: nothing is chosen by them.
+    limit_seconds
+        See `train`; the card's `steps` are those that are done.
     """
     import copy
 
@@ -241,7 +281,7 @@ def train_codec(
     from bench.runner.store import write_atomic
 
     parameters = sum(parameter.numel() for parameter in recipe.network.parameters())
-    seconds = train(recipe, settings, shards, folder, device, resume, progress)
+    steps, seconds = train(recipe, settings, shards, folder, device, resume, progress, limit_seconds)
     network = copy.deepcopy(recipe.network).cpu().eval()
     blobs = {name: save(dict(weights)) for name, weights in recipe.finish(network).items()}
     for name, blob in blobs.items():
@@ -249,16 +289,19 @@ def train_codec(
     facts = provenance()
     card = {
         **vars(settings),
+        "steps": steps,
+        "planned_steps": settings.steps,
         "minutes": round(seconds / 60, 1),
         "parameters": parameters,
         "sha256": {name: hashlib.sha256(blob).hexdigest() for name, blob in blobs.items()},
         "held_out": held_out.digest,
-        "validation": recipe.evaluate(network, held_out),
+        "checked": recipe.checked,
+        "validation": recipe.evaluate(network, held_out, progress),
         **{key: facts[key] for key in ("git_commit", "python", "processor", "cores")},
         "torch": torch.__version__,
     }
     write_atomic(folder / _CARD, (json.dumps(card, indent=1) + "\n").encode())
-    _draw_curve(folder, f"{settings.codec}: {settings.steps} steps")
+    _draw_curve(folder, f"{settings.codec}: {steps} steps")
     return card
 
 

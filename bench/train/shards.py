@@ -7,19 +7,20 @@ features there. Without a folder of pictures, samples are drawn from `dead_leave
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import tempfile
-from collections.abc import Callable, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from bench.datasets._files import read_grey
+from bench.datasets._files import luminance, read_grey
 from bench.datasets.video import PICTURES, VIDEOS, read_video
 from bench.errors import BenchError
 from bench.fingerprint import code_fingerprint, digest, file_sha256
+from bench.paths import is_left_behind
+from bench.progress import Progress, silent
 from bench.spikes import PackedSpikes, SpikeCamera, firing_rate
 
 SIZE, FRAMES, STRIDE, MARGIN = 128, 6, 8, 20
@@ -87,7 +88,9 @@ class Shards:
                 target[:] = source[sample, :, row : row + crop, column : column + crop][flips]
         return features / np.float32(255), truth / np.float32(255)
 
-    def derive(self, key: str, extract: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Shards:
+    def derive(
+        self, key: str, extract: Callable[[np.ndarray, np.ndarray], np.ndarray], progress: Progress = silent
+    ) -> Shards:
         """The same samples with other features, written once beside them.
 
         Parameters
@@ -99,15 +102,19 @@ class Shards:
         """
         path = self.folder / f"features-{digest([key, self.digest])[:16]}.npy"
         if not path.is_file():
-            partial = path.with_suffix(f".{os.getpid()}.partial")
+            partial = path.with_suffix(f".{uuid.uuid4().hex}.partial")
             with partial.open("wb") as file:
-                np.save(file, np.stack([self._derived(sample, extract) for sample in range(len(self))]))
+                np.save(file, np.stack([*self._derived(extract, progress)]))
             partial.replace(path)
         return replace(self, features=np.load(path, mmap_mode="r"), digest=path.stem)
 
-    def _derived(self, sample: int, extract: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
-        spikes = PackedSpikes(self.spikes[sample], SIZE, SIZE)[:]
-        return np.rint(np.clip(extract(spikes, INSTANTS), 0, 1) * 255).astype(np.uint8)
+    def _derived(
+        self, extract: Callable[[np.ndarray, np.ndarray], np.ndarray], progress: Progress
+    ) -> Iterator[np.ndarray]:
+        for number, packed in enumerate(self.spikes, 1):
+            spikes = PackedSpikes(packed, SIZE, SIZE)[:]
+            yield np.rint(np.clip(extract(spikes, INSTANTS), 0, 1) * 255).astype(np.uint8)
+            progress(number, len(self), "features")
 
     def scenes(self, size: int, crop: int, seed: int, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Batch of a step for codecs of spikes.
@@ -135,9 +142,7 @@ class Shards:
         return self.features[:count].astype(np.float32) / 255
 
 
-def open_shards(
-    data: Path | None, cache: Path, samples: int, seed: int, progress: Callable[[int, int, str], None]
-) -> Shards:
+def open_shards(data: Path | None, cache: Path, samples: int, seed: int, progress: Progress) -> Shards:
     """Open the samples of a folder, making them first where they are not there yet.
 
     Parameters
@@ -167,18 +172,22 @@ def _sources(data: Path | None) -> list[Path]:
         return []
     if not data.is_dir():
         raise BenchError(f"no folder {data} to train on")
-    found = sorted(path for path in data.rglob("*") if path.suffix.lower() in (*PICTURES, *VIDEOS))
+    kinds = (*PICTURES, *VIDEOS)
+    found = sorted(
+        path
+        for path in data.rglob("*")
+        if path.suffix.lower() in kinds and not any(map(is_left_behind, map(Path, path.relative_to(data).parts)))
+    )
     if not found:
         raise BenchError(f"{data} holds no pictures or videos")
     return found
 
 
-def _write(
-    folder: Path, sources: Sequence[Path], samples: int, seed: int, progress: Callable[[int, int, str], None]
-) -> None:
+def _write(folder: Path, sources: Sequence[Path], samples: int, seed: int, progress: Progress) -> None:
     """Write into a folder beside the final one, and rename it when it is whole."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{folder.name}-"))
+    partial = folder.with_name(f"{folder.name}-{uuid.uuid4().hex}")
+    partial.mkdir()
     try:
         shapes = {
             "spikes": (NUM_SPIKES, SIZE * SIZE // 8),
@@ -234,7 +243,7 @@ def _another_picture(sources: Sequence[Path], random: np.random.Generator) -> Pa
 
 
 def _picture(path: Path) -> np.ndarray:
-    return read_grey(path).astype(np.float32) / 255
+    return luminance(read_grey(path))
 
 
 def _video_scene(path: Path, random: np.random.Generator) -> np.ndarray:
@@ -247,7 +256,7 @@ def _video_scene(path: Path, random: np.random.Generator) -> np.ndarray:
             f"{path} is too short or too small to train on ({needed} frames of {SIZE} x {SIZE} are needed)"
         )
     start, row, column = (int(random.integers(n + 1)) for n in np.array(frames.shape) - (needed, SIZE, SIZE))
-    piece = frames[start : start + needed, row : row + SIZE, column : column + SIZE].astype(np.float32) / 255
+    piece = luminance(frames[start : start + needed, row : row + SIZE, column : column + SIZE])
     index, part = np.divmod(np.arange(NUM_SPIKES), factor)
     weight = (part / factor).astype(np.float32)[:, None, None]
     return piece[index] + weight * (piece[np.minimum(index + 1, needed - 1)] - piece[index])

@@ -1,0 +1,190 @@
+"""Calls of components with a look at what comes back: plain values of the suite's own types, or a line for the author.
+
+Components are written by others, who return what is at hand: NumPy's scalars, lists, arrays of another precision.
+What means the same is turned into it; anything else is refused, with the names of the component and of its method.
+`Codec.encode` and `Codec.decode` do the same for codecs.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import numpy as np
+
+from bench.errors import BenchError
+from bench.interfaces.analyzer import Analyzer
+from bench.interfaces.codec import Codec
+from bench.interfaces.component import Availability, Component
+from bench.interfaces.container import Content, RatePoint
+from bench.interfaces.dataset import Dataset, SequenceInfo
+from bench.interfaces.extractor import Extractor
+from bench.interfaces.paradigm import Paradigm, Stage, check_wiring
+from bench.interfaces.task import Task
+from bench.interfaces.values import as_array, plain, shape_text, wrong
+
+T = TypeVar("T")
+
+
+def availability(component: Component) -> Availability:
+    """Whether a component can run here."""
+    state = component.available()
+    if not isinstance(state, Availability):
+        raise wrong(component, "available", "an Availability", state)
+    texts = {key: str(value or "") for key, value in vars(state).items() if key != "ok"}
+    return Availability(bool(state.ok), **texts)
+
+
+def rate_points(codec: Codec, content: Content) -> tuple[RatePoint, ...]:
+    """A codec's rate points for a content."""
+    points = tuple(map(plain, _items(codec, "rate_points_for", codec.rate_points_for(content))))
+    for point in points:
+        if not isinstance(point, int | float | str):
+            raise wrong(codec, "rate_points_for", "numbers or texts", point)
+    if not points:
+        raise BenchError(f"{codec.name}: rate_points_for gives no rate point for {content.value}")
+    return points
+
+
+def stages(paradigm: Paradigm, tasks: Sequence[str]) -> tuple[Stage, ...]:
+    """A paradigm's wiring, with one stage that sends."""
+    wiring = _items(paradigm, "wire", paradigm.wire(tasks))
+    for stage in wiring:
+        if not isinstance(stage, Stage):
+            raise wrong(paradigm, "wire", "Stages", stage)
+    try:
+        check_wiring(wiring, tasks)
+    except ValueError as error:
+        raise BenchError(f"{paradigm.name}: {error}") from None
+    return wiring
+
+
+def sequences(dataset: Dataset) -> list[SequenceInfo]:
+    """A dataset's sequences, with plain numbers."""
+    return [_plain_info(dataset, info) for info in _items(dataset, "sequences", dataset.sequences())]
+
+
+def _plain_info(dataset: Dataset, info: object) -> SequenceInfo:
+    if not isinstance(info, SequenceInfo):
+        raise wrong(dataset, "sequences", "SequenceInfos", info)
+
+    def field(name: str, read: Callable[[Any], T], what: str) -> T:
+        try:
+            return read(getattr(info, name))
+        except (TypeError, ValueError):
+            raise wrong(dataset, f"sequences: '{info.name}': {name}", what, getattr(info, name)) from None
+
+    if not isinstance(info.name, str) or not info.name:
+        raise wrong(dataset, "sequences: name", "text", info.name)
+    truth_at = None if info.truth_at is None else field("truth_at", _indices, "spike indices")
+    label = None if info.label is None else field("label", operator.index, "a whole number")
+    sizes = {name: field(name, operator.index, "a whole number") for name in ("height", "width", "num_spikes")}
+    if min(sizes.values()) < 1:
+        raise BenchError(f"{dataset.name}: sequences: '{info.name}' has no pixel or no spike frame: {sizes}")
+    rate, speeds = field("rate", float, "a number"), field("speeds", _speeds, "pairs of a name and a number")
+    speed_class = field("speed_class", _speed_class, "low, high or empty")
+    return replace(
+        info, name=str(info.name), rate=rate, speeds=speeds, truth_at=truth_at, label=label, speed_class=speed_class,
+        height=sizes["height"], width=sizes["width"], num_spikes=sizes["num_spikes"],
+    )  # fmt: skip
+
+
+def _indices(values: Iterable[Any]) -> tuple[int, ...]:
+    return tuple(map(operator.index, values))
+
+
+def _speeds(values: Iterable[Any]) -> tuple[tuple[str, float], ...]:
+    return tuple((str(name), float(speed)) for name, speed in values)
+
+
+def _speed_class(value: Any) -> Any:
+    if value not in ("", "low", "high"):
+        raise ValueError
+    return str(value)
+
+
+def fingerprint(dataset: Dataset, sequence: str) -> str:
+    """What names a sequence's content. One that names nothing would give one sequence's results to another."""
+    name = dataset.fingerprint(sequence)
+    if not isinstance(name, str) or not name:
+        raise wrong(dataset, "fingerprint", "text that names the content", name)
+    return name
+
+
+def spikes(dataset: Dataset, info: SequenceInfo, start: int, stop: int) -> np.ndarray:
+    """Spike frames start..stop-1 of a sequence, T x H x W uint8 in {0, 1}."""
+    found = as_array(dataset, "spikes", dataset.open(info.name).spikes(start, stop))
+    shape = (stop - start, info.height, info.width)
+    if found.shape != shape:
+        raise wrong(dataset, "spikes", f"{shape_text(shape)} spikes", found)
+    if found.min() < 0 or found.max() > 1 or (found.dtype.kind == "f" and not np.isin(found, (0, 1)).all()):
+        raise BenchError(
+            f"{dataset.name}: spikes of '{info.name}' must be 0 or 1, not {found.min():g} to {found.max():g}"
+        )
+    return np.ascontiguousarray(found, np.uint8)
+
+
+def truth(dataset: Dataset, info: SequenceInfo, instants: Sequence[int]) -> np.ndarray:
+    """Luminance of a sequence at spike indices, K x H x W float32 in [0, 1]."""
+    try:
+        found = dataset.open(info.name).truth(instants)
+    except LookupError as error:
+        raise BenchError(f"{dataset.name}: '{info.name}' has no truth at {list(instants)}: {error}") from None
+    return _frames(dataset, "truth", found, (len(instants), info.height, info.width))
+
+
+def features(extractor: Extractor, spikes: np.ndarray, instants: Sequence[int] | np.ndarray, rate: float) -> np.ndarray:
+    """An extractor's K x H x W float32 features in [0, 1]; what it does to its input stays its own matter."""
+    found = extractor.extract(spikes.copy(), np.array(instants), rate)
+    return _frames(extractor, "extract", found, (len(instants), *spikes.shape[1:]))
+
+
+def result(analyzer: Analyzer, features: np.ndarray, motion: np.ndarray | None = None) -> np.ndarray:
+    """An analyzer's result as float32: of the task ``reconstruction`` K x H x W in [0, 1], else any finite array."""
+    found = analyzer.analyze(features.copy(), None if motion is None else motion.copy())
+    if analyzer.task == "reconstruction":
+        return _frames(analyzer, "analyze", found, features.shape)
+    array = np.ascontiguousarray(as_array(analyzer, "analyze", found), np.float32)
+    if not np.isfinite(array).all():
+        raise BenchError(f"{analyzer.name}: analyze must give finite numbers")
+    return array
+
+
+def measures(task: Task, result: np.ndarray, truth: np.ndarray, known: Iterable[str]) -> dict[str, Any]:
+    """A task's measures as plain numbers and texts.
+
+    Parameters
+    ----------
+    known
+        Columns that a measure may fill.
+    """
+    found = task.evaluate(result, truth)
+    if not isinstance(found, Mapping):
+        raise wrong(task, "evaluate", "measures by name", found)
+    known, told = sorted(known), {str(name): plain(value) for name, value in found.items()}
+    for name, value in told.items():
+        if name not in known:
+            raise BenchError(
+                f"{task.name}: evaluate gives '{name}', for which tables have no column: {', '.join(known)}"
+            )
+        if value is not None and not isinstance(value, int | float | str):
+            raise wrong(task, f"evaluate: {name}", "a number", value)
+    return told
+
+
+def _items(component: Component, method: str, values: object) -> tuple[Any, ...]:
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise wrong(component, method, "several values", values)
+    return tuple(values)
+
+
+def _frames(component: Component, method: str, value: object, shape: tuple[int, ...]) -> np.ndarray:
+    array = as_array(component, method, value)
+    if array.shape != shape:
+        raise wrong(component, method, f"{shape_text(shape)} frames", value)
+    low, high = float(array.min()), float(array.max())
+    if not (low >= 0 and high <= 1):
+        raise BenchError(f"{component.name}: {method} must give values in [0, 1], not [{low:g}, {high:g}]")
+    return np.ascontiguousarray(array, np.float32)

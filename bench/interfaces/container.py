@@ -1,0 +1,224 @@
+"""The container: the file that crosses the link, with all that its receiver must know (layout: docs/adapters.md).
+
+Version 2 names the chain that its frames belong to. Version 1, which does not, is still read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import zlib
+from dataclasses import dataclass
+from enum import Enum
+
+import msgpack
+
+from bench.errors import StreamError
+
+RatePoint = int | float | str
+MAGIC = b"SPK2"
+MAGIC_1 = b"SPK1"
+_PREFIX = len(MAGIC) + 4
+_WEIGHTS = 4  # bytes of a hash over weights that a header holds
+_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+# A container holds one segment. More frames or pixels than this are a damaged header, not a huge allocation.
+MAX_FRAMES = 1 << 16
+_MAX_AREA = 1 << 24
+_MAX_PIXELS = 1 << 30
+
+
+class Content(Enum):
+    """What the frames of a stream are, and so which paradigm sent it."""
+
+    SPIKES = "spikes"
+    FEATURES = "features"
+    RESULT = "result"
+
+    @property
+    def is_spikes(self) -> bool:
+        """True for binary spike frames, False for grey frames (features and results)."""
+        return self is Content.SPIKES
+
+
+@dataclass(frozen=True)
+class AnalysisChain:
+    """What stands around the codec: who made the frames of a stream, and who analyzes them.
+
+    Attributes
+    ----------
+    extractor
+        Spec of the extractor, on the camera (features, results) or in the cloud (spikes).
+    analyzer
+        Spec of the analyzer for pictures; empty for the one that the extractor names.
+    weights
+        First four bytes of a hash over the weights of both (`weights_digest`); empty where neither has any.
+    first_instant
+        The first coding instant, as a spike frame of the recording.
+    stride
+        Spike frames from one coding instant to the next.
+    margin
+        Spike frames of the segment before its first instant.
+    spike_rate
+        Spikes per frame that unit luminance fires. Spikes alone need it; None for features and results.
+    """
+
+    extractor: str
+    analyzer: str
+    weights: bytes
+    first_instant: int
+    stride: int
+    margin: int
+    spike_rate: float | None = None
+
+    @property
+    def start(self) -> int:
+        """The segment's first spike frame in the recording."""
+        return self.first_instant - self.margin
+
+
+@dataclass(frozen=True)
+class StreamInfo:
+    """What a container says about its payload.
+
+    Attributes
+    ----------
+    codec, options
+        Bare name and non-default options of the encoder's codec.
+    weights
+        First four bytes of the weights' SHA-256 (eight in version 1); empty where the codec has no weights.
+    content
+        What the frames are.
+    shape
+        (K, H, W) of the frames.
+    rate_point
+        The point that the frames were coded at.
+    chain
+        What stands around the codec; None where a codec coded frames by itself, and in version 1.
+    """
+
+    codec: str
+    options: str
+    weights: bytes
+    content: Content
+    shape: tuple[int, int, int]
+    rate_point: RatePoint
+    chain: AnalysisChain | None = None
+
+
+def weights_digest(*sha256: str) -> bytes:
+    """What a header says of weights: four bytes of their SHA-256, or of one over several; empty where there are none.
+
+    Parameters
+    ----------
+    sha256
+        Hashes in hex, empty for a part without weights.
+    """
+    if len(sha256) == 1 or not any(sha256):
+        return bytes.fromhex(sha256[0] if sha256 else "")[:_WEIGHTS]
+    return hashlib.sha256(" ".join(sha256).encode()).digest()[:_WEIGHTS]
+
+
+def pack_stream(info: StreamInfo, payload: bytes) -> bytes:
+    """Build a container: magic, CRC-32 of all that follows, msgpack header, payload."""
+    fields = [info.codec, info.options, _number(info.weights), info.content.value[0], *info.shape, info.rate_point]
+    if (chain := info.chain) is not None:
+        fields += [chain.extractor, chain.analyzer, _number(chain.weights)]
+        fields += [chain.first_instant, chain.stride, chain.margin]
+        fields += [] if chain.spike_rate is None else [chain.spike_rate]
+    body = msgpack.packb(fields) + payload
+    return MAGIC + zlib.crc32(body).to_bytes(4, "little") + body
+
+
+def unpack_stream(stream: bytes) -> tuple[StreamInfo, bytes]:
+    """Split a container into header and payload.
+
+    Raises
+    ------
+    StreamError
+        If it is foreign, truncated or damaged.
+    """
+    magic = stream[: len(MAGIC)]
+    if magic not in (MAGIC, MAGIC_1):
+        raise StreamError(f"not a stream of this suite (it starts with {magic.hex() or 'nothing'})")
+    body = stream[_PREFIX:]
+    if len(stream) < _PREFIX or zlib.crc32(body) != int.from_bytes(stream[len(MAGIC) : _PREFIX], "little"):
+        raise StreamError(f"the stream of {len(stream)} bytes is truncated or damaged (checksum differs)")
+    try:
+        unpacker = msgpack.Unpacker(max_buffer_size=max(len(body), 1))
+        unpacker.feed(body)
+        info = _info(unpacker.unpack(), first_version=magic == MAGIC_1)
+        payload = body[unpacker.tell() :]
+    except (ValueError, TypeError, KeyError, OverflowError, msgpack.UnpackException) as error:
+        raise StreamError(f"the stream's header is malformed: {describe(error)}") from None
+    if min(info.shape) < 1 or not fits_container(info.shape):
+        raise StreamError(f"the stream's header states an impossible shape {info.shape}")
+    return info, payload
+
+
+def fits_container(shape: tuple[int, ...]) -> bool:
+    """Whether one container may hold frames of this shape."""
+    count, height, width = shape
+    return count <= MAX_FRAMES and height * width <= _MAX_AREA and count * height * width <= _MAX_PIXELS
+
+
+def describe(error: BaseException) -> str:
+    """An exception as text on one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
+
+
+def _info(fields: list[object], *, first_version: bool) -> StreamInfo:
+    """Check every field of a header; raises ValueError or TypeError where one is not what it should be."""
+    codec, options, weights, content, *shape, rate_point = fields[:8]
+    # A name is a name, never a path: it selects the code that decodes.
+    if not isinstance(codec, str) or not _NAME.fullmatch(codec) or not isinstance(options, str):
+        raise ValueError("codec or options are not what they should be")
+    if isinstance(rate_point, bool) or not isinstance(rate_point, int | float | str):
+        raise ValueError("the rate point is not what it should be")
+    count, height, width = (_natural(side) for side in shape)
+    hashed = _bytes_of(weights, first_version)
+    what = {item.value[0]: item for item in Content}[content]  # type: ignore[index]
+    chain = None if first_version or len(fields) == 8 else _chain(fields[8:], what)
+    if first_version and len(fields) != 8:
+        raise ValueError("more fields than version 1 has")
+    return StreamInfo(codec, options, hashed, what, (count, height, width), rate_point, chain)
+
+
+def _chain(fields: list[object], content: Content) -> AnalysisChain:
+    extractor, analyzer, weights, first, stride, margin, *rest = fields
+    if not isinstance(extractor, str) or not isinstance(analyzer, str):
+        raise ValueError("extractor or analyzer are not what they should be")
+    rate: float | None = None
+    if content.is_spikes:
+        (stated,) = rest
+        if isinstance(stated, bool) or not isinstance(stated, int | float) or not 0 < stated < math.inf:
+            raise ValueError("the spike rate is not what it should be")
+        rate = stated
+    elif rest:
+        raise ValueError("more fields than there should be")
+    chain = AnalysisChain(
+        extractor, analyzer, _bytes_of(weights), _natural(first), _natural(stride), _natural(margin), rate
+    )
+    if chain.stride < 1 or chain.start < 0:
+        raise ValueError("stride or margin are not what they should be")
+    return chain
+
+
+def _natural(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError("a number is not what it should be")
+    return value
+
+
+def _number(weights: bytes) -> int | None:
+    """Four bytes as a number, which msgpack writes in a byte less than as bytes; None for none."""
+    return int.from_bytes(weights, "big") if weights else None
+
+
+def _bytes_of(value: object, first_version: bool = False) -> bytes:
+    if first_version:
+        if not isinstance(value, bytes):
+            raise ValueError("weights are not what they should be")
+        return value
+    return b"" if value is None else _natural(value).to_bytes(_WEIGHTS, "big")

@@ -1,0 +1,73 @@
+"""Paths, names and texts as users give them."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from bench.errors import BenchError
+
+# What other systems leave in folders; what begins with a dot (.DS_Store, ._x) is hidden in any case.
+_LEFT_BEHIND = frozenset(
+    {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "#recycle", "$recycle.bin"}
+)
+
+
+def user_path(text: str | Path) -> Path:
+    """A path that a user gives in an option, a variable or a file: ``~`` is the home folder, as in a shell."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111 (pathlib's own raises where there is no home folder)
+
+
+def natural_order(path: str | Path) -> tuple[list[str | int], str]:
+    """Sort key of a name in which numbers count as numbers: frame9 comes before frame10.
+
+    Examples
+    --------
+    >>> sorted(["frame10.png", "frame9.png", "frame09.png"], key=natural_order)
+    ['frame09.png', 'frame9.png', 'frame10.png']
+    """
+    name = str(path)
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)], name
+
+
+def is_left_behind(path: Path) -> bool:
+    """Whether a file or folder is hidden, or one that a system keeps for itself."""
+    return path.name.startswith(".") or path.name.lower() in _LEFT_BEHIND
+
+
+def listed(folder: Path, suffixes: tuple[str, ...] = ()) -> list[Path]:
+    """What lies in a folder, in the natural order of names; hidden files and those of other systems do not count.
+
+    Parameters
+    ----------
+    suffixes
+        Only files that end so, in small letters: ``.png`` also takes ``.PNG``.
+
+    Raises
+    ------
+    BenchError
+        If it is no folder, or cannot be read.
+    """
+    try:
+        inside = sorted(folder.iterdir(), key=lambda path: natural_order(path.name))
+    except OSError as error:
+        raise BenchError(f"{folder}: {error.strerror}") from None
+    own = [path for path in inside if not is_left_behind(path)]
+    return [path for path in own if path.suffix.lower() in suffixes and path.is_file()] if suffixes else own
+
+
+def read_user_text(path: Path) -> str:
+    """A text file that a user wrote, UTF-8 with or without a byte order mark.
+
+    Raises
+    ------
+    BenchError
+        If it is missing, or not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise BenchError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise BenchError(f"{path} is not UTF-8 text; save it as UTF-8") from None

@@ -1,0 +1,56 @@
+"""What is there: suites, components with their options, and a run's streams."""
+
+import pytest
+
+from bench.runner.spec import SUITES
+from tests.conftest import one_line_error
+from tests.test_gate import run, write_run
+
+
+def test_every_shipped_suite_is_listed(capsys):
+    code, text = run(capsys, "list", "suites")
+    assert not code
+    assert [line.split()[0] for line in text.splitlines()] == sorted(path.stem for path in SUITES.glob("*.toml"))
+    assert "(presets: small, paper)" in text
+
+
+@pytest.mark.parametrize("suite", sorted(path.stem for path in SUITES.glob("*.toml")))
+def test_every_shipped_suite_is_described(capsys, suite):
+    code, text = run(capsys, "list", "suites", suite)
+    assert not code
+    assert "grid 1: " in text
+
+
+def test_a_suite_names_its_codecs_with_their_limits(capsys):
+    _, text = run(capsys, "list", "suites", "quick")
+    assert "  dcvc, rates 0 2 4 6, paradigms caas" in text.splitlines()
+    code, text = run(capsys, "list", "suites", "absent")
+    assert code == 2 and "shipped suites: " in text
+
+
+def test_a_component_is_described_with_its_options(capsys):
+    code, text = run(capsys, "list", "codecs", "vvenc")
+    assert not code
+    assert "  rate points for features: 47 42 37 32" in text
+    assert "  preset: faster fast medium slow slower, default 'faster'" in text
+    _, text = run(capsys, "list", "codecs", "isi")
+    assert "takes spikes" in text and "rate points for features" not in text
+    code, text = run(capsys, "list", "datasets", "dat")
+    assert not code
+    assert "  root: str, must be given" in text
+    code, text = run(capsys, "list", "codecs", "VVENC")
+    assert code == 2 and "did you mean vvenc?" in text
+    code, text = run(capsys, "list", "nonsense")
+    assert code == 2 and "tasks, suites" in text
+
+
+def test_streams_that_are_elsewhere_are_said_to_be_so_once(bench, tmp_path):
+    folder = write_run(tmp_path / "run", {"x265": (1000, "")})
+    one_line_error(bench("verify", folder, check=None), "the 8 streams of", str(folder / "streams"), "not here")
+
+
+def test_a_run_that_measured_nothing_does_not_pass(bench):
+    grid = ["--dataset", "s-motion:size=32,num_spikes=121", "--frames", "8", "--limit", "1", "--codec", "isi"]
+    done = bench("run", *grid, "--extractor", "tfp", "--out", "run", check=1)
+    assert "isi takes spikes only, caas codes features (--paradigm cta codes that)" in done.stdout
+    assert done.stderr.splitlines()[-1] == "bench: nothing was measured, for the reasons above"
