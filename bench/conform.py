@@ -296,7 +296,7 @@ def _causal(codec: Codec) -> str:
         if _refused(codec, condition) or math.isinf(ahead):
             continue
         cuts = [int(ahead) + cut for cut in (_CUTS if not ahead else _CUTS[-1:])]
-        shape = (cuts[-1] + 2, 64, 72)
+        shape = (cuts[-1] + 2, 32, 40)
         first, again = sample(codec, shape), sample(codec, shape, seed=1)
         before = codec.decode(_encode(codec, first, condition=condition).stream).frames
         for cut, later in itertools.product(cuts, (again, 1 - again)):
