@@ -36,6 +36,7 @@ def _completes(folder, cache, reference):
     assert texts(folder) == texts(reference)
 
 
+@pytest.mark.slow
 def test_killed_runs_go_on_where_they_stopped(reference, tmp_path):
     """kill -9 at several moments, then --resume: the rows of an unbroken run, none lost or doubled."""
     folder, cache = tmp_path / "killed", tmp_path / "cache"
@@ -90,7 +91,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-@pytest.mark.parametrize("full", ["results", "cache"])
+@pytest.mark.parametrize("full", [pytest.param("results", marks=pytest.mark.slow), "cache"])
 def test_a_full_disk_is_one_line_and_keeps_rows(reference, bench, tmp_path, small_disk, full):
     """The run's folder or the store fills up in the middle of a run; freed, --resume completes it."""
     places = {"results": tmp_path / "results", "cache": tmp_path / "cache", full: small_disk / "here"}

@@ -18,7 +18,10 @@ CONDITION = CodingCondition()
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.mark.parametrize("name", [*FRAME_CODECS, "spikecodec"])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in FRAME_CODECS]  # sci, of their kind, is tried in test_sci
+
+
+@pytest.mark.parametrize("name", [*SLOW, "spikecodec"])
 def test_conformance(name):
     codec = create(Codec, name)
     assert codec.available().ok

@@ -83,7 +83,7 @@ def test_training_goes_on_after_coding(kind):
     loss.backward()
 
 
-@pytest.mark.parametrize("kind", [DcvcRecipe, DcvcDcRecipe])
+@pytest.mark.parametrize("kind", [DcvcRecipe, pytest.param(DcvcDcRecipe, marks=pytest.mark.slow)])
 def test_a_killed_run_ends_with_the_weights_of_an_unbroken_one(kind, shards, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "_CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(loop._Log, "every", 2)
