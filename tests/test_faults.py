@@ -186,7 +186,7 @@ def test_programs_do_not_outlive_a_verb_that_is_told_to_end(bench, tmp_path, plu
     )
     wait_until(lambda: _running(seconds))
     process.send_signal(stop)
-    _, errors = process.communicate(timeout=240)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode == 2 and errors.endswith(ENDED[verb == "run"]), errors
     wait_until(lambda: not _running(seconds))
 
