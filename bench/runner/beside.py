@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pydantic import Field
@@ -10,6 +10,7 @@ from pydantic import Field
 from bench.complexity import PUBLISHED_SIZE
 from bench.interfaces import Content
 from bench.metrics.smoothness import laplacian_norms
+from bench.progress import Progress
 from bench.runner.execute import sent_frames
 from bench.runner.iqa import IQA_FILE, IqaRow, score_run
 from bench.runner.networks import NETWORKS_FILE, NetworkRow, count_networks
@@ -22,7 +23,6 @@ from bench.runner.store import Store
 from bench.runner.tables import JobId, TableRow, read_table, write_table
 
 SMOOTHNESS_FILE = "smoothness.csv"
-Progress = Callable[[int, int, str], None]
 
 
 class SmoothnessRow(TableRow):

@@ -355,10 +355,8 @@ def behind_link(
     motion = decoded.motion
     for stage in stages[position + 1 :]:
         if stage.kind is Kind.EXTRACT:
-            value, motion = (
-                checked.features(extractor, value, instants, rate),
-                None,
-            )  # what was decoded is motion of spikes
+            value = checked.features(extractor, value, instants, rate)
+            motion = None  # what was decoded is motion of spikes
         else:
             value = checked.result(analyzer, value, motion)
     return value

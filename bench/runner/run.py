@@ -29,6 +29,7 @@ from bench.interfaces import (
     Task,
     unpack_stream,
 )
+from bench.progress import Progress
 from bench.registry import GROUPS, check_foreign
 from bench.runner.execute import Outcome, run_job, sent_frames, sequence_fingerprint
 from bench.runner.frames import write_parquet
@@ -53,8 +54,6 @@ from bench.runner.results import (
 from bench.runner.shell import inert
 from bench.runner.store import FatalError, Store, disk_errors, write_atomic
 from bench.runner.tables import Printable
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass

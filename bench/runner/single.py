@@ -13,6 +13,7 @@ from bench.datasets.dat import Dat
 from bench.errors import BenchError, StreamError
 from bench.interfaces import Codec, CodingCondition, Content, Extractor, Kind, Paradigm, RatePoint, SequenceInfo
 from bench.interfaces.container import MAX_FRAMES
+from bench.progress import Progress
 from bench.registry import codec_for_stream, create
 from bench.runner.analysis import (
     MARGIN,
@@ -32,7 +33,6 @@ from bench.runner.segments import Segment, read_segments, write_segments
 _PARADIGMS = {Content.SPIKES: "cta", Content.FEATURES: "caas", Content.RESULT: "atc"}
 _MOST_SPIKES = 1 << 27  # in one segment: as float32, which codecs get, they take 512 MB
 _DARK = 8  # mean grey, of 255, below which pictures look black
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
