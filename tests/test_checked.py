@@ -280,3 +280,21 @@ def test_codecs_that_misbehave_cost_their_own_rows_and_times(bench, tmp_path, pl
     # One that ends the program where the suite asks it something, as with the code of success.
     done = bench("run", *grid, "--codec", "odd.py:Early", "--out", "e", check=2, environment=environment)
     one_line_error(done, "odd.py, line", "sys.exit(0)")
+
+
+def test_a_fault_before_any_job_is_one_line_with_its_place():
+    def broken(self, *_):
+        return 1 / 0
+
+    for member, ask in (
+        ("available", checked.availability),
+        ("rate_points_for", lambda codec: checked.rate_points(codec, Content.FEATURES)),
+    ):
+        with pytest.raises(
+            BenchError, match=rf"stores: {member} raised ZeroDivisionError: .*test_checked\.py, line \d+"
+        ):
+            ask(_codec(**{member: broken}))
+    dataset = _returns(Dataset, "sequences", (), name="given")
+    type(dataset).sequences = broken
+    with pytest.raises(BenchError, match="given: sequences raised ZeroDivisionError"):
+        checked.sequences(dataset)

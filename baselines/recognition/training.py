@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -147,14 +148,17 @@ def _kept(identity: str, shape: tuple[int, ...], fill: Callable[[np.ndarray], No
     folder = cache_root() / "train" / f"classes-{identity[:16]}"
     path = folder / "frames.npy"
     if not path.exists():
+        partial = folder / f"{uuid.uuid4().hex}.partial"  # two trainings may need the same samples
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            frames = np.lib.format.open_memmap(folder / "partial.npy", "w+", np.uint8, shape)
+            frames = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
             fill(frames)
             frames.flush()
-            (folder / "partial.npy").replace(path)
+            partial.replace(path)
         except OSError as error:
             raise BenchError(f"{folder}: samples cannot be written: {error.strerror}") from None
+        finally:
+            partial.unlink(missing_ok=True)
     found: np.ndarray = np.load(path, mmap_mode="r")
     return found
 

@@ -44,7 +44,7 @@ def show(dataset: Annotated[str, typer.Argument(help="A dataset: name or name:ke
 
     from bench.cli._shared import remarks
     from bench.errors import one_line
-    from bench.interfaces import Dataset
+    from bench.interfaces import Dataset, checked
     from bench.registry import create
 
     table = Table(box=None, pad_edge=False)
@@ -52,7 +52,7 @@ def show(dataset: Annotated[str, typer.Argument(help="A dataset: name or name:ke
         table.add_column(column, overflow="fold", no_wrap=column == "rate")
     made = create(Dataset, dataset)
     classes = made.classes
-    infos = made.sequences()
+    infos = checked.sequences(made)
     for info in infos:
         speeds = ", ".join(f"{name} {speed:g}" for name, speed in info.speeds)
         truth = "every instant" if info.truth_at is None else ", ".join(map(str, info.truth_at)) or "none"

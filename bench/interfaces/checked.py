@@ -8,6 +8,7 @@ What means the same is turned into it; anything else is refused, with the names 
 from __future__ import annotations
 
 import operator
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -30,7 +31,7 @@ T = TypeVar("T")
 
 def availability(component: Component) -> Availability:
     """Whether a component can run here."""
-    state = component.available()
+    state = _asked(component, "available")
     if not isinstance(state, Availability):
         raise wrong(component, "available", "an Availability", state)
     texts = {key: str(value or "") for key, value in vars(state).items() if key != "ok"}
@@ -39,7 +40,7 @@ def availability(component: Component) -> Availability:
 
 def rate_points(codec: Codec, content: Content) -> tuple[RatePoint, ...]:
     """A codec's rate points for a content."""
-    points = tuple(map(plain, _items(codec, "rate_points_for", codec.rate_points_for(content))))
+    points = tuple(map(plain, _items(codec, "rate_points_for", content)))
     for point in points:
         if not isinstance(point, int | float | str):
             raise wrong(codec, "rate_points_for", "numbers or texts", point)
@@ -50,7 +51,7 @@ def rate_points(codec: Codec, content: Content) -> tuple[RatePoint, ...]:
 
 def stages(paradigm: Paradigm, tasks: Sequence[str]) -> tuple[Stage, ...]:
     """A paradigm's wiring, with one stage that sends."""
-    wiring = _items(paradigm, "wire", paradigm.wire(tasks))
+    wiring = _items(paradigm, "wire", tasks)
     for stage in wiring:
         if not isinstance(stage, Stage):
             raise wrong(paradigm, "wire", "Stages", stage)
@@ -63,7 +64,7 @@ def stages(paradigm: Paradigm, tasks: Sequence[str]) -> tuple[Stage, ...]:
 
 def sequences(dataset: Dataset) -> list[SequenceInfo]:
     """A dataset's sequences, with plain numbers."""
-    return [_plain_info(dataset, info) for info in _items(dataset, "sequences", dataset.sequences())]
+    return [_plain_info(dataset, info) for info in _items(dataset, "sequences")]
 
 
 def _plain_info(dataset: Dataset, info: object) -> SequenceInfo:
@@ -107,7 +108,7 @@ def _speed_class(value: Any) -> Any:
 
 def fingerprint(dataset: Dataset, sequence: str) -> str:
     """What names a sequence's content. One that names nothing would give one sequence's results to another."""
-    name = dataset.fingerprint(sequence)
+    name = _asked(dataset, "fingerprint", sequence)
     if not isinstance(name, str) or not name:
         raise wrong(dataset, "fingerprint", "text that names the content", name)
     return name
@@ -174,7 +175,20 @@ def measures(task: Task, result: np.ndarray, truth: np.ndarray, known: Iterable[
     return told
 
 
-def _items(component: Component, method: str, values: object) -> tuple[Any, ...]:
+def _asked(component: Component, method: str, *arguments: object) -> Any:
+    """What a method that is asked before any job says; a fault of its own is told in one line, with its place."""
+    try:
+        return getattr(component, method)(*arguments)
+    except (BenchError, OSError, MemoryError):  # the command line has words for these
+        raise
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{place.filename}, line {place.lineno}"
+        raise BenchError(f"{component.name}: {method} raised {type(error).__name__}: {error} ({where})") from error
+
+
+def _items(component: Component, method: str, *arguments: object) -> tuple[Any, ...]:
+    values = _asked(component, method, *arguments)
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         raise wrong(component, method, "several values", values)
     return tuple(values)

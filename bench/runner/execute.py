@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-import io
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -32,12 +31,12 @@ from bench.interfaces import (
     Task,
     checked,
     pack_stream,
-    to_uint8,
     unpack_stream,
 )
 from bench.interfaces.values import stated, stated_weights
 from bench.metrics.spikes import evaluate_spikes
 from bench.runner.decode import decode_fresh
+from bench.runner.outputs import grey_levels, png
 from bench.runner.plan import PICTURES, Job, analysis_chain, component_for
 from bench.runner.results import MEASURES, SCHEMA, ClassRow, RDRow
 from bench.runner.store import Entry, Made, Store, array_bytes
@@ -290,7 +289,7 @@ class _JobRun:
             measures |= checked.measures(self.task, *judged, MEASURES)
         if self.task.truth != "label" and result.ndim == 3:
             shown = shown_instant(self.job.evaluated, self.job.card.num_frames)
-            measures["picture"] = base64.b64encode(_png(result[shown])).decode()
+            measures["picture"] = base64.b64encode(png(grey_levels(result[shown]))).decode()
         self._book("evaluate", "bench", began)
         return json.dumps(measures).encode(), {}
 
@@ -311,14 +310,6 @@ def shown_instant(evaluated: Sequence[int], num_frames: int) -> int:
     """The instant that pictures of a job show: the middle one of those that are evaluated, or of all where none is."""
     instants = evaluated or range(num_frames)
     return instants[len(instants) // 2]
-
-
-def _png(frame: np.ndarray) -> bytes:
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.fromarray(to_uint8(np.clip(frame, 0, 1))).save(file, "PNG")
-    return file.getvalue()
 
 
 def to_spikes(frames: np.ndarray) -> np.ndarray:

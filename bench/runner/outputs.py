@@ -96,7 +96,7 @@ def write_errors(out: Path) -> Iterator[None]:
 
 def _encoded(kind: str, frames: np.ndarray, spikes: bool) -> bytes:
     if kind == ".png":
-        return _png(_levels(frames)[0])
+        return png(grey_levels(frames)[0])
     if kind == ".dat":
         return PackedSpikes.pack(frames).data.tobytes()
     return np.ascontiguousarray(frames, "|u1" if spikes else "<f4").tobytes()
@@ -114,9 +114,9 @@ def _write_folder(out: Path, parts: Iterator[np.ndarray], count: int) -> None:
     out.mkdir(parents=True, exist_ok=True)
     try:
         with tempfile.TemporaryDirectory(dir=out, prefix=_UNFINISHED) as folder:
-            levels = (frame for frames in parts for frame in _levels(frames))
+            levels = (frame for frames in parts for frame in grey_levels(frames))
             for name, frame in zip(names, levels, strict=True):
-                Path(folder, name).write_bytes(_png(frame))
+                Path(folder, name).write_bytes(png(frame))
             for name in names:
                 Path(folder, name).replace(out / name)
     except BaseException:
@@ -134,7 +134,7 @@ def _write_video(out: Path, parts: Iterator[np.ndarray], shape: tuple[int, int, 
         raw, video = (Path(folder, name).resolve() for name in ("frames", f"video{kind}"))
         with raw.open("wb") as file:
             for frames in parts:
-                padded = np.pad(_levels(frames), ((0, 0), (0, odd[0]), (0, odd[1])), mode="edge")
+                padded = np.pad(grey_levels(frames), ((0, 0), (0, odd[0]), (0, odd[1])), mode="edge")
                 file.write(padded.tobytes())
         size = f"{shape[2] + odd[1]}x{shape[1] + odd[0]}"
         source = ["-f", "rawvideo", "-pix_fmt", "gray", "-s", size, "-framerate", str(FRAMES_PER_SECOND)]
@@ -144,12 +144,13 @@ def _write_video(out: Path, parts: Iterator[np.ndarray], shape: tuple[int, int, 
         video.replace(out)
 
 
-def _levels(frames: np.ndarray) -> np.ndarray:
+def grey_levels(frames: np.ndarray) -> np.ndarray:
     """Frames as 8-bit grey; a spike is white."""
     return frames * np.uint8(255) if frames.dtype == np.uint8 else to_uint8(np.clip(frames, 0, 1))
 
 
-def _png(frame: np.ndarray) -> bytes:
+def png(frame: np.ndarray) -> bytes:
+    """H x W grey levels as a PNG file."""
     import io
 
     from PIL import Image

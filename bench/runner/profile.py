@@ -45,6 +45,7 @@ from bench.interfaces import (
 from bench.registry import create
 from bench.runner.execute import to_spikes
 from bench.runner.plan import coded_content, default_analyzer
+from bench.runner.rates import own_point
 from bench.runner.spec import RunSpec
 from bench.runner.tables import TableRow
 from bench.tools import claim_process, leave, run_tool
@@ -126,14 +127,15 @@ def _ready(chain: Chain) -> Chain:
     names = [info.name for info in checked.sequences(dataset)]
     if chain.sequence and chain.sequence not in names:
         raise BenchError(f"{dataset.name} has no sequence {chain.sequence} (it has: {', '.join(names[:10])})")
-    points = checked.rate_points(codec, coded_content(chain.paradigm, "reconstruction"))
-    if chain.rate_point:
-        codec.check_rate_point(chain.rate_point)
+    content = coded_content(chain.paradigm, "reconstruction")
+    points = checked.rate_points(codec, content)
+    point = points[len(points) // 2] if chain.rate_point == "" else own_point(codec, content, chain.rate_point)
+    codec.check_rate_point(point)
     return replace(
         chain,
         sequence=chain.sequence or names[0],
         analyzer=chain.analyzer or default_analyzer(chain.extractor, "reconstruction"),
-        rate_point=chain.rate_point or points[len(points) // 2],
+        rate_point=point,
     )
 
 

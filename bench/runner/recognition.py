@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from bench.errors import BenchError
-from bench.interfaces import Analyzer, Dataset, from_uint8, to_uint8
+from bench.interfaces import Analyzer, Dataset, checked, from_uint8, to_uint8
 from bench.registry import create
 from bench.runner.tables import TableRow
 
@@ -42,7 +42,7 @@ def check_classifiers(datasets: Iterable[str]) -> None:
     from baselines.recognition.representations import TABLE_VI
 
     for spec, on in itertools.product(datasets, TABLE_VI):
-        state = _classifier(create(Dataset, spec), on).available()
+        state = checked.availability(_classifier(create(Dataset, spec), on))
         if not state.ok:
             raise BenchError(state.reason)
 
@@ -62,7 +62,7 @@ def recognise(datasets: Sequence[str], progress: Callable[[int, int, str], None]
     from baselines.recognition.representations import TABLE_VI
 
     made = [create(Dataset, spec) for spec in datasets]
-    total = sum(len(dataset.sequences()) for dataset in made) * len(TABLE_VI)
+    total = sum(len(checked.sequences(dataset)) for dataset in made) * len(TABLE_VI)
     rows: list[RecognitionRow] = []
     for dataset in made:
         for on in TABLE_VI:
@@ -79,7 +79,7 @@ def _classified(dataset: Any, on: str) -> Iterator[RecognitionRow]:
 
     analyzer = _classifier(dataset, on)
     shown = shown_by(on)
-    for index, info in enumerate(dataset.sequences()):
+    for index, info in enumerate(checked.sequences(dataset)):
         # As a lossless codec would hand them on, and as in training: in 8 bits.
         features = from_uint8(to_uint8(represent(shown, dataset.open(info.name), info.rate, index)))
         yield RecognitionRow(
@@ -89,6 +89,6 @@ def _classified(dataset: Any, on: str) -> Iterator[RecognitionRow]:
             camera=TABLE_VI[on].camera,  # type: ignore[arg-type]
             representation=on,
             weights_sha256=analyzer.weights_sha256,
-            label=info.label,
-            predicted=int(analyzer.analyze(features).argmax()),
+            label=info.label,  # type: ignore[arg-type]  # a dataset with classes has one for each
+            predicted=int(checked.result(analyzer, features).argmax()),
         )

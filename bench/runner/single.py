@@ -11,7 +11,17 @@ import numpy as np
 
 from bench.datasets.dat import Dat
 from bench.errors import BenchError, StreamError
-from bench.interfaces import Codec, CodingCondition, Content, Extractor, Kind, Paradigm, RatePoint, SequenceInfo
+from bench.interfaces import (
+    Codec,
+    CodingCondition,
+    Content,
+    Extractor,
+    Kind,
+    Paradigm,
+    RatePoint,
+    SequenceInfo,
+    checked,
+)
 from bench.interfaces.container import MAX_FRAMES
 from bench.progress import Progress
 from bench.registry import codec_for_stream, create
@@ -27,6 +37,7 @@ from bench.runner.analysis import (
 from bench.runner.execute import behind_link, to_spikes
 from bench.runner.outputs import kind_of_output, write_frames
 from bench.runner.plan import PICTURES, analysis_chain
+from bench.runner.rates import own_point
 from bench.runner.segments import Segment, read_segments, write_segments
 
 # A stream says what its frames are, and so which of the shipped paradigms sent it.
@@ -114,7 +125,7 @@ def encode_recording(
         raise BenchError(f"{recording} is a folder; name one .dat recording")
     _check_distinct(recording, out)
     encoder = create(Codec, codec)
-    state = encoder.available()
+    state = checked.availability(encoder)
     if not state.ok:
         raise BenchError(f"{encoder.name}: {state.reason}")
     sender = _Camera(encoder, paradigm, extractor, analyzer, rate_point, coding)
@@ -164,10 +175,11 @@ class _Camera:
         coding: CodingCondition,
     ) -> None:
         self.codec, self.coding = codec, coding
-        stages = create(Paradigm, paradigm).wire([PICTURES])
+        stages = checked.stages(create(Paradigm, paradigm), [PICTURES])
         place = next(index for index, stage in enumerate(stages) if stage.kind is Kind.ENCODE)
         self.before, self.content = stages[:place], stages[place].content or Content.FEATURES
-        self.rate_point = rate_point if rate_point is not None else codec.rate_points_for(self.content)[-1]
+        points = checked.rate_points(codec, self.content)
+        self.rate_point = points[-1] if rate_point is None else own_point(codec, self.content, rate_point)
         self._check_codec(paradigm)
         self.extractor = create(Extractor, extractor)
         self.analyzer = analyzer_for_pictures(self.extractor, analyzer)
@@ -183,9 +195,9 @@ class _Camera:
         value, instants = spikes, part.margin + part.stride * np.arange(part.frames)
         for stage in self.before:
             if stage.kind is Kind.EXTRACT:
-                value = self.extractor.extract(value, instants, info.rate)
+                value = checked.features(self.extractor, value, instants, info.rate)
             else:
-                value = self.analyzer.analyze(value)
+                value = checked.result(self.analyzer, value)
         is_spikes = self.content.is_spikes
         if not is_spikes:
             self._pictures += len(value)
@@ -274,7 +286,7 @@ class _Cloud:
     def __init__(self, codec: Codec, content: Content, analysis: Analysis | None) -> None:
         self.codec, self.content, self.analysis = codec, content, analysis
         self.gives_spikes = content.is_spikes and analysis is None
-        self.stages = create(Paradigm, _PARADIGMS[content]).wire([PICTURES])
+        self.stages = checked.stages(create(Paradigm, _PARADIGMS[content]), [PICTURES])
 
     def first(self, start: int, end: int) -> int:
         """The first frame of a segment from `start` on that is not in the segment before, which ends at `end`."""
