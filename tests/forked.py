@@ -1,13 +1,15 @@
 """The command line in processes of its own that need not import it.
 
 Importing torch and torchmetrics takes seconds, a small run a fraction of one. So a server, that of `multiprocessing`'s
-start method "forkserver", imports them once for each worker of pytest, runs nothing itself, and forks the processes.
-`start_run` in conftest.py starts one from nothing, as a user does.
+start method "forkserver", imports them once for each worker of pytest, runs nothing itself, and forks the processes; it
+does so for a run's workers and decoders too. `start_run` in conftest.py starts one from nothing, as a user does.
 """
 
 import atexit
 import contextlib
+import io
 import multiprocessing
+import multiprocessing.forkserver
 import os
 import signal
 import subprocess
@@ -15,26 +17,101 @@ import sys
 import tempfile
 from pathlib import Path
 
+from bench.errors import BenchError
+
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
     [
         "pytest", "torchmetrics.functional.image", "pandas", "sklearn.datasets", "scipy.ndimage", "skimage",
         "matplotlib.pyplot", "bench.cli.app", "bench.runner.run", "bench.runner.pool", "bench.report.build",
-        "bench.tasks.reconstruction", "bench.tasks.classification", "tests.forked",
+        "bench.tasks.reconstruction", "bench.tasks.classification", "bench.runner.profile", "tests.forked",
     ]
 )  # fmt: skip
+
+
+_ADDRESS = "BENCH_TESTS_SERVER"
 
 
 def command_line(arguments):
     """Be `bench` with these arguments."""
     from bench.cli import main
+    from bench.runner import pool, profile
 
     # Tests may themselves run where Ctrl-C is ignored (in the background), and children inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    # What a run starts in its turn comes from the same server.
-    multiprocessing.get_context = lambda method=None: _CONTEXT
+    _share_server()
+    pool.start_worker, profile.run_tool = _start_worker, _run_stage
     sys.argv = ["bench", *arguments]
     main()
+
+
+def _share_server():
+    """Have processes that this one starts come from the server that it came from; by itself it would start another."""
+    server = multiprocessing.forkserver._forkserver
+    server._forkserver_address = os.environ[_ADDRESS]
+    server.ensure_running = lambda: None
+    multiprocessing.get_context = lambda method=None: _CONTEXT
+
+
+def _start_worker(*arguments):
+    """Prepare a worker as `bench.runner.pool` does; its decoders come from the server too."""
+    from bench.runner import decode, pool
+
+    pool.start_worker(*arguments)
+    _share_server()
+    decode.start_server = _Decoders
+
+
+def _run_stage(command, *, stdin, limit_seconds):
+    """Run a stage of a profile as `bench.tools.run_tool` does."""
+    process = Forked(_stage, [stdin.decode()])
+    code, (output, errors) = process.wait(limit_seconds), process.communicate()
+    if code:
+        raise BenchError(errors)
+    return output.encode(), errors
+
+
+def _stage(arguments):
+    from bench.runner import profile
+
+    sys.stdin = io.StringIO(*arguments)
+    profile.main()
+
+
+class _Decoders:
+    """The server of `bench.runner.decode`, forked; with what that uses of `subprocess.Popen`."""
+
+    def __init__(self):
+        requests, to_server = multiprocessing.Pipe(duplex=False)
+        from_server, answers = multiprocessing.Pipe(duplex=False)
+        self._process = _CONTEXT.Process(target=_decode, args=(requests, answers, dict(os.environ)), daemon=True)
+        self._process.start()
+        self.pid = self._process.pid
+        self.stdin, self.stdout = (
+            os.fdopen(os.dup(end.fileno()), mode, 0) for end, mode in ((to_server, "wb"), (from_server, "rb"))
+        )
+        for end in (requests, answers, to_server, from_server):
+            end.close()
+
+    def poll(self):
+        return self._process.exitcode
+
+    def communicate(self):
+        self._process.join()
+
+
+def _decode(requests, answers, environment):
+    from bench.runner.decode import serve
+
+    os.setsid()  # it is ended with all that it started
+    os.environ.clear()
+    os.environ.update(environment)
+    os.dup2(requests.fileno(), 0)
+    os.dup2(answers.fileno(), 1)
+    requests.close()
+    answers.close()
+    sys.stdin, sys.stdout = os.fdopen(0), os.fdopen(1, "w")
+    serve()
 
 
 class Forked:
@@ -50,7 +127,10 @@ class Forked:
         self._folder = tempfile.TemporaryDirectory(prefix="forked-")
         for name in ("out", "err"):
             Path(self._folder.name, name).touch()
-        given = (body, list(map(str, arguments)), str(cwd or Path.cwd()), environment or dict(os.environ))
+        server = multiprocessing.forkserver._forkserver
+        server.ensure_running()
+        places = {**(environment or os.environ), _ADDRESS: server._forkserver_address}
+        given = (body, list(map(str, arguments)), str(cwd or Path.cwd()), places)
         # A daemon: what a test that failed leaves behind ends with pytest.
         self._process = _CONTEXT.Process(target=_run, args=(*given, self._folder.name), daemon=True)
         self._process.start()

@@ -81,9 +81,14 @@ _mine = threading.local()
 def _server() -> subprocess.Popen[bytes]:
     """The server of this thread."""
     if not hasattr(_mine, "server"):
-        # -P: the working folder is no place to import from.
-        _mine.server = start_tool([sys.executable, "-P", "-m", "bench.runner.decode"])
+        _mine.server = start_server()
     return _mine.server
+
+
+def start_server() -> subprocess.Popen[bytes]:
+    """Start a server, which ends with its standard input."""
+    # -P: the working folder is no place to import from.
+    return start_tool([sys.executable, "-P", "-m", "bench.runner.decode"])
 
 
 def close_server() -> None:

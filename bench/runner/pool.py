@@ -114,7 +114,7 @@ class LocalLane:
         pool = ProcessPoolExecutor(
             workers,
             multiprocessing.get_context("spawn"),
-            initializer=_start_worker,
+            initializer=start_worker,
             initargs=({**os.environ, "OMP_NUM_THREADS": str(_threads(workers))}, store.root),
         )
         running: dict[Future[Finished], Job] = {}
@@ -195,7 +195,7 @@ def attempt(job: Job, store_root: Path, work: Work = run_job) -> Finished:
         return Finished(job, failed(job, text), traceback.format_exc())
 
 
-def _start_worker(environment: dict[str, str], store_root: Path) -> None:
+def start_worker(environment: dict[str, str], store_root: Path) -> None:
     """Prepare a worker: no Ctrl-C of its own, tools end with it, and it ends with its parent."""
     os.environ.update(environment)
     claim_process()

@@ -352,7 +352,8 @@ def _run(stage: Callable[[], Any], repeats: int, device: str) -> tuple[_Found, A
     return _Found(middle, spread, macs, parameters, others), result
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Be the process of the stage that standard input names."""
     claim_process()
     signal.signal(signal.SIGTERM, leave)
     if Path("/proc/self/status").exists():
@@ -361,3 +362,7 @@ if __name__ == "__main__":
         print(json.dumps(serve_stage(json.load(sys.stdin))))
     except (BenchError, ValidationError) as error:
         sys.exit(" ".join(str(error).split()))
+
+
+if __name__ == "__main__":
+    main()
