@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from baselines.recognition.alignment import aligned
 from baselines.recognition.events import bei, etof, events, sbne
 from baselines.recognition.network import Backbone
-from baselines.recognition.representations import TABLE_VI
+from baselines.recognition.representations import INSTANTS, TABLE_VI
 from baselines.recognition.training import ClassifierRecipe
 from bench.datasets import _labelled
 from bench.datasets.moving import SPEEDS, Motion, MovingImage, SDigits, _cubic, draw_motion
@@ -29,7 +29,6 @@ from bench.runner.recognition import RecognitionRow, check_classifiers
 from bench.runner.results import ClassRow, RDRow, read_classes, read_rows
 from bench.runner.tables import write_table
 from bench.train.loop import Settings, train_codec
-from bench.train.shards import INSTANTS
 from tests.conftest import one_line_error, run_bench
 
 

@@ -68,6 +68,28 @@ def test_s_motion_moves_by_fractions_of_a_pixel():
     assert 0.02 < np.hypot(*moved) / 4 < 0.11
 
 
+def test_scenes_of_a_folder_are_their_numbers(tmp_path):
+    random = np.random.default_rng(0)
+    for name in range(3):
+        grey = np.repeat(np.repeat(random.integers(0, 256, (12, 15), np.uint8), 8, 0), 8, 1)
+        Image.fromarray(grey).save(tmp_path / f"{name}.png")
+    spec = f"s-scenes:root={tmp_path},size=32,num_spikes=81"
+    first, second = create(Dataset, f"{spec},count=2"), create(Dataset, f"{spec},count=5")
+    assert [info.name for info in first.sequences()] == ["000", "001"]
+    assert len({second.fingerprint(info.name) for info in second.sequences()}) == 5
+    assert first.fingerprint("001") == second.fingerprint("001")
+    recording = first.open("001")
+    assert np.array_equal(recording.spikes(0, 81), second.open("001").spikes(0, 81))
+    truth = recording.truth(range(0, 81, 8))
+    assert truth.shape == (11, 32, 32) and 0 <= truth.min() <= truth.max() <= 1
+    assert abs(recording.spikes(0, 81).mean() / truth.mean() - 0.6) < 0.05
+    other = create(Dataset, f"{spec},seed=1").open("001")
+    assert not np.array_equal(other.truth([40]), recording.truth([40]))
+    with pytest.raises(BenchError, match="no sequence '002'"):
+        first.open("002")
+    assert "no pictures" in create(Dataset, f"s-scenes:root={tmp_path / '..'}").available().reason
+
+
 def test_rate_is_spikes_per_unit_luminance():
     dataset = create(Dataset, "s-motion:size=32,num_spikes=200,rate=0.5")
     recording = dataset.open("low-3")

@@ -17,7 +17,7 @@ from baselines.dcvc_dc.video import VideoNetwork as DcVideo
 from baselines.neural.autoregressive import code_autoregressive, on_places
 from baselines.neural.coding import StreamDecoder, StreamEncoder
 from baselines.neural.entropy import GAUSSIAN, LAPLACE, FactorizedPrior
-from baselines.neural.fixed import STEP, FixedConv, FixedGdn, freeze, round_weights, warp_fixed
+from baselines.neural.fixed import STEP, FixedConv, FixedGdn, freeze, round_weights, warp_cubic, warp_fixed
 from baselines.neural.latents import Estimator
 from baselines.neural.layers import MaskedConv, warp
 from baselines.neural.motion import search_motion, search_quarters
@@ -187,6 +187,22 @@ def test_the_fixed_warp_is_the_bilinear_one():
     exact = warp_fixed(image, motion, frozen=True)
     assert (exact - warp(image, motion)).abs().max() < STEP / 2 + 1e-3
     assert torch.equal(warp_fixed(image, torch.zeros_like(motion), frozen=True), image)
+
+
+def test_the_fixed_cubic_warp_is_the_cubic_one():
+    generator = torch.Generator().manual_seed(2)
+    image = _grid((2, 3, 24, 40), generator)
+    motion = (torch.rand((2, 2, 24, 40), generator=generator) * 30 - 15).mul(16).round().div(16)
+    exact = warp_cubic(image, motion, frozen=True)
+    assert torch.equal(exact, exact.div(STEP).round() * STEP)
+    assert (exact - warp(image, motion, "bicubic")).abs().max() < STEP / 2 + 1e-3
+    assert torch.equal(warp_cubic(image, torch.zeros_like(motion), frozen=True), image)
+    # Where pixels lie on a parabola, so does what is between them.
+    column = torch.arange(40.0)
+    bent = (column**2 / 64).div(STEP).round().mul(STEP).expand(1, 1, 24, 40)
+    half = torch.zeros(1, 2, 24, 40)
+    half[:, 0] = 0.5
+    assert (warp_cubic(bent, half, frozen=True)[..., 8:32] - (column + 0.5)[8:32] ** 2 / 64).abs().max() < 2 * STEP
 
 
 @pytest.mark.parametrize("kernel, size", [(7, (64, 5)), (7, (100, 150)), (5, (97, 33)), (4 + 5, (128, 64))])

@@ -12,15 +12,16 @@ from torchvision.ops import deform_conv2d
 import baselines.dcvc.codec
 import baselines.neural.weights
 import bench.cli
-from baselines.neural.training import spread_rates
+from baselines.neural.coding import StreamDecoder, StreamEncoder
+from baselines.neural.training import finish_small, spread_rates
 from baselines.sci.analysis import OFFSETS, Analysis, chain, deform
 from baselines.sci.analyzer import SciAnalyzer
-from baselines.sci.codec import Sci
+from baselines.sci.codec import Sci, SciModel
 from baselines.sci.extraction import REACH, BinaryConv, Extraction
 from baselines.sci.extractor import SciExtractor
-from baselines.sci.network import State
+from baselines.sci.network import ImageNetwork, State, VideoNetwork
 from baselines.sci.part import ABLATIONS, EXTRACTIONS, Variant
-from baselines.sci.presets import ANALYSIS, EXTRACTION, extraction_size
+from baselines.sci.presets import ANALYSIS, CODEC, EXTRACTION, extraction_size
 from baselines.sci.training import _ENCODER
 from bench.conform import conform
 from bench.errors import BenchError
@@ -538,6 +539,31 @@ def codec(trained):
 
 def test_the_codec_conforms(codec):
     assert [result for result in conform(codec) if result.problem] == []
+
+
+PARTS = {"anchor": True, "places": 2, "cubic": True, "finest": 2}
+
+
+@pytest.mark.parametrize("part", [*PARTS, "all"])
+def test_every_part_of_inter_coding_decodes_what_was_encoded(part, moving):
+    """Networks whose every weight counts, over two key frames; motion and memory differ from one frame to the next."""
+    flags = PARTS if part == "all" else {part: PARTS[part]}
+    size = replace(CODEC["small"], width=16, kept=8, encoder=16, hidden=16, hyper=8, motion=16, **flags)
+    network = filled(nn.ModuleDict({"image": ImageNetwork(size), "video": VideoNetwork(size)}), 0.05)
+    finish_small(network)
+    model, frames, coder = SciModel(network, torch.tensor([6])), moving(18, 32, 48), StreamEncoder()
+    with torch.inference_mode():
+        encoded, state = [], None
+        for k, frame in enumerate(torch.from_numpy(frames)[:, None, None]):
+            found, state = model.code(coder, frame, k, (32, 48), state)
+            coder.end_frame()
+            encoded.append(found)
+            assert (state.anchor is None) == (k % 8 == 0 or "anchor" not in flags)
+        reader, state = StreamDecoder(coder.payload()), None
+        for k, found in enumerate(encoded):
+            again, state = model.code(reader, None, k, (32, 48), state)
+            reader.end_frame()
+            assert torch.equal(again, found)
 
 
 def test_decoded_motion_is_missing_on_intra_frames_alone(codec, moving):

@@ -2,10 +2,12 @@ import csv
 import json
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 
 from baselines.dcvc.training import DcvcRecipe
 from baselines.dcvc_dc.training import DcvcDcRecipe
@@ -16,19 +18,26 @@ from baselines.spikecodec.training import SpikeCodecRecipe
 from bench.cli import main
 from bench.cli._shared import progress_bar
 from bench.conform import conform
+from bench.datasets._scenes import Scene
 from bench.errors import BenchError
 from bench.interfaces import Codec, CodingCondition, Content
 from bench.progress import silent
 from bench.registry import create
 from bench.train import loop
 from bench.train.loop import Settings, planned_steps, train_codec
-from bench.train.shards import FRAMES, MARGIN, NUM_SPIKES, SIZE, dead_leaves, open_shards
+from bench.train.shards import FRAMES, MARGIN, NUM_SPIKES, SIZE, _between, dead_leaves, open_shards
 from tests.conftest import one_line_error
 
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory):
     return open_shards(None, tmp_path_factory.mktemp("shards"), 8, 0, silent)
+
+
+@pytest.fixture(scope="module")
+def short(shards):
+    """The same with four instants, since coding all of them at every rate point takes a while."""
+    return replace(shards, features=shards.features[:, :4], truth=shards.truth[:, :4])
 
 
 def test_shards_are_written_once_and_the_same(shards, tmp_path):
@@ -46,15 +55,44 @@ def test_shards_are_written_once_and_the_same(shards, tmp_path):
 
 
 def test_batches_depend_on_their_number_alone(shards):
-    first = shards.frames(3, 48, seed=1, step=7)
-    assert first.shape == (3, FRAMES, 48, 48)
-    assert np.array_equal(first, shards.frames(3, 48, seed=1, step=7))
-    assert not np.array_equal(first, shards.frames(3, 48, seed=1, step=8))
+    first, truth = shards.pairs(3, 48, seed=1, step=7)
+    assert first.shape == truth.shape == (3, FRAMES, 48, 48)
+    assert np.array_equal(first, shards.pairs(3, 48, seed=1, step=7)[0])
+    assert not np.array_equal(first, shards.pairs(3, 48, seed=1, step=8)[0])
+    features, plain = (shards.pairs(8, 48, seed=1, step=7, count=5, plain=share)[0] for share in (0, 1))
+    assert features.shape == (8, 5, 48, 48)
+    assert np.array_equal(plain, shards.pairs(8, 48, seed=1, step=7, count=5, plain=1)[1])
+    assert not np.array_equal(features, plain)
     spikes, truth = shards.scenes(16, 64, seed=1, step=7)
     assert spikes.shape == (16, 2 * MARGIN, 64, 64)
     # The firing rate is 0.6 of the luminance, and the window is centred on the instant that the truth is of.
     assert abs(spikes.mean() / truth.mean() - 0.6) < 0.03
     assert np.corrcoef(spikes[:, 15:25].mean((2, 3)).mean(1), truth.mean((1, 2, 3)))[0, 1] > 0.99
+
+
+def test_scenes_move_and_are_their_seed():
+    pictures = [dead_leaves(np.random.default_rng(seed)) for seed in range(3)]
+    scenes = [Scene(pictures, np.random.default_rng(seed), 48, 33).render(range(0, 33, 4)) for seed in (*range(12), 0)]
+    assert np.array_equal(scenes[0], scenes[-1])
+    changes = [float(np.abs(np.diff(frames, axis=0)).mean()) for frames in scenes]
+    assert len(set(changes)) == 12 and max(changes) > 0.01
+    for frames in scenes:
+        assert frames.shape == (9, 48, 48) and frames.dtype == np.float32
+        assert frames.min() >= 0 and frames.max() <= 1 and frames.std() > 0.02
+
+
+def test_frames_between_two_of_a_video_move_instead_of_fading():
+    picture = gaussian_filter(dead_leaves(np.random.default_rng(3)), 1.5)
+
+    def scene(shift):
+        return picture[8 : 8 + SIZE, 8 + shift : 8 + shift + SIZE]
+
+    found = _between(scene(0), scene(8), 4)
+    inside = (slice(None), slice(16, -16), slice(16, -16))
+    moved = np.stack([scene(2 * part) for part in range(4)])
+    faded = np.stack([scene(0) + part / 4 * (scene(8) - scene(0)) for part in range(4)])
+    errors = [float(np.square(frames - moved)[inside].mean()) for frames in (found, faded)]
+    assert errors[0] < errors[1] / 10
 
 
 def test_dead_leaves_fill_the_picture():
@@ -67,7 +105,7 @@ def test_dead_leaves_fill_the_picture():
 def _recipe(kind):
     torch.manual_seed(0)
     recipe = kind()
-    recipe.batch, recipe.crop, recipe.checked = 2, 64, 1
+    recipe.batch, recipe.crop, recipe.checked, recipe.inter = 2, 64, 1, ((0.5, 1), (1.0, 3))
     return recipe
 
 
@@ -76,21 +114,21 @@ def test_training_goes_on_after_coding(kind):
     """What coding keeps (grids, weights of blocks) was made in inference mode."""
     for make in (_unit_grid, _spread, _wavefronts):
         make.cache_clear()
-    recipe, frames = kind(), torch.rand(2, 6, 64, 64)
+    recipe, frames = kind(), torch.rand(2, 2, 64, 64)
     with torch.inference_mode():
-        recipe.loss((frames,), 0.0)
-    loss, _ = recipe.loss((frames,), 0.0)
+        recipe.loss((frames, frames), 0.0)
+    loss, _ = recipe.loss((frames, frames), 0.0)
     loss.backward()
 
 
 @pytest.mark.parametrize("kind", [DcvcRecipe, pytest.param(DcvcDcRecipe, marks=pytest.mark.slow)])
-def test_a_killed_run_ends_with_the_weights_of_an_unbroken_one(kind, shards, tmp_path, monkeypatch):
+def test_a_killed_run_ends_with_the_weights_of_an_unbroken_one(kind, short, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "_CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(loop._Log, "every", 2)
-    settings = Settings("test", shards.digest, 6, 0)
+    settings = Settings("test", short.digest, 6, 0)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     said = []
-    card = train_codec(_recipe(kind), settings, shards, shards, whole, "cpu", False, lambda *facts: said.append(facts))
+    card = train_codec(_recipe(kind), settings, short, short, whole, "cpu", False, lambda *facts: said.append(facts))
     assert [facts[:2] for facts in said[:6]] == [(step, 6) for step in range(1, 7)]
     assert said[6:] == [(number, 7, "validation") for number in range(1, 8)]
 
@@ -99,18 +137,18 @@ def test_a_killed_run_ends_with_the_weights_of_an_unbroken_one(kind, shards, tmp
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_codec(_recipe(kind), settings, shards, shards, broken, "cpu", False, kill)
+        train_codec(_recipe(kind), settings, short, short, broken, "cpu", False, kill)
     with pytest.raises(BenchError, match="holds a run already"):
-        train_codec(_recipe(kind), settings, shards, shards, broken, "cpu", False, silent)
+        train_codec(_recipe(kind), settings, short, short, broken, "cpu", False, silent)
     with pytest.raises(BenchError, match="other steps"):
-        train_codec(_recipe(kind), Settings("test", shards.digest, 9, 0), shards, shards, broken, "cpu", True, silent)
+        train_codec(_recipe(kind), Settings("test", short.digest, 9, 0), short, short, broken, "cpu", True, silent)
     checkpoint = (broken / "checkpoint.pt").read_bytes()
     for wrong in ({}, {"settings": 3}, {"settings": vars(settings), "network": {}}):
         torch.save(wrong, broken / "checkpoint.pt")
         with pytest.raises(BenchError, match="is no checkpoint of this training"):
-            train_codec(_recipe(kind), settings, shards, shards, broken, "cpu", True, silent)
+            train_codec(_recipe(kind), settings, short, short, broken, "cpu", True, silent)
     (broken / "checkpoint.pt").write_bytes(checkpoint)
-    resumed = train_codec(_recipe(kind), settings, shards, shards, broken, "cpu", True, silent)
+    resumed = train_codec(_recipe(kind), settings, short, short, broken, "cpu", True, silent)
     assert resumed["sha256"] == card["sha256"]
     assert (broken / "log.csv").read_text() == (whole / "log.csv").read_text()
     assert [row["step"] for row in csv.DictReader((whole / "log.csv").open())] == ["2", "4", "6"]
@@ -132,9 +170,9 @@ def test_spikecodec_is_trained_and_fires(shards, tmp_path):
     assert abs(decoded.mean() - 0.3) < 0.02
 
 
-def test_trained_weights_make_a_codec(shards, tmp_path, moving):
-    settings = Settings("dcvc-dc", shards.digest, 2, 0)
-    train_codec(_recipe(DcvcDcRecipe), settings, shards, shards, tmp_path, "cpu", False, silent)
+def test_trained_weights_make_a_codec(short, tmp_path, moving):
+    settings = Settings("dcvc-dc", short.digest, 2, 0)
+    train_codec(_recipe(DcvcDcRecipe), settings, short, short, tmp_path, "cpu", False, silent)
     codec = create(Codec, f"dcvc-dc:weights={tmp_path / 'small.safetensors'}")
     assert codec.available().ok
     frames = moving(3, 40, 56)

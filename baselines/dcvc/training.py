@@ -10,7 +10,7 @@ from baselines.neural.training import SmallRecipe
 class DcvcRecipe(SmallRecipe):
     """As the paper's: every inter frame counts the same."""
 
-    pace = 105.0
+    pace = 18.0
 
     def __init__(self) -> None:
         super().__init__(SmallImageNetwork(), SmallVideoNetwork(), SmallDcvcModel)

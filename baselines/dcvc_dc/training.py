@@ -11,7 +11,7 @@ class DcvcDcRecipe(SmallRecipe):
     """As the paper's: quality follows the frame's place in groups of four (section 3.2)."""
 
     quality = (0.5, 1.2, 0.5, 0.9)
-    pace = 62.0
+    pace = 8.0
 
     def __init__(self) -> None:
         super().__init__(SmallImageNetwork(), SmallVideoNetwork(), SmallDcvcDcModel)

@@ -107,12 +107,12 @@ class SmallModel:
     intra_bits: BitCount | None = None
     inter_bits: BitCount | None = None
 
-    def __init__(self, network: nn.Module, rate: Tensor, finer: int = INTRA_FINER) -> None:
-        from baselines.neural.small import STEPS
+    video: Any
 
-        self.image: Any = network.get_submodule("image")
-        self.video: Any = network.get_submodule("video")
-        self.rate, self.intra_rate = rate, (rate + finer).clamp(max=len(STEPS) - 1)
+    def __init__(self, network: nn.Module, rate: Tensor, finer: int = INTRA_FINER) -> None:
+        image: Any = network.get_submodule("image")
+        self.image, self.video = image, network.get_submodule("video")
+        self.rate, self.intra_rate = rate, (rate + finer).clamp(max=len(image.rates.scale) - 1)
 
     @abstractmethod
     def code(

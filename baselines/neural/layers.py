@@ -183,8 +183,8 @@ def halve(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 2)
 
 
-def warp(image: Tensor, flow: Tensor) -> Tensor:
-    """Backward warp: out(p) = image(p + flow(p)), bilinear, clamped at the border.
+def warp(image: Tensor, flow: Tensor, kind: str = "bilinear") -> Tensor:
+    """Backward warp: out(p) = image(p + flow(p)), clamped at the border.
 
     Parameters
     ----------
@@ -192,11 +192,13 @@ def warp(image: Tensor, flow: Tensor) -> Tensor:
         N x C x H x W.
     flow
         N x 2 x H x W in pixels, x then y.
+    kind
+        bilinear or bicubic.
     """
     height, width = flow.shape[2:]
     unit = flow.new_tensor([(width - 1) / 2, (height - 1) / 2]).view(1, 2, 1, 1)
     grid = (flow / unit).add_(_unit_grid(height, width, flow.device).to(flow.dtype))
-    return F.grid_sample(image, grid.permute(0, 2, 3, 1), "bilinear", "border", align_corners=True)
+    return F.grid_sample(image, grid.permute(0, 2, 3, 1), kind, "border", align_corners=True)
 
 
 @kept

@@ -7,6 +7,8 @@ far from the next as it was. A search finds it in a hundredth of a second, and n
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -35,9 +37,28 @@ def motion_latent(now: Tensor, past: Tensor, rate: Tensor, encoder: nn.Module, c
     return _latent(found, motion_surface(found, False), encoder, channels)
 
 
-def quartered_latent(now: Tensor, past: Tensor, rate: Tensor, encoder: nn.Module, channels: int) -> Tensor:
+@dataclass(frozen=True)
+class Known:
+    """What is known of motion before it is searched.
+
+    Attributes
+    ----------
+    motion
+        N x 2 x H x W in pixels, from the last frame to the one before; going on like this costs next to nothing.
+    anchor, path
+        N x 1 x H x W, another frame that predicts this one, and motion N x 2 x H x W from the last frame to it.
+    """
+
+    motion: Tensor
+    anchor: Tensor | None = None
+    path: Tensor | None = None
+
+
+def quartered_latent(
+    now: Tensor, past: Tensor, rate: Tensor, encoder: nn.Module, channels: int, known: Known | None = None
+) -> Tensor:
     """The same for motion of quarters of blocks, which are the first eight channels."""
-    found = search_quarters(now, past, _price(rate))
+    found = search_quarters(now, past, _price(rate), known)
     return _latent(quarter_latent(found), motion_surface(found, False, BLOCK // 2), encoder, channels)
 
 
@@ -71,7 +92,7 @@ def search_motion(now: Tensor, past: Tensor, price: Tensor | float) -> Tensor:
         return _at_full_size(now, past, motion, prices)
 
 
-def search_quarters(now: Tensor, past: Tensor, price: Tensor | float) -> Tensor:
+def search_quarters(now: Tensor, past: Tensor, price: Tensor | float, known: Known | None = None) -> Tensor:
     """Motion of 8x8 quarters of blocks, N x 2 x H/8 x W/8, as `search_motion` finds that of blocks.
 
     A quarter has too little in it for a search of its own: it moves like its block or like one around it. So the motion
@@ -82,13 +103,37 @@ def search_quarters(now: Tensor, past: Tensor, price: Tensor | float) -> Tensor:
         half_now, half_past = halve(now), halve(past)
         # A quarter's pixels are a quarter as many: what bits cost each of them is four times as much.
         motion = _divided(half_now, half_past, _half_search(half_now, half_past, prices), 4 * prices)
-        return _at_full_size(now, past, motion, 4 * prices)
+        if known is None:
+            return _at_full_size(now, past, motion, 4 * prices)
+        return _at_full_size_with(known, now, past, motion, 4 * prices)
 
 
 def _at_full_size(now: Tensor, past: Tensor, motion: Tensor, prices: Tensor) -> Tensor:
     """Motion refined as it will be used: along a surface, not by one displacement for each block."""
     surface = motion_surface(motion, False, now.shape[2] // motion.shape[2])
-    return _smoothed(*_refined(now, past, motion, surface, 1, 0.5), prices)
+    found, curvature, _ = _refined(now, past, motion, surface, 1, 0.5)
+    return _smoothed(found, curvature, prices)
+
+
+def _at_full_size_with(known: Known, now: Tensor, past: Tensor, motion: Tensor, prices: Tensor) -> Tensor:
+    """The same; a block goes on as before where that loses little, and is led by the frame that predicts it better."""
+    side = now.shape[2] // motion.shape[2]
+    before = F.avg_pool2d(known.motion, side)
+    losses = [
+        _block_means((warp(past, motion_surface(field, False, side)) - now).square(), side)
+        for field in (motion, before)
+    ]
+    apart = motion - before
+    differing = torch.hypot(apart[:, :1], apart[:, 1:]).clamp(max=_FAR)
+    motion = torch.where(losses[1] <= losses[0] + prices * differing, before, motion)
+    surface = motion_surface(motion, False, side)
+    found, curvature, loss = _refined(now, past, motion, surface, 1, 0.5)
+    if known.anchor is not None and known.path is not None:
+        flow = surface + warp(known.path, surface)
+        other, bent, least = _refined(now, known.anchor, motion, flow, 1, 0.5)
+        better = least < loss
+        found, curvature = torch.where(better, other, found), torch.where(better, bent, curvature)
+    return _smoothed(found, curvature, prices, before)
 
 
 def _prices(price: Tensor | float, frames: Tensor) -> Tensor:
@@ -99,7 +144,7 @@ def _half_search(now: Tensor, past: Tensor, prices: Tensor) -> Tensor:
     """Smoothed motion of blocks from frames of half the size, in pixels of the full one."""
     motion = 2 * _full_search(halve(now), halve(past))
     flow = motion.repeat_interleave(BLOCK // 2, 2).repeat_interleave(BLOCK // 2, 3)
-    motion, curvature = _refined(now, past, motion, flow, 2, 1.0)
+    motion, curvature, _ = _refined(now, past, motion, flow, 2, 1.0)
     # From half to full size: pixels are twice as many, and the error rises a quarter as fast.
     return _smoothed(2 * motion, curvature / 4, prices)
 
@@ -140,7 +185,9 @@ def _full_search(now: Tensor, past: Tensor) -> Tensor:
     return shifts[cost.argmin(1)].permute(0, 3, 1, 2)
 
 
-def _refined(now: Tensor, past: Tensor, motion: Tensor, flow: Tensor, reach: int, step: float) -> tuple[Tensor, Tensor]:
+def _refined(
+    now: Tensor, past: Tensor, motion: Tensor, flow: Tensor, reach: int, step: float
+) -> tuple[Tensor, Tensor, Tensor]:
     """Best displacement of each block around a given one: the vertex of the parabola through its neighbours.
 
     Parameters
@@ -153,7 +200,8 @@ def _refined(now: Tensor, past: Tensor, motion: Tensor, flow: Tensor, reach: int
     Returns
     -------
     tuple
-        The displacements and the parabolas' second derivatives, N x 2 x h x w each.
+        The displacements and the parabolas' second derivatives, N x 2 x h x w each, and the squared error nearest to
+        their vertex, N x 1 x h x w.
     """
     batch, _, height, width = now.shape
     shifts, side = _shifts(reach, now.device) * step, 2 * reach + 1
@@ -176,20 +224,21 @@ def _refined(now: Tensor, past: Tensor, motion: Tensor, flow: Tensor, reach: int
     x, along = vertex(cost_at(row, column - 1), cost_at(row, column + 1))
     y, down = vertex(cost_at(row - 1, column), cost_at(row + 1, column))
     found = torch.stack((column - reach + x, row - reach + y), 1)
-    return motion + step * found, torch.stack((along, down), 1) / step**2
+    return motion + step * found, torch.stack((along, down), 1) / step**2, cost.amin(1, True)
 
 
-def _smoothed(found: Tensor, curvature: Tensor, price: Tensor) -> Tensor:
+def _smoothed(found: Tensor, curvature: Tensor, price: Tensor, before: Tensor | None = None) -> Tensor:
     """The field that loses least: squared error by the parabolas, and the price of differences between neighbours.
 
     Differences cost what they are long, not their square: a field may break where an object ends. Solved by weighted
-    means of neighbours over and over, closer ones weighing more.
+    means of neighbours over and over, closer ones weighing more. The field `before` is one more neighbour.
     """
+    past = [] if before is None else [before]
     field = found
     for _ in range(_ROUNDS):
         padded = F.pad(field, (1, 1, 1, 1), mode="replicate")
         around = torch.stack(
-            (padded[:, :, :-2, 1:-1], padded[:, :, 2:, 1:-1], padded[:, :, 1:-1, :-2], padded[:, :, 1:-1, 2:])
+            (padded[:, :, :-2, 1:-1], padded[:, :, 2:, 1:-1], padded[:, :, 1:-1, :-2], padded[:, :, 1:-1, 2:], *past)
         )
         apart = around - field
         # torch.norm over an axis of two is a hundred times slower.

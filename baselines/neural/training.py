@@ -25,22 +25,31 @@ if TYPE_CHECKING:
     from bench.train.shards import Shards
 
 
-# Inter frames in a row up to a share of the training: errors that add up over frames are met once frames are good.
-_INTER_FRAMES = ((0.3, 1), (0.6, 2), (0.85, 3), (1.0, 5))
+# Share of the training after which bits are those of rounded symbols; before it, of symbols with noise.
+NOISE = 0.3
+# Share of the samples that are luminance itself, as ATC sends it.
+_PLAIN = 0.3
 
 
 class SmallRecipe(Recipe):
     """Intra and inter network together, with more inter frames in a row as training goes on.
 
+    Distortion is that from the luminance: bits that tell of a feature's noise are lost.
+
     Attributes
     ----------
     quality
         Weight of the distortion of inter frame i, at i modulo the length.
+    inter, warm_inter
+        Inter frames in a row up to a share of the training, and of one that begins from trained weights.
     """
 
     quality: Sequence[float] = (1.0,)
+    # What a good intra frame is worth, and errors that add up, are met in whole intra periods alone.
+    inter: Sequence[tuple[float, int]] = ((0.2, 1), (0.35, 3), (0.5, 7), (1.0, 15))
+    warm_inter: Sequence[tuple[float, int]] = ((0.05, 3), (0.1, 7), (1.0, 15))
     # Motion needs room: near a border, what came in from beyond it is nowhere in the frame before.
-    batch, crop = 3, 112
+    batch, crop = 3, 128
 
     def __init__(self, image: Any, video: Any, made: type[SmallModel]) -> None:
         self.image, self.video, self.made = image, video, made
@@ -48,35 +57,39 @@ class SmallRecipe(Recipe):
 
     def start(self, batch: Batch) -> None:
         """Scales of the priors from the statistics of the linear transforms."""
-        (frames,) = batch
+        frames, _ = batch
         self.image.calibrate(frames[:, :1])
         self.video.calibrate(frames[:, 1:2], frames[:, :1])
 
     def model(self, network: nn.Module, rate: Tensor) -> SmallModel:
         """The networks at the rate point of each item."""
-        # Inter frames learn to be predicted from intra frames of any quality above their own.
-        return self.made(network, rate, int(torch.randint(4, ())) if network.training else INTRA_FINER)
+        # At first, inter frames learn to be predicted from intra frames of any quality above their own.
+        anew = network.training and not self.warm
+        return self.made(network, rate, int(torch.randint(4, ())) if anew else INTRA_FINER)
 
     def draw(self, shards: Shards, seed: int, step: int) -> Batch:
-        """Sequences of features and of true luminance."""
-        return (torch.from_numpy(shards.frames(self.batch, self.crop, seed, step)),)
+        """Sequences of features, some of them of luminance, and the luminance."""
+        found = shards.pairs(self.batch, self.crop, seed, step, plain=_PLAIN)
+        return tuple(torch.from_numpy(part) for part in found)
 
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, Mapping[str, float]]:
-        """An intra frame and one to five inter frames, each from what was decoded of the one before."""
-        (frames,) = batch
-        count, _, height, width = frames.shape
+        """An intra frame and up to fifteen inter frames, each from what was decoded of those before."""
+        features, truth = batch
+        count, _, height, width = features.shape
         # Rate points spread over the batch, from a random first.
-        rate = spread_rates(count).to(frames.device)
+        rate = spread_rates(count).to(features.device)
         model = self.model(self.network, rate)
-        inter = next(count for until, count in _INTER_FRAMES if progress < until)
+        schedule = self.warm_inter if self.warm else self.inter
+        length = 1 + next(inter for until, inter in schedule if progress < until)
+        noisy = not self.warm and progress < NOISE
         total, state, bpp, psnr = torch.zeros(()), None, 0.0, 0.0
-        for index in range(inter + 1):
-            coder, frame = TrainingCoder(), frames[:, index : index + 1]
-            decoded, state = model.code(coder, frame, index, (height, width), state)
+        for index in range(length):
+            coder, part = TrainingCoder(noisy), slice(index, index + 1)
+            decoded, state = model.code(coder, features[:, part], index, (height, width), state)
             weight = self.quality[index % len(self.quality)] if index else 1.0
-            loss, frame_bpp, frame_psnr = rate_distortion(coder, decoded, frame, rate, weight)
-            total = total.to(loss) + loss / (inter if index else 1)
-            bpp, psnr = bpp + frame_bpp / (inter + 1), psnr + frame_psnr / (inter + 1)
+            loss, frame_bpp, frame_psnr = rate_distortion(coder, decoded, truth[:, part], rate, weight)
+            total = total.to(loss) + loss / length
+            bpp, psnr = bpp + frame_bpp / length, psnr + frame_psnr / length
         return total, {"bpp": bpp, "psnr": psnr}
 
     def finish(self, network: nn.Module) -> Mapping[str, Mapping[str, Tensor]]:
@@ -85,15 +98,15 @@ class SmallRecipe(Recipe):
 
     def evaluate(self, network: nn.Module, shards: Shards, progress: Progress = silent) -> list[dict[str, float]]:
         """Rate and quality of the first held-out sequences at every rate point."""
-        frames, figures = shards.held_out(self.checked), []
-        total = len(STEPS) * len(frames)
+        pairs, figures = shards.held_out(self.checked), []
+        total = len(STEPS) * len(pairs[0])
         for rate in range(len(STEPS)):
             model = self.model(network, torch.tensor([rate]))
 
-            def count(done: int, before: int = rate * len(frames)) -> None:
+            def count(done: int, before: int = rate * len(pairs[0])) -> None:
                 progress(before + done, total, "validation")
 
-            figures.append({"rate_point": rate, **_evaluate(model, frames, count)})
+            figures.append({"rate_point": rate, **_evaluate(model, *pairs, count)})
         return figures
 
 
@@ -116,7 +129,11 @@ def spread_rates(count: int) -> Tensor:
 
 
 class TrainingCoder:
-    """Latents as training sees them: rounded with gradients passed through, bits of the same with uniform noise.
+    """Latents as training sees them: rounded with gradients passed through.
+
+    Bits are those of the rounded symbols, which streams have. With uniform noise in place of rounding, a symbol that
+    is always zero costs a tenth of a bit and more: of thousands of them a frame, that is most of its bits, and
+    networks learn to save what costs nothing. But noise tells a network that knows nothing yet where to go.
 
     Attributes
     ----------
@@ -124,20 +141,23 @@ class TrainingCoder:
         N-vector of estimated bits per item, by component.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, noisy: bool = False) -> None:
         self.bits: defaultdict[str, Tensor] = defaultdict(lambda: torch.zeros(()))
+        self._noisy = noisy
 
     def factorized(self, name: str, prior: Prior, z: Tensor | None, shape: tuple[int, ...]) -> Tensor:
         """Hyper-latents, rounded."""
         assert z is not None  # noqa: S101 -- training always has the frame
-        self._count(name, prior.probability(_noisy(z)))
-        return z + (torch.round(z) - z).detach()
+        symbols = _rounded(z)
+        self._count(name, prior.probability(_with_noise(z) if self._noisy else symbols))
+        return symbols
 
     def conditional(self, name: str, family: Family, residual: Tensor | None, sigma: Tensor) -> Tensor:
         """Symbols of a latent, rounded."""
         assert residual is not None  # noqa: S101 -- training always has the frame
-        self._count(name, family.probability(_noisy(residual), sigma))
-        return residual + (torch.round(residual) - residual).detach()
+        symbols = _rounded(residual)
+        self._count(name, family.probability(_with_noise(residual) if self._noisy else symbols, sigma))
+        return symbols
 
     def _count(self, name: str, probability: Tensor) -> None:
         # Below 2^-16 a symbol is escaped: a bound keeps the gradient of the tail finite.
@@ -145,7 +165,11 @@ class TrainingCoder:
         self.bits[name] = self.bits[name].to(bits) + bits.flatten(1).sum(1)
 
 
-def _noisy(x: Tensor) -> Tensor:
+def _rounded(x: Tensor) -> Tensor:
+    return x + (torch.round(x) - x).detach()
+
+
+def _with_noise(x: Tensor) -> Tensor:
     return x + torch.rand_like(x) - 0.5
 
 
@@ -166,16 +190,18 @@ def rate_distortion(
     return loss, float(bits.detach().mean() / pixels), float(psnr)
 
 
-def _evaluate(model: SmallModel, frames: np.ndarray, done: Callable[[int], None]) -> dict[str, float]:
-    """Bits per coded pixel and PSNR over sequences N x K x S x S, coded in the closed loop."""
+def _evaluate(
+    model: SmallModel, features: np.ndarray, truth: np.ndarray, done: Callable[[int], None]
+) -> dict[str, float]:
+    """Bits per coded pixel, and PSNR against the luminance, over sequences N x K x S x S coded in the closed loop."""
     bits = error = 0.0
     with torch.inference_mode():
-        for number, sequence in enumerate(frames, 1):
+        for number, (sequence, wanted) in enumerate(zip(features, torch.from_numpy(truth), strict=True), 1):
             coder, state = Estimator(stream_bits()), None
             for index, frame in enumerate(torch.from_numpy(sequence)[:, None, None]):
                 decoded, state = model.code(coder, frame, index, (frame.shape[2], frame.shape[3]), state)
-                error += float((decoded - frame).square().mean())
+                error += float((decoded[0, 0] - wanted[index]).square().mean())
             bits += sum(float(value) for value in coder.bits.values())
             done(number)
-    count = frames.shape[0] * frames.shape[1]
-    return {"bpf": bits / frames.size, "psnr": -10 * math.log10(error / count)}
+    frames = features.shape[0] * features.shape[1]
+    return {"bpf": bits / features.size, "psnr": -10 * math.log10(error / frames)}

@@ -10,11 +10,14 @@ import numpy as np
 from baselines.recognition.events import bei, etof, events, sbne
 from bench.interfaces import Extractor
 from bench.registry import create
-from bench.train.shards import FRAMES, INSTANTS
+from bench.train.shards import MARGIN, STRIDE
 
 if TYPE_CHECKING:
     from bench.datasets.moving import MovingImage
 
+# Coding instants of a recording that a classifier sees.
+FRAMES = 6
+INSTANTS = MARGIN + STRIDE * np.arange(FRAMES)
 _EVENTS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {"etof": etof, "bei": bei, "sbne": sbne}
 
 

@@ -18,14 +18,13 @@ from baselines.neural.latents import Estimator
 from baselines.neural.recipe import Recipe
 from baselines.recognition.alignment import ALIGNED, aligned
 from baselines.recognition.network import Backbone
-from baselines.recognition.representations import represent, shown_by
+from baselines.recognition.representations import FRAMES, represent, shown_by
 from bench.datasets._files import cache_root
 from bench.errors import BenchError
 from bench.fingerprint import code_fingerprint, component_fingerprint, digest
 from bench.interfaces import Codec, Dataset, Extractor, to_uint8
 from bench.progress import Progress, silent
 from bench.registry import create
-from bench.train.shards import FRAMES
 
 if TYPE_CHECKING:
     from baselines.neural.recipe import Batch

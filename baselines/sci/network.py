@@ -10,7 +10,7 @@ decoded difference to it is refined into the frame. What each refinement knows i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.neural.fixed import (
+    MOTION_STEP,
     STEP,
     FixedConv,
     FixedLayer,
@@ -25,11 +26,12 @@ from baselines.neural.fixed import (
     add,
     snap,
     snap_motion,
+    warp_cubic,
     warp_fixed,
 )  # fmt: skip
 from baselines.neural.latents import LatentCoder
 from baselines.neural.layers import conv
-from baselines.neural.motion import quartered_latent
+from baselines.neural.motion import Known, quartered_latent
 from baselines.neural.quadtree import QuadPrior
 from baselines.neural.small import (
     BLOCK,
@@ -49,6 +51,14 @@ from baselines.neural.small import (
 )  # fmt: skip
 
 _MOTION = 16
+# Starting steps of an intra frame's rate points beyond the common ones.
+_FINEST = (0.055, 0.04)
+# Inter frames from one key frame to the next.
+KEY_PERIOD = 8
+# Motion to the anchor is clipped to so many pixels.
+_FAR = 128.0
+# Share of the anchor that training starts with.
+_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,14 @@ class CodecSize:
         Channels inside the encoder's branch.
     hidden, hyper, motion
         Channels inside the frame's prior, of its hyper-latent, and inside the motion's prior.
+    anchor
+        Whether inter frames are also predicted from the last key frame, in one step.
+    places
+        Kinds of inter frames with steps and biases of their own: 1, or 2, key frames and the others.
+    cubic
+        Whether frames are moved by cubic interpolation instead of bilinear.
+    finest
+        Rate points of intra frames beyond those of inter frames.
     """
 
     unshuffle: int
@@ -78,6 +96,10 @@ class CodecSize:
     hidden: int
     hyper: int
     motion: int
+    anchor: bool = False
+    places: int = 1
+    cubic: bool = False
+    finest: int = 0
 
 
 def _halvings(unshuffle: int) -> int:
@@ -90,14 +112,14 @@ class Refinement(FixedLayer):
 
     Parameters
     ----------
-    inputs
-        Channels, blocks of pixels among them.
+    inputs, blocks, points
+        Channels, blocks of pixels among them; residual blocks; rate points at places, each with a bias of its own.
     """
 
-    def __init__(self, size: CodecSize, inputs: int, blocks: int) -> None:
+    def __init__(self, size: CodecSize, inputs: int, blocks: int, points: int) -> None:
         super().__init__()
         self.first = FixedConv(inputs, size.width)
-        self.rate_bias = nn.Parameter(torch.zeros(len(STEPS), size.width, 1, 1))
+        self.rate_bias = nn.Parameter(torch.zeros(points, size.width, 1, 1))
         self.blocks = nn.Sequential(*(Residual(size.width) for _ in range(blocks)))
         self.last = FixedConv(size.width, size.unshuffle**2, zero=True)
         self.shuffle = nn.PixelShuffle(size.unshuffle)
@@ -110,6 +132,11 @@ class Refinement(FixedLayer):
     def freeze_weights(self) -> None:
         with torch.no_grad():
             self.rate_bias.copy_(torch.round(self.rate_bias / STEP) * STEP)
+
+
+def _at_places(steps: tuple[float, ...], places: int) -> tuple[float, ...]:
+    """Steps of every rate point at every kind of place, the places of one rate point together."""
+    return tuple(step for step in steps for _ in range(places))
 
 
 def _encoder(inputs: int, width: int, halvings: int) -> nn.Sequential:
@@ -127,12 +154,14 @@ class ImageNetwork(FixedLayer):
     def __init__(self, size: CodecSize) -> None:
         super().__init__()
         pixels = size.unshuffle**2
+        self.size = size
         self.unshuffle = nn.PixelUnshuffle(size.unshuffle)
         self.transform = DctTransform(LATENT)
-        self.rates = Rates(LATENT, STEPS)
+        steps = (*STEPS, *_FINEST[: size.finest])
+        self.rates = Rates(LATENT, steps)
         self.encoder = _encoder(pixels, size.encoder, _halvings(size.unshuffle))
-        self.prior = QuadPrior(LATENT, size.hidden, size.hyper, 0, len(STEPS))
-        self.refine = Refinement(size, pixels, size.reconstruct)
+        self.prior = QuadPrior(LATENT, size.hidden, size.hyper, 0, len(steps))
+        self.refine = Refinement(size, pixels, size.reconstruct, len(steps))
 
     def code(self, coder: LatentCoder, frame: Tensor | None, rate: Tensor, shape: tuple[int, int, int]) -> Tensor:
         """Code frames N x 1 x H x W; returns them decoded. `shape` is (N, H, W)."""
@@ -150,7 +179,8 @@ class ImageNetwork(FixedLayer):
         """Fit the prior's first scales to what the transform gives for these frames."""
         with torch.no_grad():
             deviation = self.transform(frames - 0.5).std((0, 2, 3))
-            self.prior.calibrate(deviation / torch.tensor(STEPS)[:, None].to(deviation))
+            steps = torch.tensor((*STEPS, *_FINEST[: self.size.finest]))
+            self.prior.calibrate(deviation / steps[:, None].to(deviation))
 
 
 @dataclass(frozen=True)
@@ -167,6 +197,10 @@ class State:
         Latents on their grids.
     motion
         N x 2 x H x W in pixels, from the frame before.
+    anchor, path
+        The last key frame, and N x 2 x H x W in pixels from this frame to it; none where this is the key frame.
+    place
+        Inter frames since the key frame.
     """
 
     frame: Tensor
@@ -174,6 +208,9 @@ class State:
     y: Tensor | None = None
     mv_y: Tensor | None = None
     motion: Tensor | None = None
+    anchor: Tensor | None = None
+    path: Tensor | None = None
+    place: int = 0
 
 
 class VideoNetwork(FixedLayer):
@@ -182,37 +219,46 @@ class VideoNetwork(FixedLayer):
     def __init__(self, size: CodecSize) -> None:
         super().__init__()
         pixels, halvings = size.unshuffle**2, _halvings(size.unshuffle)
+        points = size.places * len(STEPS)
         self.size = size
         self.unshuffle = nn.PixelUnshuffle(size.unshuffle)
         # Motion.
-        self.motion_rates = Rates(_MOTION, MOTION_STEPS)
+        self.motion_rates = Rates(_MOTION, _at_places(MOTION_STEPS, size.places))
         self.mv_encoder = nn.Sequential(
             conv(2, 16, 3, 2), nn.LeakyReLU(0.1), conv(16, 16, 3, 2), nn.LeakyReLU(0.1), conv(16, 16, 3, 2),
             nn.LeakyReLU(0.1), zeroed(conv(16, _MOTION, 3, 2)),
         )  # fmt: skip
-        self.mv_prior = QuadPrior(_MOTION, size.motion, 8, _MOTION, len(STEPS))
+        self.mv_prior = QuadPrior(_MOTION, size.motion, 8, _MOTION, points)
         self.mv_decoder = nn.Sequential(
             FixedSubpel(_MOTION, 16, 3, "leaky"), FixedSubpel(16, 16, 3, "leaky"), Residual(16),
             FixedConv(16, 32, zero=True), nn.PixelShuffle(4),
         )  # fmt: skip
         # Prediction.
         self.entry = FixedConv(pixels, size.kept)
-        self.predict = Refinement(size, pixels + size.kept, size.predict)
+        moved = 2 * pixels if size.anchor else pixels
+        self.predict = Refinement(size, moved + size.kept, size.predict, points)
+        if size.anchor:
+            self.share = FixedConv(size.width, pixels, zero=True)
+            nn.init.constant_(self.share.conv.bias, _SHARE)  # type: ignore[arg-type]
         # Frame.
         self.transform = DctTransform(LATENT)
-        self.rates = Rates(LATENT, STEPS)
+        self.rates = Rates(LATENT, _at_places(STEPS, size.places))
         self.encoder = _encoder(2 * pixels + size.width, size.encoder, halvings)
         widths = [size.width, *(size.encoder for _ in range(halvings))]
         self.temporal = nn.Sequential(*(FixedConv(a, b, 3, 2, activation="leaky") for a, b in pairwise(widths)))
-        self.prior = QuadPrior(LATENT, size.hidden, size.hyper, size.encoder + LATENT, len(STEPS))
-        self.refine = Refinement(size, 2 * pixels + size.width, size.reconstruct)
+        self.prior = QuadPrior(LATENT, size.hidden, size.hyper, size.encoder + LATENT, points)
+        self.refine = Refinement(size, 2 * pixels + size.width, size.reconstruct, points)
         self.keep = FixedConv(size.width, size.kept, 1)
 
     def code(self, coder: LatentCoder, frame: Tensor | None, state: State, rate: Tensor) -> State:
         """Code frames N x 1 x H x W given what the frames before left."""
-        motion, mv_y = self._code_motion(coder, frame, state, rate)
-        predicted, context = self._predict(state, motion, rate)
-        steps = self.rates(rate, self.frozen)
+        place = state.place + 1
+        is_key = place % KEY_PERIOD == 0
+        point = self.size.places * rate + (0 if is_key else self.size.places - 1)
+        motion, mv_y = self._code_motion(coder, frame, state, point)
+        path = self._path(state, motion)
+        predicted, context = self._predict(state, motion, path, point)
+        steps = self.rates(point, self.frozen)
         latent = None
         if frame is not None:
             difference = frame - predicted
@@ -221,43 +267,70 @@ class VideoNetwork(FixedLayer):
         batch, _, height, width = state.frame.shape
         shape = (batch, height // BLOCK, width // BLOCK)
         past = torch.zeros(batch, LATENT, *shape[1:]).to(motion) if state.y is None else state.y
-        decoded = self.prior.code(coder, "y", latent, (self.temporal(context), past), rate, shape)
+        decoded = self.prior.code(coder, "y", latent, (self.temporal(context), past), point, shape)
         plain = to_frame(predicted - 0.5 + self.transform.invert(decoded * steps), self.frozen)
         blocks = self.unshuffle(torch.cat((to_network(plain), to_network(plain) - to_network(predicted)), 1))
-        detail, maps = self.refine(torch.cat((snap(blocks, self.frozen), context), 1), rate)
+        detail, maps = self.refine(torch.cat((snap(blocks, self.frozen), context), 1), point)
         image = to_frame(plain - 0.5 + detail, self.frozen)
         kept = snap((decoded / self.prior.get_buffer("gain")).to(detail), self.frozen)
-        return State(image, self.keep(maps), kept, mv_y, motion)
+        after = State(image, self.keep(maps), kept, mv_y, motion)
+        if is_key or not self.size.anchor:
+            return after
+        anchor = state.frame if state.anchor is None else state.anchor
+        return replace(after, anchor=anchor, path=path, place=place)
 
     def _code_motion(
-        self, coder: LatentCoder, frame: Tensor | None, state: State, rate: Tensor
+        self, coder: LatentCoder, frame: Tensor | None, state: State, point: Tensor
     ) -> tuple[Tensor, Tensor]:
         batch, _, height, width = state.frame.shape
-        steps = self.motion_rates(rate, self.frozen)
+        steps = self.motion_rates(point, self.frozen)
         latent = None
         if frame is not None:
-            latent = quartered_latent(frame, state.frame, rate, self.mv_encoder, _MOTION) / steps
+            told = None
+            if self.size.anchor and state.motion is not None:
+                told = Known(state.motion, state.anchor, state.path)
+            rate = point // self.size.places
+            latent = quartered_latent(frame, state.frame, rate, self.mv_encoder, _MOTION, told) / steps
         shape = (batch, height // BLOCK, width // BLOCK)
         known = torch.zeros(batch, _MOTION, *shape[1:]).to(state.frame) if state.mv_y is None else state.mv_y
-        decoded = self.mv_prior.code(coder, "mv", latent, (known,), rate, shape)
+        decoded = self.mv_prior.code(coder, "mv", latent, (known,), point, shape)
         # In units of four pixels.
         moved = snap((decoded * steps / 4).to(state.frame), self.frozen)
         surface = motion_surface(quarter_motion(moved), self.frozen, BLOCK // 2)
         motion = snap_motion(4 * add(surface, self.mv_decoder(moved)), self.frozen)
         return motion, snap(decoded.to(state.frame), self.frozen)
 
-    def _predict(self, state: State, motion: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
+    def _path(self, state: State, motion: Tensor) -> Tensor:
+        """Motion to the anchor: to the last frame, and on from there."""
+        if state.path is None:
+            return motion
+        onward = warp_fixed(state.path, motion, self.frozen, MOTION_STEP)
+        return (motion + onward).clamp(-_FAR, _FAR)
+
+    def _predict(self, state: State, motion: Tensor, path: Tensor, point: Tensor) -> tuple[Tensor, Tensor]:
         """The frame as motion and memory tell it, N x 1 x H x W, and maps of the context."""
-        warped = warp_fixed(state.frame, motion, self.frozen, FRAME_STEP)
+        warped = self._moved(state.frame, motion)
         maps = self.entry(self.unshuffle(to_network(state.frame))) if state.maps is None else state.maps
         side = self.size.unshuffle
         slow = snap_motion(F.avg_pool2d(motion, side) / side, self.frozen)
-        moved = warp_fixed(maps, slow, self.frozen)
-        detail, context = self.predict(torch.cat((self.unshuffle(to_network(warped)), moved), 1), rate)
-        return to_frame(warped - 0.5 + detail, self.frozen), context
+        known = [self.unshuffle(to_network(warped)), warp_fixed(maps, slow, self.frozen)]
+        if not self.size.anchor:
+            detail, context = self.predict(torch.cat(known, 1), point)
+            return to_frame(warped - 0.5 + detail, self.frozen), context
+        anchored = warped if state.anchor is None else self._moved(state.anchor, path)
+        known.append(snap(self.unshuffle(to_network(anchored) - to_network(warped)), self.frozen))
+        detail, context = self.predict(torch.cat(known, 1), point)
+        share = self.predict.shuffle(self.share(context)).clamp(0, 1)
+        return to_frame(warped - 0.5 + share * (anchored - warped) + detail, self.frozen), context
+
+    def _moved(self, frame: Tensor, motion: Tensor) -> Tensor:
+        if self.size.cubic:
+            return warp_cubic(frame, motion, self.frozen, FRAME_STEP)
+        return warp_fixed(frame, motion, self.frozen, FRAME_STEP)
 
     def calibrate(self, frames: Tensor, past: Tensor) -> None:
         """Fit the priors' first scales to the differences of successive frames, motion ignored."""
         with torch.no_grad():
             deviation = self.transform(frames - past).std((0, 2, 3))
-            self.prior.calibrate(deviation / torch.tensor(STEPS)[:, None].to(deviation))
+            steps = torch.tensor(_at_places(STEPS, self.size.places))
+            self.prior.calibrate(deviation / steps[:, None].to(deviation))

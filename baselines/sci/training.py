@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 # Spikes per frame of unit luminance in the training data.
 _RATE = 0.6
+# Successive instants that analysis is trained on.
+_INSTANTS = 6
 _LAPLACIAN = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None]
 
 
@@ -161,7 +163,8 @@ class AnalysisRecipe(_OnFeatures):
 
     def draw(self, shards: Shards, seed: int, step: int) -> Batch:
         """Features and luminance of successive instants, and which of them is wanted."""
-        features, truth = (torch.from_numpy(part) for part in shards.pairs(self.batch, self.crop, seed, step))
+        found = shards.pairs(self.batch, self.crop, seed, step, _INSTANTS)
+        features, truth = (torch.from_numpy(part) for part in found)
         # Mostly in the middle; at the ends neighbours are missing.
         wanted = (2, 3, 2, 3, 0, 1, 2, 3, 4, 5)[step % 10]
         return features, truth[:, wanted : wanted + 1], torch.tensor(wanted)
@@ -189,7 +192,7 @@ class AnalysisRecipe(_OnFeatures):
     def evaluate(self, network: nn.Module, shards: Shards, progress: Progress = silent) -> list[dict[str, float]]:
         """PSNR of the middle instants, beside that of the features."""
         assert isinstance(network, Analysis)  # noqa: S101 -- the trainer's copy of it
-        features, truth = (torch.from_numpy(part) for part in shards.pairs(self.checked, 128, 0, 0))
+        features, truth = (torch.from_numpy(part) for part in shards.pairs(self.checked, 128, 0, 0, _INSTANTS))
         errors, own = [], []
         with torch.inference_mode():
             motion = network.refined(features, network.estimate(features))
@@ -215,7 +218,7 @@ def unexplained(features: Tensor, motion: Tensor) -> Tensor:
 class CodecRecipe(SmallRecipe, _OnFeatures):
     """Pre-training of the codec on features, as the other small codecs are trained."""
 
-    pace = 130.0
+    pace = 26.0
 
     def __init__(self, preset: str, variant: Variant.Options, extraction: Path) -> None:
         _OnFeatures.__init__(self, preset, variant, extraction)
@@ -257,7 +260,8 @@ class ThroughCodecRecipe(CodecRecipe):
 
     def draw(self, shards: Shards, seed: int, step: int) -> Batch:
         """Features and luminance of successive instants, and which of them is wanted."""
-        features, truth = (torch.from_numpy(part) for part in shards.pairs(self.batch, self.crop, seed, step))
+        found = shards.pairs(self.batch, self.crop, seed, step, _INSTANTS)
+        features, truth = (torch.from_numpy(part) for part in found)
         # At the ends neighbours are missing.
         wanted = (2, 3, 1, 2, 4, 2, 3, 0)[step % 8]
         return features[:, :5], truth[:, wanted : wanted + 1], torch.tensor(wanted)
@@ -299,7 +303,7 @@ class ThroughCodecRecipe(CodecRecipe):
 
     def evaluate(self, network: nn.Module, shards: Shards, progress: Progress = silent) -> list[dict[str, float]]:
         """Rate, and PSNR of features against those sent and of results against the luminance, in the closed loop."""
-        features, truth = (torch.from_numpy(part) for part in shards.pairs(self.checked, 128, 0, 0))
+        features, truth = (torch.from_numpy(part) for part in shards.pairs(self.checked, 128, 0, 0, _INSTANTS))
         analysis = network.get_submodule("analysis")
         assert isinstance(analysis, Analysis)  # noqa: S101 -- the trainer's copy of it
         found = []

@@ -1,21 +1,29 @@
 """Training data: photographs or videos in motion before a simulated spike camera, written once, read memory-mapped.
 
-A sample is a short recording of a square cut-out: its spikes, the true luminance at the coding instants, and TFP
-features there. Without a folder of pictures, samples are drawn from `dead_leaves`, so that training works anywhere.
+A sample is a recording of a square cut-out, as long as an intra period: its spikes, the true luminance at the coding
+instants, and TFP features there. Without a folder of pictures, samples are drawn from `dead_leaves`, so that training
+works anywhere.
 """
 
 from __future__ import annotations
 
+import functools
 import json
+import multiprocessing
+import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from bench.datasets._files import luminance, read_grey
+from bench.datasets._scenes import Scene
+from bench.datasets.s_scenes import draw_pictures
 from bench.datasets.video import PICTURES, VIDEOS, read_video
 from bench.errors import BenchError
 from bench.fingerprint import code_fingerprint, digest, file_sha256
@@ -23,12 +31,17 @@ from bench.paths import is_left_behind
 from bench.progress import Progress, silent
 from bench.spikes import PackedSpikes, SpikeCamera, firing_rate
 
-SIZE, FRAMES, STRIDE, MARGIN = 128, 6, 8, 20
+SIZE, FRAMES, STRIDE, MARGIN = 128, 16, 8, 20
 NUM_SPIKES = 2 * MARGIN + (FRAMES - 1) * STRIDE + 1
 INSTANTS = MARGIN + STRIDE * np.arange(FRAMES)
 RATE, WINDOW = 0.6, 21
 _LEVELS = 65535
-_VIDEO_FRAMES = 64
+# From so many samples on, starting processes takes less time than they save.
+_MANY = 100
+# How many samples are of videos where there are any.
+_VIDEO_SHARE = 0.25
+# Spike frames from one frame of a video to the next; frames that are read; what a difference in motion costs there.
+_FACTORS, _VIDEO_FRAMES, _PRICE = (4, 8, 16, 27), 64, 6e-5
 _META = "shards.json"
 
 
@@ -57,35 +70,36 @@ class Shards:
     def __len__(self) -> int:
         return len(self.truth)
 
-    def frames(self, size: int, crop: int, seed: int, step: int) -> np.ndarray:
+    def pairs(
+        self, size: int, crop: int, seed: int, step: int, count: int = 0, plain: float = 0.0
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Batch of a step: the same for the same seed and step, whatever ran before.
+
+        Parameters
+        ----------
+        count
+            Successive instants of each sample, all of them if 0; which come first is random.
+        plain
+            Share of the samples that have the luminance in place of features.
 
         Returns
         -------
-        numpy.ndarray
-            size x K x crop x crop float32 in [0, 1]: TFP features mostly, true luminance for the rest.
+        features, truth
+            Both size x count x crop x crop float32 in [0, 1].
         """
-        random = np.random.default_rng([seed, step])
-        batch = np.empty((size, FRAMES, crop, crop), np.float32)
-        for item in batch:
-            source = self.truth if random.random() < 0.3 else self.features
-            row, column = random.integers(SIZE - crop + 1, size=2)
-            frames = source[random.integers(len(self)), :, row : row + crop, column : column + crop]
-            item[:] = frames[:: random.choice([1, -1]), :: random.choice([1, -1]), :: random.choice([1, -1])]
-            if random.random() < 0.5:
-                item[:] = item.transpose(0, 2, 1).copy()
-        return batch / np.float32(255)
-
-    def pairs(self, size: int, crop: int, seed: int, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Batch of a step for analysis: features and luminance, both size x K x crop x crop float32 in [0, 1]."""
-        random = np.random.default_rng([seed, step])
-        features, truth = (np.empty((size, FRAMES, crop, crop), np.float32) for _ in range(2))
+        random, most = np.random.default_rng([seed, step]), self.truth.shape[1]
+        count = count or most
+        features, truth = (np.empty((size, count, crop, crop), np.float32) for _ in range(2))
         for item, wanted in zip(features, truth, strict=True):
-            sample = random.integers(len(self))
+            sample, first = random.integers(len(self)), random.integers(most - count + 1)
             row, column = random.integers(SIZE - crop + 1, size=2)
-            flips = tuple(slice(None, None, step) for step in random.choice([1, -1], 3))
-            for target, source in ((item, self.features), (wanted, self.truth)):
-                target[:] = source[sample, :, row : row + crop, column : column + crop][flips]
+            place = (sample, slice(first, first + count), slice(row, row + crop), slice(column, column + crop))
+            turned = [slice(None, None, step) for step in random.choice([1, -1], 3)]
+            crossed = random.random() < 0.5
+            source = self.truth if random.random() < plain else self.features
+            for target, given in ((item, source), (wanted, self.truth)):
+                frames = given[place][tuple(turned)]
+                target[:] = frames.transpose(0, 2, 1) if crossed else frames
         return features / np.float32(255), truth / np.float32(255)
 
     def derive(
@@ -137,9 +151,10 @@ class Shards:
             target[0] = self.truth[sample, k][place[1:]] / np.float32(255)
         return spikes, truth
 
-    def held_out(self, count: int) -> np.ndarray:
-        """TFP features of the first samples, count x K x S x S float32 in [0, 1]."""
-        return self.features[:count].astype(np.float32) / 255
+    def held_out(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Features and luminance of the first samples, both count x K x S x S float32 in [0, 1]."""
+        features, truth = (part[:count].astype(np.float32) / np.float32(255) for part in (self.features, self.truth))
+        return features, truth
 
 
 def open_shards(data: Path | None, cache: Path, samples: int, seed: int, progress: Progress) -> Shards:
@@ -194,23 +209,11 @@ def _write(folder: Path, sources: Sequence[Path], samples: int, seed: int, progr
             "features": (FRAMES, SIZE, SIZE),
             "truth": (FRAMES, SIZE, SIZE),
         }
-        arrays = {
-            part: np.lib.format.open_memmap(partial / f"{part}.npy", "w+", np.uint8, (samples, *shape))
-            for part, shape in shapes.items()
-        }
-        for i in range(samples):
-            random = np.random.default_rng([seed, i])
-            luminance = _scene(sources, random)
-            levels = np.floor(np.clip(luminance, 0, 1) * _LEVELS + 0.5).astype(np.float32)
-            camera = SpikeCamera(SIZE, SIZE, theta=float(round(_LEVELS / RATE)), seed=int(random.integers(1 << 31)))
-            spikes = camera.expose(levels)
-            features = np.minimum(firing_rate(spikes, INSTANTS, WINDOW) / np.float32(RATE), 1)
-            arrays["spikes"][i] = PackedSpikes.pack(spikes).data.reshape(NUM_SPIKES, -1)
-            arrays["features"][i] = np.rint(features * 255)
-            arrays["truth"][i] = np.rint(levels[INSTANTS] * (255 / _LEVELS))
-            progress(i + 1, samples, "training data")
-        for array in arrays.values():
-            array.flush()
+        for part, shape in shapes.items():
+            np.lib.format.open_memmap(partial / f"{part}.npy", "w+", np.uint8, (samples, *shape)).flush()
+        write = functools.partial(_write_sample, partial, sources, seed)
+        for done, _ in enumerate(_in_processes(write, samples), 1):
+            progress(done, samples, "training data")
         (partial / _META).write_text(json.dumps({"samples": samples, "seed": seed, "sources": len(sources)}) + "\n")
         partial.replace(folder)
     except OSError as error:
@@ -222,77 +225,90 @@ def _write(folder: Path, sources: Sequence[Path], samples: int, seed: int, progr
         raise
 
 
+def _in_processes(write: Callable[[int], None], samples: int) -> Iterator[None]:
+    """Write every sample, many of them with a process for each core; each is seeded by its number alone."""
+    if samples < _MANY:
+        yield from map(write, range(samples))
+        return
+    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn"), _one_thread) as pool:
+        yield from pool.map(write, range(samples), chunksize=4)
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _write_sample(folder: Path, sources: Sequence[Path], seed: int, number: int) -> None:
+    """Draw one sample into its place in the arrays of a folder."""
+    random = np.random.default_rng([seed, number])
+    luminance = _scene(sources, random)
+    levels = np.floor(np.clip(luminance, 0, 1) * _LEVELS + 0.5).astype(np.float32)
+    camera = SpikeCamera(SIZE, SIZE, theta=float(round(_LEVELS / RATE)), seed=int(random.integers(1 << 31)))
+    spikes = camera.expose(levels)
+    features = np.minimum(firing_rate(spikes, INSTANTS, WINDOW) / np.float32(RATE), 1)
+    sample = {
+        "spikes": PackedSpikes.pack(spikes).data.reshape(NUM_SPIKES, -1),
+        "features": np.rint(features * 255),
+        "truth": np.rint(levels[INSTANTS] * (255 / _LEVELS)),
+    }
+    for part, values in sample.items():
+        array = np.lib.format.open_memmap(folder / f"{part}.npy", "r+")
+        array[number] = values
+        array.flush()
+
+
 def _scene(sources: Sequence[Path], random: np.random.Generator) -> np.ndarray:
-    """Luminance NUM_SPIKES x SIZE x SIZE: a background and a faster object before it, both moving."""
-    if sources:
-        chosen = sources[int(random.integers(len(sources)))]
-        if chosen.suffix.lower() in VIDEOS:
-            return _video_scene(chosen, random)
-        background, cutout = _picture(chosen), _picture(_another_picture(sources, random) or chosen)
-    else:
-        background, cutout = dead_leaves(random), dead_leaves(random)
-    frames = _moving(background, random, float(np.exp(random.uniform(np.log(0.02), np.log(0.7)))))
-    speed = float(np.exp(random.uniform(np.log(0.1), np.log(2.0))))
-    cover = _cover(random, speed)
-    return frames + cover * (_moving(cutout, random, speed) - frames)
-
-
-def _another_picture(sources: Sequence[Path], random: np.random.Generator) -> Path | None:
+    """Luminance NUM_SPIKES x SIZE x SIZE: a cut-out of a video, or photographs in motion."""
     pictures = [path for path in sources if path.suffix.lower() in PICTURES]
-    return pictures[int(random.integers(len(pictures)))] if pictures else None
-
-
-def _picture(path: Path) -> np.ndarray:
-    return luminance(read_grey(path))
+    videos = [path for path in sources if path.suffix.lower() in VIDEOS]
+    if videos and (not pictures or random.random() < _VIDEO_SHARE):
+        return _video_scene(videos[int(random.integers(len(videos)))], random)
+    if pictures:
+        shown = [luminance(read_grey(path)) for path in draw_pictures(pictures, random)]
+    else:
+        shown = [dead_leaves(random) for _ in range(int(random.integers(1, 4)))]
+    return Scene(shown, random, SIZE, NUM_SPIKES).render(range(NUM_SPIKES))
 
 
 def _video_scene(path: Path, random: np.random.Generator) -> np.ndarray:
-    """A cut-out of a video, its frames interpolated to spike instants."""
-    factor = int(random.choice([4, 8, 16]))
-    needed = -(-(NUM_SPIKES - 1) // factor) + 1
+    """A cut-out of a video, moved from each frame to the next through the spike instants between them."""
     frames = read_video(path, _VIDEO_FRAMES)
-    if len(frames) < needed or min(frames.shape[1:]) < SIZE:
+    fitting = [factor for factor in _FACTORS if _frames_for(factor) <= len(frames)]
+    if not fitting or min(frames.shape[1:]) < SIZE:
         raise BenchError(
-            f"{path} is too short or too small to train on ({needed} frames of {SIZE} x {SIZE} are needed)"
+            f"{path} is too short or too small to train on ({_frames_for(_FACTORS[-1])} frames of {SIZE} x {SIZE} are "
+            "needed)"
         )
+    factor = int(random.choice(fitting))
+    needed = _frames_for(factor)
     start, row, column = (int(random.integers(n + 1)) for n in np.array(frames.shape) - (needed, SIZE, SIZE))
     piece = luminance(frames[start : start + needed, row : row + SIZE, column : column + SIZE])
-    index, part = np.divmod(np.arange(NUM_SPIKES), factor)
-    weight = (part / factor).astype(np.float32)[:, None, None]
-    return piece[index] + weight * (piece[np.minimum(index + 1, needed - 1)] - piece[index])
+    return np.concatenate([*(_between(*pair, factor) for pair in pairwise(piece)), piece[-1:]])[:NUM_SPIKES]
 
 
-def _moving(picture: np.ndarray, random: np.random.Generator, speed: float) -> np.ndarray:
-    """The picture panning, turning and zooming; bicubic, continued as its own mirror image."""
+def _frames_for(factor: int) -> int:
+    return -(-(NUM_SPIKES - 1) // factor) + 1
+
+
+def _between(first: np.ndarray, second: np.ndarray, factor: int) -> np.ndarray:
+    """The first frame and those at every `factor`-th part of the way to the second, by motion of 8x8 blocks.
+
+    Each is a weighted mean of both frames, each moved its part of the way, so that edges move instead of fading.
+    """
     import torch
-    import torch.nn.functional as F
 
-    heading, turn, zoom = random.uniform(0, 2 * np.pi), random.normal(0, 3e-4), random.normal(0, 2e-4)
-    scale = float(np.exp(random.uniform(np.log(0.5), np.log(1.3))))
-    centre = random.uniform(0.25, 0.75, 2) * np.array(picture.shape[::-1])
-    time = np.arange(NUM_SPIKES) - NUM_SPIKES / 2
-    angle, size = random.uniform(-0.2, 0.2) + turn * time, scale * np.exp(zoom * time)
-    offset = np.arange(SIZE) - (SIZE - 1) / 2
-    x, y = offset[None, None, :], offset[None, :, None]
-    cosine, sine = (size * np.cos(angle))[:, None, None], (size * np.sin(angle))[:, None, None]
-    columns = centre[0] + (speed * time * np.cos(heading))[:, None, None] + cosine * x - sine * y
-    rows = centre[1] + (speed * time * np.sin(heading))[:, None, None] + sine * x + cosine * y
-    height, width = picture.shape
-    grid = torch.from_numpy(np.stack((2 * columns / (width - 1) - 1, 2 * rows / (height - 1) - 1), -1)).float()
-    source = torch.from_numpy(picture)[None, None].expand(NUM_SPIKES, -1, -1, -1)
-    return F.grid_sample(source, grid, "bicubic", "reflection", align_corners=True)[:, 0].numpy()
+    from baselines.neural.layers import warp
+    from baselines.neural.motion import search_quarters
+    from baselines.neural.small import motion_surface
 
-
-def _cover(random: np.random.Generator, speed: float) -> np.ndarray:
-    """Where the object is: a soft-edged blob on a straight path, T x S x S in [0, 1]."""
-    heading, seed = random.uniform(0, 2 * np.pi, 2)
-    time = np.arange(NUM_SPIKES) - NUM_SPIKES / 2
-    centre = random.uniform(0.25, 0.75, 2) * SIZE
-    radius = random.uniform(0.08, 0.3) * SIZE
-    x = np.arange(SIZE)[None, None, :] - centre[0] - (speed * time * np.cos(heading))[:, None, None]
-    y = np.arange(SIZE)[None, :, None] - centre[1] - (speed * time * np.sin(heading))[:, None, None]
-    edge = radius * (1 + 0.25 * np.cos(3 * np.arctan2(y, x) + seed))
-    return np.clip(edge - np.hypot(x, y) + 0.5, 0, 1).astype(np.float32)
+    before, after = (torch.from_numpy(frame)[None, None] for frame in (first, second))
+    motion = motion_surface(search_quarters(after, before, _PRICE), False, SIZE // 16)
+    part = torch.arange(factor).view(-1, 1, 1, 1) / factor
+    moved = warp(before.expand(factor, -1, -1, -1), part * motion)
+    back = warp(after.expand(factor, -1, -1, -1), (part - 1) * motion)
+    return ((1 - part) * moved + part * back)[:, 0].numpy()
 
 
 def dead_leaves(random: np.random.Generator, size: int = 192) -> np.ndarray:

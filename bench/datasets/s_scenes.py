@@ -1,0 +1,101 @@
+"""s-scenes: photographs of a folder in random motion, for validation and training on pictures of one's own.
+
+Motion is more varied than that of s-motion: still and hand-held cameras, parallax, several objects, limbs, cloth,
+flicker (`bench.datasets._scenes`). A sequence is its number, the options and the folder's pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field
+
+from bench.datasets._files import luminance, read_grey
+from bench.datasets._scenes import Scene
+from bench.datasets._simulated import SimulatedRecording
+from bench.datasets.video import PICTURES
+from bench.errors import BenchError
+from bench.fingerprint import code_fingerprint, digest, file_sha256
+from bench.interfaces import Availability, ComponentOptions, Dataset, SequenceInfo
+from bench.paths import listed, user_path
+
+# Photographs of a scene besides its background, at most.
+_THINGS = 3
+
+
+class SScenes(Dataset):
+    """As many scenes as are asked for, named by their numbers."""
+
+    name = "s-scenes"
+    keep = True
+
+    class Options(ComponentOptions):
+        """Options: a folder of pictures, how many scenes, side in pixels, T, spikes per frame, noise, the seed."""
+
+        root: str = Field(exclude=True)
+        count: int = Field(default=12, ge=1, le=1000)
+        size: int = Field(default=256, ge=16, le=1024, multiple_of=8)
+        num_spikes: int = Field(default=321, ge=1)
+        rate: float = Field(default=0.6, gt=0, le=1)
+        noise: float = Field(default=0.0, ge=0)
+        seed: int = Field(default=0, ge=0)
+
+    def available(self) -> Availability:
+        """Whether the folder has pictures."""
+        if not self._root.is_dir():
+            return Availability(False, reason=f"no folder {self._root}")
+        if not listed(self._root, PICTURES):
+            return Availability(False, reason=f"{self._root} holds no pictures")
+        return Availability(True)
+
+    def sequences(self) -> list[SequenceInfo]:
+        """The scenes in the order of their numbers."""
+        options = self.options
+        side, length = options.size, options.num_spikes
+        return [
+            SequenceInfo(f"{number:03d}", side, side, length, options.rate, truth_at=None)
+            for number in range(options.count)
+        ]
+
+    def fingerprint(self, name: str) -> str:
+        """Hashes of the scene's pictures, the options, and the code that renders them."""
+        pictures, _ = self._drawn(name)
+        options = self.options.model_dump(exclude={"root", "count"})
+        return digest([[file_sha256(path) for path in pictures], name, options, code_fingerprint(__name__)])
+
+    def open(self, name: str) -> SceneRecording:
+        """Draw the scene; it is simulated when spikes are first read."""
+        pictures, random = self._drawn(name)
+        return SceneRecording([luminance(read_grey(path)) for path in pictures], random, self.options)
+
+    @property
+    def _root(self) -> Path:
+        return user_path(self.options.root)
+
+    def _drawn(self, name: str) -> tuple[list[Path], np.random.Generator]:
+        """A scene's pictures, and the generator that the rest of it is drawn from."""
+        if name not in {info.name for info in self.sequences()}:
+            raise BenchError(f"{self.name} has no sequence '{name}' (it has: 000 to {self.options.count - 1:03d})")
+        random = np.random.default_rng([self.options.seed, int(name)])
+        return draw_pictures(listed(self._root, PICTURES), random), random
+
+
+class SceneRecording(SimulatedRecording):
+    """Renders one scene."""
+
+    def __init__(self, pictures: Sequence[np.ndarray], random: np.random.Generator, options: SScenes.Options) -> None:
+        seed, size = int(random.integers(1 << 31)), options.size
+        super().__init__(size, size, options.num_spikes, options.rate, options.noise, seed)
+        self._scene = Scene(pictures, random, size, options.num_spikes)
+
+    def render(self, instants: Sequence[int]) -> np.ndarray:
+        """The scene at each instant."""
+        return self._scene.render(instants)
+
+
+def draw_pictures(pictures: Sequence[Path], random: np.random.Generator) -> list[Path]:
+    """Of which photographs a scene is: its background first, then the things before it."""
+    count = 1 + int(random.integers(_THINGS + 1))
+    return [pictures[index] for index in random.integers(len(pictures), size=count)]
