@@ -592,7 +592,7 @@ def test_codec_and_analysis_mean_the_same_by_motion():
     features, motion = panning(2)
     with torch.inference_mode():
         video = Sci().untrained().get_submodule("video")
-        predicted, _ = video._predict(State(features[:, :1]), motion[:, 1], torch.tensor([0]))
+        predicted, _ = video._predict(State(features[:, :1]), motion[:, 1], motion[:, 1], torch.tensor([0]))
     inside = (..., slice(4, -4), slice(6, -6))
     assert torch.allclose(predicted[inside], features[:, 1:][inside], atol=1e-4)
 
