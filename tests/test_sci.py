@@ -13,6 +13,7 @@ import baselines.dcvc.codec
 import baselines.neural.weights
 import bench.cli
 from baselines.neural.coding import StreamDecoder, StreamEncoder
+from baselines.neural.latents import Estimator
 from baselines.neural.training import finish_small, spread_rates
 from baselines.sci.analysis import OFFSETS, Analysis, chain, deform
 from baselines.sci.analyzer import SciAnalyzer
@@ -609,6 +610,39 @@ def test_the_papers_size_has_no_weights(kind):
     assert not state.ok
     assert "no weights of the paper's size were published" in state.reason
     assert "\n" not in state.reason
+
+
+def test_parts_that_are_not_shipped_need_weights(codec, tmp_path):
+    state = create(Codec, "sci:anchor=true,places=2").available()
+    assert not state.ok
+    assert "no weights with these parts are shipped" in state.reason
+    other = create(Codec, f"sci:anchor=true,weights={codec.options.weights}")
+    with pytest.raises(BenchError, match="the small preset's weights"):
+        other.encode(np.zeros((1, 16, 16), np.float32), 0, CodingCondition(), Content.FEATURES)
+
+
+def test_networks_with_more_parts_begin_from_those_with_fewer(codec, shards):
+    """Tables of rate points are repeated, and what is new has no effect but for the anchor's share."""
+    plain = Sci(weights=codec.options.weights)
+    grown = Sci(anchor=True, places=2, cubic=True, finest=2).recipe("codec")
+    fitting, every = grown.begin_from(plain.weight_files(0)[0])
+    assert every - fitting == 2  # the layer of the share
+    nn.init.zeros_(grown.video.share.conv.bias)
+    grown.video.size = replace(grown.video.size, cubic=False)
+    nn.init.zeros_(grown.video.predict.first.conv.weight[:, -16:])
+    old = plain.recipe("codec")
+    old.begin_from(plain.weight_files(0)[0])
+    features = torch.from_numpy(shards.held_out(1)[0][:, :3, :64, :64])
+    decoded = []
+    for recipe in (old, grown):
+        recipe.network.eval()
+        model, states = SciModel(recipe.network, torch.tensor([2])), [None]
+        with torch.inference_mode():
+            for k in range(3):
+                states.append(model.code(Estimator(), features[:, k : k + 1], k, (64, 64), states[-1])[1])
+        decoded.append([state.frame for state in states[1:]])
+    # The first two are the same; from the third on motion is searched with what is known.
+    assert all(torch.allclose(*pair, atol=1e-5) for pair in list(zip(*decoded, strict=True))[:2])
 
 
 def test_missing_weights_are_named_with_the_stage_that_makes_them():

@@ -11,6 +11,7 @@ from bench.errors import BenchError
 from bench.progress import Progress, silent
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
     from bench.interfaces import Codec
@@ -79,13 +80,18 @@ class Recipe(ABC):
         from baselines.neural.weights import read_weights
 
         own = self.network.state_dict()
-        given = read_weights(path)
-        fitting = {name: tensor for name, tensor in given.items() if name in own and own[name].shape == tensor.shape}
+        given = {name: tensor for name, tensor in read_weights(path).items() if name in own}
+        fitted = {name: self.fitted(tensor, own[name].shape) for name, tensor in given.items()}
+        fitting = {name: tensor for name, tensor in fitted.items() if tensor is not None}
         if not fitting:
             raise BenchError(f"{path}: no weights in it fit this network")
         self.network.load_state_dict({**own, **fitting})
         self.warm, self.basis = True, (*self.basis, path)
         return len(fitting), len(own)
+
+    def fitted(self, given: Tensor, shape: torch.Size) -> Tensor | None:
+        """A tensor of other weights in a shape of this network's; None where it has no use."""
+        return given if given.shape == shape else None
 
     def prepare(self, shards: Shards, progress: Progress = silent) -> Shards:
         """What is trained on, made from the common shards: by default, they themselves."""

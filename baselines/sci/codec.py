@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from baselines.neural.codec import NeuralCodec, SmallModel
-from baselines.sci.part import WEIGHTS, SciOptions, Variant
+from baselines.sci.part import WEIGHTS, CodecOptions, Variant
 from bench.errors import BenchError
 from bench.interfaces import Content, RatePoint
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from baselines.neural.latents import LatentCoder
     from baselines.neural.recipe import Recipe
     from baselines.neural.workload import Work
+    from baselines.sci.network import CodecSize
 
 
 class Sci(NeuralCodec):
@@ -33,7 +35,7 @@ class Sci(NeuralCodec):
     stages: ClassVar[tuple[str, ...]] = ("1", "2", "codec", "3")
     variants = Variant
 
-    Options = SciOptions
+    Options = CodecOptions
 
     def rate_points_for(self, content: Content) -> tuple[RatePoint, ...]:
         """Four of the seven rate points: enough for BD figures, and half of the time; `--rates` takes any."""
@@ -43,6 +45,8 @@ class Sci(NeuralCodec):
         """The one file of all rate points."""
         if self.options.preset == "paper":
             raise BenchError(f"{self.name}: no weights of the paper's size were published; it can only be counted")
+        if self.size != type(self)().size and not self.options.weights:
+            raise BenchError(f"{self.spec}: no weights with these parts are shipped; the option weights names some")
         return (self.small_file(Path(__file__).parent),)
 
     def load(self, rate_point: RatePoint, device: str) -> FrameModel:
@@ -60,10 +64,17 @@ class Sci(NeuralCodec):
         from torch import nn
 
         from baselines.sci.network import ImageNetwork, VideoNetwork
+
+        size = self.size
+        return nn.ModuleDict({"image": ImageNetwork(size), "video": VideoNetwork(size)})
+
+    @property
+    def size(self) -> CodecSize:
+        """Size and parts of the networks."""
         from baselines.sci.presets import CODEC
 
-        size = CODEC[self.options.preset]
-        return nn.ModuleDict({"image": ImageNetwork(size), "video": VideoNetwork(size)})
+        parts = self.options.model_dump(include={"anchor", "places", "cubic", "finest"})
+        return replace(CODEC[self.options.preset], **parts)
 
     def workload(self, size: tuple[int, int]) -> Iterator[Work]:
         """Every variant of every module, as in the paper's Table IX, and the codec's parts."""
@@ -91,8 +102,10 @@ class Sci(NeuralCodec):
         extraction = before("1", "extraction.safetensors")
         if stage == "3":
             codec, analysis = before("codec", "small.safetensors"), before("2", "analysis.safetensors")
-            return ThroughCodecRecipe(preset, changed, extraction, codec, analysis)
-        return {"2": AnalysisRecipe, "codec": CodecRecipe}[stage](preset, changed, extraction)
+            return ThroughCodecRecipe(preset, changed, self.size, extraction, codec, analysis)
+        if stage == "codec":
+            return CodecRecipe(preset, changed, self.size, extraction)
+        return AnalysisRecipe(preset, changed, extraction)
 
 
 class SciModel(SmallModel):

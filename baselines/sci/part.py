@@ -39,6 +39,15 @@ class SciOptions(ComponentOptions):
     device: str = Field(default="cpu", exclude=True)
 
 
+class CodecOptions(SciOptions):
+    """Options of the codec, and parts of its networks that the shipped weights do not have: see `CodecSize`."""
+
+    anchor: bool = False
+    places: int = Field(default=1, ge=1, le=2)
+    cubic: bool = False
+    finest: int = Field(default=0, ge=0, le=2)
+
+
 class PartOptions(SciOptions):
     """Options of extractor and analyzer: one of the shipped `ABLATIONS`; subclasses name those that they take."""
 

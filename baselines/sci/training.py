@@ -25,9 +25,9 @@ from baselines.neural.weights import load_into, read_weights
 from baselines.sci.analysis import Analysis, Residual
 from baselines.sci.codec import SciModel
 from baselines.sci.extraction import REACH, Extraction
-from baselines.sci.network import ImageNetwork, VideoNetwork
+from baselines.sci.network import CodecSize, ImageNetwork, VideoNetwork
 from baselines.sci.part import Variant
-from baselines.sci.presets import ANALYSIS, CODEC, extraction_size
+from baselines.sci.presets import ANALYSIS, extraction_size
 from bench.fingerprint import file_sha256
 from bench.progress import Progress, silent
 
@@ -220,9 +220,21 @@ class CodecRecipe(SmallRecipe, _OnFeatures):
 
     pace = 26.0
 
-    def __init__(self, preset: str, variant: Variant.Options, extraction: Path) -> None:
+    def __init__(self, preset: str, variant: Variant.Options, size: CodecSize, extraction: Path) -> None:
         _OnFeatures.__init__(self, preset, variant, extraction)
-        SmallRecipe.__init__(self, ImageNetwork(CODEC[preset]), VideoNetwork(CODEC[preset]), SciModel)
+        SmallRecipe.__init__(self, ImageNetwork(size), VideoNetwork(size), SciModel)
+
+    def fitted(self, given: Tensor, shape: torch.Size) -> Tensor | None:
+        """Weights of networks with fewer parts too: tables of rate points grow, and new inputs begin without effect."""
+        rows, columns = len(given), len(STEPS)
+        if given.ndim != len(shape) or given.shape == shape:
+            return super().fitted(given, shape)
+        if given.shape[1:] == shape[1:] and rows == columns:
+            times, more = divmod(shape[0], rows)
+            return torch.cat([given.repeat_interleave(times, 0), given[-1:].expand(more, *given.shape[1:])])
+        if (rows, *given.shape[2:]) == (shape[0], *shape[2:]) and given.shape[1] < shape[1]:
+            return F.pad(given, (0, 0) * (given.ndim - 2) + (0, shape[1] - given.shape[1]))
+        return None
 
 
 # What an encoder's symbols come from: stage III leaves it as it is, quantisation steps included.
@@ -244,8 +256,10 @@ class ThroughCodecRecipe(CodecRecipe):
     # Weight of the result's distortion beside the features'.
     result = 1.5
 
-    def __init__(self, preset: str, variant: Variant.Options, extraction: Path, codec: Path, analysis: Path) -> None:
-        super().__init__(preset, variant, extraction)
+    def __init__(
+        self, preset: str, variant: Variant.Options, size: CodecSize, extraction: Path, codec: Path, analysis: Path
+    ) -> None:
+        super().__init__(preset, variant, size, extraction)
         self.basis = (extraction, codec, analysis)
         load_into(self.network, read_weights(codec), codec)
         self.analysis = Analysis(ANALYSIS[preset], variant.align, variant.refine)
