@@ -258,6 +258,7 @@ def _monotone(codec: Codec) -> str:
 def _alone(codec: Codec) -> str:
     """Every byte is counted: decoding needs no file that the encoder left, nor what it coded last."""
     places = {Path.cwd(), *(Path(file).parent for file in _sources(codec))}
+    places.discard(Path(tempfile.gettempdir()).resolve())  # other programs write there too
     before = set().union(*map(_names, places))
     with _temporary_folder() as folder:
         stream = _encode(codec, sample(codec)).stream

@@ -1,5 +1,6 @@
 import re
 import subprocess
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from baselines._video import ffmpeg_binary, from_planes, to_planes
-from bench.conform import _causal, conform
+from baselines.raw import Raw
+from bench.conform import _alone, _causal, conform
 from bench.errors import BenchError
 from bench.interfaces import Codec, CodingCondition, Content, Dataset, Extractor, from_uint8, to_uint8, unpack_stream
 from bench.registry import create
@@ -229,3 +231,17 @@ def test_ffmpeg_without_an_encoder_is_told(monkeypatch):
     assert not state.ok
     assert "no encoder libvvenc" in state.reason
     assert create(Codec, "x264").available().ok
+
+
+def test_other_programs_may_write_where_temporary_files_lie(tmp_path, monkeypatch):
+    class Beside(Raw):
+        def pack(self, spikes):
+            (tmp_path / "of another program").touch()
+            return super().pack(spikes)
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert _alone(Beside()) == ""
+    (tmp_path / "of another program").unlink()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path.parent))
+    assert "is not counted" in _alone(Beside())

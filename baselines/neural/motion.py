@@ -24,6 +24,8 @@ _BITS = 4.0
 _PENALTY = 0.01
 # Of a quarter that moves unlike its block, in pixels of difference: what that costs at once, and the most it can cost.
 _LEAVING, _FAR = 0.25, 2.0
+# What going on as before may lose, as a share of what a difference between neighbours may.
+_GOING_ON = 0.25
 # Of the smoothing: steps, and the difference in pixels below which neighbours count as moving together.
 _ROUNDS, _SAME = 16, 0.1
 
@@ -125,7 +127,7 @@ def _at_full_size_with(known: Known, now: Tensor, past: Tensor, motion: Tensor, 
     ]
     apart = motion - before
     differing = torch.hypot(apart[:, :1], apart[:, 1:]).clamp(max=_FAR)
-    motion = torch.where(losses[1] <= losses[0] + prices * differing, before, motion)
+    motion = torch.where(losses[1] <= losses[0] + _GOING_ON * prices * differing, before, motion)
     surface = motion_surface(motion, False, side)
     found, curvature, loss = _refined(now, past, motion, surface, 1, 0.5)
     if known.anchor is not None and known.path is not None:
@@ -133,7 +135,7 @@ def _at_full_size_with(known: Known, now: Tensor, past: Tensor, motion: Tensor, 
         other, bent, least = _refined(now, known.anchor, motion, flow, 1, 0.5)
         better = least < loss
         found, curvature = torch.where(better, other, found), torch.where(better, bent, curvature)
-    return _smoothed(found, curvature, prices, before)
+    return _smoothed(found, curvature, prices)
 
 
 def _prices(price: Tensor | float, frames: Tensor) -> Tensor:
@@ -227,18 +229,17 @@ def _refined(
     return motion + step * found, torch.stack((along, down), 1) / step**2, cost.amin(1, True)
 
 
-def _smoothed(found: Tensor, curvature: Tensor, price: Tensor, before: Tensor | None = None) -> Tensor:
+def _smoothed(found: Tensor, curvature: Tensor, price: Tensor) -> Tensor:
     """The field that loses least: squared error by the parabolas, and the price of differences between neighbours.
 
     Differences cost what they are long, not their square: a field may break where an object ends. Solved by weighted
-    means of neighbours over and over, closer ones weighing more. The field `before` is one more neighbour.
+    means of neighbours over and over, closer ones weighing more.
     """
-    past = [] if before is None else [before]
     field = found
     for _ in range(_ROUNDS):
         padded = F.pad(field, (1, 1, 1, 1), mode="replicate")
         around = torch.stack(
-            (padded[:, :, :-2, 1:-1], padded[:, :, 2:, 1:-1], padded[:, :, 1:-1, :-2], padded[:, :, 1:-1, 2:], *past)
+            (padded[:, :, :-2, 1:-1], padded[:, :, 2:, 1:-1], padded[:, :, 1:-1, :-2], padded[:, :, 1:-1, 2:])
         )
         apart = around - field
         # torch.norm over an axis of two is a hundred times slower.
