@@ -542,7 +542,7 @@ def test_the_codec_conforms(codec):
     assert [result for result in conform(codec) if result.problem] == []
 
 
-PARTS = {"anchor": True, "places": 2, "cubic": True, "finest": 2}
+PARTS = {"long_term": True, "places": 2, "cubic": True, "finest": 2}
 
 
 @pytest.mark.parametrize("part", [*PARTS, "all"])
@@ -559,7 +559,8 @@ def test_every_part_of_inter_coding_decodes_what_was_encoded(part, moving):
             found, state = model.code(coder, frame, k, (32, 48), state)
             coder.end_frame()
             encoded.append(found)
-            assert (state.anchor is None) == (k % 8 == 0 or "anchor" not in flags)
+            assert state.place == k % 8
+            assert (state.long_term is None) == (k % 8 == 0 or "long_term" not in flags)
         reader, state = StreamDecoder(coder.payload()), None
         for k, found in enumerate(encoded):
             again, state = model.code(reader, None, k, (32, 48), state)
@@ -613,18 +614,18 @@ def test_the_papers_size_has_no_weights(kind):
 
 
 def test_parts_that_are_not_shipped_need_weights(codec, tmp_path):
-    state = create(Codec, "sci:anchor=true,places=2").available()
+    state = create(Codec, "sci:long_term=true,places=2").available()
     assert not state.ok
     assert "no weights with these parts are shipped" in state.reason
-    other = create(Codec, f"sci:anchor=true,weights={codec.options.weights}")
+    other = create(Codec, f"sci:long_term=true,weights={codec.options.weights}")
     with pytest.raises(BenchError, match="the small preset's weights"):
         other.encode(np.zeros((1, 16, 16), np.float32), 0, CodingCondition(), Content.FEATURES)
 
 
 def test_networks_with_more_parts_begin_from_those_with_fewer(codec, shards):
-    """Tables of rate points are repeated, and what is new has no effect but for the anchor's share."""
+    """Tables of rate points are repeated; what is new has no effect but for the long-term reference's share."""
     plain = Sci(weights=codec.options.weights)
-    grown = Sci(anchor=True, places=2, cubic=True, finest=2).recipe("codec")
+    grown = Sci(long_term=True, places=2, cubic=True, finest=2).recipe("codec")
     fitting, every = grown.begin_from(plain.weight_files(0)[0])
     assert every - fitting == 2  # the layer of the share
     nn.init.zeros_(grown.video.share.conv.bias)

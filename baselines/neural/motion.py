@@ -47,12 +47,12 @@ class Known:
     ----------
     motion
         N x 2 x H x W in pixels, from the last frame to the one before; going on like this costs next to nothing.
-    anchor, path
+    long_term, path
         N x 1 x H x W, another frame that predicts this one, and motion N x 2 x H x W from the last frame to it.
     """
 
     motion: Tensor
-    anchor: Tensor | None = None
+    long_term: Tensor | None = None
     path: Tensor | None = None
 
 
@@ -130,9 +130,9 @@ def _at_full_size_with(known: Known, now: Tensor, past: Tensor, motion: Tensor, 
     motion = torch.where(losses[1] <= losses[0] + _GOING_ON * prices * differing, before, motion)
     surface = motion_surface(motion, False, side)
     found, curvature, loss = _refined(now, past, motion, surface, 1, 0.5)
-    if known.anchor is not None and known.path is not None:
+    if known.long_term is not None and known.path is not None:
         flow = surface + warp(known.path, surface)
-        other, bent, least = _refined(now, known.anchor, motion, flow, 1, 0.5)
+        other, bent, least = _refined(now, known.long_term, motion, flow, 1, 0.5)
         better = least < loss
         found, curvature = torch.where(better, other, found), torch.where(better, bent, curvature)
     return _smoothed(found, curvature, prices)

@@ -73,7 +73,7 @@ class Sci(NeuralCodec):
         """Size and parts of the networks."""
         from baselines.sci.presets import CODEC
 
-        parts = self.options.model_dump(include={"anchor", "places", "cubic", "finest"})
+        parts = self.options.model_dump(include={"long_term", "places", "cubic", "finest"})
         return replace(CODEC[self.options.preset], **parts)
 
     def workload(self, size: tuple[int, int]) -> Iterator[Work]:

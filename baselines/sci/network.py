@@ -55,9 +55,9 @@ _MOTION = 16
 _FINEST = (0.055, 0.04)
 # Inter frames from one key frame to the next.
 KEY_PERIOD = 8
-# Motion to the anchor is clipped to so many pixels.
+# Motion to the long-term reference is clipped to so many pixels.
 _FAR = 128.0
-# Share of the anchor that training starts with.
+# Share of the long-term reference that training starts with.
 _SHARE = 0.25
 
 
@@ -77,7 +77,7 @@ class CodecSize:
         Channels inside the encoder's branch.
     hidden, hyper, motion
         Channels inside the frame's prior, of its hyper-latent, and inside the motion's prior.
-    anchor
+    long_term
         Whether inter frames are also predicted from the last key frame, in one step.
     places
         Kinds of inter frames with steps and biases of their own: 1, or 2, key frames and the others.
@@ -96,7 +96,7 @@ class CodecSize:
     hidden: int
     hyper: int
     motion: int
-    anchor: bool = False
+    long_term: bool = False
     places: int = 1
     cubic: bool = False
     finest: int = 0
@@ -197,7 +197,7 @@ class State:
         Latents on their grids.
     motion
         N x 2 x H x W in pixels, from the frame before.
-    anchor, path
+    long_term, path
         The last key frame, and N x 2 x H x W in pixels from this frame to it; none where this is the key frame.
     place
         Inter frames since the key frame.
@@ -208,7 +208,7 @@ class State:
     y: Tensor | None = None
     mv_y: Tensor | None = None
     motion: Tensor | None = None
-    anchor: Tensor | None = None
+    long_term: Tensor | None = None
     path: Tensor | None = None
     place: int = 0
 
@@ -235,9 +235,9 @@ class VideoNetwork(FixedLayer):
         )  # fmt: skip
         # Prediction.
         self.entry = FixedConv(pixels, size.kept)
-        moved = 2 * pixels if size.anchor else pixels
+        moved = 2 * pixels if size.long_term else pixels
         self.predict = Refinement(size, moved + size.kept, size.predict, points)
-        if size.anchor:
+        if size.long_term:
             self.share = FixedConv(size.width, pixels, zero=True)
             nn.init.constant_(self.share.conv.bias, _SHARE)  # type: ignore[arg-type]
         # Frame.
@@ -273,11 +273,11 @@ class VideoNetwork(FixedLayer):
         detail, maps = self.refine(torch.cat((snap(blocks, self.frozen), context), 1), point)
         image = to_frame(plain - 0.5 + detail, self.frozen)
         kept = snap((decoded / self.prior.get_buffer("gain")).to(detail), self.frozen)
-        after = State(image, self.keep(maps), kept, mv_y, motion)
-        if is_key or not self.size.anchor:
+        after = State(image, self.keep(maps), kept, mv_y, motion, place=0 if is_key else place)
+        if is_key or not self.size.long_term:
             return after
-        anchor = state.frame if state.anchor is None else state.anchor
-        return replace(after, anchor=anchor, path=path, place=place)
+        reference = state.frame if state.long_term is None else state.long_term
+        return replace(after, long_term=reference, path=path)
 
     def _code_motion(
         self, coder: LatentCoder, frame: Tensor | None, state: State, point: Tensor
@@ -287,8 +287,8 @@ class VideoNetwork(FixedLayer):
         latent = None
         if frame is not None:
             told = None
-            if self.size.anchor and state.motion is not None:
-                told = Known(state.motion, state.anchor, state.path)
+            if self.size.long_term and state.motion is not None:
+                told = Known(state.motion, state.long_term, state.path)
             rate = point // self.size.places
             latent = quartered_latent(frame, state.frame, rate, self.mv_encoder, _MOTION, told) / steps
         shape = (batch, height // BLOCK, width // BLOCK)
@@ -301,7 +301,7 @@ class VideoNetwork(FixedLayer):
         return motion, snap(decoded.to(state.frame), self.frozen)
 
     def _path(self, state: State, motion: Tensor) -> Tensor:
-        """Motion to the anchor: to the last frame, and on from there."""
+        """Motion to the long-term reference: to the last frame, and on from there."""
         if state.path is None:
             return motion
         onward = warp_fixed(state.path, motion, self.frozen, MOTION_STEP)
@@ -314,14 +314,14 @@ class VideoNetwork(FixedLayer):
         side = self.size.unshuffle
         slow = snap_motion(F.avg_pool2d(motion, side) / side, self.frozen)
         known = [self.unshuffle(to_network(warped)), warp_fixed(maps, slow, self.frozen)]
-        if not self.size.anchor:
+        if not self.size.long_term:
             detail, context = self.predict(torch.cat(known, 1), point)
             return to_frame(warped - 0.5 + detail, self.frozen), context
-        anchored = warped if state.anchor is None else self._moved(state.anchor, path)
-        known.append(snap(self.unshuffle(to_network(anchored) - to_network(warped)), self.frozen))
+        other = warped if state.long_term is None else self._moved(state.long_term, path)
+        known.append(snap(self.unshuffle(to_network(other) - to_network(warped)), self.frozen))
         detail, context = self.predict(torch.cat(known, 1), point)
         share = self.predict.shuffle(self.share(context)).clamp(0, 1)
-        return to_frame(warped - 0.5 + share * (anchored - warped) + detail, self.frozen), context
+        return to_frame(warped - 0.5 + share * (other - warped) + detail, self.frozen), context
 
     def _moved(self, frame: Tensor, motion: Tensor) -> Tensor:
         if self.size.cubic:

@@ -42,7 +42,7 @@ class SciOptions(ComponentOptions):
 class CodecOptions(SciOptions):
     """Options of the codec, and parts of its networks that the shipped weights do not have: see `CodecSize`."""
 
-    anchor: bool = False
+    long_term: bool = False
     places: int = Field(default=1, ge=1, le=2)
     cubic: bool = False
     finest: int = Field(default=0, ge=0, le=2)
