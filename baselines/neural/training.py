@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from bench.train.shards import Shards
 
 
-# Share of the training after which bits are those of rounded symbols; before it, of symbols with noise.
-NOISE = 0.3
 # Share of the samples that are luminance itself, as ATC sends it.
 _PLAIN = 0.3
 
@@ -81,10 +79,9 @@ class SmallRecipe(Recipe):
         model = self.model(self.network, rate)
         schedule = self.warm_inter if self.warm else self.inter
         length = 1 + next(inter for until, inter in schedule if progress < until)
-        noisy = not self.warm and progress < NOISE
         total, state, bpp, psnr = torch.zeros(()), None, 0.0, 0.0
         for index in range(length):
-            coder, part = TrainingCoder(noisy), slice(index, index + 1)
+            coder, part = TrainingCoder(), slice(index, index + 1)
             decoded, state = model.code(coder, features[:, part], index, (height, width), state)
             weight = self.quality[index % len(self.quality)] if index else 1.0
             loss, frame_bpp, frame_psnr = rate_distortion(coder, decoded, truth[:, part], rate, weight)
@@ -129,11 +126,7 @@ def spread_rates(count: int) -> Tensor:
 
 
 class TrainingCoder:
-    """Latents as training sees them: rounded with gradients passed through.
-
-    Bits are those of the rounded symbols, which streams have. With uniform noise in place of rounding, a symbol that
-    is always zero costs a tenth of a bit and more: of thousands of them a frame, that is most of its bits, and
-    networks learn to save what costs nothing. But noise tells a network that knows nothing yet where to go.
+    """Latents as training sees them: rounded with gradients passed through, bits of the same with uniform noise.
 
     Attributes
     ----------
@@ -141,23 +134,20 @@ class TrainingCoder:
         N-vector of estimated bits per item, by component.
     """
 
-    def __init__(self, noisy: bool = False) -> None:
+    def __init__(self) -> None:
         self.bits: defaultdict[str, Tensor] = defaultdict(lambda: torch.zeros(()))
-        self._noisy = noisy
 
     def factorized(self, name: str, prior: Prior, z: Tensor | None, shape: tuple[int, ...]) -> Tensor:
         """Hyper-latents, rounded."""
         assert z is not None  # noqa: S101 -- training always has the frame
-        symbols = _rounded(z)
-        self._count(name, prior.probability(_with_noise(z) if self._noisy else symbols))
-        return symbols
+        self._count(name, prior.probability(_noisy(z)))
+        return z + (torch.round(z) - z).detach()
 
     def conditional(self, name: str, family: Family, residual: Tensor | None, sigma: Tensor) -> Tensor:
         """Symbols of a latent, rounded."""
         assert residual is not None  # noqa: S101 -- training always has the frame
-        symbols = _rounded(residual)
-        self._count(name, family.probability(_with_noise(residual) if self._noisy else symbols, sigma))
-        return symbols
+        self._count(name, family.probability(_noisy(residual), sigma))
+        return residual + (torch.round(residual) - residual).detach()
 
     def _count(self, name: str, probability: Tensor) -> None:
         # Below 2^-16 a symbol is escaped: a bound keeps the gradient of the tail finite.
@@ -165,11 +155,7 @@ class TrainingCoder:
         self.bits[name] = self.bits[name].to(bits) + bits.flatten(1).sum(1)
 
 
-def _rounded(x: Tensor) -> Tensor:
-    return x + (torch.round(x) - x).detach()
-
-
-def _with_noise(x: Tensor) -> Tensor:
+def _noisy(x: Tensor) -> Tensor:
     return x + torch.rand_like(x) - 0.5
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from baselines.neural.latents import Estimator
 from baselines.neural.recipe import Recipe
 from baselines.neural.small import STEPS, stream_bits
-from baselines.neural.training import NOISE, TrainingCoder, finish_small, rate_distortion, spread_rates
+from baselines.neural.training import TrainingCoder, finish_small, rate_distortion, spread_rates
 from baselines.spikecodec.network import WINDOWS, SceneNetwork
 from bench.progress import Progress, silent
 
@@ -46,7 +46,7 @@ class SpikeCodecRecipe(Recipe):
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, Mapping[str, float]]:
         """Rate, and distortion against the luminance that the spikes came from."""
         rates, truth = batch
-        rate, coder = spread_rates(len(truth)).to(truth.device), TrainingCoder(progress < NOISE)
+        rate, coder = spread_rates(len(truth)).to(truth.device), TrainingCoder()
         recovered = self.scenes.recovery(rates)
         decoded = self.scenes.code(coder, recovered, rate, (len(truth), truth.shape[2], truth.shape[3]))
         loss, bpp, psnr = rate_distortion(coder, decoded, truth, rate)
