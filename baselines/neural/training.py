@@ -126,7 +126,10 @@ def spread_rates(count: int) -> Tensor:
 
 
 class TrainingCoder:
-    """Latents as training sees them: rounded with gradients passed through, bits of the same with uniform noise.
+    """Latents as training sees them: rounded with gradients passed through.
+
+    Bits are those of the rounded symbols, as in a stream, and scales learn from them. But rounding has no gradient:
+    what the symbols come from learns from the bits of the same with uniform noise.
 
     Attributes
     ----------
@@ -140,19 +143,25 @@ class TrainingCoder:
     def factorized(self, name: str, prior: Prior, z: Tensor | None, shape: tuple[int, ...]) -> Tensor:
         """Hyper-latents, rounded."""
         assert z is not None  # noqa: S101 -- training always has the frame
-        self._count(name, prior.probability(_noisy(z)))
+        self._add(name, _bits(prior.probability(_noisy(z))))
         return z + (torch.round(z) - z).detach()
 
     def conditional(self, name: str, family: Family, residual: Tensor | None, sigma: Tensor) -> Tensor:
         """Symbols of a latent, rounded."""
         assert residual is not None  # noqa: S101 -- training always has the frame
-        self._count(name, family.probability(_noisy(residual), sigma))
+        bits = _bits(family.probability(torch.round(residual).detach(), sigma))
+        led = _bits(family.probability(_noisy(residual), sigma.detach()))
+        self._add(name, bits + led - led.detach())
         return residual + (torch.round(residual) - residual).detach()
 
-    def _count(self, name: str, probability: Tensor) -> None:
-        # Below 2^-16 a symbol is escaped: a bound keeps the gradient of the tail finite.
-        bits = -torch.log2(probability.clamp_min(2.0**-20))
-        self.bits[name] = self.bits[name].to(bits) + bits.flatten(1).sum(1)
+    def _add(self, name: str, bits: Tensor) -> None:
+        self.bits[name] = self.bits[name].to(bits) + bits
+
+
+def _bits(probability: Tensor) -> Tensor:
+    """Bits of each item of a batch."""
+    # Below 2^-16 a symbol is escaped: a bound keeps the gradient of the tail finite.
+    return -torch.log2(probability.clamp_min(2.0**-20)).flatten(1).sum(1)
 
 
 def _noisy(x: Tensor) -> Tensor:
