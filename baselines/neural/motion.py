@@ -105,37 +105,37 @@ def search_quarters(now: Tensor, past: Tensor, price: Tensor | float, known: Kno
         half_now, half_past = halve(now), halve(past)
         # A quarter's pixels are a quarter as many: what bits cost each of them is four times as much.
         motion = _divided(half_now, half_past, _half_search(half_now, half_past, prices), 4 * prices)
-        if known is None:
-            return _at_full_size(now, past, motion, 4 * prices)
-        return _at_full_size_with(known, now, past, motion, 4 * prices)
+        return _at_full_size(now, past, motion, 4 * prices, known)
 
 
-def _at_full_size(now: Tensor, past: Tensor, motion: Tensor, prices: Tensor) -> Tensor:
-    """Motion refined as it will be used: along a surface, not by one displacement for each block."""
-    surface = motion_surface(motion, False, now.shape[2] // motion.shape[2])
-    found, curvature, _ = _refined(now, past, motion, surface, 1, 0.5)
+def _at_full_size(now: Tensor, past: Tensor, motion: Tensor, prices: Tensor, known: Known | None = None) -> Tensor:
+    """Motion refined as it will be used: along a surface, not by one displacement for each block.
+
+    With what is known, a block goes on as before where that loses little, and follows the frame that predicts it best.
+    """
+    side = now.shape[2] // motion.shape[2]
+    if known is not None:
+        motion = _going_on(now, past, motion, F.avg_pool2d(known.motion, side), prices)
+    surface = motion_surface(motion, False, side)
+    found, curvature, loss = _refined(now, past, motion, surface, 1, 0.5)
+    if known is not None and known.long_term is not None and known.path is not None:
+        flow = surface + warp(known.path, surface)
+        other, bent, least = _refined(now, known.long_term, motion, flow, 1, 0.5)
+        better = least < loss
+        found, curvature = torch.where(better, other, found), torch.where(better, bent, curvature)
     return _smoothed(found, curvature, prices)
 
 
-def _at_full_size_with(known: Known, now: Tensor, past: Tensor, motion: Tensor, prices: Tensor) -> Tensor:
-    """The same; a block goes on as before where that loses little, and is led by the frame that predicts it better."""
+def _going_on(now: Tensor, past: Tensor, motion: Tensor, before: Tensor, prices: Tensor) -> Tensor:
+    """The motion before in place of the one that was found, where it loses little."""
     side = now.shape[2] // motion.shape[2]
-    before = F.avg_pool2d(known.motion, side)
     losses = [
         _block_means((warp(past, motion_surface(field, False, side)) - now).square(), side)
         for field in (motion, before)
     ]
     apart = motion - before
     differing = torch.hypot(apart[:, :1], apart[:, 1:]).clamp(max=_FAR)
-    motion = torch.where(losses[1] <= losses[0] + _GOING_ON * prices * differing, before, motion)
-    surface = motion_surface(motion, False, side)
-    found, curvature, loss = _refined(now, past, motion, surface, 1, 0.5)
-    if known.long_term is not None and known.path is not None:
-        flow = surface + warp(known.path, surface)
-        other, bent, least = _refined(now, known.long_term, motion, flow, 1, 0.5)
-        better = least < loss
-        found, curvature = torch.where(better, other, found), torch.where(better, bent, curvature)
-    return _smoothed(found, curvature, prices)
+    return torch.where(losses[1] <= losses[0] + _GOING_ON * prices * differing, before, motion)
 
 
 def _prices(price: Tensor | float, frames: Tensor) -> Tensor:
