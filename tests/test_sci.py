@@ -20,10 +20,10 @@ from baselines.sci.analyzer import SciAnalyzer
 from baselines.sci.codec import Sci, SciModel
 from baselines.sci.extraction import REACH, BinaryConv, Extraction
 from baselines.sci.extractor import SciExtractor
-from baselines.sci.network import ImageNetwork, State, VideoNetwork
+from baselines.sci.network import ImageNetwork, IntraSize, State, VideoNetwork
 from baselines.sci.part import ABLATIONS, EXTRACTIONS, Variant
 from baselines.sci.presets import ANALYSIS, CODEC, EXTRACTION, extraction_size
-from baselines.sci.training import _ENCODER
+from baselines.sci.training import _ENCODER, CodecRecipe
 from bench.conform import conform
 from bench.errors import BenchError
 from bench.interfaces import Analyzer, Codec, CodingCondition, Content, Extractor
@@ -35,10 +35,11 @@ from bench.train.loop import Settings, train_codec
 from bench.train.shards import open_shards
 
 RATE = 0.6
-STAGES = ("1", "2", "codec", "3")
+STAGES = ("1", "2", "intra", "codec", "3")
 FILES = {
     "1": ["extraction.safetensors"],
     "2": ["analysis.safetensors"],
+    "intra": ["intra.safetensors"],
     "codec": ["small.safetensors"],
     "3": ["small.safetensors", "analysis.safetensors"],
 }
@@ -396,7 +397,7 @@ def run_stage(recipe, shards, folder, steps=2, resume=False, progress=quiet):
 
 @pytest.fixture(scope="module")
 def trained(shards, tmp_path_factory):
-    """Folder of all four stages, two steps each, and their cards."""
+    """Folder of all stages, two steps each, and their cards."""
     folder = tmp_path_factory.mktemp("sci")
     cards = {stage: run_stage(small_recipe(stage, folder, checked=1), shards, folder / stage) for stage in STAGES}
     return folder, cards
@@ -411,7 +412,9 @@ def test_every_stage_writes_its_weights(trained):
             assert figures["psnr"] > 8
     assert [point["rate_point"] for point in cards["3"]["validation"]] == list(range(7))
     # Later stages see the features of the first one's weights, not TFP's.
-    assert cards["2"]["data"] == cards["codec"]["data"] == cards["3"]["data"] != cards["1"]["data"]
+    assert len({cards[stage]["data"] for stage in STAGES[1:]}) == 1
+    assert cards["2"]["data"] != cards["1"]["data"]
+    assert [point["rate_point"] for point in cards["intra"]["validation"]] == list(range(9))
     assert not equal_files(folder / "3" / "analysis.safetensors", folder / "2" / "analysis.safetensors")
 
 
@@ -438,7 +441,7 @@ def test_stage_three_leaves_the_encoder_alone(trained, shards, tmp_path, monkeyp
     assert received <= changed
     if encoder:
         assert {"image.transform.analysis", "video.transform.analysis", "video.rates.scale"} <= changed
-        assert {"image.encoder.2.weight", "image.encoder.2.bias"} & changed
+        assert {"image.encoder.5.weight", "image.encoder.5.bias"} & changed
     else:
         assert not sent & changed
 
@@ -492,25 +495,30 @@ def test_a_stage_says_which_one_it_starts_from(tmp_path, trained, monkeypatch):
         Sci().recipe("3", tmp_path)
 
 
-def test_the_last_sequence_of_a_batch_reaches_analysis_uncoded(trained, monkeypatch):
+@pytest.mark.parametrize("before", [0, 2])
+def test_the_last_sequence_of_a_batch_reaches_analysis_uncoded(trained, monkeypatch, before):
     recipe = small_recipe("3", trained[0])
-    features, moved = torch.rand(3, 5, 64, 64), []
+    features, moved = torch.rand(3, before + 5, 64, 64), []
     monkeypatch.setattr(recipe.analysis, "refined", lambda received, motion: moved.append((received, motion)) or motion)
-    loss, facts = recipe.loss((features, torch.rand(3, 1, 64, 64), torch.tensor(2)), 0.0)
+    batch = features, torch.rand_like(features), torch.tensor(before), torch.tensor(2)
+    loss, facts = recipe.loss(batch, 0.0)
     ((received, motion),) = moved
+    seen = features[:, before:]
     assert torch.isfinite(loss)
     assert facts["bpp"] > 0
-    assert torch.equal(received[-1], features[-1])
-    assert not torch.equal(received[:-1], features[:-1])
-    assert torch.equal(motion[-1:], recipe.analysis.estimate(features[-1:]))
-    assert not motion[:, 0].any()
+    assert torch.equal(received[-1], seen[-1])
+    assert not torch.equal(received[:-1], seen[:-1])
+    assert torch.equal(motion[-1:], recipe.analysis.estimate(seen[-1:]))
+    assert motion[1, 0].any() == bool(
+        before
+    )  # an intra frame has none; of the three, this one comes with what was decoded
     assert len(spread_rates(3).unique()) == 3
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("sci", "--stage", "9"), "sci has no stage '9' (it has: 1, 2, codec, 3)"),
+        (("sci", "--stage", "9"), "sci has no stage '9' (it has: 1, 2, intra, codec, 3)"),
         (("sci", "--variant", "nonsense=1"), "option 'nonsense': unknown option (options: fusions"),
         (("sci", "--variant", "nonsense"), "'nonsense' is not of the form key=value"),
         (("sci", "--variant", "align=flow"), "option 'align'"),
@@ -543,13 +551,17 @@ def test_the_codec_conforms(codec):
 
 
 PARTS = {"long_term": True, "places": 2, "cubic": True, "finest": 2}
+PLAIN = {"long_term": False, "places": 1, "cubic": False, "finest": 0}
+INTRA = IntraSize(width=16, reconstruct=1, encoder=16, hidden=16, hyper=8)
 
 
-@pytest.mark.parametrize("part", [*PARTS, "all"])
-def test_every_part_of_inter_coding_decodes_what_was_encoded(part, moving):
+@pytest.mark.parametrize("part", ["none", *PARTS, "all"])
+def test_every_part_of_the_codec_decodes_what_was_encoded(part, moving):
     """Networks whose every weight counts, over two key frames; motion and memory differ from one frame to the next."""
-    flags = PARTS if part == "all" else {part: PARTS[part]}
-    size = replace(CODEC["small"], width=16, kept=8, encoder=16, hidden=16, hyper=8, motion=16, **flags)
+    flags = {name: value for name, value in PARTS.items() if part in ("all", name)}
+    intra = replace(INTRA, deep=1, lift=8) if part == "all" else INTRA
+    size = replace(CODEC["small"], width=16, kept=8, encoder=16, hidden=16, hyper=8, motion=16, intra=intra)
+    size = replace(size, latent=100, **(PLAIN | flags))
     network = filled(nn.ModuleDict({"image": ImageNetwork(size), "video": VideoNetwork(size)}), 0.05)
     finish_small(network)
     model, frames, coder = SciModel(network, torch.tensor([6])), moving(18, 32, 48), StreamEncoder()
@@ -614,25 +626,38 @@ def test_the_papers_size_has_no_weights(kind):
 
 
 def test_parts_that_are_not_shipped_need_weights(codec, tmp_path):
-    state = create(Codec, "sci:long_term=true,places=2").available()
+    state = create(Codec, "sci:long_term=false,places=1").available()
     assert not state.ok
     assert "no weights with these parts are shipped" in state.reason
-    other = create(Codec, f"sci:long_term=true,weights={codec.options.weights}")
+    other = create(Codec, f"sci:long_term=false,weights={codec.options.weights}")
     with pytest.raises(BenchError, match="the small preset's weights"):
         other.encode(np.zeros((1, 16, 16), np.float32), 0, CodingCondition(), Content.FEATURES)
 
 
-def test_networks_with_more_parts_begin_from_those_with_fewer(codec, shards):
+def codec_recipe(size):
+    torch.manual_seed(0)
+    return CodecRecipe("small", Variant().options, size, SciExtractor().weight_file())
+
+
+@pytest.fixture(scope="module")
+def smaller(tmp_path_factory):
+    """Weights of a network with fewer parts, every one of which counts, and its size."""
+    size = replace(CODEC["small"], intra=INTRA, width=16, kept=8, encoder=16, hidden=16, hyper=8, motion=16, **PLAIN)
+    network = filled(codec_recipe(size).network, 0.05)
+    return saved(network, tmp_path_factory.mktemp("smaller") / "small.safetensors"), size
+
+
+def test_networks_with_more_parts_begin_from_those_with_fewer(smaller, shards):
     """Tables of rate points are repeated; what is new has no effect but for the long-term reference's share."""
-    plain = Sci(weights=codec.options.weights)
-    grown = Sci(long_term=True, places=2, cubic=True, finest=2).recipe("codec")
-    fitting, every = grown.begin_from(plain.weight_files(0)[0])
-    assert every - fitting == 2  # the layer of the share
+    weights, size = smaller
+    grown = codec_recipe(replace(size, **PARTS))
+    fitting, every = grown.begin_from(weights)
+    tables = sum(name.endswith(".steps") for name in grown.network.state_dict())
+    assert every - fitting == 2 + tables  # the layer of the share, and what is written when training ends
     nn.init.zeros_(grown.video.share.conv.bias)
     grown.video.size = replace(grown.video.size, cubic=False)
-    nn.init.zeros_(grown.video.predict.first.conv.weight[:, -16:])
-    old = plain.recipe("codec")
-    old.begin_from(plain.weight_files(0)[0])
+    old = codec_recipe(size)
+    old.begin_from(weights)
     features = torch.from_numpy(shards.held_out(1)[0][:, :3, :64, :64])
     decoded = []
     for recipe in (old, grown):
@@ -644,6 +669,35 @@ def test_networks_with_more_parts_begin_from_those_with_fewer(codec, shards):
         decoded.append([state.frame for state in states[1:]])
     # The first two are the same; from the third on motion is searched with what is known.
     assert all(torch.allclose(*pair, atol=1e-5) for pair in list(zip(*decoded, strict=True))[:2])
+
+
+def test_wider_networks_begin_from_narrower_ones(smaller):
+    """What is new among the inputs has no effect, and every output of a prior's heads is one of its own channel."""
+    weights, size = smaller
+    old, wide = codec_recipe(size), codec_recipe(replace(size, latent=256, width=24))
+    old.begin_from(weights)
+    wide.begin_from(weights)
+    hidden = torch.rand(1, 16, 4, 4)
+    for head, outputs in (("head", 3), ("trunk_head", 2)):
+        given, made = (getattr(recipe.video.prior, head)(hidden) for recipe in (old, wide))
+        parts = zip(given.chunk(outputs, 1), made.chunk(outputs, 1), strict=True)
+        assert all(torch.equal(part[:, :192] if part.shape[1] > 192 else part, own) for own, part in parts)
+    biases = wide.video.prior.rate_bias[:, :256]
+    assert torch.equal(biases[:, :192], old.video.prior.rate_bias[:, :192])
+    assert torch.equal(biases[:, 192:], biases[:, 191:192].expand(-1, 64, -1, -1))
+    maps = torch.rand(1, 24, 8, 8)
+    block = wide.video.refine.blocks[0](maps)
+    assert torch.allclose(block[:, :16], old.video.refine.blocks[0](maps[:, :16]), atol=1e-6)
+    assert not torch.allclose(block[:, 16:], maps[:, 16:])
+
+
+def test_intra_frames_of_their_own_stage_stay_where_training_begins_from_others(trained):
+    recipe = Sci().recipe("codec", trained[0])
+    own = load_file(trained[0] / "intra" / "intra.safetensors")
+    recipe.begin_from(trained[0] / "codec" / "small.safetensors")
+    state = recipe.network.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in own.items())
+    assert [path.name for path in recipe.basis] == ["extraction.safetensors", "intra.safetensors", "small.safetensors"]
 
 
 def test_missing_weights_are_named_with_the_stage_that_makes_them():

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.neural.layers import halve, kept, warp
-from baselines.neural.small import BLOCK, motion_surface, quarter_latent, slope_of
+from baselines.neural.small import BLOCK, motion_surface, quarter_latent, slope_of, step_of
 
 # Full search at a quarter of the size over +-8 places: +-32 pixels. Then +-2 around it at half size, and +-1/2 at full.
 _REACH = 8
@@ -65,7 +65,7 @@ def quartered_latent(
 
 
 def _price(rate: Tensor) -> Tensor:
-    return _BITS / BLOCK**2 * slope_of(rate)
+    return _BITS / BLOCK**2 * slope_of(step_of(rate))
 
 
 def _latent(known: Tensor, surface: Tensor, encoder: nn.Module, channels: int) -> Tensor:

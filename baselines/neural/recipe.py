@@ -11,7 +11,6 @@ from bench.errors import BenchError
 from bench.progress import Progress, silent
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor, nn
 
     from bench.interfaces import Codec
@@ -81,7 +80,7 @@ class Recipe(ABC):
 
         own = self.network.state_dict()
         given = {name: tensor for name, tensor in read_weights(path).items() if name in own}
-        fitted = {name: self.fitted(tensor, own[name].shape) for name, tensor in given.items()}
+        fitted = {name: self.fitted(name, tensor, own[name]) for name, tensor in given.items()}
         fitting = {name: tensor for name, tensor in fitted.items() if tensor is not None}
         if not fitting:
             raise BenchError(f"{path}: no weights in it fit this network")
@@ -89,9 +88,9 @@ class Recipe(ABC):
         self.warm, self.basis = True, (*self.basis, path)
         return len(fitting), len(own)
 
-    def fitted(self, given: Tensor, shape: torch.Size) -> Tensor | None:
-        """A tensor of other weights in a shape of this network's; None where it has no use."""
-        return given if given.shape == shape else None
+    def fitted(self, name: str, given: Tensor, own: Tensor) -> Tensor | None:
+        """A tensor of other weights as this network can begin from it; None where it has no use."""
+        return given if given.shape == own.shape else None
 
     def prepare(self, shards: Shards, progress: Progress = silent) -> Shards:
         """What is trained on, made from the common shards: by default, they themselves."""

@@ -180,12 +180,17 @@ class Residual(nn.Module):
         return add(x, self.conv2(self.conv1(x)))
 
 
-def slope_of(rate: Tensor) -> Tensor:
-    """Squared error that is worth one bit a pixel at each rate point: -dD/dR.
+def step_of(rate: Tensor) -> Tensor:
+    """Starting quantisation step of each rate point."""
+    return torch.tensor(STEPS, device=rate.device)[rate]
+
+
+def slope_of(step: Tensor) -> Tensor:
+    """Squared error that is worth one bit a pixel where the step is s: -dD/dR.
 
     At high rates a step s gives distortion s^2 / 12, and -dD/dR is 2 ln 2 D.
     """
-    return 2 * math.log(2) / 12 * torch.tensor(STEPS, device=rate.device)[rate].square()
+    return 2 * math.log(2) / 12 * step.square()
 
 
 def block_motion(latent: Tensor, frozen: bool) -> Tensor:

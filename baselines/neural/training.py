@@ -15,7 +15,7 @@ from baselines.neural.entropy import Family, Prior
 from baselines.neural.fixed import freeze
 from baselines.neural.latents import Estimator
 from baselines.neural.recipe import Recipe
-from baselines.neural.small import STEPS, slope_of, store_tables, stream_bits
+from baselines.neural.small import STEPS, slope_of, step_of, store_tables, stream_bits
 from bench.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 # Share of the samples that are luminance itself, as ATC sends it.
-_PLAIN = 0.3
+PLAIN = 0.3
 
 
 class SmallRecipe(Recipe):
@@ -67,7 +67,7 @@ class SmallRecipe(Recipe):
 
     def draw(self, shards: Shards, seed: int, step: int) -> Batch:
         """Sequences of features, some of them of luminance, and the luminance."""
-        found = shards.pairs(self.batch, self.crop, seed, step, plain=_PLAIN)
+        found = shards.pairs(self.batch, self.crop, seed, step, plain=PLAIN)
         return tuple(torch.from_numpy(part) for part in found)
 
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, Mapping[str, float]]:
@@ -76,7 +76,7 @@ class SmallRecipe(Recipe):
         count, _, height, width = features.shape
         # Rate points spread over the batch, from a random first.
         rate = spread_rates(count).to(features.device)
-        model = self.model(self.network, rate)
+        model, step = self.model(self.network, rate), step_of(rate)
         schedule = self.warm_inter if self.warm else self.inter
         length = 1 + next(inter for until, inter in schedule if progress < until)
         total, state, bpp, psnr = torch.zeros(()), None, 0.0, 0.0
@@ -84,7 +84,7 @@ class SmallRecipe(Recipe):
             coder, part = TrainingCoder(), slice(index, index + 1)
             decoded, state = model.code(coder, features[:, part], index, (height, width), state)
             weight = self.quality[index % len(self.quality)] if index else 1.0
-            loss, frame_bpp, frame_psnr = rate_distortion(coder, decoded, truth[:, part], rate, weight)
+            loss, frame_bpp, frame_psnr = rate_distortion(coder, decoded, truth[:, part], step, weight)
             total = total.to(loss) + loss / length
             bpp, psnr = bpp + frame_bpp / length, psnr + frame_psnr / length
         return total, {"bpp": bpp, "psnr": psnr}
@@ -120,9 +120,9 @@ def _compact(value: Tensor) -> Tensor:
     return (half if value.dtype == torch.float32 and torch.equal(half.float(), value) else value).contiguous()
 
 
-def spread_rates(count: int) -> Tensor:
+def spread_rates(count: int, points: int = len(STEPS)) -> Tensor:
     """A rate point for each item of a batch, spread over all of them from a random first."""
-    return (torch.randint(len(STEPS), ()) + 2 * torch.arange(count)).remainder(len(STEPS))
+    return (torch.randint(points, ()) + 2 * torch.arange(count)).remainder(points)
 
 
 class TrainingCoder:
@@ -169,18 +169,17 @@ def _noisy(x: Tensor) -> Tensor:
 
 
 def rate_distortion(
-    coder: TrainingCoder, decoded: Tensor, frame: Tensor, rate: Tensor, weight: float = 1.0
+    coder: TrainingCoder, decoded: Tensor, frame: Tensor, step: Tensor, weight: float = 1.0
 ) -> tuple[Tensor, float, float]:
-    """Loss, bits per pixel and PSNR of a batch whose items have rate points of their own.
+    """Loss, bits per pixel and PSNR of a batch whose items have rate points, and so starting steps, of their own.
 
     The slope of high rates weighs rate against distortion at every rate point. Low rates have few bits: their losses
     are scaled up to count as much.
     """
-    step = torch.tensor(STEPS, device=frame.device)[rate]
     pixels = frame.shape[2] * frame.shape[3]
     bits = sum((value for value in coder.bits.values()), start=torch.zeros_like(step))
     error = (decoded - frame).square().mean((1, 2, 3))
-    loss = ((bits / pixels + weight * error / slope_of(rate)) * step).mean()
+    loss = ((bits / pixels + weight * error / slope_of(step)) * step).mean()
     psnr = -10 * error.detach().clamp_min(1e-10).log10().mean()
     return loss, float(bits.detach().mean() / pixels), float(psnr)
 

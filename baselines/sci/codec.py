@@ -32,7 +32,7 @@ class Sci(NeuralCodec):
 
     name = "sci"
     rate_points = tuple(range(7))
-    stages: ClassVar[tuple[str, ...]] = ("1", "2", "codec", "3")
+    stages: ClassVar[tuple[str, ...]] = ("1", "2", "intra", "codec", "3")
     variants = Variant
 
     Options = CodecOptions
@@ -73,7 +73,7 @@ class Sci(NeuralCodec):
         """Size and parts of the networks."""
         from baselines.sci.presets import CODEC
 
-        parts = self.options.model_dump(include={"long_term", "places", "cubic", "finest"})
+        parts = self.options.model_dump(include={"long_term", "places", "cubic", "finest"}, exclude_none=True)
         return replace(CODEC[self.options.preset], **parts)
 
     def workload(self, size: tuple[int, int]) -> Iterator[Work]:
@@ -85,7 +85,13 @@ class Sci(NeuralCodec):
     def recipe(self, stage: str = "codec", earlier: Path = WEIGHTS, variant: Variant | None = None) -> Recipe:
         """How a stage is trained (paper section V-B), on the weights that earlier stages left in a run's folder."""
         from baselines.neural.recipe import refuse_untrained
-        from baselines.sci.training import AnalysisRecipe, CodecRecipe, ExtractionRecipe, ThroughCodecRecipe
+        from baselines.sci.training import (
+            AnalysisRecipe,
+            CodecRecipe,
+            ExtractionRecipe,
+            IntraRecipe,
+            ThroughCodecRecipe,
+        )
 
         refuse_untrained(self)
         preset, changed = self.options.preset, (variant or Variant()).options
@@ -103,8 +109,11 @@ class Sci(NeuralCodec):
         if stage == "3":
             codec, analysis = before("codec", "small.safetensors"), before("2", "analysis.safetensors")
             return ThroughCodecRecipe(preset, changed, self.size, extraction, codec, analysis)
+        if stage == "intra":
+            return IntraRecipe(preset, changed, self.size, extraction)
         if stage == "codec":
-            return CodecRecipe(preset, changed, self.size, extraction)
+            intra = earlier / "intra" / IntraRecipe.file
+            return CodecRecipe(preset, changed, self.size, extraction, intra if intra.is_file() else None)
         return AnalysisRecipe(preset, changed, extraction)
 
 

@@ -32,7 +32,7 @@ from baselines.neural.fixed import (
 from baselines.neural.latents import LatentCoder
 from baselines.neural.layers import conv
 from baselines.neural.motion import Known, quartered_latent
-from baselines.neural.quadtree import QuadPrior
+from baselines.neural.quadtree import Block, QuadPrior
 from baselines.neural.small import (
     BLOCK,
     FRAME_GAIN,
@@ -49,6 +49,7 @@ from baselines.neural.small import (
     to_network,
     zeroed,
 )  # fmt: skip
+from baselines.sci.analysis import Residual as PlainResidual
 
 _MOTION = 16
 # Starting steps of an intra frame's rate points beyond the common ones.
@@ -59,6 +60,31 @@ KEY_PERIOD = 8
 _FAR = 128.0
 # Share of the long-term reference that training starts with.
 _SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class IntraSize:
+    """How large the network of intra frames is.
+
+    Attributes
+    ----------
+    width, reconstruct
+        Channels and residual blocks of the refinement.
+    encoder, deep
+        Channels inside the encoder's branch, and its residual blocks at the refinement's size.
+    hidden, hyper
+        Channels inside the prior, and of its hyper-latent.
+    lift
+        Channels that the refinement gets from the latent itself, beside the picture that it makes.
+    """
+
+    width: int
+    reconstruct: int
+    encoder: int
+    hidden: int
+    hyper: int
+    deep: int = 0
+    lift: int = 0
 
 
 @dataclass(frozen=True)
@@ -77,6 +103,10 @@ class CodecSize:
         Channels inside the encoder's branch.
     hidden, hyper, motion
         Channels inside the frame's prior, of its hyper-latent, and inside the motion's prior.
+    intra
+        The network of intra frames.
+    latent
+        Coefficients of a 16x16 block that are coded, of 256.
     long_term
         Whether inter frames are also predicted from the last key frame, in one step.
     places
@@ -96,6 +126,8 @@ class CodecSize:
     hidden: int
     hyper: int
     motion: int
+    intra: IntraSize
+    latent: int = LATENT
     long_term: bool = False
     places: int = 1
     cubic: bool = False
@@ -112,17 +144,18 @@ class Refinement(FixedLayer):
 
     Parameters
     ----------
-    inputs, blocks, points
-        Channels, blocks of pixels among them; residual blocks; rate points at places, each with a bias of its own.
+    unshuffle, inputs, width, blocks, points
+        Side of the blocks of pixels that are channels; channels, those among them; channels inside; residual blocks;
+        rate points at places, each with a bias of its own.
     """
 
-    def __init__(self, size: CodecSize, inputs: int, blocks: int, points: int) -> None:
+    def __init__(self, unshuffle: int, inputs: int, width: int, blocks: int, points: int) -> None:
         super().__init__()
-        self.first = FixedConv(inputs, size.width)
-        self.rate_bias = nn.Parameter(torch.zeros(points, size.width, 1, 1))
-        self.blocks = nn.Sequential(*(Residual(size.width) for _ in range(blocks)))
-        self.last = FixedConv(size.width, size.unshuffle**2, zero=True)
-        self.shuffle = nn.PixelShuffle(size.unshuffle)
+        self.first = FixedConv(inputs, width)
+        self.rate_bias = nn.Parameter(torch.zeros(points, width, 1, 1))
+        self.blocks = nn.Sequential(*(Residual(width) for _ in range(blocks)))
+        self.last = FixedConv(width, unshuffle**2, zero=True)
+        self.shuffle = nn.PixelShuffle(unshuffle)
 
     def forward(self, x: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
         """Detail N x 1 x H x W in units of the frame, and maps N x width x h x w."""
@@ -139,13 +172,26 @@ def _at_places(steps: tuple[float, ...], places: int) -> tuple[float, ...]:
     return tuple(step for step in steps for _ in range(places))
 
 
-def _encoder(inputs: int, width: int, halvings: int) -> nn.Sequential:
+def _encoder(inputs: int, width: int, halvings: int, latent: int, deep: int = 0) -> nn.Sequential:
     """Branch of an encoder: from the refinements' grid to the latent's. It starts at zero."""
-    widths = [inputs, *(width for _ in range(halvings - 1))]
     layers: list[nn.Module] = []
+    if deep:
+        layers += [conv(inputs, width), nn.LeakyReLU(0.1), *(PlainResidual(width) for _ in range(deep))]
+    widths = [width if deep else inputs, *(width for _ in range(halvings - 1))]
     for channels in widths[:-1]:
         layers += [conv(channels, width, 3, 2), nn.LeakyReLU(0.1)]
-    return nn.Sequential(*layers, zeroed(conv(widths[-1], LATENT, 3, 2)))
+    return nn.Sequential(*layers, zeroed(conv(widths[-1], latent, 3, 2)))
+
+
+def _lift(size: CodecSize) -> nn.Sequential:
+    """What the refinement gets from the latent of an intra frame: from the latent's grid to the refinement's."""
+    channels = size.intra.lift * 2 ** (_halvings(size.unshuffle) - 1)
+    layers: list[nn.Module] = [FixedConv(size.latent, size.intra.hidden, 1, activation="leaky")]
+    layers += [Block(size.intra.hidden, size.intra.hidden), FixedSubpel(size.intra.hidden, channels, 3, "leaky")]
+    while channels > size.intra.lift:
+        layers.append(FixedSubpel(channels, channels // 2, 3, "leaky"))
+        channels //= 2
+    return nn.Sequential(*layers)
 
 
 class ImageNetwork(FixedLayer):
@@ -153,15 +199,16 @@ class ImageNetwork(FixedLayer):
 
     def __init__(self, size: CodecSize) -> None:
         super().__init__()
-        pixels = size.unshuffle**2
+        pixels, intra = size.unshuffle**2, size.intra
         self.size = size
         self.unshuffle = nn.PixelUnshuffle(size.unshuffle)
-        self.transform = DctTransform(LATENT)
-        steps = (*STEPS, *_FINEST[: size.finest])
-        self.rates = Rates(LATENT, steps)
-        self.encoder = _encoder(pixels, size.encoder, _halvings(size.unshuffle))
-        self.prior = QuadPrior(LATENT, size.hidden, size.hyper, 0, len(steps))
-        self.refine = Refinement(size, pixels, size.reconstruct, len(steps))
+        self.transform = DctTransform(size.latent)
+        self.steps = (*STEPS, *_FINEST[: size.finest])
+        self.rates = Rates(size.latent, self.steps)
+        self.encoder = _encoder(pixels, intra.encoder, _halvings(size.unshuffle), size.latent, intra.deep)
+        self.prior = QuadPrior(size.latent, intra.hidden, intra.hyper, 0, len(self.steps))
+        self.lift = _lift(size) if intra.lift else None
+        self.refine = Refinement(size.unshuffle, pixels + intra.lift, intra.width, intra.reconstruct, len(self.steps))
 
     def code(self, coder: LatentCoder, frame: Tensor | None, rate: Tensor, shape: tuple[int, int, int]) -> Tensor:
         """Code frames N x 1 x H x W; returns them decoded. `shape` is (N, H, W)."""
@@ -171,15 +218,20 @@ class ImageNetwork(FixedLayer):
             latent = (self.transform(frame - 0.5) + self.encoder(4 * self.unshuffle(frame - 0.5))) / steps
         batch, height, width = shape
         decoded = self.prior.code(coder, "y", latent, (), rate, (batch, height // BLOCK, width // BLOCK))
-        plain = to_frame(self.transform.invert(decoded * steps), self.frozen)
-        detail, _ = self.refine(self.unshuffle(to_network(plain)), rate)
+        coefficients = decoded * steps
+        plain = to_frame(self.transform.invert(coefficients), self.frozen)
+        known = self.unshuffle(to_network(plain))
+        if self.lift is not None:
+            lifted = self.lift(snap((coefficients * FRAME_GAIN / self.prior.get_buffer("gain")).to(known), self.frozen))
+            known = torch.cat((known, lifted), 1)
+        detail, _ = self.refine(known, rate)
         return to_frame(plain - 0.5 + detail, self.frozen)
 
     def calibrate(self, frames: Tensor) -> None:
         """Fit the prior's first scales to what the transform gives for these frames."""
         with torch.no_grad():
             deviation = self.transform(frames - 0.5).std((0, 2, 3))
-            steps = torch.tensor((*STEPS, *_FINEST[: self.size.finest]))
+            steps = torch.tensor(self.steps)
             self.prior.calibrate(deviation / steps[:, None].to(deviation))
 
 
@@ -236,18 +288,18 @@ class VideoNetwork(FixedLayer):
         # Prediction.
         self.entry = FixedConv(pixels, size.kept)
         moved = 2 * pixels if size.long_term else pixels
-        self.predict = Refinement(size, moved + size.kept, size.predict, points)
+        self.predict = Refinement(size.unshuffle, moved + size.kept, size.width, size.predict, points)
         if size.long_term:
             self.share = FixedConv(size.width, pixels, zero=True)
             nn.init.constant_(self.share.conv.bias, _SHARE)  # type: ignore[arg-type]
         # Frame.
-        self.transform = DctTransform(LATENT)
-        self.rates = Rates(LATENT, _at_places(STEPS, size.places))
-        self.encoder = _encoder(2 * pixels + size.width, size.encoder, halvings)
+        self.transform = DctTransform(size.latent)
+        self.rates = Rates(size.latent, _at_places(STEPS, size.places))
+        self.encoder = _encoder(2 * pixels + size.width, size.encoder, halvings, size.latent)
         widths = [size.width, *(size.encoder for _ in range(halvings))]
         self.temporal = nn.Sequential(*(FixedConv(a, b, 3, 2, activation="leaky") for a, b in pairwise(widths)))
-        self.prior = QuadPrior(LATENT, size.hidden, size.hyper, size.encoder + LATENT, points)
-        self.refine = Refinement(size, 2 * pixels + size.width, size.reconstruct, points)
+        self.prior = QuadPrior(size.latent, size.hidden, size.hyper, size.encoder + size.latent, points)
+        self.refine = Refinement(size.unshuffle, 2 * pixels + size.width, size.width, size.reconstruct, points)
         self.keep = FixedConv(size.width, size.kept, 1)
 
     def code(self, coder: LatentCoder, frame: Tensor | None, state: State, rate: Tensor) -> State:
@@ -266,7 +318,7 @@ class VideoNetwork(FixedLayer):
             latent = (self.transform(difference) + self.encoder(seen)) / steps
         batch, _, height, width = state.frame.shape
         shape = (batch, height // BLOCK, width // BLOCK)
-        past = torch.zeros(batch, LATENT, *shape[1:]).to(motion) if state.y is None else state.y
+        past = torch.zeros(batch, self.size.latent, *shape[1:]).to(motion) if state.y is None else state.y
         decoded = self.prior.code(coder, "y", latent, (self.temporal(context), past), point, shape)
         plain = to_frame(predicted - 0.5 + self.transform.invert(decoded * steps), self.frozen)
         blocks = self.unshuffle(torch.cat((to_network(plain), to_network(plain) - to_network(predicted)), 1))

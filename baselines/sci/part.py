@@ -40,12 +40,12 @@ class SciOptions(ComponentOptions):
 
 
 class CodecOptions(SciOptions):
-    """Options of the codec, and parts of its networks that the shipped weights do not have: see `CodecSize`."""
+    """Options of the codec, and parts of its networks (see `CodecSize`): the preset's own where none is given."""
 
-    long_term: bool = False
-    places: int = Field(default=1, ge=1, le=2)
-    cubic: bool = False
-    finest: int = Field(default=0, ge=0, le=2)
+    long_term: bool | None = None
+    places: int | None = Field(default=None, ge=1, le=2)
+    cubic: bool | None = None
+    finest: int | None = Field(default=None, ge=0, le=2)
 
 
 class PartOptions(SciOptions):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from baselines.sci.analysis import AnalysisSize
 from baselines.sci.extraction import ExtractionSize
-from baselines.sci.network import CodecSize
+from baselines.sci.network import CodecSize, IntraSize
 
 EXTRACTION = {
     "small": ExtractionSize(
@@ -29,9 +29,12 @@ ANALYSIS = {
 }
 CODEC = {
     "small": CodecSize(
-        unshuffle=4, width=48, kept=24, predict=2, reconstruct=3, encoder=64, hidden=96, hyper=16, motion=32
+        unshuffle=4, width=48, kept=24, predict=2, reconstruct=3, encoder=64, hidden=96, hyper=16, motion=32,
+        intra=IntraSize(width=96, reconstruct=4, encoder=96, hidden=128, hyper=24, deep=1, lift=16),
+        latent=192, long_term=True, places=2, cubic=True, finest=2,
     ),
     "paper": CodecSize(
-        unshuffle=1, width=128, kept=64, predict=13, reconstruct=16, encoder=160, hidden=428, hyper=128, motion=64
+        unshuffle=1, width=128, kept=64, predict=13, reconstruct=16, encoder=160, hidden=428, hyper=128, motion=64,
+        intra=IntraSize(width=128, reconstruct=16, encoder=160, hidden=428, hyper=128),
     ),
-}
+}  # fmt: skip

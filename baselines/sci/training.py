@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from baselines.neural.latents import Estimator
 from baselines.neural.layers import warp
 from baselines.neural.recipe import Recipe
-from baselines.neural.small import STEPS, slope_of, stream_bits
-from baselines.neural.training import SmallRecipe, TrainingCoder, finish_small, rate_distortion, spread_rates
+from baselines.neural.small import STEPS, slope_of, step_of, stream_bits
+from baselines.neural.training import PLAIN, SmallRecipe, TrainingCoder, finish_small, rate_distortion, spread_rates
 from baselines.neural.weights import load_into, read_weights
 from baselines.sci.analysis import Analysis, Residual
 from baselines.sci.codec import SciModel
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 # Spikes per frame of unit luminance in the training data.
 _RATE = 0.6
-# Successive instants that analysis is trained on.
-_INSTANTS = 6
+# Successive instants that analysis is trained on, and those that it sees through the codec.
+_INSTANTS, _SEEN = 6, 5
 _LAPLACIAN = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None]
 
 
@@ -215,26 +215,117 @@ def unexplained(features: Tensor, motion: Tensor) -> Tensor:
     return error.square().view(len(features), -1).mean(1)
 
 
+class IntraRecipe(_OnFeatures):
+    """Pre-training of intra frames by themselves: many more pictures a minute than in sequences."""
+
+    file = "intra.safetensors"
+    pace = 60.0
+    crop = 128
+
+    def __init__(self, preset: str, variant: Variant.Options, size: CodecSize, extraction: Path) -> None:
+        super().__init__(preset, variant, extraction)
+        self.image = ImageNetwork(size)
+        self.network = nn.ModuleDict({"image": self.image})
+
+    def draw(self, shards: Shards, seed: int, step: int) -> Batch:
+        """Features of single instants, some of them of luminance, and the luminance."""
+        found = shards.pairs(self.batch, self.crop, seed, step, 1, PLAIN)
+        return tuple(torch.from_numpy(part) for part in found)
+
+    def start(self, batch: Batch) -> None:
+        """Scales of the prior from the statistics of the linear transform."""
+        self.image.calibrate(batch[0])
+
+    def loss(self, batch: Batch, progress: float) -> tuple[Tensor, Mapping[str, float]]:
+        """Rate and distortion at rate points spread over the batch, from a random first."""
+        features, truth = batch
+        steps = torch.tensor(self.image.steps, device=features.device)
+        rate = spread_rates(len(features), len(steps)).to(features.device)
+        coder, (height, width) = TrainingCoder(), features.shape[2:]
+        decoded = self.image.code(coder, features, rate, (len(features), height, width))
+        loss, bpp, psnr = rate_distortion(coder, decoded, truth, steps[rate])
+        return loss, {"bpp": bpp, "psnr": psnr}
+
+    def finish(self, network: nn.Module) -> Mapping[str, Mapping[str, Tensor]]:
+        """Weights as they are: training goes on from them."""
+        return {self.file: _weights(network)}
+
+    def evaluate(self, network: nn.Module, shards: Shards, progress: Progress = silent) -> list[dict[str, float]]:
+        """Rate and quality of the first instants of the first held-out samples."""
+        features, truth = (torch.from_numpy(part[:, :1]) for part in shards.held_out(self.checked))
+        image, figures = network.get_submodule("image"), []
+        assert isinstance(image, ImageNetwork)  # noqa: S101 -- the trainer's copy of it
+        with torch.inference_mode():
+            for point in range(len(image.steps)):
+                coder, rate = Estimator(stream_bits()), torch.full((len(features),), point)
+                decoded = image.code(coder, features, rate, (len(features), *features.shape[2:]))
+                bits = sum(float(value) for value in coder.bits.values())
+                error = float((decoded - truth).square().mean())
+                figures.append({"rate_point": point, "bpf": bits / truth.numel(), "psnr": -10 * math.log10(error)})
+                progress(point + 1, len(image.steps), "validation")
+        return figures
+
+
 class CodecRecipe(SmallRecipe, _OnFeatures):
-    """Pre-training of the codec on features, as the other small codecs are trained."""
+    """Pre-training of the codec on features, as the other small codecs are trained, from intra frames that can be."""
 
     pace = 26.0
 
-    def __init__(self, preset: str, variant: Variant.Options, size: CodecSize, extraction: Path) -> None:
+    def __init__(
+        self, preset: str, variant: Variant.Options, size: CodecSize, extraction: Path, intra: Path | None = None
+    ) -> None:
         _OnFeatures.__init__(self, preset, variant, extraction)
         SmallRecipe.__init__(self, ImageNetwork(size), VideoNetwork(size), SciModel)
+        self._intra = intra
+        if intra is not None:
+            self.basis = (*self.basis, intra)
+            self._restore_intra(intra)
 
-    def fitted(self, given: Tensor, shape: torch.Size) -> Tensor | None:
-        """Weights of networks with fewer parts too: tables of rate points grow, and new inputs begin without effect."""
-        rows, columns = len(given), len(STEPS)
-        if given.ndim != len(shape) or given.shape == shape:
-            return super().fitted(given, shape)
-        if given.shape[1:] == shape[1:] and rows == columns:
-            times, more = divmod(shape[0], rows)
-            return torch.cat([given.repeat_interleave(times, 0), given[-1:].expand(more, *given.shape[1:])])
-        if (rows, *given.shape[2:]) == (shape[0], *shape[2:]) and given.shape[1] < shape[1]:
-            return F.pad(given, (0, 0) * (given.ndim - 2) + (0, shape[1] - given.shape[1]))
+    def _restore_intra(self, path: Path) -> None:
+        load_into(nn.ModuleDict({"image": self.image}), read_weights(path), path)
+
+    def begin_from(self, path: Path) -> tuple[int, int]:
+        """See `Recipe`; intra frames stay those of their own stage where there is one."""
+        counts = super().begin_from(path)
+        if self._intra is not None:
+            self._restore_intra(self._intra)
+        return counts
+
+    def fitted(self, name: str, given: Tensor, own: Tensor) -> Tensor | None:
+        """Weights of a smaller network too, so that the larger one begins with what it gave.
+
+        Tables of rate points grow by repetition; channels that are new begin as they would, and change nothing.
+        """
+        smaller = given.ndim == own.ndim and all(a <= b for a, b in zip(given.shape, own.shape, strict=True))
+        if given.shape == own.shape or not smaller or name not in dict(self.network.named_parameters()):
+            return super().fitted(name, given, own)
+        if name.endswith(("rates.scale", "rate_bias")) and len(given) == len(STEPS):
+            times, more = divmod(len(own), len(given))
+            given = torch.cat([given.repeat_interleave(times, 0), given[-1:].expand(more, *given.shape[1:])])
+        if name.endswith("prior.rate_bias"):
+            more = own.shape[1] // 2 - given.shape[1] // 2
+            halves = [torch.cat([half, half[:, -1:].expand(-1, more, -1, -1)], 1) for half in given.chunk(2, 1)]
+            return torch.cat(halves, 1)
+        outputs = next((count for head, count in _HEADS.items() if f"prior.{head}." in name), 1)
+        return given if given.shape == own.shape else _widened(given, own, outputs)
+
+
+# Outputs of a prior that each have all channels of its latent.
+_HEADS = {"head": 3, "trunk_head": 2}
+
+
+def _widened(given: Tensor, own: Tensor, groups: int) -> Tensor | None:
+    """`given` as the first rows of each group of rows of `own`; those rows take nothing from inputs that are new."""
+    if given.shape[2:] != own.shape[2:] or len(given) % groups:
         return None
+    widened = own.clone()
+    for rows, old in zip(widened.chunk(groups), given.chunk(groups), strict=True):
+        first = rows[: len(old)]
+        if given.ndim > 1:
+            first.zero_()
+            first = first[:, : old.shape[1]]
+        first.copy_(old)
+    return widened
 
 
 # What an encoder's symbols come from: stage III leaves it as it is, quantisation steps included.
@@ -244,15 +335,17 @@ _ENCODER = re.compile(r"\.(encoder|mv_encoder|hyper_encoder|rates|motion_rates)\
 class ThroughCodecRecipe(CodecRecipe):
     """Stage III: what is behind the link, through quantisation, over all rate points.
 
-    One loss holds the codec's rate, its features' distortion and the result's. Every sixth sequence reaches analysis
-    uncoded, and half of them without decoded motion, so that one analysis serves all codecs and none.
+    One loss holds the codec's rate, its features' distortion and the result's, both from the luminance. Every sixth
+    sequence is coded as luminance, as ATC sends it, and its features reach analysis uncoded; half of them come without
+    decoded motion: so one analysis serves all codecs and none.
     The paper trains the decoder alone; the variant `encoder` trains the encoder as well.
     """
 
     file = "small.safetensors"
-    pace = 45.0
+    pace = 22.0
     rate = 3e-4
-    batch, crop = 6, 80
+    batch, crop = 6, 96
+    warm = True
     # Weight of the result's distortion beside the features'.
     result = 1.5
 
@@ -273,30 +366,37 @@ class ThroughCodecRecipe(CodecRecipe):
         """Nothing is fitted: all parts have been trained."""
 
     def draw(self, shards: Shards, seed: int, step: int) -> Batch:
-        """Features and luminance of successive instants, and which of them is wanted."""
-        found = shards.pairs(self.batch, self.crop, seed, step, _INSTANTS)
+        """Features and luminance of a sequence, how many instants of it go before, and which of the rest is wanted."""
+        before = (0, 11, 4, 0, 8, 2, 6)[step % 7]
+        found = shards.pairs(self.batch, self.crop, seed, step, before + _SEEN)
         features, truth = (torch.from_numpy(part) for part in found)
         # At the ends neighbours are missing.
         wanted = (2, 3, 1, 2, 4, 2, 3, 0)[step % 8]
-        return features[:, :5], truth[:, wanted : wanted + 1], torch.tensor(wanted)
+        return features, truth, torch.tensor(before), torch.tensor(wanted)
 
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, Mapping[str, float]]:
         """Rate and distortion of the features that are sent, and distortion of what analysis makes of them."""
-        features, truth, wanted = batch
+        features, truth = batch[:2]
+        before, wanted = int(batch[2]), int(batch[3])
         count, frames, height, width = features.shape
+        sent = torch.cat((features[:-1], truth[-1:]))
         rate = spread_rates(count).to(features.device)
-        model = self.model(self.network, rate)
+        model, step = self.model(self.network, rate), step_of(rate)
         total, state, bpp = torch.zeros(()), None, 0.0
-        decoded, motion = [], [torch.zeros(count, 2, height, width).to(features)]
+        decoded, motion = [], []
         for index in range(frames):
-            coder, frame = TrainingCoder(), features[:, index : index + 1]
-            found, state = model.code(coder, frame, index, (height, width), state)
-            loss, frame_bpp, _ = rate_distortion(coder, found, frame, rate)
-            total = total.to(loss) + loss / (frames - 1 if index else 1)
-            bpp += frame_bpp / frames
+            coder, part = TrainingCoder(), slice(index, index + 1)
+            # What goes before leaves its state, and no gradients.
+            with torch.set_grad_enabled(index >= before):
+                found, state = model.code(coder, sent[:, part], index, (height, width), state)
+            if index < before:
+                continue
+            loss, frame_bpp, _ = rate_distortion(coder, found, truth[:, part], step)
+            total = total.to(loss) + loss / _SEEN
+            bpp += frame_bpp / _SEEN
             decoded.append(found)
-            if index:
-                motion.append(state.motion)
+            motion.append(state.motion if index else torch.zeros(count, 2, height, width).to(found))
+        features, truth = features[:, before:], truth[:, before:]
         received, moved = torch.cat(decoded, 1), torch.stack(motion, 1)
         received = torch.cat((received[:-1], features[-1:]))
         # Other codecs decode no motion, and intra frames have none: half of the sequences, the uncoded one among them,
@@ -304,10 +404,9 @@ class ThroughCodecRecipe(CodecRecipe):
         without = torch.arange(count, device=features.device).add(count).remainder(2) == 1
         moved = torch.where(without[:, None, None, None, None], self.analysis.estimate(received), moved)
         refined = self.analysis.refined(received, moved)
-        error = (self.analysis(received, refined, int(wanted)) - truth).square().mean((1, 2, 3))
+        error = (self.analysis(received, refined, wanted) - truth[:, wanted : wanted + 1]).square().mean((1, 2, 3))
         error = error + 0.1 * (unexplained(received, refined) if self.analysis.fmvr is not None else 0)
-        step = torch.tensor(STEPS, device=features.device)[rate]
-        total = total + self.result * (error / slope_of(rate) * step)[:-1].mean() + 20 * error[-1]
+        total = total + self.result * (error / slope_of(step) * step)[:-1].mean() + 20 * error[-1]
         return total, {"bpp": bpp, "psnr": -10 * float(error[:-1].detach().clamp_min(1e-10).log10().mean())}
 
     def finish(self, network: nn.Module) -> Mapping[str, Mapping[str, Tensor]]:
@@ -316,7 +415,7 @@ class ThroughCodecRecipe(CodecRecipe):
         return {self.file: finish_small(codec), "analysis.safetensors": _weights(network.get_submodule("analysis"))}
 
     def evaluate(self, network: nn.Module, shards: Shards, progress: Progress = silent) -> list[dict[str, float]]:
-        """Rate, and PSNR of features against those sent and of results against the luminance, in the closed loop."""
+        """Rate, and PSNR of decoded features and of results against the luminance, in the closed loop."""
         features, truth = (torch.from_numpy(part) for part in shards.pairs(self.checked, 128, 0, 0, _INSTANTS))
         analysis = network.get_submodule("analysis")
         assert isinstance(analysis, Analysis)  # noqa: S101 -- the trainer's copy of it
@@ -339,7 +438,7 @@ class ThroughCodecRecipe(CodecRecipe):
                     refined = analysis.refined(received, torch.stack(motion, 1))
                     for k in (2, 3):
                         error += float((analysis(received, refined, k).clamp(0, 1) - wanted[k]).square().mean())
-                    own += float((received - sequence).square().mean())
+                    own += float((received[0] - wanted).square().mean())
                     bits += sum(float(value) for value in coder.bits.values())
                     progress(rate * len(features) + number, total, "validation")
                 found.append(

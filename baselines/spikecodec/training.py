@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from baselines.neural.latents import Estimator
 from baselines.neural.recipe import Recipe
-from baselines.neural.small import STEPS, stream_bits
+from baselines.neural.small import STEPS, step_of, stream_bits
 from baselines.neural.training import TrainingCoder, finish_small, rate_distortion, spread_rates
 from baselines.spikecodec.network import WINDOWS, SceneNetwork
 from bench.progress import Progress, silent
@@ -49,7 +49,7 @@ class SpikeCodecRecipe(Recipe):
         rate, coder = spread_rates(len(truth)).to(truth.device), TrainingCoder()
         recovered = self.scenes.recovery(rates)
         decoded = self.scenes.code(coder, recovered, rate, (len(truth), truth.shape[2], truth.shape[3]))
-        loss, bpp, psnr = rate_distortion(coder, decoded, truth, rate)
+        loss, bpp, psnr = rate_distortion(coder, decoded, truth, step_of(rate))
         # Recovery also learns by itself, most at the beginning.
         return loss + (10 - 8 * progress) * (recovered - truth).square().mean(), {"bpp": bpp, "psnr": psnr}
 
