@@ -49,8 +49,9 @@ class Recipe(ABC):
         Two figures of every step, for the log and the curves.
     pace
         Steps a minute of one core, which turns a budget of minutes into steps.
-    rate, batch, crop
-        Largest learning rate, sequences in a batch, and their side in pixels.
+    rate, warm_rate, batch, crop
+        Largest learning rate, that of a training that begins from trained weights, sequences in a batch, and their side
+        in pixels.
     checked
         Held-out samples that the card's figures are from.
     warm
@@ -63,6 +64,7 @@ class Recipe(ABC):
     logged: tuple[str, str] = ("bpp", "psnr")
     pace: float
     rate: float = 6e-4
+    warm_rate: float = 3e-4
     batch: int = 8
     crop: int = 64
     checked: int = 24
@@ -85,7 +87,7 @@ class Recipe(ABC):
         if not fitting:
             raise BenchError(f"{path}: no weights in it fit this network")
         self.network.load_state_dict({**own, **fitting})
-        self.warm, self.basis = True, (*self.basis, path)
+        self.warm, self.rate, self.basis = True, self.warm_rate, (*self.basis, path)
         return len(fitting), len(own)
 
     def fitted(self, name: str, given: Tensor, own: Tensor) -> Tensor | None:

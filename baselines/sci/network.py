@@ -49,7 +49,6 @@ from baselines.neural.small import (
     to_network,
     zeroed,
 )  # fmt: skip
-from baselines.sci.analysis import Residual as PlainResidual
 
 _MOTION = 16
 # Starting steps of an intra frame's rate points beyond the common ones.
@@ -70,8 +69,8 @@ class IntraSize:
     ----------
     width, reconstruct
         Channels and residual blocks of the refinement.
-    encoder, deep
-        Channels inside the encoder's branch, and its residual blocks at the refinement's size.
+    encoder
+        Channels inside the encoder's branch.
     hidden, hyper
         Channels inside the prior, and of its hyper-latent.
     lift
@@ -83,7 +82,6 @@ class IntraSize:
     encoder: int
     hidden: int
     hyper: int
-    deep: int = 0
     lift: int = 0
 
 
@@ -172,12 +170,10 @@ def _at_places(steps: tuple[float, ...], places: int) -> tuple[float, ...]:
     return tuple(step for step in steps for _ in range(places))
 
 
-def _encoder(inputs: int, width: int, halvings: int, latent: int, deep: int = 0) -> nn.Sequential:
+def _encoder(inputs: int, width: int, halvings: int, latent: int) -> nn.Sequential:
     """Branch of an encoder: from the refinements' grid to the latent's. It starts at zero."""
+    widths = [inputs, *(width for _ in range(halvings - 1))]
     layers: list[nn.Module] = []
-    if deep:
-        layers += [conv(inputs, width), nn.LeakyReLU(0.1), *(PlainResidual(width) for _ in range(deep))]
-    widths = [width if deep else inputs, *(width for _ in range(halvings - 1))]
     for channels in widths[:-1]:
         layers += [conv(channels, width, 3, 2), nn.LeakyReLU(0.1)]
     return nn.Sequential(*layers, zeroed(conv(widths[-1], latent, 3, 2)))
@@ -205,7 +201,7 @@ class ImageNetwork(FixedLayer):
         self.transform = DctTransform(size.latent)
         self.steps = (*STEPS, *_FINEST[: size.finest])
         self.rates = Rates(size.latent, self.steps)
-        self.encoder = _encoder(pixels, intra.encoder, _halvings(size.unshuffle), size.latent, intra.deep)
+        self.encoder = _encoder(pixels, intra.encoder, _halvings(size.unshuffle), size.latent)
         self.prior = QuadPrior(size.latent, intra.hidden, intra.hyper, 0, len(self.steps))
         self.lift = _lift(size) if intra.lift else None
         self.refine = Refinement(size.unshuffle, pixels + intra.lift, intra.width, intra.reconstruct, len(self.steps))

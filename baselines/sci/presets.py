@@ -30,7 +30,7 @@ ANALYSIS = {
 CODEC = {
     "small": CodecSize(
         unshuffle=4, width=48, kept=24, predict=2, reconstruct=3, encoder=64, hidden=96, hyper=16, motion=32,
-        intra=IntraSize(width=96, reconstruct=4, encoder=96, hidden=128, hyper=24, deep=1, lift=16),
+        intra=IntraSize(width=96, reconstruct=3, encoder=64, hidden=96, hyper=16, lift=16),
         latent=192, long_term=True, places=2, cubic=True, finest=2,
     ),
     "paper": CodecSize(
