@@ -27,7 +27,7 @@ class SerialPrior(FixedLayer):
 
     def __init__(self, channels: int, hidden: int, hyper: int, known: int) -> None:
         super().__init__()
-        self.register_buffer("gain", frequency_gain(channels) if channels == LATENT else torch.ones(1, 1, 1, 1))
+        self.register_buffer("gain", frequency_gain(channels) if channels >= LATENT else torch.ones(1, 1, 1, 1))
         self.prior = FixedPrior(hyper)
         self.hyper_encoder = nn.Sequential(
             conv(channels, hidden), nn.LeakyReLU(), conv(hidden, hidden, 5, 2), nn.LeakyReLU(),

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from baselines.neural.codec import INTRA_FINER, SmallModel
 from baselines.neural.entropy import Family, Prior
 from baselines.neural.fixed import freeze
+from baselines.neural.growth import GrowingRecipe
 from baselines.neural.latents import Estimator
-from baselines.neural.recipe import Recipe
 from baselines.neural.small import STEPS, slope_of, step_of, store_tables, stream_bits
 from bench.progress import Progress, silent
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 PLAIN = 0.3
 
 
-class SmallRecipe(Recipe):
+class SmallRecipe(GrowingRecipe):
     """Intra and inter network together, with more inter frames in a row as training goes on.
 
     Distortion is that from the luminance: bits that tell of a feature's noise are lost.

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from baselines.neural.growth import GrowingRecipe
 from baselines.neural.latents import Estimator
 from baselines.neural.layers import warp
 from baselines.neural.recipe import Recipe
@@ -215,48 +216,7 @@ def unexplained(features: Tensor, motion: Tensor) -> Tensor:
     return error.square().view(len(features), -1).mean(1)
 
 
-# Outputs of a prior that each have all channels of its latent.
-_HEADS = {"head": 3, "trunk_head": 2}
-
-
-def _widened(given: Tensor, own: Tensor, groups: int) -> Tensor | None:
-    """`given` as the first rows of each group of rows of `own`; those rows take nothing from inputs that are new."""
-    if given.shape[2:] != own.shape[2:] or len(given) % groups:
-        return None
-    widened = own.clone()
-    for rows, old in zip(widened.chunk(groups), given.chunk(groups), strict=True):
-        first = rows[: len(old)]
-        if given.ndim > 1:
-            first.zero_()
-            first = first[:, : old.shape[1]]
-        first.copy_(old)
-    return widened
-
-
-class _Growing(_OnFeatures):
-    """Recipes of networks that begin from smaller ones too."""
-
-    def fitted(self, name: str, given: Tensor, own: Tensor) -> Tensor | None:
-        """Weights of a smaller network too, so that the larger one begins with what it gave.
-
-        Tables of rate points grow by repetition; channels that are new begin as they would, and change nothing.
-        """
-        smaller = given.ndim == own.ndim and all(a <= b for a, b in zip(given.shape, own.shape, strict=True))
-        if given.shape == own.shape or not smaller or name not in dict(self.network.named_parameters()):
-            return super().fitted(name, given, own)
-        if name.endswith(("rates.scale", "rate_bias")) and len(given) == len(STEPS):
-            times, more = divmod(len(own), len(given))
-            finer = (own[len(own) - more :] - own[-more - 1]).mean((1, 2, 3), keepdim=True)
-            given = torch.cat([given.repeat_interleave(times, 0), given[-1:] + finer])
-        if name.endswith("prior.rate_bias"):
-            more = own.shape[1] // 2 - given.shape[1] // 2
-            halves = [torch.cat([half, half[:, -1:].expand(-1, more, -1, -1)], 1) for half in given.chunk(2, 1)]
-            return torch.cat(halves, 1)
-        outputs = next((count for head, count in _HEADS.items() if f"prior.{head}." in name), 1)
-        return given if given.shape == own.shape else _widened(given, own, outputs)
-
-
-class IntraRecipe(_Growing):
+class IntraRecipe(GrowingRecipe, _OnFeatures):
     """Pre-training of intra frames by themselves: many more pictures a minute than in sequences."""
 
     file = "intra.safetensors"
@@ -264,7 +224,7 @@ class IntraRecipe(_Growing):
     crop = 128
 
     def __init__(self, preset: str, variant: Variant.Options, size: CodecSize, extraction: Path) -> None:
-        super().__init__(preset, variant, extraction)
+        _OnFeatures.__init__(self, preset, variant, extraction)
         self.image = ImageNetwork(size)
         self.network = nn.ModuleDict({"image": self.image})
 
@@ -307,7 +267,7 @@ class IntraRecipe(_Growing):
         return figures
 
 
-class CodecRecipe(SmallRecipe, _Growing):
+class CodecRecipe(SmallRecipe, _OnFeatures):
     """Pre-training of the codec on features, as the other small codecs are trained, from intra frames that can be."""
 
     pace = 26.0
@@ -315,7 +275,7 @@ class CodecRecipe(SmallRecipe, _Growing):
     def __init__(
         self, preset: str, variant: Variant.Options, size: CodecSize, extraction: Path, intra: Path | None = None
     ) -> None:
-        _Growing.__init__(self, preset, variant, extraction)
+        _OnFeatures.__init__(self, preset, variant, extraction)
         SmallRecipe.__init__(self, ImageNetwork(size), VideoNetwork(size), SciModel)
         self._intra = intra
         if intra is not None:

@@ -46,6 +46,9 @@ def train(
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run (default train/CODEC, or train/CODEC-VARIANT).")
     ] = None,
+    extractor: Annotated[
+        str, typer.Option(help="Extractor whose features a codec of frames is trained on (dcvc, dcvc-dc); TFP without.")
+    ] = "",
     stage: Annotated[
         str,
         typer.Option(help="Stage of a codec that is trained in stages (sci: 1, 2, codec, 3), or all in order."),
@@ -78,12 +81,8 @@ def train(
     made: Any = create_trained(codec)
     if not hasattr(made, "recipe"):
         raise BenchError(f"{codec} is not a codec that is trained here")
-    for key, instead in _NOT_TRAINED.items():
-        if key in made.options.model_fields_set:
-            raise BenchError(f"training does not take {made.name}'s option {key}; use {instead}")
     own_samples = hasattr(made, "samples")
-    if own_samples and (data or validation or samples):
-        raise BenchError(f"{made.name} is trained on its own dataset: leave --data, --validation and --samples away")
+    _check_options(made, own_samples and bool(data or validation or samples), extractor)
     check_device(device)
     if not os.environ.get("OMP_NUM_THREADS"):
         torch.set_num_threads(1)  # minutes and pace are those of one core; more threads than free cores wait for it
@@ -102,7 +101,7 @@ def train(
             fitting, every = recipe.begin_from(begin)
             typer.echo(f"{fitting} of {every} tensors are those of {begin}")
         label = " ".join(word for word in (made.spec, part, variant) if word)
-        trained_on, checked_on = _samples(made, recipe, part, (data, validation), samples or 1600, seed)
+        trained_on, checked_on = _samples(made, recipe, part, (data, validation), samples or 1600, seed, extractor)
         basis = tuple(file_sha256(path) for path in recipe.basis)
         limit = math.inf if steps and not minutes else 60 * (minutes or 60)
         planned = steps or (planned_steps(folder) if resume else None) or max(1, round(limit / 60 * recipe.pace))
@@ -126,8 +125,25 @@ def train(
         typer.echo(f"try it: bench run --paradigm {paradigm} --codec {made.name}:weights={whole / recipe.file}")
 
 
+def _check_options(made: Any, given_samples: bool, extractor: str) -> None:
+    """Refuse what has no part in a component's training."""
+    for key, instead in _NOT_TRAINED.items():
+        if key in made.options.model_fields_set:
+            raise BenchError(f"training does not take {made.name}'s option {key}; use {instead}")
+    if extractor and (hasattr(made, "samples") or hasattr(made, "stages") or "frames" not in made.accepts):
+        raise BenchError(f"{made.name} is not trained on the features of an extractor: leave --extractor away")
+    if given_samples:
+        raise BenchError(f"{made.name} is trained on its own dataset: leave --data, --validation and --samples away")
+
+
 def _samples(
-    made: Any, recipe: Any, stage: str, folders: tuple[Path | None, Path | None], samples: int, seed: int
+    made: Any,
+    recipe: Any,
+    stage: str,
+    folders: tuple[Path | None, Path | None],
+    samples: int,
+    seed: int,
+    extractor: str,
 ) -> tuple[Any, Any]:
     """What is trained on, and what the card's figures are from: a component's own samples, or shards of photographs."""
     from bench.cli._shared import progress_bar
@@ -140,4 +156,19 @@ def _samples(
             return made.samples(stage, seed, progress)
         shards = open_shards(folders[0], cache, samples, seed, progress)
         held_out = open_shards(folders[1], cache, min(samples, 24), seed + 1, progress)
+        if extractor:
+            shards, held_out = (_features_of(extractor, part, progress) for part in (shards, held_out))
         return recipe.prepare(shards, progress), recipe.prepare(held_out, progress)
+
+
+def _features_of(extractor: str, shards: Any, progress: Any) -> Any:
+    """Shards with an extractor's features in place of TFP's."""
+    from bench.fingerprint import component_fingerprint
+    from bench.interfaces import Extractor, checked
+    from bench.registry import create
+    from bench.train.shards import RATE
+
+    part = create(Extractor, extractor)
+    return shards.derive(
+        component_fingerprint(part), lambda spikes, instants: checked.features(part, spikes, instants, RATE), progress
+    )
