@@ -30,12 +30,12 @@ def profile(
 
     Stages run one at a time, each in a process of its own. Run it on an idle machine.
     """
-    from bench.runner.profile import Chain, ComplexityRow, profile_chains
+    from bench.runner.profile import ComplexityRow, Profiled, profile_chains
     from bench.runner.tables import write_table
 
     point = rate_points(rate)[0] if rate else ""
     chains = [
-        Chain(way, name, point, dataset, sequence, extractor, analyzer, repeats)
+        Profiled(way, name, point, dataset, sequence, extractor, analyzer, repeats)
         for way in split(paradigm)
         for name in split(codec)
     ]
