@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from bench.cli._shared import progress_bar, rate_points, split
+from bench.cli._shared import rate_points, split
+from bench.progress import progress_bar
 
 
 def register(app: typer.Typer) -> None:

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from bench.cli._shared import open_store, progress_bar, rate_points
+from bench.cli._shared import open_store, rate_points
 from bench.errors import BenchError, one_line
+from bench.progress import progress_bar
 from bench.sampling import Sampling
 
 
