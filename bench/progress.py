@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from bench.errors import one_line
 
@@ -26,8 +27,10 @@ def progress_bar(title: str) -> Iterator[Progress]:
 
     Gives ``update(done, total, label)``.
     """
-    notebook = _in_notebook()
-    if not (sys.stderr.isatty() or notebook):
+    if (ipython := _notebook()) is not None:
+        yield _line_in_place(title, ipython)
+        return
+    if not sys.stderr.isatty():
         with _line_a_minute(title) as update:
             yield update
         return
@@ -45,9 +48,7 @@ def progress_bar(title: str) -> Iterator[Progress]:
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
         TextColumn("eta"), TimeRemainingColumn(), TextColumn("{task.fields[label]}", style="dim"),
     )  # fmt: skip
-    with Progress(
-        *columns, console=Console(stderr=not notebook, force_jupyter=notebook or None), transient=True
-    ) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=None, label="")
         yield lambda done, total, label: bar.update(task, completed=done, total=total, label=label)
 
@@ -76,7 +77,21 @@ def _line_a_minute(title: str) -> Iterator[Progress]:
         teller.join(timeout=1)
 
 
-def _in_notebook() -> bool:
-    """Whether this is the kernel of a notebook."""
+def _notebook() -> Any:
+    """IPython, where this is the kernel of a notebook."""
     ipython = sys.modules.get("IPython")
-    return ipython is not None and type(ipython.get_ipython()).__name__ == "ZMQInteractiveShell"
+    kernel = ipython is not None and type(ipython.get_ipython()).__name__ == "ZMQInteractiveShell"
+    return ipython if kernel else None
+
+
+def _line_in_place(title: str, ipython: Any) -> Progress:
+    """Progress of a cell: one line of its output, written anew."""
+    began = time.monotonic()
+    line = ipython.display.display({"text/plain": title}, raw=True, display_id=True)
+
+    def update(done: int, total: int, label: str) -> None:
+        spent = time.monotonic() - began
+        left = f", {spent / done * (total - done):.0f} s left" if 0 < done < total else ""
+        line.update({"text/plain": f"{title}: {done} of {total} in {spent:.0f} s{left} {label}".rstrip()}, raw=True)
+
+    return update
