@@ -15,7 +15,6 @@ import zlib
 import numpy as np
 
 import bench
-from bench.interfaces import Compressed, Decoded
 
 
 @bench.register
@@ -24,15 +23,13 @@ class Deflate(bench.Codec):
 
     name = "session-deflate"
     rate_points = (1, 9)
-    accepts = frozenset({"frames"})
-    structures = frozenset({"low_delay"})
 
     def compress(self, frames, rate_point, condition):
-        return Compressed(zlib.compress(np.rint(255 * frames).astype(np.uint8).tobytes(), rate_point))
+        return zlib.compress(np.rint(255 * frames).astype(np.uint8).tobytes(), rate_point)
 
     def decompress(self, payload, info):
         levels = np.frombuffer(zlib.decompress(payload), np.uint8).reshape(info.shape)
-        return Decoded(levels.astype(np.float32) / np.float32(255))
+        return levels.astype(np.float32) / np.float32(255)
 """
 GRID = {"paradigms": "caas", "extractors": "tfp", "limit": 1, "frames": 3, "figures": False}
 
