@@ -69,8 +69,7 @@ def register(component: type[K]) -> type[K]:
 
     import cloudpickle
 
-    from bench.datasets._files import cache_root
-    from bench.runner.store import disk_errors, write_atomic
+    from bench.files import cache_root, disk_errors, write_atomic
 
     base = next((base for base in GROUPS if isinstance(component, type) and issubclass(component, base)), None)
     if base is None:

@@ -50,7 +50,7 @@ def remarks(infos: Iterable[SequenceInfo]) -> Iterator[str]:
 
 def save_text(path: Path, text: str) -> None:
     """Write a file that the user named, whole or not at all."""
-    from bench.runner.store import disk_errors, write_atomic
+    from bench.files import disk_errors, write_atomic
 
     with disk_errors(path):
         write_atomic(path, text.encode())

@@ -131,7 +131,7 @@ def _samples(
     made: Any, recipe: Any, stage: str, folders: tuple[Path | None, Path | None], samples: int, seed: int
 ) -> tuple[Any, Any]:
     """What is trained on, and what the card's figures are from: a component's own samples, or shards of photographs."""
-    from bench.datasets._files import cache_root
+    from bench.files import cache_root
     from bench.train.shards import open_shards
 
     cache = cache_root() / "train"
