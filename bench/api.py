@@ -1,6 +1,6 @@
 """The suite from Python: ``import bench`` gives what is here, with the defaults of the command line.
 
-For one::
+For one:
 
     import bench
 

@@ -1,6 +1,6 @@
 """A paradigm with the parts that run it, from spikes to a result.
 
-For one::
+For one:
 
     chain = Chain("caas", "sci")
     sent = chain.camera(spikes, rate=0.6)   # runs on the camera; sent.stream crosses the link
