@@ -71,3 +71,17 @@ def read_user_text(path: Path) -> str:
         raise BenchError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise BenchError(f"{path} is not UTF-8 text; save it as UTF-8") from None
+
+
+def word(text: str) -> str:
+    """A text as part of a folder's name."""
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in text)
+
+
+def free_folder(parent: Path, name: str) -> Path:
+    """`parent/name`, or the first of `name-2`, `name-3`, ... that does not exist."""
+    candidate, number = parent / name, 1
+    while candidate.exists():
+        number += 1
+        candidate = parent / f"{name}-{number}"
+    return candidate

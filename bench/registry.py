@@ -29,6 +29,7 @@ from bench.interfaces import (
 from bench.paths import user_path
 
 C = TypeVar("C", bound=Component)
+K = TypeVar("K", bound=Component)
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 # Options of one machine that files may set: what they name is read, never run.
@@ -44,9 +45,65 @@ GROUPS: dict[type[Component], str] = {
 }
 
 
+# Specs of the classes that this session has registered.
+_SESSION: dict[tuple[type[Component], str], str] = {}
+
+
 def names(base: type[Component]) -> list[str]:
     """Names registered for this kind of component, sorted."""
-    return sorted(_entries(base))
+    return sorted({*_entries(base), *(name for kind, name in _SESSION if kind is base)})
+
+
+def register(component: type[K]) -> type[K]:
+    """Make a class of this session known by its name, as a decorator or a call; again, it replaces the one before.
+
+    Workers and decoders are processes of their own, so the class is written into a file of the user's cache, with all
+    that it refers to, and named by that file in whatever runs it. What is registered again is measured again.
+
+    Raises
+    ------
+    BenchError
+        If it is no class of a component, or cannot be written.
+    """
+    import base64
+
+    import cloudpickle
+
+    from bench.files import cache_root, disk_errors, write_atomic
+
+    base = next((base for base in GROUPS if isinstance(component, type) and issubclass(component, base)), None)
+    if base is None:
+        raise BenchError(f"{component!r} is no {', '.join(kind.__name__ for kind in GROUPS)}")
+    _check_name(component, component.__qualname__)
+    if component.name in _entries(base):
+        raise BenchError(f"the {base.__name__.lower()} {component.name} is installed; give the class another name")
+    try:
+        written = base64.b85encode(cloudpickle.dumps(component)).decode()
+    except Exception as error:  # whatever the class refers to may refuse
+        raise BenchError(f"{component.__qualname__} cannot be written: {type(error).__name__}: {error}") from error
+    text = _SESSION_FILE.format(name=component.__name__, written=written)
+    path = cache_root() / "session" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.py"
+    with disk_errors(path.parent):
+        write_atomic(path, text.encode())
+    _SESSION[base, component.name] = f"{path}:{component.__name__}"
+    return component
+
+
+# The class says that it lies here, so that its fingerprint is this file's.
+_SESSION_FILE = '''"""{name}, a class that a session has registered."""
+
+import base64
+import pickle
+
+{name} = pickle.loads(base64.b85decode("{written}"))
+{name}.__module__ = __name__
+'''
+
+
+def session_spec(base: type[Component], spec: str) -> str:
+    """A spec as other processes understand it: what this session has registered is named by its file."""
+    name, separator, options = spec.partition(":")
+    return _SESSION[base, name] + separator + options if (base, name) in _SESSION else spec
 
 
 def create(base: type[C], spec: str) -> C:
@@ -58,6 +115,7 @@ def create(base: type[C], spec: str) -> C:
         If the name is unknown (the nearest names are given), the file or class cannot be loaded, or an option
         is wrong.
     """
+    spec = session_spec(base, spec)
     path, separator, rest = spec.partition(".py:")
     if separator:
         class_name, options = parse_spec(rest)

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from bench.analyzers.identity import Identity
-from bench.interfaces import Content, Decoded, Extractor, Kind, Paradigm, Side, Stage, check_wiring
+from bench.chain import Chain
+from bench.interfaces import Content, Decoded, Kind, Paradigm, Side, Stage, check_wiring
 from bench.registry import create
-from bench.runner.execute import behind_link
 
 TASKS = ["reconstruction", "classification"]
 
@@ -63,7 +63,6 @@ def test_motion_of_spikes_does_not_reach_analysis():
     instants = np.array([20, 28])
     for paradigm, shape in (("cta", (49, 16, 16)), ("caas", (2, 16, 16))):
         decoded = Decoded(np.zeros(shape, np.float32), np.zeros((shape[0], 2, 16, 16), np.float32))
-        stages = create(Paradigm, paradigm).wire(["reconstruction"])
-        behind_link(stages, decoded, create(Extractor, "tfp"), Watching(), instants, 0.6)
+        Chain(paradigm, "raw", "tfp", Watching()).after_link(decoded, instants, 0.6)
     assert seen[0] is None
     assert seen[1].shape == (2, 2, 16, 16)

@@ -3,8 +3,8 @@ import json
 import pytest
 
 from bench.cli import _expanded
-from bench.datasets._files import cache_root
 from bench.errors import BenchError
+from bench.files import cache_root
 from bench.interfaces import Codec, Dataset, split_names
 from bench.paths import listed, natural_order, read_user_text
 from bench.registry import create

@@ -408,8 +408,8 @@ def test_ffmpeg_is_found_by_name_and_a_wrong_one_is_named(bench, tmp_path):
 
 
 def test_a_user_without_a_home_is_told_of_the_cache(monkeypatch):
-    from bench.datasets._files import cache_root
     from bench.errors import BenchError
+    from bench.files import cache_root
 
     def none(path):
         raise RuntimeError("Could not determine home directory.")

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from bench.errors import BenchError
+from bench.files import FatalError, disk_errors, whole_file, write_atomic
 from bench.runner.cache import DAY, parts, prune
 from bench.runner.locks import locked, take_lock
-from bench.runner.store import FatalError, MissError, Store, array_bytes, disk_errors, whole_file, write_atomic
+from bench.runner.store import MissError, Store, array_bytes
 from bench.tools import run_tool
 from tests.conftest import one_line_error
 

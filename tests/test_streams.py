@@ -175,7 +175,7 @@ class Mine(Tfp):
         ("analyzer", "sci:device=cuda", "sets 'device', which only this machine"),
         ("extractor", "tfp:absent=3", "unknown option"),
         ("extractor", "tfp:window", "key=value"),
-        ("analyzer", "classifier", "gives no pictures"),
+        ("analyzer", "classifier", "not reconstruction"),
         ("extractor", "", "not installed"),
     ],
 )
@@ -361,7 +361,7 @@ def test_a_stream_that_does_not_decode_leaves_nothing(segmented, name):
     [
         ({"codec": "isi", "paradigm": "caas"}, "isi takes spikes only, caas codes features; use --paradigm cta"),
         ({"codec": "ffv1", "paradigm": "caas", "rate_point": 3}, "rate point"),
-        ({"paradigm": "caas", "analyzer": "classifier"}, "gives no pictures"),
+        ({"paradigm": "caas", "analyzer": "classifier"}, "not reconstruction"),
         ({"cut": Cut(frames=9)}, "hold 8 instants at stride 8 with margin 20, not 9: leave --frames away"),
         ({"cut": Cut(start=80)}, "23 spike frames from 80 on hold 0 instants .*: use a smaller --margin or --start"),
         ({"name": "rec.dat"}, "is what is read"),

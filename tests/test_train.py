@@ -16,12 +16,11 @@ from baselines.neural.layers import _unit_grid
 from baselines.neural.small import _spread
 from baselines.spikecodec.training import SpikeCodecRecipe
 from bench.cli import main
-from bench.cli._shared import progress_bar
 from bench.conform import conform
 from bench.datasets._scenes import Scene
 from bench.errors import BenchError
 from bench.interfaces import Codec, CodingCondition, Content
-from bench.progress import silent
+from bench.progress import progress_bar, silent
 from bench.registry import create
 from bench.train import loop
 from bench.train.loop import Settings, planned_steps, train_codec

@@ -10,14 +10,14 @@ import numpy as np
 from baselines.recognition.events import bei, etof, events, sbne
 from bench.interfaces import Extractor
 from bench.registry import create
-from bench.train.shards import MARGIN, STRIDE
+from bench.sampling import Sampling
 
 if TYPE_CHECKING:
     from bench.datasets.moving import MovingImage
 
 # Coding instants of a recording that a classifier sees.
 FRAMES = 6
-INSTANTS = MARGIN + STRIDE * np.arange(FRAMES)
+INSTANTS = Sampling().instants(Sampling().num_spikes(FRAMES))
 _EVENTS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {"etof": etof, "bei": bei, "sbne": sbne}
 
 

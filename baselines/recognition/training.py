@@ -19,8 +19,8 @@ from baselines.neural.recipe import Recipe
 from baselines.recognition.alignment import ALIGNED, aligned
 from baselines.recognition.network import Backbone
 from baselines.recognition.representations import FRAMES, represent, shown_by
-from bench.datasets._files import cache_root
 from bench.errors import BenchError
+from bench.files import cache_root
 from bench.fingerprint import code_fingerprint, component_fingerprint, digest
 from bench.interfaces import Codec, Dataset, Extractor, to_uint8
 from bench.progress import Progress, silent

@@ -30,7 +30,7 @@ def cache(
     from rich.table import Table
 
     from bench.cli._shared import open_store
-    from bench.datasets._files import cache_root
+    from bench.files import cache_root
     from bench.runner import cache as contents
 
     if prune and days is None and gib is None:

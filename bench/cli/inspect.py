@@ -153,7 +153,7 @@ def doctor() -> None:
     """Check this machine: what works, what does not and what to do; exit code 1 where the default job cannot run."""
     import shutil
 
-    from bench.datasets._files import cache_root
+    from bench.files import cache_root
     from bench.registry import create
     from bench.runner.provenance import provenance
 

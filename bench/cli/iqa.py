@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from bench.cli._shared import progress_bar, split
+from bench.cli._shared import split
+from bench.progress import progress_bar
 
 
 def register(app: typer.Typer) -> None:

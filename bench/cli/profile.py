@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from bench.cli._shared import progress_bar, rate_points, split
+from bench.cli._shared import rate_points, split
+from bench.progress import progress_bar
 
 
 def register(app: typer.Typer) -> None:
@@ -30,12 +31,12 @@ def profile(
 
     Stages run one at a time, each in a process of its own. Run it on an idle machine.
     """
-    from bench.runner.profile import Chain, ComplexityRow, profile_chains
+    from bench.runner.profile import ComplexityRow, Profiled, profile_chains
     from bench.runner.tables import write_table
 
     point = rate_points(rate)[0] if rate else ""
     chains = [
-        Chain(way, name, point, dataset, sequence, extractor, analyzer, repeats)
+        Profiled(way, name, point, dataset, sequence, extractor, analyzer, repeats)
         for way in split(paradigm)
         for name in split(codec)
     ]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli._shared import progress_bar
+from bench.progress import progress_bar
 
 
 def register(app: typer.Typer) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import glob
 import shlex
 import sys
 from pathlib import Path
@@ -11,15 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli._shared import free_folder, open_store, progress_bar, rate_points, remarks, split, word
-from bench.errors import BenchError, one_line
-from bench.paths import natural_order
+from bench.cli._shared import rate_points, remarks, split
+from bench.errors import one_line
+from bench.progress import progress_bar
 
 if TYPE_CHECKING:
     from bench.runner.plan import Plan
-    from bench.runner.pool import Lane
-    from bench.runner.spec import Suite
-    from bench.runner.store import Store
 
 
 def register(app: typer.Typer) -> None:
@@ -82,8 +77,8 @@ def run(
       bench run --suite conventional --jobs 2
     """
     from bench.interfaces import split_names
-    from bench.runner.plan import make_plan
-    from bench.runner.spec import Suite, load_suite, make_spec
+    from bench.report.terminal import print_run
+    from bench.request import Request, choose, measure
 
     stated: dict[str, Any] = {
         "paradigms": split(paradigm), "codecs": split(codec), "datasets": split(dataset),
@@ -96,97 +91,21 @@ def run(
     }  # fmt: skip
     fields: dict[str, Any] = {key: value for key, value in stated.items() if value}
     fields |= {key: value for key, value in numbers.items() if value is not None}
-    if preset and not suite:
-        raise BenchError("--preset chooses among the sizes of a --suite; a codec's preset is written codec:preset=NAME")
-    chosen = load_suite(suite, preset, **fields) if suite else Suite(grids=(make_spec(**fields),))
-    asked = {"smoothness": chosen.smoothness or smoothness, "recognition": chosen.recognition or recognition}
-    chosen = chosen.model_copy(update=asked)
-    plan = make_plan(*chosen.grids)
+    chosen, plan = choose(suite, preset, smoothness, recognition, **fields)
     _print_notes(plan)
     if dry_run:
         _print_plan(plan)
         return
-    if chosen.recognition:
-        from bench.runner.beside import classified
-        from bench.runner.recognition import check_classifiers
-
-        check_classifiers(classified(plan))
-    _run(chosen, plan, _folder(plan, out, resume), resume, _lane(jobs, scheduler, job_limit), timing, figures)
-
-
-def _lane(jobs: int, scheduler: str, job_limit: float) -> Lane:
-    import os
-
-    from bench.runner.pool import LocalLane
-
-    if not scheduler:
-        return LocalLane(jobs or os.cpu_count() or 1, limit_seconds=job_limit)
-    if jobs:
-        raise BenchError("--jobs counts workers of this machine; with --scheduler the cluster has its own")
-    from bench.runner.cluster import ClusterLane
-
-    return ClusterLane(scheduler)
-
-
-def _folder(plan: Plan, out: Path | None, resume: bool) -> Path:
-    if out is not None:
-        return out
-    spec = plan.specs[0]
-    names = (spec.paradigms, [entry.codec for entry in spec.codecs], spec.datasets)
-    grid = "_".join("-".join(word(_bare(name)) for name in part) for part in names)
-    name = spec.name or (grid if len(grid) <= 80 else f"grid-{plan.digest}")
-    parent = Path("results")
-    if not resume:
-        return free_folder(parent, name)
-    from bench.runner.run import read_run_file
-
-    for folder in sorted(parent.glob(f"{glob.escape(name)}*"), key=natural_order, reverse=True):
-        with contextlib.suppress(BenchError):  # other folders of this name may hold anything
-            if read_run_file(folder)["plan"] == plan.digest:
-                return folder
-    raise BenchError(f"no run of this grid under {parent}/ to go on with; leave --resume away or give --out")
-
-
-def _bare(spec: str) -> str:
-    return spec.rsplit(".py:", maxsplit=1)[-1].partition(":")[0]
-
-
-def _run(suite: Suite, plan: Plan, folder: Path, resume: bool, lane: Lane, timing: int, figures: bool) -> None:
-    from bench.report.terminal import print_run
-    from bench.runner.run import run_plan
-
-    store = open_store()
     command = shlex.join(["bench", *sys.argv[1:]])
-    try:
-        with progress_bar("measuring") as progress:
-            done = run_plan(
-                plan, folder, store, lane=lane, resume=resume, timing=timing, progress=progress, command=command
-            )
-    except KeyboardInterrupt:
-        raise BenchError("interrupted; what was measured is kept, `--resume` goes on from there") from None
-    print_run(done)
-    _beside(suite, plan, folder, store)
-    if figures and done.states["ok"]:
-        from bench.report.build import run_figures
-
-        for path in run_figures(done.folder):
-            typer.echo(path)
-    if not done.states["ok"]:
-        typer.echo("bench: nothing was measured, for the reasons above", err=True)
-    if done.states["failed"] or not done.states["ok"]:
-        raise typer.Exit(1)
-
-
-def _beside(suite: Suite, plan: Plan, folder: Path, store: Store) -> None:
-    """What the suite measures after its rows."""
-    if not (suite.iqa or suite.smoothness or suite.recognition or suite.count or suite.profile):
-        return
-    from bench.runner.beside import measure_beside
-
-    with progress_bar("measuring more") as progress:
-        written = list(measure_beside(suite, plan, folder, store, progress))
-    for path in written:
+    request = Request(chosen, plan, out, resume, jobs, scheduler, job_limit, timing, figures, command)
+    done = measure(request, progress_bar, print_run)
+    for path in (*done.more, *done.figures):
         typer.echo(path)
+    states = done.report.states
+    if not states["ok"]:
+        typer.echo("bench: nothing was measured, for the reasons above", err=True)
+    if states["failed"] or not states["ok"]:
+        raise typer.Exit(1)
 
 
 def _print_notes(plan: Plan) -> None:

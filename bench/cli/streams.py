@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
-from bench.cli._shared import open_store, progress_bar, rate_points
+from bench.cli._shared import open_store, rate_points
 from bench.errors import BenchError, one_line
+from bench.progress import progress_bar
+from bench.sampling import Sampling
 
 
 def register(app: typer.Typer) -> None:
@@ -37,8 +39,8 @@ def encode(
     frames: Annotated[
         int, typer.Option(min=0, help="K, coding instants (0: as many as fit, and all spikes to the end for CTA).")
     ] = 0,
-    stride: Annotated[int, typer.Option(min=1, help="Spike frames between coding instants.")] = 8,
-    margin: Annotated[int, typer.Option(min=0, help="Spike frames before the first instant.")] = 20,
+    stride: Annotated[int, typer.Option(min=1, help="Spike frames between coding instants.")] = Sampling.stride,
+    margin: Annotated[int, typer.Option(min=0, help="Spike frames before the first instant.")] = Sampling.margin,
     intra_period: Annotated[int, typer.Option(min=1, help="Coded frames from one intra frame to the next.")] = 16,
     structure: Annotated[str, typer.Option(help="low_delay or random_access.")] = "low_delay",
 ) -> None:

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from bench.errors import BenchError
+from bench.paths import word
+from bench.progress import progress_bar
 
 # Options of a codec that say how it runs, and what says the same of its training.
 _NOT_TRAINED = {"weights": "--begin FILE", "device": "--device", "stage": "--stage"}
@@ -72,7 +74,6 @@ def train(
     import torch
 
     from baselines.neural.weights import check_device
-    from bench.cli._shared import progress_bar, word
     from bench.fingerprint import file_sha256
     from bench.interfaces.component import parse_spec
     from bench.registry import create_trained
@@ -146,8 +147,7 @@ def _samples(
     extractor: str,
 ) -> tuple[Any, Any]:
     """What is trained on, and what the card's figures are from: a component's own samples, or shards of photographs."""
-    from bench.cli._shared import progress_bar
-    from bench.datasets._files import cache_root
+    from bench.files import cache_root
     from bench.train.shards import open_shards
 
     cache = cache_root() / "train"

@@ -1,38 +1,20 @@
-"""Where data lies in the user's cache, and how pictures are read."""
+"""How pictures are read."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import platformdirs
 
 from bench.datasets._simulated import luma
 from bench.errors import BenchError, one_line
-from bench.paths import user_path
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
-
-
-def cache_root() -> Path:
-    """The suite's folder in the user's cache: BENCH_CACHE, or the platform's own place.
-
-    Raises
-    ------
-    BenchError
-        If the user has no home folder, and nothing else is stated.
-    """
-    stated = os.environ.get("BENCH_CACHE")
-    try:
-        return user_path(stated) if stated else platformdirs.user_cache_path("spikebench").expanduser()
-    except RuntimeError:
-        raise BenchError("this user has no home folder: set BENCH_CACHE to a folder for the suite's cache") from None
 
 
 def read_grey(path: Path) -> np.ndarray:

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from bench.datasets._files import cache_root, read_grey
+from bench.datasets._files import read_grey
 from bench.datasets._simulated import luma
 from bench.errors import BenchError
+from bench.files import cache_root
 from bench.paths import listed
 
 DIGITS = tuple("0123456789")

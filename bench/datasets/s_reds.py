@@ -17,9 +17,10 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from bench.datasets._files import cache_root, luminance, read_grey
+from bench.datasets._files import luminance, read_grey
 from bench.datasets._pypi import checked, download
 from bench.errors import BenchError
+from bench.files import cache_root
 from bench.fingerprint import code_fingerprint, digest, file_sha256
 from bench.interfaces import Availability, ComponentOptions, Dataset, Recording, SequenceInfo
 from bench.paths import listed

@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.datasets._files import cache_root
 from bench.datasets._pypi import checked, download
 from bench.errors import BenchError
+from bench.files import cache_root
 from bench.fingerprint import digest, file_sha256
 
 # Metric to whether more of it is better.

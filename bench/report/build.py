@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.errors import BenchError
+from bench.files import disk_errors
 from bench.metrics.quality import PSNR_CEILING
 from bench.names import file_name
 from bench.report import classification
@@ -22,7 +23,6 @@ from bench.report.pictures import matched_sheets
 from bench.report.plots import rd_plot, short_names
 from bench.report.rows import MEASURES, Runs, load_runs, made_by, mean_points, missing_points, printed_mean
 from bench.report.table import Table, markdown, markdown_text, write_table
-from bench.runner.store import disk_errors
 
 _HEADINGS = {
     "bpp": "bpp", "bpf": "bpf", "psnr": "PSNR [dB]", "psnr_of_mse": "PSNR of mean MSE [dB]", "ssim": "SSIM",

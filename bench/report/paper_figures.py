@@ -17,6 +17,7 @@ import pandas as pd
 from matplotlib.colors import hsv_to_rgb
 from matplotlib.figure import Figure
 
+from bench.chain import to_spikes
 from bench.errors import BenchError
 from bench.interfaces import Analyzer, Codec, Decoded, unpack_stream
 from bench.metrics.smoothness import laplacian_norms
@@ -35,7 +36,6 @@ from bench.report.rows import (
     per_sequence,
     sequence_range,
 )
-from bench.runner.execute import to_spikes
 from bench.runner.profile import COMPLEXITY_FILE, ComplexityRow
 from bench.runner.results import codec_spec
 from bench.runner.run import stream_path, usable_origin

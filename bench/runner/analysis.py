@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from bench.chain import PICTURES
 from bench.errors import BenchError, StreamError
 from bench.interfaces import Analyzer, Content, Extractor, StreamInfo, Task, weights_digest
 from bench.registry import create, part_for_stream
-from bench.runner.plan import PICTURES, component_for
-
-STRIDE, MARGIN = 8, 20  # where nothing states them
+from bench.runner.plan import component_for
+from bench.sampling import Sampling
 
 # Which options have a part in the analysis of a stream that does not say how it is analyzed; results need none.
 _MATTER = {
@@ -36,32 +34,22 @@ class StatedChain:
 
 @dataclass(frozen=True)
 class Analysis:
-    """What follows decoding; rate, stride and margin matter for spikes alone."""
+    """What follows decoding; rate and instants matter for spikes alone."""
 
     content: Content
     extractor: Extractor
     analyzer: Analyzer
     spike_rate: float
-    stride: int
-    margin: int
+    sampling: Sampling
 
     def __str__(self) -> str:
         analyzed = f"analyzed by {self.analyzer.spec}"
         if not self.content.is_spikes:
             return analyzed
         return (
-            f"features by {self.extractor.spec} every {self.stride} from {self.margin} on, rate {self.spike_rate:g}, "
-            f"{analyzed}"
+            f"features by {self.extractor.spec} every {self.sampling.stride} from {self.sampling.margin} on, rate "
+            f"{self.spike_rate:g}, {analyzed}"
         )
-
-    def instants(self, frames: int) -> np.ndarray:
-        """Coding instants in a segment of so many spike frames."""
-        return self.margin + self.stride * np.arange(count_instants(frames, self.stride, self.margin))
-
-
-def count_instants(num_spikes: int, stride: int, margin: int) -> int:
-    """How many coding instants fit into so many spike frames."""
-    return max((num_spikes - 2 * margin - 1) // stride + 1, 0)
 
 
 def analyzer_for_pictures(extractor: Extractor, spec: str = "") -> Analyzer:
@@ -98,8 +86,7 @@ def analysis_of(path: Path, info: StreamInfo, stated: StatedChain) -> Analysis |
             extractor,
             analyzer_for_pictures(extractor, stated.analyzer),
             1.0 if stated.spike_rate is None else stated.spike_rate,
-            STRIDE if stated.stride is None else stated.stride,
-            MARGIN if stated.margin is None else stated.margin,
+            Sampling(**{key: value for key in ("stride", "margin") if (value := getattr(stated, key)) is not None}),
         )
     extractor = part_for_stream(Extractor, chain.extractor, stated.extractor)
     analyzer = analyzer_for_pictures(extractor)
@@ -115,7 +102,7 @@ def analysis_of(path: Path, info: StreamInfo, stated: StatedChain) -> Analysis |
         )
     if content is Content.RESULT:
         return None
-    return Analysis(content, extractor, analyzer, chain.spike_rate or 1.0, chain.stride, chain.margin)
+    return Analysis(content, extractor, analyzer, chain.spike_rate or 1.0, Sampling(chain.stride, chain.margin))
 
 
 def _check_stated(path: Path, info: StreamInfo, stated: StatedChain) -> None:
@@ -143,9 +130,7 @@ def _check_stated(path: Path, info: StreamInfo, stated: StatedChain) -> None:
 
 def _check_task(analyzer: Analyzer) -> None:
     if analyzer.task != PICTURES:
-        raise BenchError(
-            f"{analyzer.spec} is for the task {analyzer.task} and gives no pictures; choose another analyzer"
-        )
+        raise BenchError(f"{analyzer.spec} is for the task {analyzer.task}, not {PICTURES}: choose another analyzer")
 
 
 def _option(key: str) -> str:

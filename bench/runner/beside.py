@@ -15,7 +15,7 @@ from bench.runner.execute import sent_frames
 from bench.runner.iqa import IQA_FILE, IqaRow, score_run
 from bench.runner.networks import NETWORKS_FILE, NetworkRow, count_networks
 from bench.runner.plan import Job, Plan, coded_content
-from bench.runner.profile import COMPLEXITY_FILE, Chain, ComplexityRow, profile_chains
+from bench.runner.profile import COMPLEXITY_FILE, ComplexityRow, Profiled, profile_chains
 from bench.runner.recognition import RECOGNITION_FILE, RecognitionRow, recognise
 from bench.runner.run import picture_path
 from bench.runner.spec import Suite
@@ -61,7 +61,7 @@ def measure_beside(suite: Suite, plan: Plan, folder: Path, store: Store, progres
         score_run(folder, suite.iqa, progress)
         yield folder / IQA_FILE
     if suite.profile and not (folder / COMPLEXITY_FILE).exists():
-        chains = [Chain(paradigm, codec) for paradigm, codec in map(str.split, suite.profile)]
+        chains = [Profiled(paradigm, codec) for paradigm, codec in map(str.split, suite.profile)]
         write_table(folder / COMPLEXITY_FILE, ComplexityRow, profile_chains(chains, progress))
         yield folder / COMPLEXITY_FILE
 

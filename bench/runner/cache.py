@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.files import UNFINISHED, disk_errors
 from bench.runner.locks import take_lock
-from bench.runner.store import UNFINISHED, Store, disk_errors
+from bench.runner.store import Store
 
 DAY = 24 * 3600.0
 _ENTRIES = "[0-9a-f][0-9a-f]"  # folders of a store's entries

@@ -19,13 +19,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.errors import BenchError
+from bench.files import GO_ON, FatalError
 from bench.fingerprint import code_fingerprint, component_fingerprint, digest
 from bench.interfaces import Analyzer, Codec, Component, Dataset, Extractor, Paradigm, Task, checked
 from bench.runner import execute
 from bench.runner.execute import failed, sequence_fingerprint
 from bench.runner.plan import Job, component_for
 from bench.runner.pool import Finished, attempt, suspects_alone
-from bench.runner.store import GO_ON, FatalError, Store, open_store
+from bench.runner.store import Store, open_store
 
 _CONNECT_SECONDS = 10
 _WORKER_SECONDS = 60

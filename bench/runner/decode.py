@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 
 from bench.errors import BenchError, one_line
+from bench.files import write_atomic
 from bench.interfaces import Decoded, unpack_stream
 from bench.registry import codec_for_stream
-from bench.runner.store import array_bytes, write_atomic
+from bench.runner.store import array_bytes
 from bench.tools import claim_process, leave, start_tool, stop_tool
 
 

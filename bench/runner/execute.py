@@ -14,16 +14,14 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from bench.chain import Chain, to_spikes
 from bench.errors import BenchError
 from bench.fingerprint import code_fingerprint, component_fingerprint, digest
 from bench.interfaces import (
-    AnalysisChain,
     Analyzer,
     Codec,
-    Component,
     Content,
     Dataset,
-    Decoded,
     Extractor,
     Kind,
     Paradigm,
@@ -37,12 +35,11 @@ from bench.interfaces.values import stated, stated_weights
 from bench.metrics.spikes import evaluate_spikes
 from bench.runner.decode import decode_fresh
 from bench.runner.outputs import grey_levels, png
-from bench.runner.plan import PICTURES, Job, analysis_chain, component_for
+from bench.runner.plan import Job, component_for
 from bench.runner.results import MEASURES, SCHEMA, ClassRow, RDRow
 from bench.runner.store import Entry, Made, Store, array_bytes
+from bench.sampling import Sampling
 from bench.spikes import PackedSpikes
-
-SPIKE_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
@@ -102,37 +99,40 @@ class _JobRun:
     def __init__(self, job: Job, store: Store) -> None:
         self.job, self.store = job, store
         self.dataset = component_for(Dataset, job.dataset)
-        self.codec = component_for(Codec, job.codec)
-        self.extractor = component_for(Extractor, job.extractor)
-        self.analyzer = component_for(Analyzer, job.analyzer)
-        self.task = component_for(Task, job.task)
+        self.chain = Chain(
+            component_for(Paradigm, job.paradigm),
+            component_for(Codec, job.codec),
+            component_for(Extractor, job.extractor),
+            component_for(Analyzer, job.analyzer),
+            component_for(Task, job.task),
+        )
+        self.instants, self.rate = np.array(job.instants), job.info.rate
         self.times: list[StageTime] = []
-        self.stages = checked.stages(component_for(Paradigm, job.paradigm), [job.task])
 
     def outcome(self) -> Outcome:
         """Camera side to the stream; then one stored evaluation of everything behind the link."""
         spikes = self._spikes()
-        stream_stage, source = self._camera(spikes)
-        entry = self._encode(stream_stage, source)
+        entry = self._encode(self._frames(spikes))
+        chain = self.chain
         truth_key = self._data_key("truth", list(self._truth_instants()))
         key = digest(
             [
                 "evaluate",
                 entry.identity,
                 truth_key,
-                component_fingerprint(self.codec),
+                component_fingerprint(chain.codec),
                 self.job.availability.sha256,
-                [component_fingerprint(part) for part in (self.extractor, self.analyzer, self.task)],
+                [component_fingerprint(part) for part in (chain.extractor, chain.analyzer, chain.task)],
                 code_fingerprint(__name__),
                 self.job.instants,
                 self.job.info.rate,
                 self.job.evaluated,
-                stream_stage.content.value if stream_stage.content else "",
+                chain.content.value,
                 self.job.paradigm,
                 spikes.identity,
             ]
         )
-        evaluated = self.store.get(key, lambda: self._cloud(stream_stage, entry, spikes, truth_key))
+        evaluated = self.store.get(key, lambda: self._cloud(entry, spikes, truth_key))
         measures = json.loads(evaluated.data)
         picture = base64.b64decode(measures.pop("picture", ""))
         said = {name: measures.pop(name) for name in ("label", "predicted", "probabilities") if name in measures}
@@ -150,7 +150,7 @@ class _JobRun:
         except ValidationError as error:
             first = error.errors()[0]
             column = ".".join(map(str, first["loc"]))
-            raise BenchError(f"{self.task.name}: evaluate: {column}: {first['msg']}") from None
+            raise BenchError(f"{chain.task.name}: evaluate: {column}: {first['msg']}") from None
         return Outcome(row, classes, entry.data, picture, self.times)
 
     @property
@@ -188,22 +188,18 @@ class _JobRun:
     def _data_key(self, what: str, extent: list[int]) -> str:
         return digest([what, sequence_fingerprint(self.dataset, self.job.info.name), extent])
 
-    def _camera(self, spikes: _Value) -> tuple[Stage, _Value]:
-        """Run the stages before the encoder; gives the encoder's stage and what it is to code."""
-        values = {"spikes": spikes}
-        for stage in self.stages:
-            if stage.kind is Kind.ENCODE:
-                return stage, values[stage.source]
-            values[stage.output] = self._kept(stage, values[stage.source])
-        raise BenchError(f"paradigm {self.job.paradigm} sends nothing")
+    def _frames(self, spikes: _Value) -> _Value:
+        """What the encoder gets."""
+        value: _Value = self.chain.before_link(spikes, self.instants, self.rate, self._kept)
+        return value
 
     def sent_frames(self) -> np.ndarray:
         """What the encoder gets."""
-        return self._camera(self._spikes())[1].load().astype(np.float32, copy=False)
+        return self._frames(self._spikes()).load().astype(np.float32, copy=False)
 
-    def _kept(self, stage: Stage, source: _Value) -> _Value:
+    def _kept(self, stage: Stage, source: _Value, run: Callable[[np.ndarray], np.ndarray]) -> _Value:
         """An extraction or analysis on the camera, stored, since all codecs and rate points share it."""
-        part: Component = self.extractor if stage.kind is Kind.EXTRACT else self.analyzer
+        part = self.chain.extractor if stage.kind is Kind.EXTRACT else self.chain.analyzer
         key = digest(
             [
                 stage.kind.value,
@@ -213,24 +209,17 @@ class _JobRun:
                 self.job.info.rate,
             ]
         )
-        entry = self._timed(
-            stage.kind.value, stage.side.value, key, lambda: (array_bytes(self._apply(stage, source)), {})
-        )
+        entry = self._timed(stage.kind.value, stage.side.value, key, lambda: (array_bytes(run(source.load())), {}))
         return _Value(entry.identity, functools.cache(entry.array))
 
-    def _apply(self, stage: Stage, source: _Value) -> np.ndarray:
-        if stage.kind is Kind.EXTRACT:
-            return checked.features(self.extractor, source.load(), self.job.instants, self.job.info.rate)
-        return checked.result(self.analyzer, source.load())
-
-    def _encode(self, stage: Stage, source: _Value) -> Entry:
+    def _encode(self, source: _Value) -> Entry:
         """Encode, once for the same frames: ATC's result and CAAS's feature may be the same picture."""
-        job, content = self.job, stage.content or Content.FEATURES
+        job, codec, content = self.job, self.chain.codec, self.chain.content
         kind = Content.SPIKES if content.is_spikes else Content.FEATURES
         key = digest(
             [
                 "encode",
-                component_fingerprint(self.codec),
+                component_fingerprint(codec),
                 job.availability.sha256,
                 job.availability.version,
                 source.identity,
@@ -242,32 +231,19 @@ class _JobRun:
 
         def make() -> Made:
             frames = source.load().astype(np.float32, copy=False)
-            encoded = self.codec.encode(frames, job.rate_point, job.card.coding, kind)
+            encoded = codec.encode(frames, job.rate_point, job.card.coding, kind)
             return encoded.stream, {"estimated_bits": encoded.estimated_bits}
 
-        entry = self._timed("encode", stage.side.value, key, make)
+        entry = self._timed("encode", "camera", key, make)
         info, payload = unpack_stream(entry.data)
         # The container says what its frames are, and what stands around the codec.
-        stream = pack_stream(replace(info, content=content, chain=self._chain(content)), payload)
+        stated = self.chain.stated(Sampling(job.card.stride, job.card.margin), job.start, job.info.rate)
+        stream = pack_stream(replace(info, content=content, chain=stated), payload)
         return Entry(hashlib.sha256(stream).hexdigest(), entry.facts, stream)
-
-    def _chain(self, content: Content) -> AnalysisChain | None:
-        """What the container says of this job's chain; other tasks than pictures choose their analyzer themselves."""
-        job, pictures = self.job, self.analyzer.task == PICTURES
-        if content is Content.RESULT and not pictures:
-            return None
-        return analysis_chain(
-            self.extractor,
-            self.analyzer if pictures else None,
-            first_instant=job.start + job.card.margin,
-            stride=job.card.stride,
-            margin=job.card.margin,
-            spike_rate=job.info.rate if content.is_spikes else None,
-        )
 
     # Behind the link
 
-    def _cloud(self, sent: Stage, entry: Entry, spikes: _Value, truth_key: str) -> Made:
+    def _cloud(self, entry: Entry, spikes: _Value, truth_key: str) -> Made:
         """Decode in a fresh process, run what is left of the stages, and measure."""
         measures: dict[str, Any] = {}
         began = time.perf_counter()
@@ -275,19 +251,17 @@ class _JobRun:
             decoded, measures["decoded_sha256"] = decode_fresh(entry.data, folder, self.job.codec)
         self._book("decode", "cloud", began)
         began = time.perf_counter()
-        result = behind_link(
-            self.stages, decoded, self.extractor, self.analyzer, np.array(self.job.instants), self.job.info.rate
-        )
+        result = self.chain.after_link(decoded, self.instants, self.rate)
         self._book("analyze", "cloud", began)
         began = time.perf_counter()
-        if sent.content is Content.SPIKES:
+        if self.chain.content.is_spikes:
             measures.update(evaluate_spikes(to_spikes(decoded.frames), spikes.load()))
-        if self.task.truth == "label":
-            measures |= checked.measures(self.task, result, np.array(self.job.info.label), MEASURES)
+        if self.chain.task.truth == "label":
+            measures |= checked.measures(self.chain.task, result, np.array(self.job.info.label), MEASURES)
         elif self.job.evaluated:
             judged = result[list(self.job.evaluated)], self._truth(truth_key)
-            measures |= checked.measures(self.task, *judged, MEASURES)
-        if self.task.truth != "label" and result.ndim == 3:
+            measures |= checked.measures(self.chain.task, *judged, MEASURES)
+        if self.chain.task.truth != "label" and result.ndim == 3:
             shown = shown_instant(self.job.evaluated, self.job.card.num_frames)
             measures["picture"] = base64.b64encode(png(grey_levels(result[shown]))).decode()
         self._book("evaluate", "bench", began)
@@ -310,47 +284,6 @@ def shown_instant(evaluated: Sequence[int], num_frames: int) -> int:
     """The instant that pictures of a job show: the middle one of those that are evaluated, or of all where none is."""
     instants = evaluated or range(num_frames)
     return instants[len(instants) // 2]
-
-
-def to_spikes(frames: np.ndarray) -> np.ndarray:
-    """Decoded spike frames as uint8 in {0, 1}: a lossy codec's values become spikes above one half."""
-    return (frames > SPIKE_THRESHOLD).astype(np.uint8)
-
-
-def behind_link(
-    stages: Sequence[Stage],
-    decoded: Decoded,
-    extractor: Extractor,
-    analyzer: Analyzer,
-    instants: np.ndarray,
-    rate: float,
-) -> np.ndarray:
-    """Run a paradigm's stages after its decoder.
-
-    Parameters
-    ----------
-    stages
-        The paradigm's wiring for one task.
-    decoded
-        What the codec gave back.
-    instants, rate
-        What the extractor needs where it runs in the cloud (CTA).
-
-    Returns
-    -------
-    numpy.ndarray
-        The task's result.
-    """
-    position = next(index for index, stage in enumerate(stages) if stage.kind is Kind.DECODE)
-    value = to_spikes(decoded.frames) if stages[position].content is Content.SPIKES else decoded.frames
-    motion = decoded.motion
-    for stage in stages[position + 1 :]:
-        if stage.kind is Kind.EXTRACT:
-            value = checked.features(extractor, value, instants, rate)
-            motion = None  # what was decoded is motion of spikes
-        else:
-            value = checked.result(analyzer, value, motion)
-    return value
 
 
 @functools.lru_cache(maxsize=4096)

@@ -24,7 +24,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from bench.errors import one_line
-from bench.runner.store import disk_errors, write_atomic
+from bench.files import disk_errors, write_atomic
 from bench.runner.tables import FORMULA, check_text, earlier_columns, read_table, read_text, whole_lines
 
 if TYPE_CHECKING:

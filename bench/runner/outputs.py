@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from bench.errors import BenchError
+from bench.files import whole_file
 from bench.interfaces import to_uint8
 from bench.paths import listed
-from bench.runner.store import whole_file
 from bench.spikes import PackedSpikes
 from bench.tools import ffmpeg_binary, run_tool
 

@@ -11,7 +11,6 @@ from typing import Any
 from bench.errors import BenchError
 from bench.fingerprint import digest
 from bench.interfaces import (
-    AnalysisChain,
     Analyzer,
     Availability,
     Codec,
@@ -27,7 +26,6 @@ from bench.interfaces import (
     Task,
     checked,
     join_names,
-    weights_digest,
 )
 from bench.interfaces.values import stated_weights
 from bench.registry import create, names
@@ -35,7 +33,6 @@ from bench.runner.rates import own_point
 from bench.runner.spec import CodecEntry, RunSpec
 from bench.runner.tables import check_text
 
-PICTURES = "reconstruction"  # the task whose result are pictures
 _NOT_ASKED = Availability(ok=False)
 _NO_POINT = "not at this rate point: "
 
@@ -288,37 +285,6 @@ def default_analyzer(extractor: str, task: str, dataset: str = "") -> str:
     )
 
 
-def analysis_chain(
-    extractor: Extractor,
-    analyzer: Analyzer | None,
-    *,
-    first_instant: int,
-    stride: int,
-    margin: int,
-    spike_rate: float | None,
-) -> AnalysisChain:
-    """What a container says of the chain around its codec.
-
-    Parameters
-    ----------
-    analyzer
-        The analyzer for pictures; None for the one that the extractor names.
-    spike_rate
-        Spikes per frame at unit luminance for a stream of spikes, None for others.
-    """
-    own = create(Analyzer, component_for(Task, PICTURES).analyzer_for(extractor))
-    pictured = analyzer or own
-    return AnalysisChain(
-        extractor.spec,
-        "" if pictured.spec == own.spec else pictured.spec,
-        weights_digest(stated_weights(extractor), stated_weights(pictured)),
-        first_instant,
-        stride,
-        margin,
-        spike_rate,
-    )
-
-
 def _analyzers(spec: RunSpec, dataset: str, extractor: str, task: str) -> list[str]:
     if not spec.analyzers:
         return [default_analyzer(extractor, task, dataset)]
@@ -372,7 +338,7 @@ def _starts(info: SequenceInfo, spec: RunSpec) -> list[int]:
     """Consecutive segments; where only some instants have a truth, the first segment codes the first that it can."""
     need = spec.num_spikes
     if info.num_spikes < need:
-        fits = (info.num_spikes - 2 * spec.margin - 1) // spec.stride + 1
+        fits = spec.sampling.count(info.num_spikes)
         hint = f"use --frames {fits}" if fits > 0 else "use a smaller --margin"
         raise BenchError(
             f"{info.name} has {info.num_spikes} spike frames; {spec.frames} instants at stride {spec.stride} with "

@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Protocol
 
 from bench.errors import BenchError
+from bench.files import DISK_ERRORS, FatalError, disk_message
 from bench.runner.execute import Outcome, failed, run_job
 from bench.runner.plan import Job
-from bench.runner.store import DISK_ERRORS, FatalError, Store, disk_message
+from bench.runner.store import Store
 from bench.tools import claim_process, kill_tools
 
 

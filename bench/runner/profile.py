@@ -27,23 +27,19 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, ValidationError
 
+from bench.chain import Chain, to_spikes
 from bench.errors import BenchError
 from bench.interfaces import (
-    Analyzer,
     Codec,
     CodingCondition,
     Component,
-    Content,
     Dataset,
-    Extractor,
     Kind,
-    Paradigm,
     RatePoint,
     Stage,
     checked,
 )
 from bench.registry import create
-from bench.runner.execute import to_spikes
 from bench.runner.plan import coded_content, default_analyzer
 from bench.runner.rates import own_point
 from bench.runner.spec import RunSpec
@@ -89,7 +85,7 @@ class ComplexityRow(TableRow):
 
 
 @dataclass(frozen=True)
-class Chain:
+class Profiled:
     """What is profiled; by default the codec's middle rate point, the first sequence, the extractor's analyzer."""
 
     paradigm: str
@@ -101,8 +97,12 @@ class Chain:
     analyzer: str = ""
     repeats: int = 5
 
+    def made(self) -> Chain:
+        """The chain itself."""
+        return Chain(self.paradigm, self.codec, self.extractor, self.analyzer)
 
-def profile_chains(chains: Sequence[Chain], progress: Callable[[int, int, str], None]) -> list[ComplexityRow]:
+
+def profile_chains(chains: Sequence[Profiled], progress: Callable[[int, int, str], None]) -> list[ComplexityRow]:
     """Rows of chains, one after the other; run it on an idle machine.
 
     Raises
@@ -118,7 +118,7 @@ def profile_chains(chains: Sequence[Chain], progress: Callable[[int, int, str], 
     return rows
 
 
-def _ready(chain: Chain) -> Chain:
+def _ready(chain: Profiled) -> Profiled:
     """A chain with everything named."""
     codec, dataset = create(Codec, chain.codec), create(Dataset, chain.dataset)
     state = checked.availability(codec)
@@ -139,19 +139,18 @@ def _ready(chain: Chain) -> Chain:
     )
 
 
-def _profile(chain: Chain) -> list[ComplexityRow]:
+def _profile(chain: Profiled) -> list[ComplexityRow]:
     """Rows of one chain; a stage that fails has a row with the reason."""
-    dataset = create(Dataset, chain.dataset)
+    dataset, ready = create(Dataset, chain.dataset), chain.made()
     info = next(info for info in checked.sequences(dataset) if info.name == chain.sequence)
     base = {
         "schema_version": SCHEMA, "dataset": dataset.spec, "sequence": info.name, "height": info.height,
-        "width": info.width, "paradigm": chain.paradigm, "extractor": create(Extractor, chain.extractor).spec,
-        "analyzer": create(Analyzer, chain.analyzer).spec, "codec": create(Codec, chain.codec).spec,
-        "rate_point": str(chain.rate_point),
+        "width": info.width, "paradigm": chain.paradigm, "extractor": ready.extractor.spec,
+        "analyzer": ready.analyzer.spec, "codec": ready.codec.spec, "rate_point": str(chain.rate_point),
     }  # fmt: skip
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for index, stage in enumerate(checked.stages(create(Paradigm, chain.paradigm), ["reconstruction"])):
+        for index, stage in enumerate(ready.stages):
             request = {**asdict(chain), "stage": index, "folder": folder}
             for found in _measured(request, stage):
                 rows.append(ComplexityRow.model_validate({**base, **found}))
@@ -175,15 +174,16 @@ def _measured(request: dict[str, Any], stage: Stage) -> list[dict[str, Any]]:
 
 def serve_stage(request: dict[str, Any]) -> list[dict[str, Any]]:
     """What the process of one stage does: rows of it, and its output in the folder for the next stage."""
-    folder, repeats = Path(request["folder"]), request["repeats"]
-    stage = checked.stages(create(Paradigm, request["paradigm"]), ["reconstruction"])[request["stage"]]
-    dataset = create(Dataset, request["dataset"])
-    info = next(info for info in checked.sequences(dataset) if info.name == request["sequence"])
-    instants = CONDITION.margin + CONDITION.stride * np.arange(CONDITION.frames)
+    folder, index = Path(request.pop("folder")), request.pop("stage")
+    profiled = Profiled(**request)
+    chain, repeats = profiled.made(), profiled.repeats
+    stage, codec = chain.stages[index], chain.codec
+    dataset = create(Dataset, profiled.dataset)
+    info = next(info for info in checked.sequences(dataset) if info.name == profiled.sequence)
     num_spikes = CONDITION.num_spikes
-    codec = create(Codec, request["codec"])
+    instants = CONDITION.sampling.instants(num_spikes)
     # Under CTA many frames are coded for each result.
-    count = num_spikes if stage.content is Content.SPIKES else len(instants)
+    count = num_spikes if chain.content.is_spikes else len(instants)
 
     def value() -> np.ndarray:
         if stage.source == "spikes":
@@ -191,10 +191,11 @@ def serve_stage(request: dict[str, Any]) -> list[dict[str, Any]]:
         return np.load(folder / f"{stage.source}.npy", allow_pickle=False)
 
     if stage.kind is Kind.ENCODE:
-        content, frames = stage.content or Content.FEATURES, value().astype(np.float32)
+        frames = value().astype(np.float32)
 
         def encode(number: int) -> bytes:
-            return codec.encode(frames[:number], request["rate_point"], codec.default_condition(), content).stream
+            condition = codec.default_condition()
+            return codec.encode(frames[:number], profiled.rate_point, condition, chain.content).stream
 
         rows = _coded(encode, repeats, count, len(instants), _device(codec))
         streams = {number: encode(number) for number in {1, 1 + _INTER, count}}
@@ -207,22 +208,15 @@ def serve_stage(request: dict[str, Any]) -> list[dict[str, Any]]:
         streams = {number: (folder / f"{stage.source}-{number}").read_bytes() for number in {1, 1 + _INTER, count}}
         rows = _coded(lambda number: codec.decode(streams[number]), repeats, count, len(instants), _device(codec))
         decoded = codec.decode(streams[count])
-        spikes = stage.content is Content.SPIKES
+        spikes = chain.content.is_spikes
         np.save(folder / f"{stage.output}.npy", to_spikes(decoded.frames) if spikes else decoded.frames)
         if decoded.motion is not None and not spikes:
             np.save(folder / "motion.npy", decoded.motion)
         return rows
-    source = value()
-    if stage.kind is Kind.EXTRACT:
-        extractor = create(Extractor, request["extractor"])
-        device = _device(extractor)
-        found, result = _run(lambda: checked.features(extractor, source, instants, info.rate), repeats, device)
-    else:
-        analyzer = create(Analyzer, request["analyzer"])
-        motion = folder / "motion.npy"
-        known = np.load(motion, allow_pickle=False) if motion.exists() else None
-        device = _device(analyzer)
-        found, result = _run(lambda: checked.result(analyzer, source, known), repeats, device)
+    source, motion = value(), folder / "motion.npy"
+    known = np.load(motion, allow_pickle=False) if motion.exists() else None
+    device = _device(chain.extractor if stage.kind is Kind.EXTRACT else chain.analyzer)
+    found, result = _run(lambda: chain.run(stage, instants, info.rate, source, known), repeats, device)
     np.save(folder / f"{stage.output}.npy", result)
     return [_row(found, found, len(instants), device)]
 

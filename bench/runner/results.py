@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from bench.errors import BenchError
-from bench.runner.store import disk_errors, write_atomic
+from bench.files import disk_errors, write_atomic
 from bench.runner.tables import JobId, TableRow, header, read_table, read_text, row_line, whole_lines, write_table
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from bench.errors import BenchError, one_line
+from bench.files import FatalError, disk_errors, write_atomic
 from bench.fingerprint import component_fingerprint
 from bench.interfaces import (
     Analyzer,
@@ -52,7 +53,7 @@ from bench.runner.results import (
     write_rows,
 )
 from bench.runner.shell import inert
-from bench.runner.store import FatalError, Store, disk_errors, write_atomic
+from bench.runner.store import Store
 from bench.runner.tables import Printable
 
 

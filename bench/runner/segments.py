@@ -15,9 +15,9 @@ from typing import Any
 import msgpack
 
 from bench.errors import BenchError, StreamError
+from bench.files import whole_file
 from bench.interfaces import StreamInfo, unpack_stream
 from bench.runner.outputs import write_errors
-from bench.runner.store import whole_file
 
 _MANY = b"SPKL"
 

@@ -9,15 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.chain import Chain, to_spikes
 from bench.datasets.dat import Dat
 from bench.errors import BenchError, StreamError
 from bench.interfaces import (
     Codec,
     CodingCondition,
     Content,
-    Extractor,
-    Kind,
-    Paradigm,
     RatePoint,
     SequenceInfo,
     checked,
@@ -25,20 +23,11 @@ from bench.interfaces import (
 from bench.interfaces.container import MAX_FRAMES
 from bench.progress import Progress
 from bench.registry import codec_for_stream, create
-from bench.runner.analysis import (
-    MARGIN,
-    STRIDE,
-    Analysis,
-    StatedChain,
-    analysis_of,
-    analyzer_for_pictures,
-    count_instants,
-)
-from bench.runner.execute import behind_link, to_spikes
+from bench.runner.analysis import Analysis, StatedChain, analysis_of
 from bench.runner.outputs import kind_of_output, write_frames
-from bench.runner.plan import PICTURES, analysis_chain
 from bench.runner.rates import own_point
 from bench.runner.segments import Segment, read_segments, write_segments
+from bench.sampling import Sampling
 
 # A stream says what its frames are, and so which of the shipped paradigms sent it.
 _PARADIGMS = {Content.SPIKES: "cta", Content.FEATURES: "caas", Content.RESULT: "atc"}
@@ -55,26 +44,31 @@ class Cut:
 
     start: int = 0
     frames: int = 0
-    stride: int = STRIDE
-    margin: int = MARGIN
+    stride: int = Sampling.stride
+    margin: int = Sampling.margin
+
+    @property
+    def sampling(self) -> Sampling:
+        """Stride and margin."""
+        return Sampling(self.stride, self.margin)
 
     def fitted(self, name: str, num_spikes: int) -> Cut:
         """The same cut with `frames` filled in; raises `BenchError` where it does not fit."""
         left = max(num_spikes - self.start, 0)
-        room = count_instants(left, self.stride, self.margin)
+        room = self.sampling.count(left)
         frames = self.frames or room
         if not 1 <= frames <= room:
             hint = "leave --frames away" if room else "use a smaller --margin or --start"
             raise BenchError(
-                f"{name}: {left} spike frames from {self.start} on hold {room} instants at stride {self.stride} with "
-                f"margin {self.margin}, not {max(frames, 1)}: {hint}"
+                f"{name}: {left} spike frames from {self.start} on hold {room} instants at stride "
+                f"{self.stride} with margin {self.margin}, not {max(frames, 1)}: {hint}"
             )
         return replace(self, frames=frames)
 
     @property
     def num_spikes(self) -> int:
         """T."""
-        return 2 * self.margin + (self.frames - 1) * self.stride + 1
+        return self.sampling.num_spikes(self.frames)
 
     @property
     def stop(self) -> int:
@@ -86,8 +80,7 @@ class Cut:
 
         A part holds whole intra periods where one fits, so that no more frames are coded intra than in one stream.
         """
-        longest = min(_MOST_SPIKES // pixels, MAX_FRAMES - self.stride)
-        most = count_instants(longest, self.stride, self.margin)
+        most = self.sampling.count(min(_MOST_SPIKES // pixels, MAX_FRAMES - self.stride))
         most = max(most - most % intra_period or most, 1)
         return [
             replace(self, start=self.start + first * self.stride, frames=min(most, self.frames - first))
@@ -128,7 +121,8 @@ def encode_recording(
     state = checked.availability(encoder)
     if not state.ok:
         raise BenchError(f"{encoder.name}: {state.reason}")
-    sender = _Camera(encoder, paradigm, extractor, analyzer, rate_point, coding)
+    chain = Chain(paradigm, encoder, extractor, analyzer)
+    sender = _Camera(chain, rate_point, coding)
     dataset = Dat(root=str(recording), size=size, camera=camera, rate=spike_rate)
     (info,) = dataset.sequences()
     if info.remark:
@@ -136,7 +130,7 @@ def encode_recording(
     fitted = cut.fitted(recording.name, info.num_spikes)
     parts = fitted.segments(info.height * info.width, coding.intra_period)
     stops = [part.stop for part in parts]
-    if sender.content.is_spikes:  # without gaps between segments, and to the end where no number of frames is stated
+    if chain.content.is_spikes:  # without gaps between segments, and to the end where no number of frames is stated
         following = [*(part.start for part in parts[1:]), fitted.stop if cut.frames else info.num_spikes]
         stops = [max(pair) for pair in zip(stops, following, strict=True)]
     opened = dataset.open(info.name)
@@ -163,26 +157,13 @@ def encode_recording(
 
 
 class _Camera:
-    """What is before the link: a paradigm's stages up to its encoder."""
+    """What is before the link, and how bright the pictures are that it has coded."""
 
-    def __init__(
-        self,
-        codec: Codec,
-        paradigm: str,
-        extractor: str,
-        analyzer: str,
-        rate_point: RatePoint | None,
-        coding: CodingCondition,
-    ) -> None:
-        self.codec, self.coding = codec, coding
-        stages = checked.stages(create(Paradigm, paradigm), [PICTURES])
-        place = next(index for index, stage in enumerate(stages) if stage.kind is Kind.ENCODE)
-        self.before, self.content = stages[:place], stages[place].content or Content.FEATURES
-        points = checked.rate_points(codec, self.content)
-        self.rate_point = points[-1] if rate_point is None else own_point(codec, self.content, rate_point)
-        self._check_codec(paradigm)
-        self.extractor = create(Extractor, extractor)
-        self.analyzer = analyzer_for_pictures(self.extractor, analyzer)
+    def __init__(self, chain: Chain, rate_point: RatePoint | None, coding: CodingCondition) -> None:
+        self.chain, self.coding = chain, coding
+        points = checked.rate_points(chain.codec, chain.content)
+        self.rate_point = points[-1] if rate_point is None else own_point(chain.codec, chain.content, rate_point)
+        chain.check(self.rate_point, coding)
         self._pictures, self._grey = 0, 0.0
 
     @property
@@ -192,37 +173,11 @@ class _Camera:
 
     def stream(self, spikes: np.ndarray, part: Cut, info: SequenceInfo) -> bytes:
         """Run the stages on a part's T x H x W spikes; gives one container."""
-        value, instants = spikes, part.margin + part.stride * np.arange(part.frames)
-        for stage in self.before:
-            if stage.kind is Kind.EXTRACT:
-                value = checked.features(self.extractor, value, instants, info.rate)
-            else:
-                value = checked.result(self.analyzer, value)
-        is_spikes = self.content.is_spikes
-        if not is_spikes:
-            self._pictures += len(value)
-            self._grey += len(value) * float(value.mean())
-        chain = analysis_chain(
-            self.extractor,
-            self.analyzer,
-            first_instant=part.start + part.margin,
-            stride=part.stride,
-            margin=part.margin,
-            spike_rate=info.rate if is_spikes else None,
-        )
-        frames = value.astype(np.float32, copy=False)
-        return self.codec.encode(frames, self.rate_point, self.coding, self.content, chain).stream
-
-    def _check_codec(self, paradigm: str) -> None:
-        """Refuse before any work what the codec would refuse after it."""
-        codec, content = self.codec, self.content
-        if not codec.takes(content):
-            takes = " and ".join(sorted(codec.accepts))
-            others = " or ".join(name for other, name in _PARADIGMS.items() if codec.takes(other))
-            hint = f"; use --paradigm {others}" if others else ""
-            raise BenchError(f"{codec.name} takes {takes} only, {paradigm} codes {content.value}{hint}")
-        codec.check_rate_point(self.rate_point)
-        codec.check_condition(self.coding)
+        sent = self.chain.camera(spikes, info.rate, part.sampling, self.rate_point, self.coding, part.start)
+        if not self.chain.content.is_spikes:
+            self._pictures += len(sent.frames)
+            self._grey += len(sent.frames) * float(sent.frames.mean())
+        return sent.stream
 
 
 def decode_stream(
@@ -286,7 +241,6 @@ class _Cloud:
     def __init__(self, codec: Codec, content: Content, analysis: Analysis | None) -> None:
         self.codec, self.content, self.analysis = codec, content, analysis
         self.gives_spikes = content.is_spikes and analysis is None
-        self.stages = checked.stages(create(Paradigm, _PARADIGMS[content]), [PICTURES])
 
     def first(self, start: int, end: int) -> int:
         """The first frame of a segment from `start` on that is not in the segment before, which ends at `end`."""
@@ -296,7 +250,7 @@ class _Cloud:
 
     def count(self, frames: int) -> int:
         """How many frames a segment of so many coded ones gives."""
-        return len(self.analysis.instants(frames)) if self.analysis and self.content.is_spikes else frames
+        return self.analysis.sampling.count(frames) if self.analysis and self.content.is_spikes else frames
 
     def result(self, segment: Segment) -> np.ndarray:
         """Decode one container, and analyze it; spikes are uint8."""
@@ -305,8 +259,8 @@ class _Cloud:
             return to_spikes(decoded.frames)
         if analysis is None:
             return decoded.frames
-        instants = analysis.instants(len(decoded.frames))
-        return behind_link(self.stages, decoded, analysis.extractor, analysis.analyzer, instants, analysis.spike_rate)
+        chain = Chain(_PARADIGMS[self.content], self.codec, analysis.extractor, analysis.analyzer)
+        return chain.after_link(decoded, analysis.sampling.instants(len(decoded.frames)), analysis.spike_rate)
 
 
 def _check_one_recording(path: Path, heads: list[Segment]) -> None:
@@ -323,7 +277,7 @@ def _check_one_recording(path: Path, heads: list[Segment]) -> None:
         chain, frames = head.info.chain, head.info.shape[0]
         if chain is None:
             continue
-        instants = count_instants(frames, chain.stride, chain.margin) if info.content.is_spikes else frames
+        instants = Sampling(chain.stride, chain.margin).count(frames) if info.content.is_spikes else frames
         if following.start != head.start + instants * chain.stride:
             raise StreamError(f"{path}: its segments do not follow one another")
 

@@ -25,6 +25,7 @@ from bench.interfaces import (
 )
 from bench.paths import user_path
 from bench.registry import check_foreign, create, trained_kind
+from bench.sampling import Sampling
 
 # Fields of a grid that name components.
 _KINDS: dict[str, type[Component]] = {
@@ -80,8 +81,8 @@ class RunSpec(BaseModel):
     limit: int = Field(default=0, ge=0)
     segments: int = Field(default=1, ge=0)
     frames: int = Field(default=32, ge=1)
-    stride: int = Field(default=8, ge=1)
-    margin: int = Field(default=20, ge=0)
+    stride: int = Field(default=Sampling.stride, ge=1)
+    margin: int = Field(default=Sampling.margin, ge=0)
     intra_period: int = Field(default=16, ge=1)
     structure: Structure = "low_delay"
     seed: int = 0
@@ -111,7 +112,12 @@ class RunSpec(BaseModel):
     @property
     def num_spikes(self) -> int:
         """T, spike frames per segment."""
-        return 2 * self.margin + (self.frames - 1) * self.stride + 1
+        return self.sampling.num_spikes(self.frames)
+
+    @property
+    def sampling(self) -> Sampling:
+        """Which instants of a segment are coded."""
+        return Sampling(self.stride, self.margin)
 
     def check_names(self) -> None:
         """Make every named component once, so that a wrong name or option ends the run before it starts."""

@@ -6,7 +6,6 @@ own hash is checked at every read, so a half-written, damaged or pruned entry co
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import io
 import json
@@ -19,20 +18,16 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
-from bench.errors import BenchError
+from bench.files import cache_root, disk_errors, write_atomic
 from bench.runner.locks import Lock, locked, take_lock
 
 
 class MissError(Exception):
     """The store lacks an entry and may not make it."""
-
-
-class FatalError(BenchError):
-    """A fault of this machine, not of a codec (a full disk): it ends the run, and later jobs are not tried."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +55,6 @@ class Entry:
 
 Made = tuple[bytes, dict[str, Any]]
 _LOCK = ".lock"
-UNFINISHED = ".new-"
 _DAY = 24 * 3600.0
 _ELSEWHERE = " (BENCH_CACHE names another folder)"
 
@@ -160,55 +154,7 @@ class Store:
 
 def open_store() -> Store:
     """The store in the user's cache (BENCH_CACHE moves it)."""
-    from bench.datasets._files import cache_root
-
     return Store(cache_root() / "store")
-
-
-DISK_ERRORS = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOTDIR, errno.EEXIST}
-    | {errno.ENAMETOOLONG, errno.EISDIR, errno.EFBIG}
-)
-
-
-# What a run that ends early tells its user.
-GO_ON = "; what was measured is kept, go on with --resume"
-
-
-@contextmanager
-def disk_errors(place: Path, hint: str = "") -> Iterator[None]:
-    """Turn a full or read-only disk, or a file where a folder should be, into one line that ends the run."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in DISK_ERRORS:
-            raise FatalError(disk_message(place, error, hint)) from error
-        raise
-
-
-def disk_message(place: object, error: OSError, hint: str = "") -> str:
-    """What a user reads when the disk is at fault."""
-    return f"cannot write under {place}: {error.strerror}{hint}{GO_ON}"
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    with whole_file(path) as file:
-        file.write(data)
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that is there once all is written, or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{UNFINISHED}{uuid.uuid4().hex}")
-    try:
-        with unfinished.open("xb") as file:  # with the permissions that the umask says; some file systems have no chmod
-            yield file
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
 
 
 def array_bytes(array: np.ndarray) -> bytes:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bench.errors import BenchError, one_line
-from bench.runner.store import disk_errors, write_atomic
+from bench.files import disk_errors, write_atomic
 
 Row = TypeVar("Row", bound=BaseModel)
 

@@ -277,8 +277,8 @@ def train_codec(
 
     from safetensors.torch import save
 
+    from bench.files import write_atomic
     from bench.runner.provenance import provenance
-    from bench.runner.store import write_atomic
 
     parameters = sum(parameter.numel() for parameter in recipe.network.parameters())
     steps, seconds = train(recipe, settings, shards, folder, device, resume, progress, limit_seconds)

@@ -29,11 +29,13 @@ from bench.errors import BenchError
 from bench.fingerprint import code_fingerprint, digest, file_sha256
 from bench.paths import is_left_behind
 from bench.progress import Progress, silent
+from bench.sampling import Sampling
 from bench.spikes import PackedSpikes, SpikeCamera, firing_rate
 
-SIZE, FRAMES, STRIDE, MARGIN = 128, 16, 8, 20
-NUM_SPIKES = 2 * MARGIN + (FRAMES - 1) * STRIDE + 1
-INSTANTS = MARGIN + STRIDE * np.arange(FRAMES)
+SIZE, FRAMES = 128, 16
+MARGIN = Sampling.margin
+NUM_SPIKES = Sampling().num_spikes(FRAMES)
+INSTANTS = Sampling().instants(NUM_SPIKES)
 RATE, WINDOW = 0.6, 21
 _LEVELS = 65535
 # From so many samples on, starting processes takes less time than they save.
