@@ -173,7 +173,7 @@ def _loaded(model: str, path: Path, device: str, _sha256: str) -> Any:
     from compressai.zoo import image, video
     from compressai.zoo.pretrained import load_pretrained
 
-    from baselines.neural.weights import read_weights
+    from bench.weights import read_weights
 
     architecture = {**image.model_architectures, **video.model_architectures}[model]
     try:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from bench.published import stated
 
 if TYPE_CHECKING:
-    from baselines.neural.workload import Work
+    from bench.interfaces.workload import Work
 
 # Products for one bilinear sample.
 _SAMPLE = 4

@@ -16,12 +16,12 @@ import baselines.sci.codec
 from baselines.dcvc.codec import Dcvc
 from baselines.dcvc_dc.codec import DcvcDc
 from baselines.neural.latents import Estimator
-from baselines.neural.workload import Work
 from baselines.sci.codec import Sci
 from baselines.spikecodec.codec import SpikeCodec
 from baselines.spikecodec.network import FULL, SceneNetwork
 from bench.cli import main
 from bench.complexity import count
+from bench.interfaces.workload import Work
 from bench.published import published
 from bench.runner.networks import NetworkRow
 from tests.conftest import one_line_error

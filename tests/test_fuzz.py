@@ -505,7 +505,7 @@ def checkpoint(suffix):
         import torch
         from safetensors.torch import save
 
-        from baselines.neural.weights import load_into, read_weights
+        from bench.weights import load_into, read_weights
 
         sound = []
         for seed in range(2):

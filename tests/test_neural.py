@@ -21,11 +21,12 @@ from baselines.neural.fixed import STEP, FixedConv, FixedGdn, freeze, round_weig
 from baselines.neural.latents import Estimator
 from baselines.neural.layers import MaskedConv, warp
 from baselines.neural.motion import search_motion, search_quarters
+from baselines.neural.published import _SIGNS
 from baselines.neural.small import SCALES, motion_surface, quarter_latent, quarter_motion, scale_of, stream_bits
 from baselines.neural.spectral import SpectralConv
-from baselines.neural.weights import load_into, nearest_network, read_weights
 from bench.cli import main
 from bench.errors import BenchError, StreamError
+from bench.weights import load_into, read_weights
 
 # SHA-256 over the "name shape" lines of the authors' state dicts, with their number of entries.
 PUBLISHED = [
@@ -263,8 +264,14 @@ def test_weight_files(tmp_path):
         load_into(network, {"weight": torch.zeros(3, 2)}, "file")
     with pytest.raises(BenchError, match=r"weight \(2, 2\) instead of \(3, 2\)"):
         load_into(network, {"weight": torch.zeros(2, 2), "bias": torch.zeros(3)}, "file")
-    assert nearest_network({"a": 1, "b": 2}, {"one": ["a", "b", "c"], "two": ["x"]}) == "one"
-    assert nearest_network({"q": 1}, {"one": ["a", "b", "c"]}) is None
+
+
+def test_each_published_network_has_a_tensor_that_tells_it_from_the_others():
+    networks = (Cheng2020Anchor, ScaleHyperprior, DcvcVideo, DcImage, DcVideo)
+    tensors = {network.published_name: set(network().state_dict()) for network in networks}
+    assert set(tensors) == set(_SIGNS)
+    for name, sign in _SIGNS.items():
+        assert [other for other, names in tensors.items() if sign in names] == [name]
 
 
 @pytest.mark.parametrize(

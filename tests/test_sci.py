@@ -10,8 +10,8 @@ from torch import nn
 from torchvision.ops import deform_conv2d
 
 import baselines.dcvc.codec
-import baselines.neural.weights
 import bench.cli
+import bench.weights
 from baselines.neural.coding import StreamDecoder, StreamEncoder
 from baselines.neural.latents import Estimator
 from baselines.neural.training import finish_small, spread_rates
@@ -747,8 +747,8 @@ def test_a_file_of_weights_is_read_once_in_a_process(kind, tmp_path, monkeypatch
         Codec: lambda part: [part.encode(moving(2, 16, 16), p, CodingCondition(), Content.FEATURES) for p in (0, 6)],
     }
     read = []
-    reader = baselines.neural.weights.read_weights
-    monkeypatch.setattr(baselines.neural.weights, "read_weights", lambda path: read.append(path) or reader(path))
+    reader = bench.weights.read_weights
+    monkeypatch.setattr(bench.weights, "read_weights", lambda path: read.append(path) or reader(path))
     for changes in (0, 1):
         name = next(name for name, tensor in weights.items() if tensor.is_floating_point())
         save_file({**weights, name: weights[name] + changes}, path)

@@ -554,7 +554,7 @@ def test_a_picture_of_gigabytes_is_refused(tmp_path):
 def test_a_checkpoint_runs_nothing(tmp_path, marker, suffix, legacy):
     import torch
 
-    from baselines.neural.weights import read_weights
+    from bench.weights import read_weights
 
     path = tmp_path / f"a.{suffix}"
     if legacy:

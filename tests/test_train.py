@@ -13,6 +13,7 @@ from baselines.dcvc.training import DcvcRecipe
 from baselines.dcvc_dc.training import DcvcDcRecipe
 from baselines.neural.autoregressive import _wavefronts
 from baselines.neural.layers import _unit_grid
+from baselines.neural.motion import frames_between
 from baselines.neural.small import _spread
 from baselines.spikecodec.training import SpikeCodecRecipe
 from bench.cli import main
@@ -24,7 +25,7 @@ from bench.progress import progress_bar, silent
 from bench.registry import create
 from bench.train import loop
 from bench.train.loop import Settings, planned_steps, train_codec
-from bench.train.shards import FRAMES, MARGIN, NUM_SPIKES, SIZE, _between, dead_leaves, open_shards
+from bench.train.shards import FRAMES, MARGIN, NUM_SPIKES, SIZE, dead_leaves, open_shards
 from tests.conftest import one_line_error
 
 
@@ -86,7 +87,7 @@ def test_frames_between_two_of_a_video_move_instead_of_fading():
     def scene(shift):
         return picture[8 : 8 + SIZE, 8 + shift : 8 + shift + SIZE]
 
-    found = _between(scene(0), scene(8), 4)
+    found = frames_between(scene(0), scene(8), 4)
     inside = (slice(None), slice(16, -16), slice(16, -16))
     moved = np.stack([scene(2 * part) for part in range(4)])
     faded = np.stack([scene(0) + part / 4 * (scene(8) - scene(0)) for part in range(4)])
@@ -210,14 +211,14 @@ def test_features_that_are_derived_tell_how_far_they_are(shards, tmp_path):
 def test_without_a_terminal_progress_is_a_line_a_minute(monkeypatch, capsys):
     """Also while one step takes long; none where all is done sooner."""
     lines = []
-    monkeypatch.setattr("bench.cli._shared._LINE_SECONDS", 0.01)
+    monkeypatch.setattr("bench.progress._LINE_SECONDS", 0.01)
     with progress_bar("training x") as progress:
         progress(61, 200, "loss 1")
         while len(lines) < 3:
             time.sleep(0.01)
             lines += capsys.readouterr().err.splitlines()
     assert lines[-1] == "training x: 61 of 200 after 0 min, loss 1"
-    monkeypatch.setattr("bench.cli._shared._LINE_SECONDS", 60)
+    monkeypatch.setattr("bench.progress._LINE_SECONDS", 60)
     capsys.readouterr()
     with progress_bar("training x") as progress:
         progress(61, 200, "loss 1")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from baselines.dcvc.video import VideoNetwork
     from baselines.neural.latents import LatentCoder
     from baselines.neural.parity import Case, Difference
-    from baselines.neural.recipe import Recipe
+    from bench.interfaces.recipe import Recipe
 
 _SMALL_POINTS = tuple(range(7))
 
@@ -85,7 +85,7 @@ class Dcvc(NeuralCodec):
     def recipe(self) -> Recipe:
         """How the small preset is trained."""
         from baselines.dcvc.training import DcvcRecipe
-        from baselines.neural.recipe import refuse_untrained
+        from bench.interfaces.recipe import refuse_untrained
 
         refuse_untrained(self)
         return DcvcRecipe()
@@ -160,7 +160,7 @@ def _networks(image_file: Path, video_file: Path) -> tuple[Cheng2020Anchor | Sca
     from baselines.dcvc.image import Cheng2020Anchor, ScaleHyperprior
     from baselines.dcvc.video import VideoNetwork
     from baselines.neural.published import load_published
-    from baselines.neural.weights import read_weights
+    from bench.weights import read_weights
 
     tensors = read_weights(image_file)
     # The number of channels tells the quality: 128 up to 3 (cheng2020) or 5 (bmshj2018), 192 above.

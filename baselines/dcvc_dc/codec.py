@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from baselines.dcvc_dc.video import VideoNetwork
     from baselines.neural.latents import LatentCoder
     from baselines.neural.parity import Case, Difference
-    from baselines.neural.recipe import Recipe
+    from bench.interfaces.recipe import Recipe
 
 _LEVELS = 64
 _SMALL_POINTS = tuple(range(7))
@@ -92,7 +92,7 @@ class DcvcDc(NeuralCodec):
     def recipe(self) -> Recipe:
         """How the small preset is trained."""
         from baselines.dcvc_dc.training import DcvcDcRecipe
-        from baselines.neural.recipe import refuse_untrained
+        from bench.interfaces.recipe import refuse_untrained
 
         refuse_untrained(self)
         return DcvcDcRecipe()

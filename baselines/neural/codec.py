@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
     from baselines.neural.entropy import BitCount
     from baselines.neural.latents import LatentCoder
-    from baselines.neural.recipe import Recipe
-    from baselines.neural.workload import Work
+    from bench.interfaces.recipe import Recipe
+    from bench.interfaces.workload import Work
 
 Colour = Literal["luma", "rgb", "yuv"]
 _HEAD = struct.Struct("<H")
@@ -304,7 +304,7 @@ class NeuralCodec(Codec):
                 yield luma.clamp(0, 1).float().cpu().numpy(), moved
 
     def _model(self, rate_point: RatePoint) -> FrameModel:
-        from baselines.neural.weights import check_device
+        from bench.weights import check_device
 
         check_device(self.options.device)
         # Keyed on the files' hash, so that a file that changed is read again.
@@ -317,7 +317,7 @@ def _small_network(
     codec: type[NeuralCodec], options: tuple[tuple[str, Any], ...], device: str, path: Path, _sha256: str
 ) -> nn.Module:
     from baselines.neural.small import restore_small
-    from baselines.neural.weights import read_weights
+    from bench.weights import read_weights
 
     network = codec(**dict(options)).untrained()
     restore_small(network, read_weights(path), device)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from baselines.neural.recipe import Recipe
 from baselines.neural.small import STEPS
+from bench.interfaces.recipe import Recipe
 
 # Last layers of priors whose outputs are in groups that each have all channels of the latent.
 _GROUPS = {"prior.head.": 3, "prior.trunk_head.": 2, "prior.parameters_net.2.": 2}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -26,6 +27,8 @@ _PENALTY = 0.01
 _LEAVING, _FAR = 0.25, 2.0
 # What going on as before may lose, as a share of what a difference between neighbours may.
 _GOING_ON = 0.25
+# What a pixel of difference in motion costs between frames of a video, in squared error.
+_BETWEEN = 6e-5
 # Of the smoothing: steps, and the difference in pixels below which neighbours count as moving together.
 _ROUNDS, _SAME = 16, 0.1
 
@@ -260,3 +263,16 @@ def _shifts(reach: int, device: torch.device) -> Tensor:
     steps = torch.arange(-reach, reach + 1, dtype=torch.float32, device=device)
     rows, columns = torch.meshgrid(steps, steps, indexing="ij")
     return torch.stack((columns.flatten(), rows.flatten()), 1)
+
+
+def frames_between(first: np.ndarray, second: np.ndarray, factor: int) -> np.ndarray:
+    """The first frame and those at every `factor`-th part of the way to the second, by motion of 8x8 blocks.
+
+    Each is a weighted mean of both frames, each moved its part of the way, so that edges move instead of fading.
+    """
+    before, after = (torch.from_numpy(frame)[None, None] for frame in (first, second))
+    motion = motion_surface(search_quarters(after, before, _BETWEEN), False, BLOCK // 2)
+    part = torch.arange(factor).view(-1, 1, 1, 1) / factor
+    moved = warp(before.expand(factor, -1, -1, -1), part * motion)
+    back = warp(after.expand(factor, -1, -1, -1), (part - 1) * motion)
+    return ((1 - part) * moved + part * back)[:, 0].numpy()

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 from torch import nn
 
 from baselines.neural.memory import keep_freed
-from baselines.neural.weights import load_into, nearest_network, read_weights
 from bench.errors import BenchError
+from bench.weights import load_into, read_weights
 
+# A tensor that only the checkpoints of this network have.
+_SIGNS = {
+    "DCVC's inter network": "opticFlow.moduleBasic.0.conv1.weight",
+    "DCVC-DC's intra network": "enc.enc_1.0.conv1.weight",
+    "DCVC-DC's inter network": "optic_flow.moduleBasic.0.conv1.weight",
+    "CompressAI's cheng2020-anchor": "g_a.0.conv1.weight",
+    "CompressAI's bmshj2018-hyperprior": "g_a.0.weight",
+}
 N = TypeVar("N", bound=nn.Module)
 # Tables of CompressAI's checkpoints, which have any size and are computed here, and its constants.
 _COMPUTED = (
@@ -38,25 +45,8 @@ def load_published(network: N, path: Path) -> N:
     try:
         load_into(network, tensors, path, optional=_COMPUTED)
     except BenchError as error:
-        nearest = nearest_network(tensors, {name: list(make().state_dict()) for name, make in _known().items()})
-        hint = f"; its names are those of {nearest}" if nearest and nearest != _name(network) else ""
+        looks = next((name for name, sign in _SIGNS.items() if sign in tensors), "")
+        hint = f"; its names are those of {looks}" if looks not in ("", getattr(network, "published_name", "")) else ""
         raise BenchError(f"{error}{hint}") from None
     keep_freed()
     return network.eval()
-
-
-def _known() -> dict[str, Callable[[], nn.Module]]:
-    from baselines.dcvc import image as dcvc_image
-    from baselines.dcvc import video as dcvc_video
-    from baselines.dcvc_dc import image as dc_image
-    from baselines.dcvc_dc import video as dc_video
-
-    networks = (
-        dc_image.ImageNetwork, dc_video.VideoNetwork, dcvc_video.VideoNetwork, dcvc_image.Cheng2020Anchor,
-        dcvc_image.ScaleHyperprior,
-    )  # fmt: skip
-    return {_name(network): network for network in networks}
-
-
-def _name(network: nn.Module | type[nn.Module]) -> str:
-    return str(getattr(network, "published_name", ""))

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from baselines.neural.entropy import BitCount, FactorizedPrior, Laplace, Tables, channel_tables
 from baselines.neural.fixed import FixedConv, FixedLayer, add, freeze, snap
 from baselines.neural.layers import kept
-from baselines.neural.weights import load_into
+from bench.weights import load_into
 
 BLOCK = 16
 # Coefficients of a block that are coded.

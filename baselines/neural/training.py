@@ -21,7 +21,7 @@ from bench.progress import Progress, silent
 if TYPE_CHECKING:
     import numpy as np
 
-    from baselines.neural.recipe import Batch
+    from bench.interfaces.recipe import Batch
     from bench.train.shards import Shards
 
 

@@ -1,44 +1,20 @@
-"""What a learned component computes, part by part, for counting: each part runs once on frames of noise."""
+"""What a codec of frames computes, part by part: each part runs once on frames of noise."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from baselines.neural.latents import Estimator
+from bench.interfaces.workload import Work
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from baselines.neural.codec import FrameModel
     from baselines.neural.entropy import Family, Prior
-
-
-@dataclass(frozen=True)
-class Work:
-    """One part.
-
-    Attributes
-    ----------
-    part, side, frame
-        Its name, where it runs (camera or cloud), and the type of frame (I, P; empty for all).
-    run
-        Does it once.
-    modules
-        Where its parameters are; those that a run touches count.
-    published
-        Row of the paper's tables that it is to be compared with, as ``table/row``; empty for none.
-    """
-
-    part: str
-    side: str
-    frame: str
-    run: Callable[[], object]
-    modules: tuple[nn.Module, ...]
-    published: str = ""
 
 
 class ZeroDecoder:

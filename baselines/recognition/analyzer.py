@@ -18,9 +18,9 @@ from bench.paths import user_path
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from baselines.neural.recipe import Recipe
-    from baselines.neural.workload import Work
     from baselines.recognition.network import Backbone
+    from bench.interfaces.recipe import Recipe
+    from bench.interfaces.workload import Work
     from bench.progress import Progress
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -91,7 +91,7 @@ class Classifier(Analyzer):
         BenchError
             If the file holds another network.
         """
-        from baselines.neural.weights import check_device
+        from bench.weights import check_device
 
         check_device(self.options.device)
         return _restored(self.weight_file(), self.options.device, self.weights_sha256)
@@ -119,7 +119,7 @@ class Classifier(Analyzer):
         """The network on the frames of one sequence."""
         import torch
 
-        from baselines.neural.workload import Work
+        from bench.interfaces.workload import Work
 
         network = self.network
         frames = torch.zeros(1, network.frames, *size)
@@ -149,8 +149,8 @@ def _restored(path: Path, device: str, _sha256: str) -> Backbone:
     """The network of a file, read once per process while the file stays the same."""
     import torch
 
-    from baselines.neural.weights import load_into, read_weights
     from baselines.recognition.network import Backbone
+    from bench.weights import load_into, read_weights
 
     weights = read_weights(path)
     stem, head = weights.get("stem.0.weight"), weights.get("head.weight")

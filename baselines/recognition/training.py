@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.neural.latents import Estimator
-from baselines.neural.recipe import Recipe
 from baselines.recognition.alignment import ALIGNED, aligned
 from baselines.recognition.network import Backbone
 from baselines.recognition.representations import FRAMES, represent, shown_by
@@ -23,11 +22,12 @@ from bench.errors import BenchError
 from bench.files import cache_root
 from bench.fingerprint import code_fingerprint, component_fingerprint, digest
 from bench.interfaces import Codec, Dataset, Extractor, to_uint8
+from bench.interfaces.recipe import Recipe
 from bench.progress import Progress, silent
 from bench.registry import create
 
 if TYPE_CHECKING:
-    from baselines.neural.recipe import Batch
+    from bench.interfaces.recipe import Batch
 
 # Of each image so many motions are drawn, as many as come to this number of samples; one in twenty images is held out.
 _SAMPLES = 16_000

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from baselines.neural.codec import FrameModel
     from baselines.neural.latents import LatentCoder
-    from baselines.neural.recipe import Recipe
-    from baselines.neural.workload import Work
     from baselines.sci.network import CodecSize
+    from bench.interfaces.recipe import Recipe
+    from bench.interfaces.workload import Work
 
 
 class Sci(NeuralCodec):
@@ -84,7 +84,6 @@ class Sci(NeuralCodec):
 
     def recipe(self, stage: str = "codec", earlier: Path = WEIGHTS, variant: Variant | None = None) -> Recipe:
         """How a stage is trained (paper section V-B), on the weights that earlier stages left in a run's folder."""
-        from baselines.neural.recipe import refuse_untrained
         from baselines.sci.training import (
             AnalysisRecipe,
             CodecRecipe,
@@ -92,6 +91,7 @@ class Sci(NeuralCodec):
             IntraRecipe,
             ThroughCodecRecipe,
         )
+        from bench.interfaces.recipe import refuse_untrained
 
         refuse_untrained(self)
         preset, changed = self.options.preset, (variant or Variant()).options

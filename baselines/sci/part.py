@@ -141,7 +141,7 @@ class SciPart(Component):
 
     def restored(self, network: type[N], *arguments: Hashable) -> N:
         """The network that the arguments make, with its weights, on its device."""
-        from baselines.neural.weights import check_device, restored
+        from bench.weights import check_device, restored
 
         check_device(self.options.device)
         place = self.weight_file(), self.options.device, self.weights_sha256

@@ -19,10 +19,8 @@ from torch import Tensor, nn
 from baselines.neural.growth import GrowingRecipe
 from baselines.neural.latents import Estimator
 from baselines.neural.layers import warp
-from baselines.neural.recipe import Recipe
 from baselines.neural.small import STEPS, slope_of, step_of, stream_bits
 from baselines.neural.training import PLAIN, SmallRecipe, TrainingCoder, finish_small, rate_distortion, spread_rates
-from baselines.neural.weights import load_into, read_weights
 from baselines.sci.analysis import Analysis, Residual
 from baselines.sci.codec import SciModel
 from baselines.sci.extraction import REACH, Extraction
@@ -30,12 +28,14 @@ from baselines.sci.network import CodecSize, ImageNetwork, VideoNetwork
 from baselines.sci.part import Variant
 from baselines.sci.presets import ANALYSIS, extraction_size
 from bench.fingerprint import file_sha256
+from bench.interfaces.recipe import Recipe
 from bench.progress import Progress, silent
+from bench.weights import load_into, read_weights
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from baselines.neural.recipe import Batch
+    from bench.interfaces.recipe import Batch
     from bench.train.shards import Shards
 
 # Spikes per frame of unit luminance in the training data.

@@ -19,9 +19,9 @@ from bench.interfaces import Availability, Codec, CodingCondition, ComponentOpti
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from baselines.neural.recipe import Recipe
-    from baselines.neural.workload import Work
     from baselines.spikecodec.network import SceneNetwork
+    from bench.interfaces.recipe import Recipe
+    from bench.interfaces.workload import Work
 
 _HEAD = struct.Struct("<BB")
 
@@ -67,8 +67,8 @@ class SpikeCodec(Codec):
 
     def recipe(self) -> Recipe:
         """How the small preset is trained."""
-        from baselines.neural.recipe import refuse_untrained
         from baselines.spikecodec.training import SpikeCodecRecipe
+        from bench.interfaces.recipe import refuse_untrained
 
         refuse_untrained(self)
         return SpikeCodecRecipe()
@@ -143,8 +143,8 @@ class SpikeCodec(Codec):
 @functools.lru_cache(maxsize=2)
 def _loaded(path: Path, device: str, _sha256: str) -> SceneNetwork:
     from baselines.neural.small import restore_small
-    from baselines.neural.weights import read_weights
     from baselines.spikecodec.network import SceneNetwork
+    from bench.weights import read_weights
 
     network = SceneNetwork()
     restore_small(network, read_weights(path), device)

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from baselines.neural.latents import Estimator
-from baselines.neural.recipe import Recipe
 from baselines.neural.small import STEPS, step_of, stream_bits
 from baselines.neural.training import TrainingCoder, finish_small, rate_distortion, spread_rates
 from baselines.spikecodec.network import WINDOWS, SceneNetwork
+from bench.interfaces.recipe import Recipe
 from bench.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from baselines.neural.recipe import Batch
+    from bench.interfaces.recipe import Batch
     from bench.train.shards import Shards
 
 # Spikes per frame of unit luminance in the training data.

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from baselines.neural.latents import Estimator
 from baselines.neural.layers import pad_to
-from baselines.neural.workload import Work, ZeroDecoder
+from baselines.neural.workload import ZeroDecoder
 from baselines.spikecodec.network import FULL, SMALL, WINDOWS, SceneNetwork
+from bench.interfaces.workload import Work
 
 # Nothing is computed: tensors have shapes alone.
 _DEVICE = "meta"

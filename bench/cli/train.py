@@ -73,11 +73,11 @@ def train(
 
     import torch
 
-    from baselines.neural.weights import check_device
     from bench.fingerprint import file_sha256
     from bench.interfaces.component import parse_spec
     from bench.registry import create_trained
     from bench.train.loop import Settings, planned_steps, train_codec
+    from bench.weights import check_device
 
     made: Any = create_trained(codec)
     if not hasattr(made, "recipe"):
@@ -147,6 +147,7 @@ def _samples(
     extractor: str,
 ) -> tuple[Any, Any]:
     """What is trained on, and what the card's figures are from: a component's own samples, or shards of photographs."""
+    from baselines.neural.motion import frames_between
     from bench.files import cache_root
     from bench.train.shards import open_shards
 
@@ -154,8 +155,8 @@ def _samples(
     with progress_bar("data") as progress:
         if hasattr(made, "samples"):
             return made.samples(stage, seed, progress)
-        shards = open_shards(folders[0], cache, samples, seed, progress)
-        held_out = open_shards(folders[1], cache, min(samples, 24), seed + 1, progress)
+        shards = open_shards(folders[0], cache, samples, seed, progress, frames_between)
+        held_out = open_shards(folders[1], cache, min(samples, 24), seed + 1, progress, frames_between)
         if extractor:
             shards, held_out = (_features_of(extractor, part, progress) for part in (shards, held_out))
         return recipe.prepare(shards, progress), recipe.prepare(held_out, progress)

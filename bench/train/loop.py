@@ -21,8 +21,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from baselines.neural.recipe import Recipe
 from bench.errors import BenchError, one_line
+from bench.interfaces.recipe import Recipe
 from bench.progress import Progress
 from bench.train.shards import Shards
 

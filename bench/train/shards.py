@@ -42,9 +42,13 @@ _LEVELS = 65535
 _MANY = 100
 # How many samples are of videos where there are any.
 _VIDEO_SHARE = 0.25
-# Spike frames from one frame of a video to the next; frames that are read; what a difference in motion costs there.
-_FACTORS, _VIDEO_FRAMES, _PRICE = (4, 8, 16, 27), 64, 6e-5
+# Spike frames from one frame of a video to the next, and frames that are read.
+_FACTORS, _VIDEO_FRAMES = (4, 8, 16, 27), 64
 _META = "shards.json"
+
+
+# Two frames H x W, and into how many steps the way between them is divided; gives the first, and the steps after it.
+Between = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -159,7 +163,9 @@ class Shards:
         return features, truth
 
 
-def open_shards(data: Path | None, cache: Path, samples: int, seed: int, progress: Progress) -> Shards:
+def open_shards(
+    data: Path | None, cache: Path, samples: int, seed: int, progress: Progress, between: Between | None = None
+) -> Shards:
     """Open the samples of a folder, making them first where they are not there yet.
 
     Parameters
@@ -168,6 +174,8 @@ def open_shards(data: Path | None, cache: Path, samples: int, seed: int, progres
         Folder of pictures or videos (searched recursively), or None for `dead_leaves`.
     cache
         Where shards are kept, one folder for each source, number and seed.
+    between
+        What makes the frames between two of a video; a folder with videos needs it.
 
     Raises
     ------
@@ -176,12 +184,21 @@ def open_shards(data: Path | None, cache: Path, samples: int, seed: int, progres
     """
     sources = _sources(data)
     hashes = [file_sha256(path) for path in sources]
-    name = digest([hashes, samples, seed, code_fingerprint(__name__)])[:16]
+    code = [code_fingerprint(module) for module in (__name__, *([between.__module__] if between else []))]
+    name = digest([hashes, samples, seed, code])[:16]
     folder = cache / name
     if not (folder / _META).is_file():
-        _write(folder, sources, samples, seed, progress)
+        _write(folder, _Sources(sources, between), samples, seed, progress)
     arrays = {part: np.load(folder / f"{part}.npy", mmap_mode="r") for part in ("spikes", "features", "truth")}
     return Shards(**arrays, digest=name, folder=folder)
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """Pictures and videos, and what makes the frames between two of a video."""
+
+    paths: Sequence[Path]
+    between: Between | None
 
 
 def _sources(data: Path | None) -> list[Path]:
@@ -200,7 +217,7 @@ def _sources(data: Path | None) -> list[Path]:
     return found
 
 
-def _write(folder: Path, sources: Sequence[Path], samples: int, seed: int, progress: Progress) -> None:
+def _write(folder: Path, sources: _Sources, samples: int, seed: int, progress: Progress) -> None:
     """Write into a folder beside the final one, and rename it when it is whole."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = folder.with_name(f"{folder.name}-{uuid.uuid4().hex}")
@@ -216,7 +233,9 @@ def _write(folder: Path, sources: Sequence[Path], samples: int, seed: int, progr
         write = functools.partial(_write_sample, partial, sources, seed)
         for done, _ in enumerate(_in_processes(write, samples), 1):
             progress(done, samples, "training data")
-        (partial / _META).write_text(json.dumps({"samples": samples, "seed": seed, "sources": len(sources)}) + "\n")
+        (partial / _META).write_text(
+            json.dumps({"samples": samples, "seed": seed, "sources": len(sources.paths)}) + "\n"
+        )
         partial.replace(folder)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
@@ -242,7 +261,7 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _write_sample(folder: Path, sources: Sequence[Path], seed: int, number: int) -> None:
+def _write_sample(folder: Path, sources: _Sources, seed: int, number: int) -> None:
     """Draw one sample into its place in the arrays of a folder."""
     random = np.random.default_rng([seed, number])
     luminance = _scene(sources, random)
@@ -261,12 +280,12 @@ def _write_sample(folder: Path, sources: Sequence[Path], seed: int, number: int)
         array.flush()
 
 
-def _scene(sources: Sequence[Path], random: np.random.Generator) -> np.ndarray:
+def _scene(sources: _Sources, random: np.random.Generator) -> np.ndarray:
     """Luminance NUM_SPIKES x SIZE x SIZE: a cut-out of a video, or photographs in motion."""
-    pictures = [path for path in sources if path.suffix.lower() in PICTURES]
-    videos = [path for path in sources if path.suffix.lower() in VIDEOS]
+    pictures = [path for path in sources.paths if path.suffix.lower() in PICTURES]
+    videos = [path for path in sources.paths if path.suffix.lower() in VIDEOS]
     if videos and (not pictures or random.random() < _VIDEO_SHARE):
-        return _video_scene(videos[int(random.integers(len(videos)))], random)
+        return _video_scene(videos[int(random.integers(len(videos)))], random, sources.between)
     if pictures:
         shown = [luminance(read_grey(path)) for path in draw_pictures(pictures, random)]
     else:
@@ -274,8 +293,10 @@ def _scene(sources: Sequence[Path], random: np.random.Generator) -> np.ndarray:
     return Scene(shown, random, SIZE, NUM_SPIKES).render(range(NUM_SPIKES))
 
 
-def _video_scene(path: Path, random: np.random.Generator) -> np.ndarray:
+def _video_scene(path: Path, random: np.random.Generator, between: Between | None) -> np.ndarray:
     """A cut-out of a video, moved from each frame to the next through the spike instants between them."""
+    if between is None:
+        raise BenchError(f"{path} is a video; these samples are made of pictures alone")
     frames = read_video(path, _VIDEO_FRAMES)
     fitting = [factor for factor in _FACTORS if _frames_for(factor) <= len(frames)]
     if not fitting or min(frames.shape[1:]) < SIZE:
@@ -287,30 +308,11 @@ def _video_scene(path: Path, random: np.random.Generator) -> np.ndarray:
     needed = _frames_for(factor)
     start, row, column = (int(random.integers(n + 1)) for n in np.array(frames.shape) - (needed, SIZE, SIZE))
     piece = luminance(frames[start : start + needed, row : row + SIZE, column : column + SIZE])
-    return np.concatenate([*(_between(*pair, factor) for pair in pairwise(piece)), piece[-1:]])[:NUM_SPIKES]
+    return np.concatenate([*(between(*pair, factor) for pair in pairwise(piece)), piece[-1:]])[:NUM_SPIKES]
 
 
 def _frames_for(factor: int) -> int:
     return -(-(NUM_SPIKES - 1) // factor) + 1
-
-
-def _between(first: np.ndarray, second: np.ndarray, factor: int) -> np.ndarray:
-    """The first frame and those at every `factor`-th part of the way to the second, by motion of 8x8 blocks.
-
-    Each is a weighted mean of both frames, each moved its part of the way, so that edges move instead of fading.
-    """
-    import torch
-
-    from baselines.neural.layers import warp
-    from baselines.neural.motion import search_quarters
-    from baselines.neural.small import motion_surface
-
-    before, after = (torch.from_numpy(frame)[None, None] for frame in (first, second))
-    motion = motion_surface(search_quarters(after, before, _PRICE), False, SIZE // 16)
-    part = torch.arange(factor).view(-1, 1, 1, 1) / factor
-    moved = warp(before.expand(factor, -1, -1, -1), part * motion)
-    back = warp(after.expand(factor, -1, -1, -1), (part - 1) * motion)
-    return ((1 - part) * moved + part * back)[:, 0].numpy()
 
 
 def dead_leaves(random: np.random.Generator, size: int = 192) -> np.ndarray:

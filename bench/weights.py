@@ -104,13 +104,6 @@ def restored(network: type[nn.Module], arguments: tuple[Hashable, ...], path: Pa
     return restored_network.eval()
 
 
-def nearest_network(tensors: Mapping[str, Tensor], known: Mapping[str, Sequence[str]]) -> str | None:
-    """The network whose parameter names these tensors share most, if they share a third at least."""
-    shares = {name: len(set(keys) & set(tensors)) / len(set(keys) | set(tensors)) for name, keys in known.items()}
-    best = max(shares, key=shares.__getitem__, default=None)
-    return best if best is not None and shares[best] > 1 / 3 else None
-
-
 def files_sha256(paths: Sequence[Path]) -> str:
     """One SHA-256 over files in the given order."""
     state = hashlib.sha256()

@@ -78,7 +78,7 @@ class Recipe(ABC):
         BenchError
             If none does.
         """
-        from baselines.neural.weights import read_weights
+        from bench.weights import read_weights
 
         own = self.network.state_dict()
         given = {name: tensor for name, tensor in read_weights(path).items() if name in own}
