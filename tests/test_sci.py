@@ -17,10 +17,10 @@ from baselines.neural.latents import Estimator
 from baselines.neural.training import finish_small, spread_rates
 from baselines.sci.analysis import OFFSETS, Analysis, chain, deform
 from baselines.sci.analyzer import SciAnalyzer
-from baselines.sci.codec import Sci, SciModel
+from baselines.sci.codec import Sci
 from baselines.sci.extraction import REACH, BinaryConv, Extraction
 from baselines.sci.extractor import SciExtractor
-from baselines.sci.network import ImageNetwork, IntraSize, State, VideoNetwork
+from baselines.sci.network import ImageNetwork, IntraSize, SciModel, State, VideoNetwork
 from baselines.sci.part import ABLATIONS, EXTRACTIONS, Variant
 from baselines.sci.presets import ANALYSIS, CODEC, EXTRACTION, extraction_size
 from baselines.sci.training import _ENCODER, CodecRecipe

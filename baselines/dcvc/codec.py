@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from baselines.neural.codec import Colour, FrameModel, NeuralCodec, NeuralOptions, SmallModel, find_file
+from baselines.neural.codec import Colour, FrameModel, NeuralCodec, NeuralOptions, find_file
 from bench.errors import BenchError
 from bench.interfaces import Content, RatePoint
 
@@ -71,6 +71,8 @@ class Dcvc(NeuralCodec):
 
     def small_model(self, network: nn.Module, rate: Tensor) -> FrameModel:
         """The small networks."""
+        from baselines.dcvc.small import SmallDcvcModel
+
         return SmallDcvcModel(network, rate)
 
     def blank(self) -> FrameModel:
@@ -141,19 +143,6 @@ class _Official:
         decoded = self.image.code(coder, frame, size) if state is None else self.video.code(coder, frame, state)
         reference = decoded.clamp(0, 1)
         return reference, reference
-
-
-class SmallDcvcModel(SmallModel):
-    """The small networks."""
-
-    def code(
-        self, coder: LatentCoder, frame: Tensor | None, index: int, size: tuple[int, int], state: Any
-    ) -> tuple[Tensor, Any]:
-        if state is None:
-            decoded = self.code_intra(coder, frame, size)
-        else:
-            decoded = self.video.code(coder, frame, state, self.rate)
-        return decoded, decoded
 
 
 def _networks(image_file: Path, video_file: Path) -> tuple[Cheng2020Anchor | ScaleHyperprior, VideoNetwork]:

@@ -8,10 +8,12 @@ context. Beside its transforms stand the linear paths of `baselines.neural.small
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from baselines.neural.codec import SmallModel
 from baselines.neural.fixed import (
     FixedConv,
     FixedGdn,
@@ -170,3 +172,16 @@ class SmallVideoNetwork(FixedLayer):
         with torch.no_grad():
             deviation = self.transform(frames - past).std((0, 2, 3))
             self.prior.calibrate(deviation / torch.tensor(STEPS)[:, None].to(deviation))
+
+
+class SmallDcvcModel(SmallModel):
+    """The small networks."""
+
+    def code(
+        self, coder: LatentCoder, frame: Tensor | None, index: int, size: tuple[int, int], state: Any
+    ) -> tuple[Tensor, Any]:
+        if state is None:
+            decoded = self.code_intra(coder, frame, size)
+        else:
+            decoded = self.video.code(coder, frame, state, self.rate)
+        return decoded, decoded

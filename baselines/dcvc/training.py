@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from baselines.dcvc.codec import SmallDcvcModel
-from baselines.dcvc.small import SmallImageNetwork, SmallVideoNetwork
+from baselines.dcvc.small import SmallDcvcModel, SmallImageNetwork, SmallVideoNetwork
 from baselines.neural.training import SmallRecipe
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from baselines.neural.codec import Colour, FrameModel, NeuralCodec, NeuralOptions, SmallModel, find_file
+from baselines.neural.codec import Colour, FrameModel, NeuralCodec, NeuralOptions, find_file
 from bench.errors import BenchError
 from bench.fingerprint import file_sha256
 from bench.interfaces import Content, RatePoint
@@ -78,6 +78,8 @@ class DcvcDc(NeuralCodec):
 
     def small_model(self, network: nn.Module, rate: Tensor) -> FrameModel:
         """The small networks."""
+        from baselines.dcvc_dc.small import SmallDcvcDcModel
+
         return SmallDcvcDcModel(network, rate)
 
     def blank(self) -> FrameModel:
@@ -139,21 +141,6 @@ class _Official:
             decoded = self.image.code(coder, frame, self._image_scales, size)
             return decoded, State(decoded)
         after = self.video.code(coder, frame, state, self._video_scales, index)
-        return after.frame, after
-
-
-class SmallDcvcDcModel(SmallModel):
-    """The small networks."""
-
-    def code(
-        self, coder: LatentCoder, frame: Tensor | None, index: int, size: tuple[int, int], state: Any
-    ) -> tuple[Tensor, Any]:
-        from baselines.dcvc_dc.small import SmallState
-
-        if state is None:
-            decoded = self.code_intra(coder, frame, size)
-            return decoded, SmallState(decoded)
-        after = self.video.code(coder, frame, state, self.rate, index)
         return after.frame, after
 
 

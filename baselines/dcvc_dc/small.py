@@ -9,11 +9,13 @@ quality that follows the frame's place in groups of four. Beside its transforms 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from baselines.neural.codec import SmallModel
 from baselines.neural.fixed import (
     FixedConv,
     FixedLayer,
@@ -282,3 +284,16 @@ class SmallVideoNetwork(FixedLayer):
         with torch.no_grad():
             deviation = self.transform(frames - past).std((0, 2, 3))
             self.prior.calibrate(deviation / torch.tensor(STEPS)[:, None].to(deviation))
+
+
+class SmallDcvcDcModel(SmallModel):
+    """The small networks."""
+
+    def code(
+        self, coder: LatentCoder, frame: Tensor | None, index: int, size: tuple[int, int], state: Any
+    ) -> tuple[Tensor, Any]:
+        if state is None:
+            decoded = self.code_intra(coder, frame, size)
+            return decoded, SmallState(decoded)
+        after = self.video.code(coder, frame, state, self.rate, index)
+        return after.frame, after

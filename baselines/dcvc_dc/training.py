@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from baselines.dcvc_dc.codec import SmallDcvcDcModel
-from baselines.dcvc_dc.small import SmallImageNetwork, SmallVideoNetwork
+from baselines.dcvc_dc.small import SmallDcvcDcModel, SmallImageNetwork, SmallVideoNetwork
 from baselines.neural.training import SmallRecipe
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from baselines.neural.codec import NeuralCodec, SmallModel
+from baselines.neural.codec import NeuralCodec
 from baselines.sci.part import WEIGHTS, CodecOptions, Variant
 from bench.errors import BenchError
 from bench.interfaces import Content, RatePoint
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from baselines.neural.codec import FrameModel
-    from baselines.neural.latents import LatentCoder
     from baselines.sci.network import CodecSize
     from bench.interfaces.recipe import Recipe
     from bench.interfaces.workload import Work
@@ -57,6 +56,8 @@ class Sci(NeuralCodec):
 
     def small_model(self, network: nn.Module, rate: Tensor) -> FrameModel:
         """The small networks."""
+        from baselines.sci.network import SciModel
+
         return SciModel(network, rate)
 
     def untrained(self) -> nn.Module:
@@ -115,18 +116,3 @@ class Sci(NeuralCodec):
             intra = earlier / "intra" / IntraRecipe.file
             return CodecRecipe(preset, changed, self.size, extraction, intra if intra.is_file() else None)
         return AnalysisRecipe(preset, changed, extraction)
-
-
-class SciModel(SmallModel):
-    """The small networks."""
-
-    def code(
-        self, coder: LatentCoder, frame: Tensor | None, index: int, size: tuple[int, int], state: Any
-    ) -> tuple[Tensor, Any]:
-        from baselines.sci.network import State
-
-        if state is None:
-            decoded = self.code_intra(coder, frame, size)
-            return decoded, State(decoded)
-        after = self.video.code(coder, frame, state, self.rate)
-        return after.frame, after

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from baselines.neural.codec import SmallModel
 from baselines.neural.fixed import (
     MOTION_STEP,
     STEP,
@@ -382,3 +384,16 @@ class VideoNetwork(FixedLayer):
             deviation = self.transform(frames - past).std((0, 2, 3))
             steps = torch.tensor(_at_places(STEPS, self.size.places))
             self.prior.calibrate(deviation / steps[:, None].to(deviation))
+
+
+class SciModel(SmallModel):
+    """The small networks."""
+
+    def code(
+        self, coder: LatentCoder, frame: Tensor | None, index: int, size: tuple[int, int], state: Any
+    ) -> tuple[Tensor, Any]:
+        if state is None:
+            decoded = self.code_intra(coder, frame, size)
+            return decoded, State(decoded)
+        after = self.video.code(coder, frame, state, self.rate)
+        return after.frame, after

@@ -22,9 +22,8 @@ from baselines.neural.layers import warp
 from baselines.neural.small import STEPS, slope_of, step_of, stream_bits
 from baselines.neural.training import PLAIN, SmallRecipe, TrainingCoder, finish_small, rate_distortion, spread_rates
 from baselines.sci.analysis import Analysis, Residual
-from baselines.sci.codec import SciModel
 from baselines.sci.extraction import REACH, Extraction
-from baselines.sci.network import CodecSize, ImageNetwork, VideoNetwork
+from baselines.sci.network import CodecSize, ImageNetwork, SciModel, VideoNetwork
 from baselines.sci.part import Variant
 from baselines.sci.presets import ANALYSIS, extraction_size
 from bench.fingerprint import file_sha256
