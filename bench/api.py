@@ -107,7 +107,7 @@ def run(
         If a name, option or field is wrong, or the run cannot be written.
     """
     from bench.request import DAY, Request, choose, measure
-    from bench.runner.results import RD_FILE, rd_frame
+    from bench.results.rows import RD_FILE, rd_frame
 
     fields = {key: _items(key, value) for key, value in grid.items()}
     chosen, plan = choose(suite, preset, smoothness, recognition, **fields)

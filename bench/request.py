@@ -13,9 +13,10 @@ from pathlib import Path
 from bench.errors import BenchError
 from bench.paths import free_folder, natural_order, word
 from bench.progress import Progress
+from bench.results.document import read_run_file
 from bench.runner.plan import Plan, make_plan
 from bench.runner.pool import Lane, LocalLane
-from bench.runner.run import RunReport, read_run_file, run_plan
+from bench.runner.run import RunReport, run_plan
 from bench.runner.spec import Suite, load_suite, make_spec
 from bench.runner.store import open_store
 
@@ -124,8 +125,8 @@ def measure(request: Request, bar: ProgressBar, told: Callable[[RunReport], None
     """
     suite, plan, store = request.suite, request.plan, open_store()
     if suite.recognition:
-        from bench.runner.beside import classified
-        from bench.runner.recognition import check_classifiers
+        from bench.measure.recognition import check_classifiers
+        from bench.measure.suite import classified
 
         check_classifiers(classified(plan))
     folder = request.out or _folder(plan, request.resume)
@@ -140,7 +141,7 @@ def measure(request: Request, bar: ProgressBar, told: Callable[[RunReport], None
     told(report)
     measured = Measured(report)
     if suite.iqa or suite.smoothness or suite.recognition or suite.count or suite.profile:
-        from bench.runner.beside import measure_beside
+        from bench.measure.suite import measure_beside
 
         with bar("measuring more") as progress:
             measured.more += measure_beside(suite, plan, folder, store, progress)

@@ -23,8 +23,8 @@ import pandas as pd
 from bench.interfaces import CodingCondition
 from bench.interfaces.condition import ConditionCard
 from bench.report.build import build_report
-from bench.runner.frames import write_parquet
-from bench.runner.results import COLUMNS, RD_FILE, RUN_FILE, SCHEMA, RDRow
+from bench.results.dataframes import write_parquet
+from bench.results.rows import COLUMNS, RD_FILE, RUN_FILE, SCHEMA, RDRow
 
 SEGMENTS = 100
 # Paradigm, codec, preset, weights, rate points, bits per spike at the lowest rate, and dB above the weakest codec.

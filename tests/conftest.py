@@ -13,7 +13,7 @@ import pytest
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
-from bench.runner.results import RD_FILE, read_rows
+from bench.results.rows import RD_FILE, read_rows
 from tests.forked import Forked, command_line
 
 # Eight small scenes, 121 spike frames: everything that the default data has, in a second.

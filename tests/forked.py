@@ -24,7 +24,7 @@ _CONTEXT.set_forkserver_preload(
     [
         "pytest", "torchmetrics.functional.image", "pandas", "sklearn.datasets", "scipy.ndimage", "skimage",
         "matplotlib.pyplot", "bench.cli.app", "bench.runner.run", "bench.runner.pool", "bench.report.build",
-        "bench.tasks.reconstruction", "bench.tasks.classification", "bench.runner.profile", "tests.forked",
+        "bench.tasks.reconstruction", "bench.tasks.classification", "bench.measure.profile", "tests.forked",
     ]
 )  # fmt: skip
 
@@ -35,7 +35,8 @@ _ADDRESS = "BENCH_TESTS_SERVER"
 def command_line(arguments):
     """Be `bench` with these arguments."""
     from bench.cli import main
-    from bench.runner import pool, profile
+    from bench.measure import profile
+    from bench.runner import pool
 
     # Tests may themselves run where Ctrl-C is ignored (in the background), and children inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -72,7 +73,7 @@ def _run_stage(command, *, stdin, limit_seconds):
 
 
 def _stage(arguments):
-    from bench.runner import profile
+    from bench.measure import profile
 
     sys.stdin = io.StringIO(*arguments)
     profile.main()

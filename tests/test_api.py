@@ -6,7 +6,7 @@ import pytest
 
 import bench
 from bench.interfaces import Content, RatePoint
-from bench.runner.results import COLUMNS
+from bench.results.rows import COLUMNS
 
 # As a notebook would have it: a class of no module, which refers to what the session imported.
 CODEC = """

@@ -23,7 +23,7 @@ from bench.interfaces import (
 )
 from bench.interfaces.values import stated_weights
 from bench.registry import create
-from bench.runner.results import MEASURES, RD_FILE, read_rows
+from bench.results.rows import MEASURES, RD_FILE, read_rows
 from paradigms.caas import CompressAndAnalyzeSimultaneously
 from tests.conftest import TINY_FLAGS, one_line_error
 

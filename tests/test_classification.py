@@ -22,12 +22,12 @@ from bench.datasets import _labelled
 from bench.datasets.moving import SPEEDS, Motion, MovingImage, SDigits, _cubic, draw_motion
 from bench.errors import BenchError
 from bench.interfaces import Analyzer, Dataset, Task
+from bench.measure.recognition import RecognitionRow, check_classifiers
 from bench.registry import create
-from bench.report import classification
+from bench.report.paper import classification
 from bench.report.rows import Runs
-from bench.runner.recognition import RecognitionRow, check_classifiers
-from bench.runner.results import ClassRow, RDRow, read_classes, read_rows
-from bench.runner.tables import write_table
+from bench.results.rows import ClassRow, RDRow, read_classes, read_rows
+from bench.results.tables import write_table
 from bench.train.loop import Settings, train_codec
 from tests.conftest import one_line_error, run_bench
 

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from bench.errors import BenchError
+from bench.results.rows import RD_FILE, RUN_FILE, read_rows
 from bench.runner import cluster as cluster_lane
-from bench.runner.results import RD_FILE, RUN_FILE, read_rows
 from tests.conftest import (
     CODECS,
     TINY_FLAGS,

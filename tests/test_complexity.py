@@ -22,8 +22,8 @@ from baselines.spikecodec.network import FULL, SceneNetwork
 from bench.cli import main
 from bench.complexity import count
 from bench.interfaces.workload import Work
+from bench.measure.networks import NetworkRow
 from bench.published import published
-from bench.runner.networks import NetworkRow
 from tests.conftest import one_line_error
 
 SCI = f"{baselines.sci.codec.__file__}:Sci"
@@ -272,7 +272,7 @@ def test_resnet_18_has_the_products_that_everyone_finds():
 
 def test_the_table_fits_and_the_csv_has_it_all(verb, monkeypatch):
     found = paper()
-    monkeypatch.setattr("bench.runner.networks.count", lambda works: list(found.values()))
+    monkeypatch.setattr("bench.measure.networks.count", lambda works: list(found.values()))
     printed, rows = verb(SCI, "--preset", "paper")
     # The last line names the file that was written, wherever that is.
     *lines, written = printed.splitlines()

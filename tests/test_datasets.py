@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 from bench.datasets import s_reds
-from bench.datasets._files import read_grey
 from bench.datasets.video import read_video
 from bench.errors import BenchError
 from bench.interfaces import Dataset, Extractor, join_names, split_names
 from bench.metrics.quality import psnr_per_frame
+from bench.pictures import read_grey
 from bench.registry import create
 from bench.runner.plan import make_plan
 from bench.runner.run import _facts

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.runner.results import RD_FILE, read_rows
+from bench.results.rows import RD_FILE, read_rows
 from bench.spikes import write_dat
 from tests.conftest import (
     CODECS,

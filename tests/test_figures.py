@@ -14,7 +14,7 @@ from bench.report.build import build_report
 from bench.report.page import _styles
 from bench.report.plots import add_legend, curve_styles, rd_plot, short_names
 from bench.report.rows import load_runs
-from bench.runner.results import read_rows
+from bench.results.rows import read_rows
 from tests.conftest import one_line_error
 from tests.test_gate import skipped, unfinish, write_run
 

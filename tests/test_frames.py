@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import BenchError
-from bench.runner.frames import read_frame, write_parquet
-from bench.runner.results import COLUMNS, ClassRow, RDRow, order_rows, rd_frame, read_rows, write_rows
-from bench.runner.tables import read_table
+from bench.results.dataframes import read_frame, write_parquet
+from bench.results.rows import COLUMNS, ClassRow, RDRow, order_rows, rd_frame, read_rows, write_rows
+from bench.results.tables import read_table
 from tests.test_results import _row
 
 
@@ -47,7 +47,7 @@ def _both(path):
 def test_plain_tables_are_read_by_columns(tmp_path, monkeypatch):
     path = _written(tmp_path / "rd.csv", ROWS)
     by_rows, _ = _both(path)
-    monkeypatch.setattr("bench.runner.frames.read_table", None)
+    monkeypatch.setattr("bench.results.dataframes.read_table", None)
     frame = read_frame(path, RDRow, ["psnr", "bits", "reason", "codec"], ["codec"])
     assert list(frame) == ["psnr", "bits", "reason", "codec"]
     assert frame["codec"].dtype == "category"
@@ -108,7 +108,7 @@ def test_a_parquet_file_counts_while_it_is_of_this_table(tmp_path, monkeypatch):
     assert beside == tmp_path / "rd.parquet"
     found = rd_frame(path)
     with monkeypatch.context() as patch:
-        patch.setattr("bench.runner.frames.read_text", None)  # the CSV is not parsed
+        patch.setattr("bench.results.dataframes.read_text", None)  # the CSV is not parsed
         again = rd_frame(path)
         assert rd_frame(path, ["psnr"]).columns.tolist() == ["psnr"]
     # With a job that would be a path: no less foreign than the CSV, which counts.

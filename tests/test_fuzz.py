@@ -302,7 +302,7 @@ def picture(kind):
     def make(folder):
         from PIL import Image
 
-        from bench.datasets._files import read_grey
+        from bench.pictures import read_grey
 
         sound = []
         for seed in range(2):
@@ -454,7 +454,7 @@ def run_file(folder):
 
 def table(file, run, model):
     def make(folder):
-        from bench.runner.tables import read_table
+        from bench.results.tables import read_table
 
         made = model()
 
@@ -468,25 +468,25 @@ def table(file, run, model):
 
 
 def iqa_row():
-    from bench.runner.iqa import IqaRow
+    from bench.measure.iqa import IqaRow
 
     return IqaRow
 
 
 def class_row():
-    from bench.runner.results import ClassRow
+    from bench.results.rows import ClassRow
 
     return ClassRow
 
 
 def recognition_row():
-    from bench.runner.recognition import RecognitionRow
+    from bench.measure.recognition import RecognitionRow
 
     return RecognitionRow
 
 
 def report_table(folder):
-    from bench.runner.explain import explain_cell
+    from bench.results.explain import explain_cell
 
     def read(data):
         (folder / "a.csv").write_bytes(data)

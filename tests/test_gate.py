@@ -4,12 +4,12 @@ from xml.etree import ElementTree
 
 import pytest
 
+from bench.check.gate import Finding, Tolerance, check_runs
 from bench.cli import main
 from bench.fingerprint import digest
 from bench.interfaces import CodingCondition
 from bench.interfaces.condition import ConditionCard
-from bench.report.gate import Finding, Tolerance, check_runs
-from bench.runner.results import RDRow, read_rows, write_rows
+from bench.results.rows import RDRow, read_rows, write_rows
 
 RATES = (8, 16, 32, 64)
 

@@ -9,11 +9,11 @@ from scipy.ndimage import gaussian_filter
 
 from bench.errors import BenchError
 from bench.interfaces import Dataset, to_uint8
+from bench.measure.iqa import IqaRow, score_run
 from bench.metrics import iqa
 from bench.registry import create
 from bench.report.iqa_table import _matched
-from bench.runner.iqa import IqaRow, score_run
-from bench.runner.tables import read_table
+from bench.results.tables import read_table
 from tests import iqa_oracle
 from tests.test_gate import CODECS, run, write_run
 
@@ -40,7 +40,7 @@ def test_every_picture_gets_a_row_and_a_metric_without_weights_its_reason(run_wi
             raise BenchError("musiq: no weights")
         return iqa.Metric("test 1", "f" * 64, lambda x: x.mean() * 100)
 
-    monkeypatch.setattr("bench.runner.iqa.load_metric", ready)
+    monkeypatch.setattr("bench.measure.iqa.load_metric", ready)
     rows = score_run(run_with_pictures, ["niqe", "musiq"], quiet)
     assert rows == [row for _, row in read_table(run_with_pictures / "iqa.csv", IqaRow)]
     assert [row.status for row in rows] == ["ok"] * 16 + ["skipped"] * 16
@@ -59,7 +59,7 @@ def test_a_verb_that_scored_nothing_does_not_end_as_if_it_had(run_with_pictures,
             raise BenchError(f"{name}: no weights")
         return iqa.Metric("test 1", "f" * 64, lambda x: x.mean() * 100)
 
-    monkeypatch.setattr("bench.runner.iqa.load_metric", ready)
+    monkeypatch.setattr("bench.measure.iqa.load_metric", ready)
     found, text = run(capsys, "iqa", run_with_pictures, "--metrics", "niqe,musiq")
     assert found == code, text
     assert ("16 skipped: musiq: no weights" in text) == bool(broken)
@@ -69,7 +69,7 @@ def test_a_picture_that_cannot_be_scored_fails_the_verb(run_with_pictures, monke
     def score(picture):
         raise ValueError("too small")
 
-    monkeypatch.setattr("bench.runner.iqa.load_metric", lambda name: iqa.Metric("test 1", "f" * 64, score))
+    monkeypatch.setattr("bench.measure.iqa.load_metric", lambda name: iqa.Metric("test 1", "f" * 64, score))
     code, text = run(capsys, "iqa", run_with_pictures, "--metrics", "niqe")
     assert (code, "16 failed: niqe: too small" in text) == (1, True)
 

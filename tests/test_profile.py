@@ -1,5 +1,5 @@
-from bench.runner.profile import ComplexityRow
-from bench.runner.tables import read_table
+from bench.measure.profile import ComplexityRow
+from bench.results.tables import read_table
 from tests.conftest import one_line_error
 
 

@@ -6,10 +6,10 @@ import pytest
 
 from bench.cli._shared import rate_points
 from bench.interfaces import Codec, Content
+from bench.rates import own_point, written_point
 from bench.registry import create
+from bench.results.rows import read_rows
 from bench.runner.plan import make_plan
-from bench.runner.rates import own_point, written_point
-from bench.runner.results import read_rows
 from bench.runner.spec import make_spec
 from tests.conftest import TINY
 

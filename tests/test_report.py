@@ -10,7 +10,7 @@ import pytest
 from bench.metrics.smoothness import laplacian_norms
 from bench.names import file_name
 from bench.published import published
-from bench.report.paper_tables import networks_table, table_iii
+from bench.report.paper.tables import networks_table, table_iii
 from bench.report.rows import load_runs
 from tests.conftest import one_line_error, run_bench
 

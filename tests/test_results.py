@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 
 from bench.errors import BenchError
+from bench.measure.iqa import IqaRow
 from bench.report.bd_table import bd_table, table_iv
 from bench.report.iqa_table import table_v
 from bench.report.rows import Runs
-from bench.runner.iqa import IqaRow
-from bench.runner.results import COLUMNS, RDRow, RowLog, rd_frame, read_rows, write_rows
-from bench.runner.tables import row_line, write_table
+from bench.results.rows import COLUMNS, RDRow, RowLog, rd_frame, read_rows, write_rows
+from bench.results.tables import row_line, write_table
 
 DOCS = Path(__file__).parents[1] / "docs" / "results.md"
 

@@ -7,8 +7,8 @@ from bench.fingerprint import digest
 from bench.report.bd_table import bd_table
 from bench.report.build import build_report
 from bench.report.rows import average, judged, load_runs, mean_points, printed_mean
-from bench.runner.explain import command_for, explain_row
-from bench.runner.results import read_rows, write_rows
+from bench.results.explain import command_for, explain_row
+from bench.results.rows import read_rows, write_rows
 from tests.test_gate import card, write_run
 
 

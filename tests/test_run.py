@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from bench.names import file_name
-from bench.runner.results import RD_FILE, STREAMS, read_rows
+from bench.results.rows import RD_FILE, STREAMS, read_rows
 from bench.spikes import read_dat, write_dat
 from tests.conftest import CODECS, TINY, TINY_FLAGS, one_line_error, texts
 
@@ -319,8 +319,8 @@ def test_data_show_lists_sequences(bench):
 def test_long_recordings_are_coded_in_segments(tmp_path, spikes, monkeypatch):
     """In parts, with the same instants, and frames that are those of each part alone."""
     from bench.interfaces import CodingCondition
-    from bench.runner import single
-    from bench.runner.segments import read_segments
+    from bench.stream import recording as single
+    from bench.stream.segments import read_segments
 
     write_dat(tmp_path / "rec.dat", spikes(201, 24, 32))
     given = {
@@ -356,7 +356,7 @@ def test_long_recordings_are_coded_in_segments(tmp_path, spikes, monkeypatch):
 
 @pytest.mark.parametrize(("pixels", "frames"), [(400 * 250, 160), (640 * 480, 48), (1000 * 1000, 12), (1 << 24, 1)])
 def test_segments_hold_whole_intra_periods_where_one_fits(pixels, frames):
-    from bench.runner.single import Cut
+    from bench.stream.recording import Cut
 
     parts = Cut(5, 500, 8, 20).segments(pixels, 16)
     assert {part.frames for part in parts[:-1]} == {frames}
@@ -368,7 +368,7 @@ def test_damaged_segments_are_one_line(bench, tmp_path, spikes):
     from bench.errors import StreamError
     from bench.interfaces import AnalysisChain, Codec, CodingCondition, Content
     from bench.registry import create
-    from bench.runner.segments import read_segments, write_segments
+    from bench.stream.segments import read_segments, write_segments
 
     path, chain = tmp_path / "many.spk", AnalysisChain("tfp", "", b"", 0, 8, 0, 0.6)
     frames = spikes(8, 8, 8).astype(np.float32)
@@ -437,9 +437,10 @@ def test_terminals_of_other_encodings_get_escapes_and_files_are_utf_8(bench, tmp
 
 
 def test_runs_from_python_state_no_command(tmp_path):
+    from bench.results.document import read_run_file
     from bench.runner.plan import make_plan
     from bench.runner.pool import LocalLane
-    from bench.runner.run import read_run_file, run_plan
+    from bench.runner.run import run_plan
     from bench.runner.spec import make_spec
     from bench.runner.store import Store
 

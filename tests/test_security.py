@@ -40,8 +40,8 @@ from bench.interfaces import (
     unpack_stream,
 )
 from bench.registry import codec_for_stream, create, part_for_stream
-from bench.runner.results import ClassRow, RDRow, read_rows, write_rows
-from bench.runner.run import read_run_file
+from bench.results.document import read_run_file
+from bench.results.rows import ClassRow, RDRow, read_rows, write_rows
 from bench.runner.spec import load_suite
 from tests.test_gate import card, write_run
 
@@ -169,7 +169,7 @@ def test_reporting_on_a_run_runs_nothing_that_it_names(foreign, evil):
 
 
 def test_a_streams_picture_in_a_report_runs_nothing_that_the_run_names(foreign, evil):
-    from bench.report.paper_figures import Scene
+    from bench.report.paper.figures import Scene
     from bench.report.rows import load_runs
 
     folder = foreign(lambda document: document.update(origins={"codecs": {"x265": evil}}))
@@ -183,14 +183,14 @@ def test_a_streams_picture_in_a_report_runs_nothing_that_the_run_names(foreign, 
 
 
 def test_a_table_of_costs_runs_nothing_that_it_names(evil):
-    from bench.report.paper_figures import _label
+    from bench.report.paper.figures import _label
 
     with pytest.raises(BenchError, match="names code to be run"):
         _label(evil)
 
 
 def test_a_run_of_ones_own_may_be_trusted(foreign, plugin_path):
-    from bench.runner.run import usable_origin
+    from bench.results.document import usable_origin
 
     spec = f"{plugin_path}:Deflate"
     folder = foreign(lambda document: document.update(origins={"codecs": {"deflate": spec}}))
@@ -272,7 +272,7 @@ def pasted(tmp_path):
 
 @pytest.mark.parametrize("nasty", NASTY)
 def test_the_command_of_a_row_is_inert(foreign, pasted, marker, nasty):
-    from bench.runner.explain import explain_row
+    from bench.results.explain import explain_row
 
     nasty = nasty.replace("MARKER", str(marker))
     origins = {"codecs": {"x265": nasty}, "extractors": {"tfp": nasty}}
@@ -290,7 +290,7 @@ def test_the_command_of_a_row_is_inert(foreign, pasted, marker, nasty):
 
 @pytest.mark.parametrize("nasty", NASTY)
 def test_a_reports_table_gives_no_other_command(tmp_path, pasted, marker, nasty):
-    from bench.runner.explain import explain_cell
+    from bench.results.explain import explain_cell
 
     nasty = nasty.replace("MARKER", str(marker))
     quoted = "'" + nasty.replace("'", "'\\''") + "'"
@@ -329,9 +329,9 @@ def test_what_made_a_run_is_printable(foreign, key):
 
 
 def test_commands_beside_rows_are_quoted(pasted, marker):
-    from bench.report.paper_tables import _profiled
-    from bench.runner.iqa import IqaRow
-    from bench.runner.networks import NetworkRow
+    from bench.measure.iqa import IqaRow
+    from bench.measure.networks import NetworkRow
+    from bench.report.paper.tables import _profiled
 
     nasty = f"$(touch {marker})"
     columns = ("paradigm", "codec", "rate_point", "dataset", "sequence", "extractor", "analyzer")
@@ -482,7 +482,7 @@ def test_a_streams_rate_point_is_one_of_the_codecs():
 @pytest.mark.parametrize("name", ["-i", "--help", "a b", 'it\'s "so"', "$(touch x)", "<b>", "..."])
 def test_a_recordings_name_reaches_no_program(tmp_path, monkeypatch, name):
     from baselines import _video
-    from bench.runner.single import Cut, encode_recording
+    from bench.stream.recording import Cut, encode_recording
 
     given, run_tool = [], _video.run_tool
 
@@ -535,7 +535,7 @@ def test_a_sidecar_shows_nothing_outside_its_folder(tmp_path, link):
 
 
 def test_a_picture_of_gigabytes_is_refused(tmp_path):
-    from bench.datasets._files import read_grey
+    from bench.pictures import read_grey
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -676,7 +676,8 @@ def test_a_gzipped_file_expands_to_no_more_than_it_may(tmp_path, monkeypatch):
 def test_programs_start_without_the_working_folder_to_import_from(monkeypatch, tmp_path):
     from bench.datasets import _pypi
     from bench.interfaces import Kind, Side, Stage
-    from bench.runner import decode, profile
+    from bench.measure import profile
+    from bench.runner import decode
 
     started = []
 
@@ -798,8 +799,8 @@ def test_names_are_text_in_figures(tmp_path):
 
 
 def test_names_are_text_in_what_a_check_writes(tmp_path):
-    from bench.report.gate import Tolerance, check_runs
-    from bench.report.gate_files import junit_xml, markdown_page
+    from bench.check.files import junit_xml, markdown_page
+    from bench.check.gate import Tolerance, check_runs
 
     def odd(row):
         return row.model_copy(update={"sequence": HOSTILE + row.sequence})

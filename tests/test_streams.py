@@ -14,11 +14,12 @@ from bench.datasets.video import read_video
 from bench.errors import BenchError, StreamError
 from bench.interfaces import AnalysisChain, Analyzer, CodingCondition, pack_stream, unpack_stream, weights_digest
 from bench.registry import create
-from bench.runner import outputs, single
-from bench.runner.analysis import StatedChain
-from bench.runner.segments import read_segments
-from bench.runner.single import Cut, decode_stream, encode_recording
 from bench.spikes import read_dat, write_dat
+from bench.stream import outputs
+from bench.stream import recording as single
+from bench.stream.analysis import StatedChain
+from bench.stream.recording import Cut, decode_stream, encode_recording
+from bench.stream.segments import read_segments
 from tests.conftest import one_line_error
 
 CODECS = {"cta": "isi", "caas": "ffv1", "atc": "ffv1"}

@@ -38,7 +38,7 @@ def split(text: str) -> tuple[str, ...]:
 def rate_points(text: str) -> tuple[int | float | str, ...]:
     """Comma-separated rate points, as names are; whole numbers and decimals become numbers."""
     from bench.interfaces import split_names
-    from bench.runner.rates import written_point
+    from bench.rates import written_point
 
     return tuple(map(written_point, split_names(text)))
 

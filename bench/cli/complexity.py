@@ -10,7 +10,7 @@ import typer
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
-    from bench.runner.networks import NetworkRow
+    from bench.measure.networks import NetworkRow
 
 
 def register(app: typer.Typer) -> None:
@@ -28,8 +28,8 @@ def complexity(
 
     Networks are counted as they are built; no weights are needed. The paper's figures stand beside its own parts.
     """
-    from bench.runner.networks import NetworkRow, count_networks
-    from bench.runner.tables import write_table
+    from bench.measure.networks import NetworkRow, count_networks
+    from bench.results.tables import write_table
 
     width, height = _size(size)
     if out and out.is_dir():

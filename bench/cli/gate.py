@@ -11,7 +11,7 @@ from bench.cli._shared import save_text
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
-    from bench.report.gate import Check
+    from bench.check.gate import Check
 
 
 def register(app: typer.Typer) -> None:
@@ -44,9 +44,9 @@ def check(
 
       bench check results/now --against results/quick --update
     """
-    from bench.report.gate import Tolerance, check_runs
-    from bench.report.gate_files import junit_xml, markdown_page, update_reference
-    from bench.runner.results import RD_FILE
+    from bench.check.files import junit_xml, markdown_page, update_reference
+    from bench.check.gate import Tolerance, check_runs
+    from bench.results.rows import RD_FILE
 
     if update and not (against / RD_FILE).exists():
         update_reference(run, against)
@@ -73,7 +73,7 @@ def check(
 
 
 def _print(found: Check, against: Path) -> None:
-    from bench.report.gate import Finding
+    from bench.check.gate import Finding
 
     for line in found.lines:
         if line.finding not in (Finding.SAME, Finding.ABSENT):
@@ -90,7 +90,7 @@ def compare(
     out: Annotated[Path | None, typer.Option(help="Write all qualities and interpolations to this CSV.")] = None,
 ) -> None:
     """BD-rate of every curve that two runs share, the second against the first, with 95 % intervals over sequences."""
-    from bench.report.gate import compare_runs
+    from bench.check.gate import compare_runs
 
     table, notes = compare_runs(first, second)
     shown = table[table["quality"] == "psnr"]

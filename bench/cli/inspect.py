@@ -155,7 +155,7 @@ def doctor() -> None:
 
     from bench.files import cache_root
     from bench.registry import create
-    from bench.runner.provenance import provenance
+    from bench.results.provenance import provenance
 
     facts = provenance()
     for key in ("suite", "git_commit", "python", "platform", "processor", "cores"):
@@ -198,7 +198,7 @@ def explain(
     results: Annotated[Path, typer.Option(help="Where runs are searched.")] = Path("results"),
 ) -> None:
     """Print a row (or a line of a report's table), its condition card, and the command that makes it again."""
-    from bench.runner.explain import explain_cell, explain_row
+    from bench.results.explain import explain_cell, explain_row
 
     for line in explain_cell(row) if ".csv:" in row else explain_row(row, results):
         typer.echo(line)

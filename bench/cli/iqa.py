@@ -29,7 +29,7 @@ def iqa(
     """
     from collections import Counter
 
-    from bench.runner.iqa import score_run
+    from bench.measure.iqa import score_run
 
     with progress_bar("scoring") as progress:
         rows = score_run(run, split(metrics), progress)

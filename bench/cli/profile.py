@@ -31,8 +31,8 @@ def profile(
 
     Stages run one at a time, each in a process of its own. Run it on an idle machine.
     """
-    from bench.runner.profile import ComplexityRow, Profiled, profile_chains
-    from bench.runner.tables import write_table
+    from bench.measure.profile import ComplexityRow, Profiled, profile_chains
+    from bench.results.tables import write_table
 
     point = rate_points(rate)[0] if rate else ""
     chains = [

@@ -27,7 +27,7 @@ def report(
 ) -> None:
     """Build RD plots, BD-rate matrix, tables and pictures from the rows of one or more runs."""
     from bench.report.build import build_report
-    from bench.runner.run import read_run_file
+    from bench.results.document import read_run_file
 
     target = out or Path("reports") / runs[0].resolve().name
     with progress_bar("reporting") as progress:

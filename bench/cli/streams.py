@@ -45,8 +45,8 @@ def encode(
     structure: Annotated[str, typer.Option(help="low_delay or random_access.")] = "low_delay",
 ) -> None:
     """Encode a recording as the camera would; a long one in segments, one after another in the file."""
-    from bench.runner.single import Cut, encode_recording
     from bench.runner.spec import make_spec
+    from bench.stream.recording import Cut, encode_recording
 
     points = rate_points(rate)
     coding = make_spec(intra_period=intra_period, structure=structure).coding
@@ -87,8 +87,8 @@ def decode(
     raw: Annotated[bool, typer.Option("--raw", help="What the codec decodes, without analysis.")] = False,
 ) -> None:
     """Decode a stream to frames, as the cloud would; the stream says how."""
-    from bench.runner.analysis import StatedChain
-    from bench.runner.single import decode_stream
+    from bench.stream.analysis import StatedChain
+    from bench.stream.recording import decode_stream
 
     stated = StatedChain(extractor, analyzer, spike_rate, stride, margin)
     with progress_bar("decoding") as progress:
@@ -103,8 +103,8 @@ def verify(
     ] = False,
 ) -> None:
     """Decode a run's streams again in fresh processes and compare; exit code 1 where one differs."""
-    from bench.runner.results import RD_FILE, rd_frame
-    from bench.runner.run import read_run_file
+    from bench.results.document import read_run_file
+    from bench.results.rows import RD_FILE, rd_frame
     from bench.runner.verify import verify_run
 
     total = int(rd_frame(run / RD_FILE, ["status"])["status"].eq("ok").sum())

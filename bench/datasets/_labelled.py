@@ -14,11 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from bench.datasets._files import read_grey
-from bench.datasets._simulated import luma
 from bench.errors import BenchError
 from bench.files import cache_root
 from bench.paths import listed
+from bench.pictures import luma, read_grey
 
 DIGITS = tuple("0123456789")
 _MNIST_10K = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")

@@ -72,8 +72,3 @@ class InterpolatedRecording(SimulatedRecording):
         white = np.iinfo(self._frames.dtype).max
         first, second = (self._frames[i].astype(np.float32) / white for i in (index, after))
         return first + weight * (second - first)
-
-
-def luma(rgb: np.ndarray) -> np.ndarray:
-    """BT.601 luma of ... x 3 uint8 or uint16, rounded to the same type."""
-    return (rgb @ np.array([0.299, 0.587, 0.114]) + 0.5).astype(rgb.dtype.newbyteorder("="))

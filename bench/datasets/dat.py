@@ -20,11 +20,11 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from bench.datasets._files import luminance, read_grey
 from bench.errors import BenchError, one_line
 from bench.fingerprint import code_fingerprint, digest, file_sha256
 from bench.interfaces import Availability, ComponentOptions, Dataset, Recording, SequenceInfo
 from bench.paths import listed, read_user_text, user_path
+from bench.pictures import luminance, read_grey
 from bench.spikes import PackedSpikes, Survey, likeness_of_rows, read_dat, survey
 
 Model = TypeVar("Model", bound=BaseModel)

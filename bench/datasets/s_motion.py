@@ -16,10 +16,11 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from bench.datasets._simulated import SimulatedRecording, luma
+from bench.datasets._simulated import SimulatedRecording
 from bench.errors import BenchError
 from bench.fingerprint import code_fingerprint, digest
 from bench.interfaces import ComponentOptions, Dataset, SequenceInfo
+from bench.pictures import luma
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,13 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from bench.datasets._files import luminance, read_grey
 from bench.datasets._pypi import checked, download
 from bench.errors import BenchError
 from bench.files import cache_root
 from bench.fingerprint import code_fingerprint, digest, file_sha256
 from bench.interfaces import Availability, ComponentOptions, Dataset, Recording, SequenceInfo
 from bench.paths import listed
+from bench.pictures import luminance, read_grey
 from bench.spikes import read_dat
 
 WHEEL = "spikezoo-0.2.3.7-py3-none-any.whl"

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from bench.datasets._files import luminance, read_grey
 from bench.datasets._scenes import Scene
 from bench.datasets._simulated import SimulatedRecording
 from bench.datasets.video import PICTURES
@@ -20,6 +19,7 @@ from bench.errors import BenchError
 from bench.fingerprint import code_fingerprint, digest, file_sha256
 from bench.interfaces import Availability, ComponentOptions, Dataset, SequenceInfo
 from bench.paths import listed, user_path
+from bench.pictures import luminance, read_grey
 
 # Photographs of a scene besides its background, at most.
 _THINGS = 3

@@ -13,12 +13,12 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from bench.datasets._files import read_grey, read_same
 from bench.datasets._simulated import InterpolatedRecording
 from bench.errors import BenchError
 from bench.fingerprint import code_fingerprint, digest, file_sha256
 from bench.interfaces import Availability, ComponentOptions, Dataset, SequenceInfo
 from bench.paths import read_user_text, user_path
+from bench.pictures import read_grey, read_same
 
 _FRAMES = 7
 

@@ -19,12 +19,12 @@ from typing import IO
 import numpy as np
 from pydantic import Field
 
-from bench.datasets._files import read_same
-from bench.datasets._simulated import InterpolatedRecording, luma
+from bench.datasets._simulated import InterpolatedRecording
 from bench.errors import BenchError, one_line
 from bench.fingerprint import code_fingerprint, digest, file_sha256
 from bench.interfaces import Availability, ComponentOptions, Dataset, SequenceInfo
 from bench.paths import listed, user_path
+from bench.pictures import luma, read_same
 from bench.tools import ffmpeg_binary, start_tool, stop_tool
 
 VIDEOS = (".avi", ".mkv", ".mov", ".mp4", ".webm", ".y4m")

@@ -13,12 +13,12 @@ from bench.errors import BenchError
 from bench.files import disk_errors
 from bench.metrics.quality import PSNR_CEILING
 from bench.names import file_name
-from bench.report import classification
 from bench.report.bd_table import bd_table, matrix, table_iv
 from bench.report.iqa_table import table_v
 from bench.report.page import build_page
-from bench.report.paper_figures import complexity_plot, constraint_plot, paper_sheets
-from bench.report.paper_tables import chains_table, networks_table, parts_table, table_ii, table_iii, uncompressed_table
+from bench.report.paper import classification
+from bench.report.paper.figures import complexity_plot, constraint_plot, paper_sheets
+from bench.report.paper.tables import chains_table, networks_table, parts_table, table_ii, table_iii, uncompressed_table
 from bench.report.pictures import matched_sheets
 from bench.report.plots import rd_plot, short_names
 from bench.report.rows import MEASURES, Runs, load_runs, made_by, mean_points, missing_points, printed_mean

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from bench.measure.iqa import IQA_FILE, IqaRow
 from bench.metrics.iqa import METRICS
 from bench.published import stated
 from bench.report.rows import Runs, curve_names
-from bench.runner.iqa import IQA_FILE, IqaRow
 
 # Columns of the paper's table, by codec.
 _PUBLISHED = {"vtm": "VTM", "vvenc": "VTM", "dcvc": "DCVC", "dcvc-dc": "DCVC-DC", "sci": "ours"}

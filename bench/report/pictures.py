@@ -13,15 +13,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench.datasets._files import read_grey
 from bench.interfaces import Dataset, Recording, to_uint8
 from bench.metrics.quality import psnr_per_frame
 from bench.names import file_name, shortened
+from bench.pictures import read_grey
 from bench.registry import create
 from bench.report.plots import figure_title, literal
 from bench.report.rows import curve_names
+from bench.results.document import picture_path, usable_origin
 from bench.runner.execute import shown_instant
-from bench.runner.run import picture_path, usable_origin
 
 
 @dataclass(frozen=True)

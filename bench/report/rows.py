@@ -13,10 +13,10 @@ import pandas as pd
 from pydantic import BaseModel
 
 from bench.errors import BenchError
-from bench.runner.explain import command_around, command_for
-from bench.runner.frames import read_frame
-from bench.runner.results import COLUMNS, RD_FILE, rd_frame
-from bench.runner.run import read_run_file
+from bench.results.dataframes import read_frame
+from bench.results.document import read_run_file
+from bench.results.explain import command_around, command_for
+from bench.results.rows import COLUMNS, RD_FILE, rd_frame
 
 # What makes rows one curve. The condition is among them: points of two cards never share a curve.
 CURVE = ["dataset", "task", "extractor", "analyzer", "condition", "paradigm", "label", "seed"]

@@ -33,10 +33,10 @@ from bench.interfaces import (
 )
 from bench.interfaces.values import stated, stated_weights
 from bench.metrics.spikes import evaluate_spikes
+from bench.pictures import grey_levels, png
+from bench.results.rows import MEASURES, SCHEMA, ClassRow, RDRow
 from bench.runner.decode import decode_fresh
-from bench.runner.outputs import grey_levels, png
 from bench.runner.plan import Job, component_for
-from bench.runner.results import MEASURES, SCHEMA, ClassRow, RDRow
 from bench.runner.store import Entry, Made, Store, array_bytes
 from bench.sampling import Sampling
 from bench.spikes import PackedSpikes

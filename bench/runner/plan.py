@@ -28,10 +28,10 @@ from bench.interfaces import (
     join_names,
 )
 from bench.interfaces.values import stated_weights
+from bench.rates import own_point
 from bench.registry import create, names
-from bench.runner.rates import own_point
+from bench.results.tables import check_text
 from bench.runner.spec import CodecEntry, RunSpec
-from bench.runner.tables import check_text
 
 _NOT_ASKED = Availability(ok=False)
 _NO_POINT = "not at this rate point: "

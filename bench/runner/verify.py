@@ -10,9 +10,9 @@ from pathlib import Path
 
 from bench.errors import BenchError
 from bench.interfaces import Codec
+from bench.results.document import read_run_file, stream_path, usable_origin
+from bench.results.rows import RD_FILE, STREAMS, RDRow, codec_spec, read_rows
 from bench.runner.decode import decode_fresh
-from bench.runner.results import RD_FILE, STREAMS, RDRow, codec_spec, read_rows
-from bench.runner.run import read_run_file, stream_path, usable_origin
 from bench.runner.store import Store
 from bench.tools import kill_tools
 

@@ -278,7 +278,7 @@ def train_codec(
     from safetensors.torch import save
 
     from bench.files import write_atomic
-    from bench.runner.provenance import provenance
+    from bench.results.provenance import provenance
 
     parameters = sum(parameter.numel() for parameter in recipe.network.parameters())
     steps, seconds = train(recipe, settings, shards, folder, device, resume, progress, limit_seconds)

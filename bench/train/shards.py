@@ -21,13 +21,13 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.datasets._files import luminance, read_grey
 from bench.datasets._scenes import Scene
 from bench.datasets.s_scenes import draw_pictures
 from bench.datasets.video import PICTURES, VIDEOS, read_video
 from bench.errors import BenchError
 from bench.fingerprint import code_fingerprint, digest, file_sha256
 from bench.paths import is_left_behind
+from bench.pictures import luminance, read_grey
 from bench.progress import Progress, silent
 from bench.sampling import Sampling
 from bench.spikes import PackedSpikes, SpikeCamera, firing_rate

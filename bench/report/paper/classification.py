@@ -11,18 +11,18 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from bench.measure.networks import NETWORKS_FILE, NetworkRow
+from bench.measure.recognition import RECOGNITION_FILE, RecognitionRow
 from bench.metrics.accuracy import interval
 from bench.metrics.bd import Curve, bd_rate
 from bench.names import file_name, shortened
 from bench.published import stated
-from bench.report.paper_tables import counting
+from bench.report.paper.tables import counting
 from bench.report.plots import LEGEND_WIDTH, add_legend, bits_axis, curve_styles, figure_title, literal
 from bench.report.rows import Runs, average, curve_names, judged, mean_points, of_count, sequence_range
-from bench.runner.networks import NETWORKS_FILE, NetworkRow
-from bench.runner.recognition import RECOGNITION_FILE, RecognitionRow
-from bench.runner.results import CLASSES_FILE, ClassRow
-from bench.runner.run import origin
-from bench.runner.shell import flag
+from bench.results.document import origin
+from bench.results.rows import CLASSES_FILE, ClassRow
+from bench.results.shell import flag
 
 # The paper's name of a dataset.
 _PAPER = {"s-mnist": "S-MNIST", "s-mnist-10k": "S-MNIST", "s-cifar": "S-CIFAR", "s-caltech": "S-CALTECH"}

@@ -12,8 +12,8 @@ import numpy as np
 
 from bench.errors import BenchError
 from bench.files import whole_file
-from bench.interfaces import to_uint8
 from bench.paths import listed
+from bench.pictures import grey_levels, png
 from bench.spikes import PackedSpikes
 from bench.tools import ffmpeg_binary, run_tool
 
@@ -142,19 +142,3 @@ def _write_video(out: Path, parts: Iterator[np.ndarray], shape: tuple[int, int, 
             ffmpeg_binary(), "-nostdin", "-v", "error", *source, "-i", f"file:{raw}", *_VIDEOS[kind], f"file:{video}"
         ])  # fmt: skip
         video.replace(out)
-
-
-def grey_levels(frames: np.ndarray) -> np.ndarray:
-    """Frames as 8-bit grey; a spike is white."""
-    return frames * np.uint8(255) if frames.dtype == np.uint8 else to_uint8(np.clip(frames, 0, 1))
-
-
-def png(frame: np.ndarray) -> bytes:
-    """H x W grey levels as a PNG file."""
-    import io
-
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.fromarray(frame).save(file, "PNG")
-    return file.getvalue()

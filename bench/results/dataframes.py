@@ -25,7 +25,7 @@ from pydantic.fields import FieldInfo
 
 from bench.errors import one_line
 from bench.files import disk_errors, write_atomic
-from bench.runner.tables import FORMULA, check_text, earlier_columns, read_table, read_text, whole_lines
+from bench.results.tables import FORMULA, check_text, earlier_columns, read_table, read_text, whole_lines
 
 if TYPE_CHECKING:
     import pyarrow as pa

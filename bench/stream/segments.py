@@ -17,7 +17,7 @@ import msgpack
 from bench.errors import BenchError, StreamError
 from bench.files import whole_file
 from bench.interfaces import StreamInfo, unpack_stream
-from bench.runner.outputs import write_errors
+from bench.stream.outputs import write_errors
 
 _MANY = b"SPKL"
 

@@ -39,11 +39,11 @@ from bench.interfaces import (
     Stage,
     checked,
 )
+from bench.rates import own_point
 from bench.registry import create
+from bench.results.tables import TableRow
 from bench.runner.plan import coded_content, default_analyzer
-from bench.runner.rates import own_point
 from bench.runner.spec import RunSpec
-from bench.runner.tables import TableRow
 from bench.tools import claim_process, leave, run_tool
 
 COMPLEXITY_FILE = "complexity.csv"
@@ -163,7 +163,7 @@ def _measured(request: dict[str, Any], stage: Stage) -> list[dict[str, Any]]:
     """A stage in a process of its own, which leaves its output for the next stage in the folder."""
     place = {"stage": stage.kind.value, "side": stage.side.value, "frame": "", "frames_per_result": 1}
     # -P: the working folder is no place to import from.
-    command = [sys.executable, "-P", "-m", "bench.runner.profile"]
+    command = [sys.executable, "-P", "-m", "bench.measure.profile"]
     try:
         output, _ = run_tool(command, stdin=json.dumps(request).encode(), limit_seconds=4 * 3600)
     except BenchError as error:

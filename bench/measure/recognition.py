@@ -11,7 +11,7 @@ from pydantic import Field
 from bench.errors import BenchError
 from bench.interfaces import Analyzer, Dataset, checked, from_uint8, to_uint8
 from bench.registry import create
-from bench.runner.tables import TableRow
+from bench.results.tables import TableRow
 
 RECOGNITION_FILE = "recognition.csv"
 

@@ -9,7 +9,6 @@ from bench.chain import PICTURES
 from bench.errors import BenchError, StreamError
 from bench.interfaces import Analyzer, Content, Extractor, StreamInfo, Task, weights_digest
 from bench.registry import create, part_for_stream
-from bench.runner.plan import component_for
 from bench.sampling import Sampling
 
 # Which options have a part in the analysis of a stream that does not say how it is analyzed; results need none.
@@ -60,7 +59,7 @@ def analyzer_for_pictures(extractor: Extractor, spec: str = "") -> Analyzer:
     BenchError
         If its results are no pictures.
     """
-    analyzer = create(Analyzer, spec or component_for(Task, PICTURES).analyzer_for(extractor))
+    analyzer = create(Analyzer, spec or create(Task, PICTURES).analyzer_for(extractor))
     _check_task(analyzer)
     return analyzer
 

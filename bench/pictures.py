@@ -1,4 +1,4 @@
-"""How pictures are read."""
+"""Pictures: files as luma, frames as grey levels and PNG."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.datasets._simulated import luma
 from bench.errors import BenchError, one_line
+from bench.interfaces import to_uint8
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -92,3 +92,24 @@ def _transparent(image: Picture) -> bool:
         return False
     lowest, _ = image.convert("RGBA").getchannel("A").getextrema()
     return bool(lowest < 255)  # type: ignore[operator]
+
+
+def luma(rgb: np.ndarray) -> np.ndarray:
+    """BT.601 luma of ... x 3 uint8 or uint16, rounded to the same type."""
+    return (rgb @ np.array([0.299, 0.587, 0.114]) + 0.5).astype(rgb.dtype.newbyteorder("="))
+
+
+def grey_levels(frames: np.ndarray) -> np.ndarray:
+    """Frames as 8-bit grey; a spike is white."""
+    return frames * np.uint8(255) if frames.dtype == np.uint8 else to_uint8(np.clip(frames, 0, 1))
+
+
+def png(frame: np.ndarray) -> bytes:
+    """H x W grey levels as a PNG file."""
+    import io
+
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(frame).save(file, "PNG")
+    return file.getvalue()

@@ -20,10 +20,11 @@ from matplotlib.figure import Figure
 from bench.chain import to_spikes
 from bench.errors import BenchError
 from bench.interfaces import Analyzer, Codec, Decoded, unpack_stream
+from bench.measure.profile import COMPLEXITY_FILE, ComplexityRow
 from bench.metrics.smoothness import laplacian_norms
 from bench.names import file_name, shortened
 from bench.registry import check_foreign, codec_for_stream, create
-from bench.report.paper_tables import CAMERA_BUDGET, side_cost
+from bench.report.paper.tables import CAMERA_BUDGET, side_cost
 from bench.report.pictures import Sheet, Tile, at_instant, psnr, result_picture, shown
 from bench.report.plots import LEGEND_WIDTH, add_legend, bits_axis, curve_styles, figure_title, literal
 from bench.report.rows import (
@@ -36,9 +37,8 @@ from bench.report.rows import (
     per_sequence,
     sequence_range,
 )
-from bench.runner.profile import COMPLEXITY_FILE, ComplexityRow
-from bench.runner.results import codec_spec
-from bench.runner.run import stream_path, usable_origin
+from bench.results.document import stream_path, usable_origin
+from bench.results.rows import codec_spec
 
 _MARKS = "os^vDPX<>*"
 # Side of a detail, pixels.

@@ -10,9 +10,9 @@ from pydantic import Field
 
 from bench.errors import BenchError
 from bench.metrics.iqa import METRICS, load_metric
-from bench.runner.results import RD_FILE, STREAMS, rd_frame
-from bench.runner.run import picture_path, read_run_file, stream_path
-from bench.runner.tables import JobId, TableRow, read_table, write_table
+from bench.results.document import picture_path, read_run_file, stream_path
+from bench.results.rows import RD_FILE, STREAMS, rd_frame
+from bench.results.tables import JobId, TableRow, read_table, write_table
 
 IQA_FILE = "iqa.csv"
 SCHEMA = 1
@@ -42,7 +42,7 @@ def score_run(folder: Path, metrics: Sequence[str], progress: Callable[[int, int
     BenchError
         If the run is unreadable, a metric unknown, or the run has kept no pictures.
     """
-    from bench.datasets._files import read_grey
+    from bench.pictures import read_grey
 
     if unknown := [name for name in metrics if name not in METRICS]:
         raise BenchError(f"no metric '{unknown[0]}' (there are: {', '.join(METRICS)})")

@@ -9,7 +9,7 @@ from pydantic import Field
 from bench.complexity import PUBLISHED_SIZE, Counted, count
 from bench.errors import BenchError
 from bench.registry import create_trained
-from bench.runner.tables import TableRow
+from bench.results.tables import TableRow
 
 NETWORKS_FILE = "networks.csv"
 

@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
+from bench.check.gate import Check, Finding, finished_run
 from bench.files import disk_errors
-from bench.report.gate import Check, Finding, finished_run
 from bench.report.table import markdown_text
-from bench.runner.results import RD_FILE, RUN_FILE
+from bench.results.rows import RD_FILE, RUN_FILE
 
 # A comment on GitHub has room for 65,536 characters.
 _MOST_LINES = 200

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from bench.errors import BenchError
 from bench.files import disk_errors, write_atomic
-from bench.runner.tables import JobId, TableRow, header, read_table, read_text, row_line, whole_lines, write_table
+from bench.results.tables import JobId, TableRow, header, read_table, read_text, row_line, whole_lines, write_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -162,7 +162,7 @@ def rd_frame(path: Path, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
     BenchError
         As `read_rows`.
     """
-    from bench.runner.frames import read_frame
+    from bench.results.dataframes import read_frame
 
     frame = read_frame(path, RDRow, list(dict.fromkeys(["job", *columns])), REPEATED)
     if frame["job"].is_unique:

@@ -9,18 +9,18 @@ from pydantic import Field
 
 from bench.complexity import PUBLISHED_SIZE
 from bench.interfaces import Content
+from bench.measure.iqa import IQA_FILE, IqaRow, score_run
+from bench.measure.networks import NETWORKS_FILE, NetworkRow, count_networks
+from bench.measure.profile import COMPLEXITY_FILE, ComplexityRow, Profiled, profile_chains
+from bench.measure.recognition import RECOGNITION_FILE, RecognitionRow, recognise
 from bench.metrics.smoothness import laplacian_norms
 from bench.progress import Progress
+from bench.results.document import picture_path
+from bench.results.tables import JobId, TableRow, read_table, write_table
 from bench.runner.execute import sent_frames
-from bench.runner.iqa import IQA_FILE, IqaRow, score_run
-from bench.runner.networks import NETWORKS_FILE, NetworkRow, count_networks
 from bench.runner.plan import Job, Plan, coded_content
-from bench.runner.profile import COMPLEXITY_FILE, ComplexityRow, Profiled, profile_chains
-from bench.runner.recognition import RECOGNITION_FILE, RecognitionRow, recognise
-from bench.runner.run import picture_path
 from bench.runner.spec import Suite
 from bench.runner.store import Store
-from bench.runner.tables import JobId, TableRow, read_table, write_table
 
 SMOOTHNESS_FILE = "smoothness.csv"
 

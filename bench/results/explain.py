@@ -11,9 +11,9 @@ from typing import Any
 from bench.errors import BenchError, one_line
 from bench.interfaces import RatePoint, join_names
 from bench.paths import user_path
-from bench.runner.results import RD_FILE, RDRow, codec_spec, rd_frame
-from bench.runner.run import origin, read_run_file
-from bench.runner.shell import commands, flag
+from bench.results.document import origin, read_run_file
+from bench.results.rows import RD_FILE, RDRow, codec_spec, rd_frame
+from bench.results.shell import commands, flag
 
 # More sequences than these are not named one by one in a command, where their number says the same.
 _MANY = 20

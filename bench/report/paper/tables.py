@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.measure.iqa import IQA_FILE, IqaRow
+from bench.measure.networks import NETWORKS_FILE, NetworkRow
+from bench.measure.profile import COMPLEXITY_FILE, CONDITION, ComplexityRow
+from bench.measure.suite import SMOOTHNESS_FILE, SmoothnessRow
 from bench.metrics.iqa import METRICS
 from bench.published import stated
 from bench.report.rows import Runs, judged, mean_points, of_count
-from bench.runner.beside import SMOOTHNESS_FILE, SmoothnessRow
-from bench.runner.iqa import IQA_FILE, IqaRow
-from bench.runner.networks import NETWORKS_FILE, NetworkRow
-from bench.runner.profile import COMPLEXITY_FILE, CONDITION, ComplexityRow
-from bench.runner.shell import flag
+from bench.results.shell import flag
 
 # What the paper asks of a camera, multiply-accumulates a frame.
 CAMERA_BUDGET = 10e9

@@ -22,12 +22,12 @@ from bench.interfaces import (
 )
 from bench.interfaces.container import MAX_FRAMES
 from bench.progress import Progress
+from bench.rates import own_point
 from bench.registry import codec_for_stream, create
-from bench.runner.analysis import Analysis, StatedChain, analysis_of
-from bench.runner.outputs import kind_of_output, write_frames
-from bench.runner.rates import own_point
-from bench.runner.segments import Segment, read_segments, write_segments
 from bench.sampling import Sampling
+from bench.stream.analysis import Analysis, StatedChain, analysis_of
+from bench.stream.outputs import kind_of_output, write_frames
+from bench.stream.segments import Segment, read_segments, write_segments
 
 # A stream says what its frames are, and so which of the shipped paradigms sent it.
 _PARADIGMS = {Content.SPIKES: "cta", Content.FEATURES: "caas", Content.RESULT: "atc"}

@@ -1,0 +1,1 @@
+"""One recording: the stream that crosses the link, and what is made of it."""
