@@ -13,15 +13,13 @@ from bench.errors import BenchError
 from bench.files import disk_errors
 from bench.metrics.quality import PSNR_CEILING
 from bench.names import file_name
-from bench.report.bd_table import bd_table, matrix, table_iv
-from bench.report.iqa_table import table_v
+from bench.report import sections
+from bench.report.bd_table import bd_table, matrix
 from bench.report.page import build_page
-from bench.report.paper import classification
-from bench.report.paper.figures import complexity_plot, constraint_plot, paper_sheets
-from bench.report.paper.tables import chains_table, networks_table, parts_table, table_ii, table_iii, uncompressed_table
 from bench.report.pictures import matched_sheets
 from bench.report.plots import rd_plot, short_names
 from bench.report.rows import MEASURES, Runs, load_runs, made_by, mean_points, missing_points, printed_mean
+from bench.report.sections import Material
 from bench.report.table import Table, markdown, markdown_text, write_table
 
 _HEADINGS = {
@@ -50,18 +48,18 @@ def build_report(
         bd = bd_table(runs.points)
         written = _bd_files(bd, target)
         progress(1, steps, "tables")
-        tables = _tables(every, runs, bd)
+        given = Material(every, runs, bd)
+        tables = _tables(given)
         for table in tables:
             written += table.write(target)
         plots = []
         for done, dataset in enumerate(datasets, start=2):
             progress(done, steps, f"plot of {dataset}")
             plots += _plots(runs.table, dataset, target, (".png", ".svg"))
-        plots += _classification_plots(runs, tables, target)
-        plots += constraint_plot(every, target) + complexity_plot(runs, bd, target)
+        plots += sections.plots(given, target)
         progress(steps - 2, steps, "pictures")
         sheets = matched_sheets(runs.table, runs.documents)
-        figures, undrawn = paper_sheets(every)
+        figures, undrawn = sections.sheets(given)
         pictures = [sheet.draw(target) for sheet in (*sheets, *figures)]
         missing = pd.concat([missing_points(every.table), pd.DataFrame(undrawn, columns=["what", "reason"])])
         index = target / "README.md"
@@ -86,77 +84,15 @@ def _check_measured(runs: Runs) -> None:
     raise BenchError(f"nothing to report: no row of {', '.join(runs.documents)} was measured{why}")
 
 
-def _tables(every: Runs, runs: Runs, bd: pd.DataFrame) -> list[Table]:
-    """All tables that have lines."""
-    small = "the shipped small preset; its trainings are short ones for the ablation variants (docs/sci.md)"
-    tables = [
-        Table("table_ii", "Table II, smoothness of features", f"Measured: {small}.", table_ii(every)),
-        Table(
-            "table_iii", "Table III, CTA",
-            "Points in the order of their rates; the paper's VTM has more bits at higher QP, the wrong way round. "
-            "libvvenc stands beside VTM.",
-            table_iii(runs),
-        ),
-        Table(
-            "table_iv", "Table IV, BD-rate under CAAS", "libvvenc stands beside the paper's VTM.",
-            pd.DataFrame() if bd.empty else table_iv(runs, bd),
-        ),
-        Table("table_v", "Table V, scores without a reference", "At matched rates (docs/protocol.md).", table_v(runs)),
-        Table(
-            "table_vi", "Table VI, accuracy without compression",
-            "The same backbone and budget for all; the event camera is simulated before the same scenes, and SpiReco "
-            "is in kind: TFI with learned denoising and motion enhancement; ours, aligned, has these two as well "
-            "(docs/classification.md).",
-            classification.table_vi(runs),
-        ),
-        Table(
-            "table_vii", "Table VII, bits saved and accuracy lost",
-            "SCI under CAAS. BS is against raw spikes (1 bpp), AD against Table VI's accuracy of the same samples.",
-            classification.table_vii(runs),
-        ),
-        Table(
-            "table_viii", "Table VIII, classification report",
-            "SCI under CAAS at its highest rate point. The paper does not say which rate its figures are of.",
-            classification.table_viii(runs),
-        ),
-        Table(
-            "bd_accuracy", "BD-rate over accuracy", "Of mean curves; in brackets why there is none.",
-            classification.bd_accuracy(runs),
-        ),
-        Table(
-            "many_tasks", "Two tasks, one stream or two",
-            "Total bits for reconstruction and classification. One stream serves both under CAAS and CTA; ATC sends "
-            "one for each result, here at the PSNR of the line and at least its accuracy where it has that. "
-            "Added task: the classifier, in the cloud for one stream, on the camera for ATC.",
-            classification.many_tasks(runs),
-        ),
-        Table(
-            "table_ix", "Table IX, what each contribution costs",
-            "Counted at 256x256 at the paper's size, which has no weights and is not run, so no time stands beside the "
-            "paper's; its Flops are multiply-accumulates.",
-            networks_table(every, "IX"),
-        ),
-        Table("table_x", "Table X, encoder and decoder", "Counted likewise.", networks_table(every, "X")),
-        Table(
-            "complexity", "What a result costs, by chain",
-            "Measured on one machine, each stage alone. Break-even: on a slower link than this, coding is faster than "
-            "sending raw spikes; camera and link are taken one after the other.",
-            chains_table(every),
-        ),
-        Table("uncompressed", "Without compression", "Features sent whole.", uncompressed_table(every)),
-        Table(
-            "ablations", "What each part is worth", "Trained alike with and without it, features sent whole.",
-            parts_table(every),
-        ),
-    ]  # fmt: skip
+def _tables(given: Material) -> list[Table]:
+    """All tables that have lines: those of sections, means of every paradigm, and names."""
+    runs, found = given.runs, sections.tables(given)
     for paradigm, part in mean_points(runs.points).groupby("paradigm", sort=False):
         name = f"table_{file_name(str(paradigm))}"
-        name += "-means" if name in {table.name for table in tables} else ""
-        tables.append(Table(name, f"{str(paradigm).upper()}, means over sequences", _note(part), _printed(part, runs)))
-    tables.append(
-        Table("names", "Names that are shortened in figures", "", _names_table(runs)),
-    )
-    return [table for table in tables if not table.cells.empty]
+        name += "-means" if name in {table.name for table in found} else ""
+        found.append(Table(name, f"{str(paradigm).upper()}, means over sequences", _note(part), _printed(part, runs)))
+    names = Table("names", "Names that are shortened in figures", "", _names_table(runs))
+    return [table for table in (*found, names) if not table.cells.empty]
 
 
 def _names_table(runs: Runs) -> pd.DataFrame:
@@ -176,20 +112,9 @@ def run_figures(folder: Path) -> list[Path]:
     runs = load_runs([folder], trusted=True)  # this process has just made it
     with disk_errors(folder):
         plots = [_plots(runs.table, dataset, folder, (".png",)) for dataset in runs.table["dataset"].unique()]
-        plots.append(_classification_plots(runs, [], folder))
+        plots.append(sections.plots(Material(runs, runs, pd.DataFrame()), folder, in_run=True))
         sheets = matched_sheets(runs.table, runs.documents)
         return [*itertools.chain(*plots), *(sheet.draw(folder) for sheet in sheets)]
-
-
-def _classification_plots(runs: Runs, tables: Sequence[Table], folder: Path) -> list[Path]:
-    """Curves, confusion and t-SNE of classification, where there is any."""
-    if not runs.table["accuracy"].notna().any():
-        return []
-    draw = (classification.accuracy_plots, classification.confusion_plots, classification.tsne_plots)
-    many = next((table.cells for table in tables if table.name == "many_tasks"), pd.DataFrame())
-    drawn = itertools.chain.from_iterable(each(runs, folder) for each in draw)
-    labels = list(runs.table["label"].unique())
-    return [*drawn, *classification.many_tasks_plot(many, labels, folder)]
 
 
 def _plots(table: pd.DataFrame, dataset: str, folder: Path, suffixes: Sequence[str]) -> list[Path]:

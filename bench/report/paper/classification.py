@@ -20,6 +20,7 @@ from bench.published import stated
 from bench.report.paper.tables import counting
 from bench.report.plots import LEGEND_WIDTH, add_legend, bits_axis, curve_styles, figure_title, literal
 from bench.report.rows import Runs, average, curve_names, judged, mean_points, of_count, sequence_range
+from bench.report.sections import Material, PlotSection, TableSection
 from bench.results.document import origin
 from bench.results.rows import CLASSES_FILE, ClassRow
 from bench.results.shell import flag
@@ -382,3 +383,48 @@ def _bpp(column: str) -> float:
 
 def _curve(points: pd.DataFrame) -> Curve:
     return Curve(tuple(points["bpp"]), tuple(points["accuracy"]), points["condition"].iloc[0])
+
+
+def _drawn(given: Material, folder: Path) -> Iterator[Path]:
+    """Curves, confusion and t-SNE of classification, where there is any."""
+    if given.runs.table["accuracy"].notna().any():
+        for draw in (accuracy_plots, confusion_plots, tsne_plots):
+            yield from draw(given.runs, folder)
+
+
+def _drawn_of_both(given: Material, folder: Path) -> Iterator[Path]:
+    return many_tasks_plot(many_tasks(given.runs), list(given.runs.table["label"].unique()), folder)
+
+
+SECTIONS = (
+    TableSection(
+        "table_vi", "Table VI, accuracy without compression",
+        "The same backbone and budget for all; the event camera is simulated before the same scenes, and SpiReco "
+        "is in kind: TFI with learned denoising and motion enhancement; ours, aligned, has these two as well "
+        "(docs/classification.md).",
+        6, lambda given: table_vi(given.runs),
+    ),
+    TableSection(
+        "table_vii", "Table VII, bits saved and accuracy lost",
+        "SCI under CAAS. BS is against raw spikes (1 bpp), AD against Table VI's accuracy of the same samples.",
+        7, lambda given: table_vii(given.runs),
+    ),
+    TableSection(
+        "table_viii", "Table VIII, classification report",
+        "SCI under CAAS at its highest rate point. The paper does not say which rate its figures are of.",
+        8, lambda given: table_viii(given.runs),
+    ),
+    TableSection(
+        "bd_accuracy", "BD-rate over accuracy", "Of mean curves; in brackets why there is none.", 9,
+        lambda given: bd_accuracy(given.runs),
+    ),
+    TableSection(
+        "many_tasks", "Two tasks, one stream or two",
+        "Total bits for reconstruction and classification. One stream serves both under CAAS and CTA; ATC sends "
+        "one for each result, here at the PSNR of the line and at least its accuracy where it has that. "
+        "Added task: the classifier, in the cloud for one stream, on the camera for ATC.",
+        10, lambda given: many_tasks(given.runs),
+    ),
+    PlotSection(_drawn, in_run=True),
+    PlotSection(_drawn_of_both),
+)  # fmt: skip

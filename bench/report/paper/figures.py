@@ -37,6 +37,7 @@ from bench.report.rows import (
     per_sequence,
     sequence_range,
 )
+from bench.report.sections import PlotSection, SheetSection
 from bench.results.document import stream_path, usable_origin
 from bench.results.rows import codec_spec
 
@@ -332,3 +333,10 @@ def _label(spec: str) -> str:
     check_foreign(Codec, spec, COMPLEXITY_FILE, "a table names registered codecs")
     codec = create(Codec, spec)
     return codec_label(codec.name, codec.preset, codec.options_text)
+
+
+SECTIONS = (
+    SheetSection(lambda given: paper_sheets(given.every)),
+    PlotSection(lambda given, folder: constraint_plot(given.every, folder)),
+    PlotSection(lambda given, folder: complexity_plot(given.runs, given.bd, folder)),
+)

@@ -16,7 +16,10 @@ from bench.measure.profile import COMPLEXITY_FILE, CONDITION, ComplexityRow
 from bench.measure.suite import SMOOTHNESS_FILE, SmoothnessRow
 from bench.metrics.iqa import METRICS
 from bench.published import stated
+from bench.report.bd_table import table_iv
+from bench.report.iqa_table import table_v
 from bench.report.rows import Runs, judged, mean_points, of_count
+from bench.report.sections import TableSection
 from bench.results.shell import flag
 
 # What the paper asks of a camera, multiply-accumulates a frame.
@@ -236,3 +239,48 @@ def _within(cost: dict[str, float]) -> str:
 
 def _macs(cost: dict[str, float]) -> str:
     return f"{cost['macs'] / 1e9:.2f}" + (" + codec" if cost["external"] else "")
+
+
+_SMALL = "the shipped small preset; its trainings are short ones for the ablation variants (docs/sci.md)"
+SECTIONS = (
+    TableSection(
+        "table_ii", "Table II, smoothness of features", f"Measured: {_SMALL}.", 2, lambda given: table_ii(given.every)
+    ),
+    TableSection(
+        "table_iii", "Table III, CTA",
+        "Points in the order of their rates; the paper's VTM has more bits at higher QP, the wrong way round. "
+        "libvvenc stands beside VTM.",
+        3, lambda given: table_iii(given.runs),
+    ),
+    TableSection(
+        "table_iv", "Table IV, BD-rate under CAAS", "libvvenc stands beside the paper's VTM.", 4,
+        lambda given: pd.DataFrame() if given.bd.empty else table_iv(given.runs, given.bd),
+    ),
+    TableSection(
+        "table_v", "Table V, scores without a reference", "At matched rates (docs/protocol.md).", 5,
+        lambda given: table_v(given.runs),
+    ),
+    TableSection(
+        "table_ix", "Table IX, what each contribution costs",
+        "Counted at 256x256 at the paper's size, which has no weights and is not run, so no time stands beside the "
+        "paper's; its Flops are multiply-accumulates.",
+        20, lambda given: networks_table(given.every, "IX"),
+    ),
+    TableSection(
+        "table_x", "Table X, encoder and decoder", "Counted likewise.", 21,
+        lambda given: networks_table(given.every, "X"),
+    ),
+    TableSection(
+        "complexity", "What a result costs, by chain",
+        "Measured on one machine, each stage alone. Break-even: on a slower link than this, coding is faster than "
+        "sending raw spikes; camera and link are taken one after the other.",
+        22, lambda given: chains_table(given.every),
+    ),
+    TableSection(
+        "uncompressed", "Without compression", "Features sent whole.", 23, lambda given: uncompressed_table(given.every)
+    ),
+    TableSection(
+        "ablations", "What each part is worth", "Trained alike with and without it, features sent whole.", 24,
+        lambda given: parts_table(given.every),
+    ),
+)  # fmt: skip
