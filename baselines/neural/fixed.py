@@ -258,35 +258,46 @@ def warp_fixed(image: Tensor, motion: Tensor, frozen: bool, step: float = STEP) 
 
 
 def warp_cubic(image: Tensor, motion: Tensor, frozen: bool, step: float = STEP) -> Tensor:
-    """Backward warp like `warp_fixed`, but by cubic convolution of 4x4 pixels (Keys 1981, a = -3/4).
+    """Backward warp like `warp_fixed`, but by 4x4 pixels: cubic convolution (Keys 1981, a = -3/4).
 
-    At 1/16 pixel its weights are whole numbers of 2^-14: in float64 the sums are exact in any order.
+    Weights are whole numbers of 1/64, as those of video codecs: sums of products of two of them and ten bits are exact
+    in float32, in any order.
+
+    Parameters
+    ----------
+    image
+        N x C x H x W, whole numbers of `step`, at most 2^10 of them.
     """
     if not frozen:
         return warp(image, motion, "bicubic")
     height, width = image.shape[2:]
     rows = torch.arange(height, device=image.device, dtype=motion.dtype).view(-1, 1)
     columns = torch.arange(width, device=image.device, dtype=motion.dtype)
-    weights, taps = _cubic_weights(image.device), range(-1, 3)
+    weights = _cubic_weights(image.device)
+    # Three more pixels on each side, where the nearest one is repeated: all taps lie at fixed distances from the first.
+    wide = width + 6
+    padded = F.pad(image, (3, 3, 3, 3), mode="replicate").flatten(2)
     warped = torch.empty(image.shape, dtype=image.dtype, device=image.device)
-    for target, planes, moved in zip(warped, image.double().flatten(2), motion, strict=True):
+    for target, planes, moved in zip(warped, padded, motion, strict=True):
         x, y = columns + moved[0], rows + moved[1]
         left, top = x.floor(), y.floor()
-        across, down = (weights[:, ((at - first) / MOTION_STEP).long()] for at, first in ((x, left), (y, top)))
-        places = [(left + tap).clamp_(0, width - 1).long().flatten() for tap in taps]
-        total = torch.zeros_like(planes)
-        for tap, weight in zip(taps, down.flatten(1), strict=True):
-            start = (top + tap).clamp_(0, height - 1).long().flatten() * width
-            for place, other in zip(places, across.flatten(1), strict=True):
-                total += weight * other * planes[:, start + place]
+        across, down = (weights[:, ((at - first) / MOTION_STEP).int().flatten()] for at, first in ((x, left), (y, top)))
+        corner = (top.clamp_(-2, height) + 2) * wide + left.clamp_(-2, width) + 2
+        corner = corner.int().flatten()
+        total = torch.zeros_like(planes[:, : height * width])
+        for tap, weight in enumerate(down):
+            line = torch.zeros_like(total)
+            for place, other in enumerate(across):
+                line.addcmul_(planes.index_select(1, corner + (tap * wide + place)), other)
+            total.addcmul_(line, weight)
         target.copy_(total.mul_(1 / step).round_().mul_(step).view_as(target))
     return warped
 
 
 @kept
 def _cubic_weights(device: torch.device) -> Tensor:
-    """Weights of the four taps at each sixteenth, 4 x 16 float64."""
-    part = torch.arange(0, 1, MOTION_STEP, dtype=torch.float64, device=device)
+    """Weights of the four taps at each sixteenth, 4 x 16 float32; they add up to 1."""
+    part = torch.arange(0, 1, MOTION_STEP, dtype=torch.float64)
 
     def near(distance: Tensor) -> Tensor:
         return (1.25 * distance - 2.25) * distance**2 + 1
@@ -294,7 +305,13 @@ def _cubic_weights(device: torch.device) -> Tensor:
     def far(distance: Tensor) -> Tensor:
         return -0.75 * (((distance - 5) * distance + 8) * distance - 4)
 
-    return torch.stack((far(1 + part), near(part), near(1 - part), far(2 - part)))
+    weights = torch.stack((far(1 + part), near(part), near(1 - part), far(2 - part)))
+    units = torch.round(64 * weights)
+    # What rounding leaves over goes to the nearer of the middle taps.
+    rest = 64 - units.sum(0)
+    units[1] += torch.where(part < 0.5, rest, 0)
+    units[2] += torch.where(part < 0.5, 0, rest)
+    return (units / 64).float().to(device)
 
 
 def snap_motion(motion: Tensor, frozen: bool) -> Tensor:
