@@ -336,19 +336,22 @@ class VideoNetwork(FixedLayer):
         steps = self.motion_rates(point, self.frozen)
         latent = None
         if frame is not None:
-            told = None
-            if self.size.long_term and state.motion is not None:
-                told = Known(state.motion, state.long_term, state.path)
-            rate = point // self.size.places
-            latent = quartered_latent(frame, state.frame, rate, self.mv_encoder, _MOTION, told) / steps
+            rate, known = point // self.size.places, self.known(state)
+            latent = quartered_latent(frame, state.frame, rate, self.mv_encoder, _MOTION, known) / steps
         shape = (batch, height // BLOCK, width // BLOCK)
-        known = torch.zeros(batch, _MOTION, *shape[1:]).to(state.frame) if state.mv_y is None else state.mv_y
-        decoded = self.mv_prior.code(coder, "mv", latent, (known,), point, shape)
+        past = torch.zeros(batch, _MOTION, *shape[1:]).to(state.frame) if state.mv_y is None else state.mv_y
+        decoded = self.mv_prior.code(coder, "mv", latent, (past,), point, shape)
         # In units of four pixels.
         moved = snap((decoded * steps / 4).to(state.frame), self.frozen)
         surface = motion_surface(quarter_motion(moved), self.frozen, BLOCK // 2)
         motion = snap_motion(4 * add(surface, self.mv_decoder(moved)), self.frozen)
         return motion, snap(decoded.to(state.frame), self.frozen)
+
+    def known(self, state: State) -> Known | None:
+        """What the encoder's search for motion is told."""
+        if not self.size.long_term or state.motion is None:
+            return None
+        return Known(state.motion, state.long_term, state.path)
 
     def _path(self, state: State, motion: Tensor) -> Tensor:
         """Motion to the long-term reference: to the last frame, and on from there."""

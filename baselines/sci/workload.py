@@ -53,12 +53,15 @@ def workload(preset: str, size: tuple[int, int]) -> Iterator[Work]:
         f"extraction, dual, {depth} PFU", "camera", "", _call(dual, spikes), (dual,), row("extraction dual with PFU10")
     )
 
-    shape = (height // 16, width // 16)
-    side, channels = CODEC[preset].unshuffle, CODEC[preset].kept
+    codec_size, shape = CODEC[preset], (height // 16, width // 16)
+    side = codec_size.unshuffle
     state = State(
-        frame, frame.new_empty(1, channels, height // side, width // side), frame.new_empty(1, 96, *shape),
-        frame.new_empty(1, 16, *shape),
+        frame, frame.new_empty(1, codec_size.kept, height // side, width // side),
+        frame.new_empty(1, codec_size.latent, *shape), frame.new_empty(1, 16, *shape), place=1,
     )  # fmt: skip
+    if codec_size.long_term:
+        moved = motion[:, 0]
+        state = replace(state, motion=moved, long_term=frame, path=moved)
     rate = torch.zeros(1, dtype=torch.long, device=_DEVICE)
 
     def inter() -> object:
@@ -74,7 +77,7 @@ def workload(preset: str, size: tuple[int, int]) -> Iterator[Work]:
         # The paper's encoder is what only the encoder computes; this one also has the decoder's part of it.
         yield replace(work, published=table_x(f"{work.frame}-dec")) if work.part == "decoder" else work
     yield Work("encoder alone", "camera", "I", _intra_alone(image, frame), (image,), table_x("I-enc"))
-    yield Work("encoder alone", "camera", "P", _inter_alone(video, frame), (video,), table_x("P-enc"))
+    yield Work("encoder alone", "camera", "P", _inter_alone(video, frame, state), (video,), table_x("P-enc"))
 
     rows = {"dcn": "analysis DCN only", "afr": "analysis with AFR"}
     labels = {"dcn": "DCN only", "warp": "warping only", "afr": "AFR"}
@@ -100,13 +103,14 @@ def _intra_alone(network: ImageNetwork, frame: Tensor) -> Callable[[], object]:
     return run
 
 
-def _inter_alone(network: VideoNetwork, frame: Tensor) -> Callable[[], object]:
+def _inter_alone(network: VideoNetwork, frame: Tensor, state: State) -> Callable[[], object]:
     """What the encoder of an inter frame computes and its decoder does not."""
     blocks, size = network.unshuffle(frame), network.size
     seen = frame.new_empty(1, 2 * blocks.shape[1] + size.width, *blocks.shape[2:])
 
     def run() -> object:
-        motion = quartered_latent(frame, frame, torch.tensor([0]), network.mv_encoder, network.mv_prior.channels)
+        channels, rate = network.mv_prior.channels, torch.tensor([0])
+        motion = quartered_latent(frame, frame, rate, network.mv_encoder, channels, network.known(state))
         latent = network.transform(frame) + network.encoder(seen)
         return network.mv_prior.hyper_encoder(pad_to(motion, 4)), network.prior.hyper_encoder(pad_to(latent, 4))
 
