@@ -19,16 +19,14 @@ from bench.errors import BenchError, one_line
 from bench.files import FatalError, disk_errors, write_atomic
 from bench.fingerprint import component_fingerprint
 from bench.interfaces import (
-    Analyzer,
     Codec,
     Component,
     Dataset,
-    Extractor,
-    Paradigm,
     Task,
     unpack_stream,
 )
 from bench.progress import Progress
+from bench.registry import GROUPS
 from bench.results.dataframes import write_parquet
 from bench.results.document import picture_path, read_run_file, stream_path
 from bench.results.provenance import provenance
@@ -239,15 +237,10 @@ def _write_run_file(folder: Path, document: dict[str, Any]) -> None:
 
 def _specs(plan: Plan) -> dict[str, tuple[type[Component], list[str]]]:
     """Every kind of component that the plan uses, with the specs it was given."""
-    used = {
-        "codecs": (Codec, {job.codec for job in plan.jobs}),
-        "datasets": (Dataset, {job.dataset for job in plan.jobs}),
-        "extractors": (Extractor, {job.extractor for job in plan.jobs}),
-        "analyzers": (Analyzer, {job.analyzer for job in plan.jobs}),
-        "tasks": (Task, {job.task for job in plan.jobs}),
-        "paradigms": (Paradigm, {job.paradigm for job in plan.jobs}),
+    return {
+        group: (base, sorted({getattr(job, base.__name__.lower()) for job in plan.jobs}))
+        for base, group in GROUPS.items()
     }
-    return {kind: (base, sorted(specs)) for kind, (base, specs) in used.items()}
 
 
 def _origins(plan: Plan) -> dict[str, dict[str, str]]:

@@ -12,30 +12,20 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from bench.errors import BenchError
 from bench.interfaces import (
-    Analyzer,
     Codec,
     CodingCondition,
     Component,
-    Dataset,
-    Extractor,
     Paradigm,
     RatePoint,
     Structure,
     Task,
 )
 from bench.paths import user_path
-from bench.registry import check_foreign, create, trained_kind
+from bench.registry import GROUPS, check_foreign, create, trained_kind
 from bench.sampling import Sampling
 
 # Fields of a grid that name components.
-_KINDS: dict[str, type[Component]] = {
-    "datasets": Dataset,
-    "paradigms": Paradigm,
-    "extractors": Extractor,
-    "analyzers": Analyzer,
-    "tasks": Task,
-    "codecs": Codec,
-}
+_KINDS = {group: base for base, group in GROUPS.items()}
 
 
 class CodecEntry(BaseModel):
