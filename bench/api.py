@@ -24,7 +24,7 @@ from bench.chain import Chain
 from bench.errors import BenchError
 from bench.interfaces import Analyzer, Codec, Component, Dataset, Extractor, Paradigm, Task
 from bench.progress import progress_bar
-from bench.registry import GROUPS, create, names, register, session_spec
+from bench.registry import GROUPS, create, register, session_spec, states
 from bench.sampling import Sampling
 from bench.spikes import read_dat, simulate
 
@@ -174,20 +174,8 @@ def list_components(kind: str = "") -> pd.DataFrame:
     kind
         codecs, datasets, paradigms, extractors, analyzers or tasks; all by default.
     """
-    from bench.interfaces.checked import availability
-
     kinds = {group: base for base, group in GROUPS.items() if kind in ("", group)}
     if not kinds:
         raise BenchError(f"no kind of component named '{kind}' (there are: {', '.join(GROUPS.values())})")
-    lines = []
-    for group, base in kinds.items():
-        for name in names(base):
-            try:
-                component: Component = create(base, name)
-                state = availability(component)
-                about = (component.__doc__ or "").strip().partition("\n")[0]
-                line = (group, name, state.ok, state.version or state.reason, about)
-            except BenchError as error:
-                line = (group, name, False, str(error), "")
-            lines.append(line)
+    lines = [(group, *state) for group, base in kinds.items() for state in states(base)]
     return pd.DataFrame(lines, columns=["kind", "name", "available", "state", "about"])

@@ -8,7 +8,7 @@ import hashlib
 import importlib.util
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TypeVar
@@ -52,6 +52,22 @@ _SESSION: dict[tuple[type[Component], str], str] = {}
 def names(base: type[Component]) -> list[str]:
     """Names registered for this kind of component, sorted."""
     return sorted({*_entries(base), *(name for kind, name in _SESSION if kind is base)})
+
+
+def states(base: type[Component]) -> Iterator[tuple[str, bool, str, str]]:
+    """Every component of a kind: its name, whether it can run here, its version or why not, and what it is."""
+    from bench.interfaces.checked import availability
+
+    for name in names(base):
+        try:
+            component: Component = create(base, name)
+            state = availability(component)
+        except BenchError as error:
+            needs_option = "Field required" in str(error)
+            yield name, False, "needs options" if needs_option else "broken", str(error)
+        else:
+            about = (component.__doc__ or "").strip().partition("\n")[0]
+            yield name, state.ok, state.version or "available" if state.ok else f"not here: {state.reason}", about
 
 
 def register(component: type[K]) -> type[K]:

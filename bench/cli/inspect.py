@@ -40,7 +40,7 @@ def list_components(
     from rich.console import Console
     from rich.table import Table
 
-    from bench.registry import GROUPS
+    from bench.registry import GROUPS, states
 
     wanted = kind.lower().rstrip("s")
     kinds = {group: base for base, group in GROUPS.items() if not wanted or group.startswith(wanted)}
@@ -58,26 +58,9 @@ def list_components(
     for column in ("kind", "name", "state", "about"):
         table.add_column(column, overflow="fold")
     for group, base in kinds.items():
-        for component in _rows(base):
-            table.add_row(group, *component)
+        for component, _, state, about in states(base):
+            table.add_row(group, component, state, about)
     Console(markup=False).print(table)
-
-
-def _rows(base: type[Component]) -> list[tuple[str, str, str]]:
-    from bench.interfaces.checked import availability
-    from bench.registry import create, names
-
-    found = []
-    for name in names(base):
-        try:
-            component: Component = create(base, name)
-            state = availability(component)
-            about = (component.__doc__ or "").strip().partition("\n")[0]
-            found.append((name, state.version or "available" if state.ok else f"not here: {state.reason}", about))
-        except BenchError as error:
-            needs_option = "Field required" in str(error)
-            found.append((name, "needs options" if needs_option else "broken", str(error)))
-    return found
 
 
 def _describe(base: type[Component], name: str) -> None:
