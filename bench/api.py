@@ -22,9 +22,9 @@ import pandas as pd
 
 from bench.chain import Chain
 from bench.errors import BenchError
-from bench.interfaces import Analyzer, Codec, Component, Dataset, Extractor, Paradigm, Task
+from bench.interfaces import Analyzer, Codec, Dataset, Extractor, Paradigm, Task
 from bench.progress import progress_bar
-from bench.registry import GROUPS, create, register, session_spec, states
+from bench.registry import GROUPS, create, register, states
 from bench.sampling import Sampling
 from bench.spikes import read_dat, simulate
 
@@ -118,18 +118,11 @@ def run(
     return Run(folder, rd_frame(folder / RD_FILE))
 
 
-_LISTS: dict[str, type[Component] | None] = {
-    **{group: base for base, group in GROUPS.items()}, "rates": None, "sequences": None,
-}  # fmt: skip
-
-
 def _items(key: str, value: Any) -> Any:
-    """A field as the grid has it: a name alone becomes a list, and a class of this session the file it lies in."""
-    if key not in _LISTS:
+    """A field as the grid has it: a name alone becomes a list."""
+    if key not in (*GROUPS.values(), "rates", "sequences"):
         return value
-    items = value if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
-    base = _LISTS[key]
-    return tuple(session_spec(base, item) if base and isinstance(item, str) else item for item in items)
+    return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
 
 
 def load_runs(*folders: str | Path, trusted: bool = False) -> Runs:

@@ -52,7 +52,7 @@ def test_a_codec_of_the_session_is_measured_like_any_other(session):
         CODEC
         + f"GRID = {GRID}"
         + """
-done = bench.run(codecs=["session-deflate", "ffv1"], out="run", **GRID)
+done = bench.run(codecs=[{"codec": "session-deflate"}, "ffv1"], out="run", **GRID)
 print(done)
 print(done.rows[["codec", "rate_point", "status", "bits"]].to_csv(index=False, lineterminator=";"))
 chain = bench.Chain("caas", "session-deflate", "tfp")

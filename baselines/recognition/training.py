@@ -186,7 +186,7 @@ class ClassifierRecipe(Recipe):
     file = "classifier.safetensors"
     logged = ("accuracy", "entropy")
     pace = 700.0
-    rate = 2e-3
+    rate, warm_rate = 2e-3, 1e-3
     batch = 64
 
     def __init__(self, on: str, data: str, begin: Path | None) -> None:
@@ -195,7 +195,6 @@ class ClassifierRecipe(Recipe):
         self.network = Backbone(FRAMES, len(dataset.classes), enhanced=on in _ENHANCED)
         if begin:
             self.begin_from(begin)
-            self.rate = 1e-3
 
     def draw(self, shards: Any, seed: int, step: int) -> Batch:
         """Frames and labels."""

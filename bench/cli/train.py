@@ -53,7 +53,7 @@ def train(
     ] = "",
     stage: Annotated[
         str,
-        typer.Option(help="Stage of a codec that is trained in stages (sci: 1, 2, codec, 3), or all in order."),
+        typer.Option(help="Stage of a codec that is trained in stages (sci: 1, 2, intra, codec, 3), or all in order."),
     ] = "all",
     variant: Annotated[
         str, typer.Option(help="What training changes for an ablation, as key=value,key=value (docs/sci.md).")

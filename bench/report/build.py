@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -56,7 +57,7 @@ def build_report(
         for done, dataset in enumerate(datasets, start=2):
             progress(done, steps, f"plot of {dataset}")
             plots += _plots(runs.table, dataset, target, (".png", ".svg"))
-        plots += sections.plots(given, target)
+        plots += sections.plots(replace(given, tables=tables), target)
         progress(steps - 2, steps, "pictures")
         sheets = matched_sheets(runs.table, runs.documents)
         figures, undrawn = sections.sheets(given)

@@ -8,7 +8,7 @@ function and one line::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -35,11 +35,14 @@ class Material:
         All rows, and those whose codecs are compared (`Runs.compared`).
     bd
         BD figures of all pairs of curves, the columns of bd.csv.
+    tables
+        The report's tables, once they are made: what plots may be drawn from.
     """
 
     every: Runs
     runs: Runs
     bd: pd.DataFrame
+    tables: Sequence[Table] = ()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from bench.errors import BenchError
 from bench.interfaces import (
@@ -21,7 +21,7 @@ from bench.interfaces import (
     Task,
 )
 from bench.paths import user_path
-from bench.registry import GROUPS, check_foreign, create, trained_kind
+from bench.registry import GROUPS, check_foreign, create, session_spec, trained_kind
 from bench.sampling import Sampling
 
 # Fields of a grid that name components.
@@ -93,6 +93,18 @@ class RunSpec(BaseModel):
         if isinstance(value, list | tuple):
             return tuple({"codec": item} if isinstance(item, str) else item for item in value)
         return value
+
+    @field_validator(*_KINDS)
+    @classmethod
+    def _names_of_this_session(cls, value: tuple[Any, ...], info: ValidationInfo) -> tuple[Any, ...]:
+        """Workers are processes of their own: a class that this session has registered is named by its file."""
+        base = _KINDS[str(info.field_name)]
+        return tuple(
+            item.model_copy(update={"codec": session_spec(base, item.codec)})
+            if isinstance(item, CodecEntry)
+            else session_spec(base, item)
+            for item in value
+        )
 
     @property
     def coding(self) -> CodingCondition:

@@ -393,7 +393,8 @@ def _drawn(given: Material, folder: Path) -> Iterator[Path]:
 
 
 def _drawn_of_both(given: Material, folder: Path) -> Iterator[Path]:
-    return many_tasks_plot(many_tasks(given.runs), list(given.runs.table["label"].unique()), folder)
+    many = next((table.cells for table in given.tables if table.name == "many_tasks"), pd.DataFrame())
+    return many_tasks_plot(many, list(given.runs.table["label"].unique()), folder)
 
 
 SECTIONS = (
