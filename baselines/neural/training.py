@@ -169,7 +169,7 @@ def _noisy(x: Tensor) -> Tensor:
 
 
 def rate_distortion(
-    coder: TrainingCoder, decoded: Tensor, frame: Tensor, step: Tensor, weight: float = 1.0
+    coder: TrainingCoder, decoded: Tensor, frame: Tensor, step: Tensor, weight: float | Tensor = 1.0
 ) -> tuple[Tensor, float, float]:
     """Loss, bits per pixel and PSNR of a batch whose items have rate points, and so starting steps, of their own.
 

@@ -21,7 +21,7 @@ from baselines.neural.latents import Estimator
 from baselines.neural.layers import warp
 from baselines.neural.small import STEPS, slope_of, step_of, stream_bits
 from baselines.neural.training import PLAIN, SmallRecipe, TrainingCoder, finish_small, rate_distortion, spread_rates
-from baselines.sci.analysis import Analysis, Residual
+from baselines.sci.analysis import RADIUS, Analysis, Residual
 from baselines.sci.extraction import REACH, Extraction
 from baselines.sci.network import CodecSize, ImageNetwork, SciModel, VideoNetwork
 from baselines.sci.part import Variant
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 # Spikes per frame of unit luminance in the training data.
 _RATE = 0.6
-# Successive instants that analysis is trained on, and those that it sees through the codec.
-_INSTANTS, _SEEN = 6, 5
+# Successive instants that analysis is trained on, and those of an intra period whose results validation looks at.
+_INSTANTS, _CHECKED = 6, (2, 7, 12)
 _LAPLACIAN = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None]
 
 
@@ -297,21 +297,20 @@ _ENCODER = re.compile(r"\.(encoder|mv_encoder|hyper_encoder|rates|motion_rates)\
 
 
 class ThroughCodecRecipe(CodecRecipe):
-    """Stage III: what is behind the link, through quantisation, over all rate points.
+    """Stage III: what is behind the link, through quantisation, over all rate points and whole intra periods.
 
-    One loss holds the codec's rate, its features' distortion and the result's, both from the luminance. Every sixth
-    sequence is coded as luminance, as ATC sends it, and its features reach analysis uncoded; half of them come without
-    decoded motion: so one analysis serves all codecs and none.
+    One loss holds the codec's rate, the result's distortion and a part of its features', both from the luminance. In
+    every second batch one sequence is coded as luminance, as ATC sends it, and its features reach analysis uncoded;
+    every other instant goes through analysis without decoded motion: so one analysis serves all codecs and none.
     The paper trains the decoder alone; the variant `encoder` trains the encoder as well.
     """
 
     file = "small.safetensors"
-    pace = 22.0
+    pace = 12.0
     rate = 3e-4
-    batch, crop = 6, 96
     warm = True
-    # Weight of the result's distortion beside the features'.
-    result = 1.5
+    # Weight of the features' distortion beside the result's; instants of a sequence that are analyzed.
+    own, results = 0.3, 3
 
     def __init__(
         self, preset: str, variant: Variant.Options, size: CodecSize, extraction: Path, codec: Path, analysis: Path
@@ -330,48 +329,52 @@ class ThroughCodecRecipe(CodecRecipe):
         """Nothing is fitted: all parts have been trained."""
 
     def draw(self, shards: Shards, seed: int, step: int) -> Batch:
-        """Features and luminance of a sequence, how many instants of it go before, and which of the rest is wanted."""
-        before = (0, 11, 4, 0, 8, 2, 6)[step % 7]
-        found = shards.pairs(self.batch, self.crop, seed, step, before + _SEEN)
-        features, truth = (torch.from_numpy(part) for part in found)
-        # At the ends neighbours are missing.
-        wanted = (2, 3, 1, 2, 4, 2, 3, 0)[step % 8]
-        return features, truth, torch.tensor(before), torch.tensor(wanted)
+        """Features and luminance of sequences, which instants are analyzed, and how many sequences are luminance."""
+        features, truth = (torch.from_numpy(part) for part in shards.pairs(self.batch, self.crop, seed, step))
+        wanted = torch.tensor([(5 * step + 7 * number) % features.shape[1] for number in range(self.results)])
+        return features, truth, wanted, torch.tensor(step % 2)
 
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, Mapping[str, float]]:
         """Rate and distortion of the features that are sent, and distortion of what analysis makes of them."""
-        features, truth = batch[:2]
-        before, wanted = int(batch[2]), int(batch[3])
+        features, truth, wanted, plain = batch
         count, frames, height, width = features.shape
-        sent = torch.cat((features[:-1], truth[-1:]))
+        coded = count - int(plain)
+        sent = torch.cat((features[:coded], truth[coded:]))
         rate = spread_rates(count).to(features.device)
         model, step = self.model(self.network, rate), step_of(rate)
+        # Nothing comes behind what is sent as luminance: its own distortion is all that counts.
+        number = torch.arange(count, device=step.device)
+        own = torch.where(number < coded, self.own, 1.0)
         total, state, bpp = torch.zeros(()), None, 0.0
         decoded, motion = [], []
         for index in range(frames):
             coder, part = TrainingCoder(), slice(index, index + 1)
-            # What goes before leaves its state, and no gradients.
-            with torch.set_grad_enabled(index >= before):
-                found, state = model.code(coder, sent[:, part], index, (height, width), state)
-            if index < before:
-                continue
-            loss, frame_bpp, _ = rate_distortion(coder, found, truth[:, part], step)
-            total = total.to(loss) + loss / _SEEN
-            bpp += frame_bpp / _SEEN
+            found, state = model.code(coder, sent[:, part], index, (height, width), state)
+            loss, frame_bpp, _ = rate_distortion(coder, found, truth[:, part], step, own)
+            total = total.to(loss) + loss / frames
+            bpp += frame_bpp / frames
             decoded.append(found)
             motion.append(state.motion if index else torch.zeros(count, 2, height, width).to(found))
-        features, truth = features[:, before:], truth[:, before:]
-        received, moved = torch.cat(decoded, 1), torch.stack(motion, 1)
-        received = torch.cat((received[:-1], features[-1:]))
-        # Other codecs decode no motion, and intra frames have none: half of the sequences, the uncoded one among them,
-        # go through analysis as theirs do.
-        without = torch.arange(count, device=features.device).add(count).remainder(2) == 1
-        moved = torch.where(without[:, None, None, None, None], self.analysis.estimate(received), moved)
-        refined = self.analysis.refined(received, moved)
-        error = (self.analysis(received, refined, wanted) - truth[:, wanted : wanted + 1]).square().mean((1, 2, 3))
-        error = error + 0.1 * (unexplained(received, refined) if self.analysis.fmvr is not None else 0)
-        total = total + self.result * (error / slope_of(step) * step)[:-1].mean() + 20 * error[-1]
-        return total, {"bpp": bpp, "psnr": -10 * float(error[:-1].detach().clamp_min(1e-10).log10().mean())}
+        received = torch.cat((torch.cat(decoded, 1)[:coded], features[coded:]))
+        moved = torch.stack(motion, 1)
+        # Other codecs decode no motion, and intra frames have none.
+        psnr = 0.0
+        for turn, instant in enumerate(wanted.tolist()):
+            seen = slice(max(instant - RADIUS, 0), instant + RADIUS + 1)
+            without = ((number + turn) % 2 == 1) | (number >= coded)
+            error = self._result(received[:, seen], moved[:, seen], without, truth[:, instant], instant - seen.start)
+            # Of uncoded features at the price of a low rate point.
+            price = torch.where(number < coded, step / slope_of(step), 20.0)
+            total = total + (price * error).mean() / self.results
+            psnr += -10 * float(error[:coded].detach().clamp_min(1e-10).log10().mean()) / self.results
+        return total, {"bpp": bpp, "psnr": psnr}
+
+    def _result(self, features: Tensor, moved: Tensor, without: Tensor, truth: Tensor, k: int) -> Tensor:
+        """Squared error of each sequence's result at instant k; motion is also led by what it has to explain."""
+        moved = torch.where(without[:, None, None, None, None], self.analysis.estimate(features), moved)
+        refined = self.analysis.refined(features, moved)
+        error = (self.analysis(features, refined, k)[:, 0] - truth).square().mean((1, 2))
+        return error + 0.1 * unexplained(features, refined) if self.analysis.fmvr is not None else error
 
     def finish(self, network: nn.Module) -> Mapping[str, Mapping[str, Tensor]]:
         """The codec in its exact form, and analysis."""
@@ -379,38 +382,37 @@ class ThroughCodecRecipe(CodecRecipe):
         return {self.file: finish_small(codec), "analysis.safetensors": _weights(network.get_submodule("analysis"))}
 
     def evaluate(self, network: nn.Module, shards: Shards, progress: Progress = silent) -> list[dict[str, float]]:
-        """Rate, and PSNR of decoded features and of results against the luminance, in the closed loop."""
-        features, truth = (torch.from_numpy(part) for part in shards.pairs(self.checked, 128, 0, 0, _INSTANTS))
+        """Rate, and PSNR of decoded features and of some results against the luminance, in the closed loop."""
+        features, truth = (torch.from_numpy(part) for part in shards.held_out(self.checked))
         analysis = network.get_submodule("analysis")
         assert isinstance(analysis, Analysis)  # noqa: S101 -- the trainer's copy of it
-        found = []
-        total = len(STEPS) * len(features)
+        figures, total, (height, width) = [], len(STEPS) * len(features), features.shape[2:]
         with torch.inference_mode():
             for rate in range(len(STEPS)):
                 model = self.model(network, torch.tensor([rate]))
                 bits = error = own = 0.0
-                for number, (sequence, wanted) in enumerate(zip(features[:, None], truth, strict=True), 1):
-                    coder, state, decoded = Estimator(stream_bits()), None, []
-                    motion = [torch.zeros(1, 2, 128, 128)]
-                    for index in range(sequence.shape[1]):
-                        frame = sequence[:, index : index + 1]
-                        received, state = model.code(coder, frame, index, (128, 128), state)
+                for number, (sequence, wanted) in enumerate(zip(features, truth, strict=True), 1):
+                    coder, state = Estimator(stream_bits()), None
+                    decoded, motion = [], [torch.zeros(1, 2, height, width)]
+                    for index, frame in enumerate(sequence[:, None, None]):
+                        received, state = model.code(coder, frame, index, (height, width), state)
                         decoded.append(received)
                         if index:
                             motion.append(state.motion)
                     received = torch.cat(decoded, 1)
                     refined = analysis.refined(received, torch.stack(motion, 1))
-                    for k in (2, 3):
-                        error += float((analysis(received, refined, k).clamp(0, 1) - wanted[k]).square().mean())
+                    for k in _CHECKED:
+                        found = analysis(received, refined, k).clamp(0, 1)[0, 0]
+                        error += float((found - wanted[k]).square().mean()) / len(_CHECKED)
                     own += float((received[0] - wanted).square().mean())
                     bits += sum(float(value) for value in coder.bits.values())
                     progress(rate * len(features) + number, total, "validation")
-                found.append(
+                figures.append(
                     {
                         "rate_point": rate,
                         "bpf": bits / features.numel(),
-                        "psnr": -10 * math.log10(error / (2 * len(truth))),
+                        "psnr": -10 * math.log10(error / len(truth)),
                         "feature_psnr": -10 * math.log10(own / len(truth)),
                     }
                 )
-        return found
+        return figures
