@@ -128,10 +128,7 @@ class Chain:
         self.paradigm, self.codec = _made(Paradigm, paradigm), _made(Codec, codec)
         self.extractor, self.task = _made(Extractor, extractor), _made(Task, task)
         self.analyzer = _made(Analyzer, analyzer or self.task.analyzer_for(self.extractor))
-        if (given := self.analyzer.task) != self.task.name:
-            raise BenchError(
-                f"{self.analyzer.spec} is for the task {given}, not {self.task.name}: choose another analyzer"
-            )
+        self.task.check_analyzer(self.analyzer)
         self.stages = checked.stages(self.paradigm, [self.task.name])
         self.encoding, self.decoding = self._only(Kind.ENCODE), self._only(Kind.DECODE)
         self.content = self.encoding.content or Content.FEATURES

@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from bench.names import file_name
+from bench.report.bd_table import QUALITIES
 from bench.results.rows import RD_FILE, STREAMS, read_rows
 from bench.spikes import read_dat, write_dat
 from tests.conftest import CODECS, TINY, TINY_FLAGS, one_line_error, texts
@@ -450,3 +452,33 @@ def test_runs_from_python_state_no_command(tmp_path):
     assert done.states["skipped"] == 1  # raw takes spikes only
     assert read_run_file(tmp_path / "r")["provenance"][0]["command"] == ""
     assert sys.argv[0] not in (tmp_path / "r" / "run.json").read_text()
+
+
+def test_a_task_from_another_package_brings_its_measures_and_its_table(bench, tmp_path):
+    """tests/plugin has a task with two measures that rd.csv knows nothing of, and a section of reports."""
+    flags = [*TINY_FLAGS, "--task", "edges,reconstruction", "--codec", "deflate,ffv1", "--paradigm", "atc,caas"]
+    said = bench("run", *flags, "--out", tmp_path / "run").stdout
+    assert "PSNR of gradients" in said
+    rows = [row for row in read_rows(tmp_path / "run" / RD_FILE) if row.task == "edges"]
+    assert {row.status for row in rows} == {"ok"} and {row.psnr for row in rows} == {None}
+    table = tmp_path / "run" / "measures.csv"
+    figures = list(csv.DictReader(table.open()))
+    wanted = [(row.job, name) for row in rows for name in ("gradient_psnr", "worst")]
+    assert [(figure["job"], figure["measure"]) for figure in figures] == wanted
+    whole = next(figure for figure, row in zip(figures[::2], rows, strict=True) if row.rate_point == "lossless")
+    assert float(whole["value"]) == max(float(figure["value"]) for figure in figures[::2])
+
+    # Of a killed run, figures that are missing are measured again, and the others stay.
+    text = table.read_text()
+    table.write_text("".join(text.splitlines(keepends=True)[:5]))
+    bench("run", *flags, "--out", tmp_path / "run", "--resume")
+    assert table.read_text() == text
+
+    bench("report", tmp_path / "run", "--out", tmp_path / "report", "--page", tmp_path / "report" / "index.html")
+    page = (tmp_path / "report" / "README.md").read_text()
+    assert "edges: PSNR of gradients [dB]" in page and "## Best edges" in page
+    assert len(list((tmp_path / "report").glob("rd_*gradient_psnr*.svg"))) == 1
+    qualities = set(pd.read_csv(tmp_path / "report" / "bd.csv").set_index("task")["quality"].items())
+    assert qualities == {("edges", "edges: gradient_psnr"), *(("reconstruction", name) for name in QUALITIES)}
+    shown = (tmp_path / "report" / "index.html").read_text()
+    assert '<option value="edges: gradient_psnr">edges: PSNR of gradients [dB]</option>' in shown

@@ -15,6 +15,7 @@ from bench.interfaces.container import (
 )
 from bench.interfaces.dataset import Dataset, Recording, SequenceInfo
 from bench.interfaces.extractor import Extractor
+from bench.interfaces.measure import Measure
 from bench.interfaces.paradigm import Kind, Paradigm, Side, Stage, check_wiring
 from bench.interfaces.task import Task
 
@@ -34,6 +35,7 @@ __all__ = [
     "Encoded",
     "Extractor",
     "Kind",
+    "Measure",
     "Paradigm",
     "RatePoint",
     "Recording",

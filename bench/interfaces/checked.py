@@ -7,6 +7,7 @@ What means the same is turned into it; anything else is refused, with the names 
 
 from __future__ import annotations
 
+import math
 import operator
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -159,19 +160,23 @@ def measures(task: Task, result: np.ndarray, truth: np.ndarray, known: Iterable[
     Parameters
     ----------
     known
-        Columns that a measure may fill.
+        Columns of rd.csv that a measure may fill; the task's own measures come to them.
     """
+    own = {measure.name for measure in task.measures}
     found = task.evaluate(result, truth)
     if not isinstance(found, Mapping):
         raise wrong(task, "evaluate", "measures by name", found)
-    known, told = sorted(known), {str(name): plain(value) for name, value in found.items()}
+    known, told = sorted(own.union(known)), {str(name): plain(value) for name, value in found.items()}
     for name, value in told.items():
         if name not in known:
             raise BenchError(
-                f"{task.name}: evaluate gives '{name}', for which tables have no column: {', '.join(known)}"
+                f"{task.name}: evaluate gives '{name}', which is neither a column for measures nor among the task's "
+                f"`measures`: {', '.join(known)}"
             )
         if value is not None and not isinstance(value, int | float | str):
             raise wrong(task, f"evaluate: {name}", "a number", value)
+        if name in own and value is not None and (isinstance(value, str) or not math.isfinite(value)):
+            raise wrong(task, f"evaluate: {name}", "a finite number", value)
     return told
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from itertools import permutations
 from typing import Any
 
 import pandas as pd
 
 from bench.metrics.bd import METHODS, Curve, Verdict, bd_quality, bd_rate, mean_verdict
+from bench.metrics.measures import MEASURES, PSNR
 from bench.published import published
 from bench.report.rows import CURVE, Runs, curve_names, judged, per_sequence
 
@@ -15,21 +17,30 @@ from bench.report.rows import CURVE, Runs, curve_names, judged, per_sequence
 _TABLE_IV = {"VTM": ("vtm", "vvenc"), "DCVC": ("dcvc",), "DCVC-DC": ("dcvc-dc",)}
 # What makes a curve of one run the other's counterpart; where conditions differ, the verdict says so.
 _CHAIN = [name for name in CURVE if name != "condition"]
-QUALITIES = ("psnr", "ssim", "ms_ssim")
+# Measures of every run that curves are compared by.
+QUALITIES = tuple(measure.name for measure in MEASURES if measure.quality)
 
 
-def bd_table(points: pd.DataFrame) -> pd.DataFrame:
+def bd_table(points: pd.DataFrame, qualities: Sequence[str] = QUALITIES) -> pd.DataFrame:
     """One line per dataset, quality, anchor and test, of the points that `per_sequence` gives.
+
+    Parameters
+    ----------
+    qualities
+        Columns of measures to compare by; where no row of a dataset has one, there is nothing to compare.
 
     ``bd_rate`` (percent) and ``bd_quality`` are per-sequence figures averaged, ``pooled`` is the BD-rate of the
     mean curves. Only curves with at least two rate points are compared; those with fewer are no curves.
     """
     lines: list[dict[str, Any]] = []
     for (dataset, task), rows in _named(points).groupby(["dataset", "task"], sort=False):
-        if rows["psnr"].isna().all():
-            continue  # classification has a table of its own
+        # Of pictures, every quality has a line, if only to say why there is no figure; accuracy has a table of its own.
+        of_pictures = QUALITIES if rows["psnr"].notna().any() else ()
+        compared = [name for name in qualities if name in of_pictures or rows[name].notna().any()]
+        if not compared:
+            continue
         curves = {name: part for name, part in rows.groupby("curve", sort=False) if part["rate_point"].nunique() > 1}
-        for quality in QUALITIES:
+        for quality in compared:
             sets = {name: _CurveSet(part, quality) for name, part in curves.items()}
             for anchor, test in permutations(sets, 2):
                 place = {"dataset": dataset, "task": task, "quality": quality, "anchor": anchor, "test": test}
@@ -48,6 +59,17 @@ def compare_curves(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
                 compared = _compare(_CurveSet(rows, name), _CurveSet(others[chain], name))
                 lines.append({**place, "quality": name, **compared})
     return pd.DataFrame(lines)
+
+
+def main_qualities(qualities: Iterable[str]) -> list[str]:
+    """Those that figures and matrices show; of the others bd.csv has the figures."""
+    return [name for name in qualities if name not in QUALITIES or name == PSNR.name]
+
+
+def matrices(bd: pd.DataFrame) -> list[tuple[str, str]]:
+    """Datasets and qualities that have a matrix of BD-rates."""
+    chosen = bd[bd["quality"].isin(main_qualities(bd["quality"].unique()))]
+    return list(chosen[["dataset", "quality"]].drop_duplicates().itertuples(index=False, name=None))
 
 
 def matrix(bd: pd.DataFrame, dataset: str, quality: str = "psnr") -> pd.DataFrame:

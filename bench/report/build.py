@@ -12,25 +12,17 @@ import pandas as pd
 
 from bench.errors import BenchError
 from bench.files import disk_errors
+from bench.metrics.measures import PSNR
 from bench.metrics.quality import PSNR_CEILING
 from bench.names import file_name
 from bench.report import sections
-from bench.report.bd_table import bd_table, matrix
+from bench.report.bd_table import bd_table, main_qualities, matrices, matrix
 from bench.report.page import build_page
 from bench.report.pictures import matched_sheets
 from bench.report.plots import rd_plot, short_names
-from bench.report.rows import MEASURES, Runs, load_runs, made_by, mean_points, missing_points, printed_mean
+from bench.report.rows import Runs, load_runs, made_by, mean_points, missing_points, printed_mean
 from bench.report.sections import Material
 from bench.report.table import Table, markdown, markdown_text, write_table
-
-_HEADINGS = {
-    "bpp": "bpp", "bpf": "bpf", "psnr": "PSNR [dB]", "psnr_of_mse": "PSNR of mean MSE [dB]", "ssim": "SSIM",
-    "ms_ssim": "MS-SSIM", "accuracy": "accuracy", "spike_error": "wrong spikes", "rate_error": "rate error",
-}  # fmt: skip
-_DIGITS = {
-    "bpp": 5, "bpf": 4, "psnr": 2, "psnr_of_mse": 2, "ssim": 4, "ms_ssim": 4, "accuracy": 4, "spike_error": 4,
-    "rate_error": 4,
-}  # fmt: skip
 
 
 def build_report(
@@ -46,7 +38,7 @@ def build_report(
     with disk_errors(target):
         target.mkdir(parents=True, exist_ok=True)
         progress(0, steps, "BD-rates")
-        bd = bd_table(runs.points)
+        bd = bd_table(runs.points, runs.qualities)
         written = _bd_files(bd, target)
         progress(1, steps, "tables")
         given = Material(every, runs, bd)
@@ -56,7 +48,7 @@ def build_report(
         plots = []
         for done, dataset in enumerate(datasets, start=2):
             progress(done, steps, f"plot of {dataset}")
-            plots += _plots(runs.table, dataset, target, (".png", ".svg"))
+            plots += _plots(runs, dataset, target, (".png", ".svg"))
         plots += sections.plots(replace(given, tables=tables), target)
         progress(steps - 2, steps, "pictures")
         sheets = matched_sheets(runs.table, runs.documents)
@@ -112,31 +104,37 @@ def run_figures(folder: Path) -> list[Path]:
     """Draw a run's RD curves and pictures into its own folder; returns the files written."""
     runs = load_runs([folder], trusted=True)  # this process has just made it
     with disk_errors(folder):
-        plots = [_plots(runs.table, dataset, folder, (".png",)) for dataset in runs.table["dataset"].unique()]
+        plots = [_plots(runs, dataset, folder, (".png",)) for dataset in runs.table["dataset"].unique()]
         plots.append(sections.plots(Material(runs, runs, pd.DataFrame()), folder, in_run=True))
         sheets = matched_sheets(runs.table, runs.documents)
         return [*itertools.chain(*plots), *(sheet.draw(folder) for sheet in sheets)]
 
 
-def _plots(table: pd.DataFrame, dataset: str, folder: Path, suffixes: Sequence[str]) -> list[Path]:
-    """RD curves of a dataset, in a file of each kind; none where no row has a PSNR."""
-    if not (table["dataset"].eq(dataset) & table["psnr"].notna()).any():
-        return []
-    paths = [folder / f"rd_{file_name(dataset)}{suffix}" for suffix in suffixes]
-    rd_plot(table, dataset, paths)
-    return paths
+def _plots(runs: Runs, dataset: str, folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    """RD curves of a dataset, in a file of each kind: over PSNR and over the qualities that its tasks brought."""
+    written = []
+    for quality in main_qualities(runs.qualities):
+        if (runs.table["dataset"].eq(dataset) & runs.table[quality].notna()).any():
+            paths = [folder / f"rd_{_file_stem(dataset, quality)}{suffix}" for suffix in suffixes]
+            rd_plot(runs.table, dataset, paths, quality, runs.measure_title(quality))
+            written += paths
+    return written
+
+
+def _file_stem(dataset: str, quality: str) -> str:
+    return file_name(dataset) if quality == PSNR.name else f"{file_name(dataset)}_{file_name(quality)}"
 
 
 def _printed(means: pd.DataFrame, runs: Runs) -> pd.DataFrame:
     """Averages with headings and rounded as printed; with PSNR of the mean MSE where frames are capped."""
     capped = bool(means["capped_frames"].sum())
-    shown = [name for name in MEASURES if means[name].notna().any() and (capped or name != "psnr_of_mse")]
+    shown = [name for name in runs.measures if means[name].notna().any() and (capped or name != "psnr_of_mse")]
     table = means[["dataset", "label", "extractor", "analyzer", "condition", "rate_point", "sequences"]].rename(
         columns={"label": "codec", "condition": "card", "rate_point": "rate point"}
     )
     lines = means.to_dict("records")
     for name in shown:
-        table[_HEADINGS[name]] = [printed_mean(line, name, _DIGITS[name]) for line in lines]
+        table[runs.measure_title(name)] = [printed_mean(line, name, runs.measures[name].digits) for line in lines]
     if capped:
         table[f"frames at {PSNR_CEILING:.0f} dB"] = [str(int(count)) for count in means["capped_frames"]]
     table["command"] = [runs.command(runs.point(line)) for line in lines]
@@ -158,9 +156,9 @@ def _bd_files(bd: pd.DataFrame, target: Path) -> list[Path]:
         return []
     bd.to_csv(target / "bd.csv", index=False)
     written = [target / "bd.csv"]
-    for dataset in dict.fromkeys(bd["dataset"]):
-        cells = matrix(bd, dataset).reset_index().rename(columns={"test": "BD-rate [%] of ... against"})
-        written += write_table(cells, cells, target / f"bd_matrix_{file_name(dataset)}")
+    for dataset, quality in matrices(bd):
+        cells = matrix(bd, dataset, quality).reset_index().rename(columns={"test": "BD-rate [%] of ... against"})
+        written += write_table(cells, cells, target / f"bd_matrix_{_file_stem(dataset, quality)}")
     return written
 
 
@@ -182,7 +180,7 @@ def _page(
     for path in plots:
         if path.suffix == ".png":
             lines += [f"![{path.stem}]({path.name})", ""]
-    lines += _bd_section(bd)
+    lines += _bd_section(bd, runs)
     for table in tables:
         lines += [f"## {table.title}", "", *([table.note, ""] if table.note else []), markdown(table.shown), ""]
     if pictures:
@@ -194,7 +192,7 @@ def _page(
     return "\n".join(lines)
 
 
-def _bd_section(bd: pd.DataFrame) -> list[str]:
+def _bd_section(bd: pd.DataFrame, runs: Runs) -> list[str]:
     if bd.empty:
         return []
     lines = [
@@ -204,9 +202,10 @@ def _bd_section(bd: pd.DataFrame) -> list[str]:
         "BD-PSNR, SSIM, MS-SSIM and other interpolations are in bd.csv.",
         "",
     ]
-    for dataset in dict.fromkeys(bd["dataset"]):
-        lines += [f"### {markdown_text(dataset)}", "", markdown(matrix(bd, dataset), index=True), ""]
-        odd = bd[bd["dataset"].eq(dataset) & bd["quality"].eq("psnr") & bd["remark"].ne("")]
+    for dataset, quality in matrices(bd):
+        by = "" if quality == PSNR.name else f", by {runs.measure_title(quality)}"
+        lines += [f"### {markdown_text(dataset + by)}", "", markdown(matrix(bd, dataset, quality), index=True), ""]
+        odd = bd[bd["dataset"].eq(dataset) & bd["quality"].eq(quality) & bd["remark"].ne("")]
         remarks = (f"- {line.test} against {line.anchor}: {line.remark}" for line in odd.itertuples())
         lines += [str(markdown_text(remark)) for remark in remarks]
         lines += [""] if len(odd) else []

@@ -120,7 +120,7 @@ function detail(job) {
   const rows = p.count * p.segments;
   add("row", (rows > 1 ? `the mean of ${rows}, the first is ` : "") + `${p.job} of ${p.run}`);
   add("curve", `${p.curve}, ${p.dataset}/${p.sequence}, rate point ${p.rate}`);
-  add("measured", `${p.bpp.toPrecision(6)} bpp` + ["psnr", "ssim", "ms_ssim", "accuracy"].filter((q) => p[q] !== null).map((q) => `, ${q.replace("_", "-").toUpperCase()} ${p[q].toFixed(4)}`).join(""));
+  add("measured", `${p.bpp.toPrecision(6)} bpp` + Object.entries(data.qualities).filter(([q]) => p[q] !== null).map(([q, title]) => `, ${title} ${p[q].toFixed(4)}`).join(""));
   add("codec", `${p.version}` + (p.weights ? `, weights ${p.weights}` : ""));
   const card = data.conditions[p.condition] || {};
   add("conditions", `${p.condition}: ` + Object.entries(card).map(([key, value]) => `${key} ${typeof value === "object" ? JSON.stringify(value) : value}`).join(", "));

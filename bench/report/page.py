@@ -12,11 +12,12 @@ from typing import Any
 
 import pandas as pd
 
+from bench.metrics.measures import PSNR
 from bench.names import file_name, shortened
-from bench.report.bd_table import matrix
+from bench.report.bd_table import matrices, matrix
 from bench.report.pictures import Sheet
 from bench.report.plots import LEGEND_WIDTH, curve_styles
-from bench.report.rows import CURVE, MEASURES, Runs, curve_names, made_by
+from bench.report.rows import CURVE, MEASURES, Runs, curve_names, made_by, measures_in
 from bench.report.table import Table
 
 # What the page knows of a point.
@@ -24,7 +25,9 @@ _TEXTS = (
     "job", "run", "dataset", "sequence", "speed", "paradigm", "codec", "chain", "curve", "rate", "condition", "version",
     "weights",
 )  # fmt: skip
-_NUMBERS = ("count", "segments", "command", "bpp", "psnr", "ssim", "ms_ssim", "accuracy")
+_NUMBERS = ("count", "segments", "command", "bpp")
+# Measures of every run that the page draws; those that tasks brought come to them.
+_DRAWN = ("psnr", "ssim", "ms_ssim", "accuracy")
 # Digits that a number has on the page, which prints six at most.
 _DIGITS = 8
 # With more points of single sequences than these, the page has the means of curves alone.
@@ -56,8 +59,9 @@ def build_page(
     import plotly.offline
     from markupsafe import Markup
 
-    matrices = [] if bd.empty else [(str(name), _matrix(bd, str(name))) for name in bd["dataset"].unique()]
-    csv = {f"bd-{i}": cells.to_csv(index=False) for i, (_, cells) in enumerate(matrices)}
+    places = [] if bd.empty else matrices(bd)
+    cells_of = [(_matrix_name(runs, *place), _matrix(bd, *place)) for place in places]
+    csv = {f"bd-{i}": cells.to_csv(index=False) for i, (_, cells) in enumerate(cells_of)}
     csv |= {f"table-{i}": table.cells.to_csv(index=False) for i, table in enumerate(tables)}
     pictures = [_scene(sheet) for sheet in sheets]
     points, commands = _points(runs)
@@ -68,14 +72,16 @@ def build_page(
         "runs": {folder: _words(document) for folder, document in runs.documents.items()},
         "csv": csv,
         "styles": _styles(runs),
+        "qualities": _qualities(runs),
         "pictures": pictures,
     }
     page = _environment().from_string(_file("page.html"))
     text = page.render(
-        matrices=[(name, Markup(_html(cells))) for name, cells in matrices],  # noqa: S704 -- _html escapes
+        matrices=[(name, Markup(_html(cells))) for name, cells in cells_of],  # noqa: S704 -- _html escapes
         tables=[(table.name, table.title, table.note, Markup(_html(table.shown))) for table in tables],  # noqa: S704
         plots=[(plot.stem, _image("png", plot.read_bytes())) for plot in plots],
         pictures=pictures,
+        qualities=_qualities(runs),
         means_only=len(runs.points) > MOST_POINTS,
         most=MOST_POINTS,
         missing=None if missing.empty else Markup(_html(missing)),  # noqa: S704
@@ -97,8 +103,12 @@ def _environment() -> Any:
     return environment
 
 
-def _matrix(bd: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    cells = matrix(bd, dataset).reset_index().rename(columns={"test": "of ... against"})
+def _matrix_name(runs: Runs, dataset: str, quality: str) -> str:
+    return dataset if quality == PSNR.name else f"{dataset}, by {runs.measure_title(quality)}"
+
+
+def _matrix(bd: pd.DataFrame, dataset: str, quality: str) -> pd.DataFrame:
+    cells = matrix(bd, dataset, quality).reset_index().rename(columns={"test": "of ... against"})
     return cells.rename_axis(columns=None)
 
 
@@ -130,8 +140,15 @@ def _points(runs: Runs) -> tuple[dict[str, Any], list[tuple[str, ...]]]:
         chain=points["extractor"] + " + " + points["analyzer"], speed=points["speed_class"], rate=points["rate_point"],
         codec=points["label"],
     )  # fmt: skip
-    columns = {name: _texts(points[name]) for name in _TEXTS} | {name: _numbers(points[name]) for name in _NUMBERS}
+    numbers = (*_NUMBERS, *_qualities(runs))
+    columns = {name: _texts(points[name]) for name in _TEXTS} | {name: _numbers(points[name]) for name in numbers}
     return columns, commands
+
+
+def _qualities(runs: Runs) -> dict[str, str]:
+    """What may be drawn over the rate: columns of measures, and their titles."""
+    shown = [*_DRAWN, *(name for name in runs.measures if name not in MEASURES)]
+    return {name: runs.measure_title(name) for name in shown}
 
 
 def _styles(runs: Runs) -> dict[str, dict[str, list[str]]]:
@@ -156,7 +173,8 @@ def _means(points: pd.DataFrame, runs: Runs) -> tuple[pd.DataFrame, list[tuple[s
     groups = points.groupby(
         [*keys, points["psnr"].notna().rename("judged")], sort=False
     )  # a point's means are of one set
-    means = groups[[*MEASURES, "count"]].agg({**dict.fromkeys(MEASURES, "mean"), "count": "sum"})
+    columns = measures_in(points)
+    means = groups[[*columns, "count"]].agg({**dict.fromkeys(columns, "mean"), "count": "sum"})
     means = means.join(groups[["first", "segments", "codec"]].first()).reset_index()
     means["sequence"] = [f"{count} sequences" for count in means["count"]]
     means["command"] = range(len(means))

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
+from bench.metrics.measures import PSNR
 from bench.names import short, shortened
 from bench.report.rows import curve_names, judged, mean_points, per_sequence, sequence_range
 
@@ -101,9 +102,11 @@ def curve_styles(curves: Iterable[tuple[K, str, str]], labels: Sequence[str]) ->
     return styles
 
 
-def rd_plot(table: pd.DataFrame, dataset: str, paths: Sequence[Path]) -> None:
-    """Draw PSNR over bits per spike, for all sequences and for each speed class, into PNG or SVG files."""
-    points = _points(table, dataset)
+def rd_plot(
+    table: pd.DataFrame, dataset: str, paths: Sequence[Path], quality: str = PSNR.name, title: str = PSNR.title
+) -> None:
+    """Draw a quality over bits per spike, for all sequences and for each speed class, into PNG or SVG files."""
+    points = _points(table, dataset, quality)
     panels = [("all sequences", points)]
     if points["speed_class"].nunique() > 1:
         panels += [
@@ -117,18 +120,18 @@ def rd_plot(table: pd.DataFrame, dataset: str, paths: Sequence[Path]) -> None:
     named = points.drop_duplicates("curve")[["curve", "paradigm", "label"]]
     styles = curve_styles(named.itertuples(index=False, name=None), list(table["label"].unique()))
     for axis, (what, part) in zip(axes, panels, strict=True):
-        _draw(axis, part, styles)
+        _draw(axis, part, styles, quality)
         axis.set_title(f"{what} ({part['sequence'].nunique()})", fontsize=11)
-    axes[0].set_ylabel("PSNR [dB]")
+    axes[0].set_ylabel(literal(title))
     add_legend(figure, axes[0])
     with mpl.rc_context({"svg.hashsalt": "spikebench"}):
         for path in paths:
             figure.savefig(path, dpi=130, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
-def _points(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """Points of each sequence of a dataset that have a PSNR, with their curve's name."""
-    points = judged(per_sequence(table[(table["dataset"] == dataset) & (table["status"] == "ok")]))
+def _points(table: pd.DataFrame, dataset: str, quality: str = PSNR.name) -> pd.DataFrame:
+    """Points of each sequence of a dataset that have a quality, with their curve's name."""
+    points = judged(per_sequence(table[(table["dataset"] == dataset) & (table["status"] == "ok")]), quality)
     return points.assign(curve=curve_names(points))
 
 
@@ -139,7 +142,7 @@ def short_names(table: pd.DataFrame) -> pd.DataFrame:
     return lines[lines["short"] != lines["curve"]]
 
 
-def _draw(axis: Axes, points: pd.DataFrame, styles: dict[str, CurveStyle]) -> None:
+def _draw(axis: Axes, points: pd.DataFrame, styles: dict[str, CurveStyle], quality: str) -> None:
     names = shortened(styles, LEGEND_WIDTH)
     for name, part in points.groupby("curve", sort=False):
         curve = mean_points(part)
@@ -147,7 +150,7 @@ def _draw(axis: Axes, points: pd.DataFrame, styles: dict[str, CurveStyle]) -> No
         if curve["sequences"].nunique() > 1:
             uneven = f" ({sequence_range(curve)} sequences)"
         label = literal(f"{names[str(name)]}{uneven}")
-        axis.plot(curve["bpp"], curve["psnr"], label=label, **styles[str(name)].plot())
+        axis.plot(curve["bpp"], curve[quality], label=label, **styles[str(name)].plot())
     axis.axvline(1.0, color="0.6", linewidth=1, zorder=0)
     bits_axis(axis)
 

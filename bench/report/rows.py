@@ -13,10 +13,12 @@ import pandas as pd
 from pydantic import BaseModel
 
 from bench.errors import BenchError
+from bench.interfaces import Measure
+from bench.metrics import measures
 from bench.results.dataframes import read_frame
 from bench.results.document import read_run_file
 from bench.results.explain import command_around, command_for
-from bench.results.rows import COLUMNS, RD_FILE, rd_frame
+from bench.results.rows import COLUMNS, MEASURES_FILE, RD_FILE, MeasureRow, rd_frame
 
 # What makes rows one curve. The condition is among them: points of two cards never share a curve.
 CURVE = ["dataset", "task", "extractor", "analyzer", "condition", "paradigm", "label", "seed"]
@@ -25,7 +27,9 @@ _UNREAD = {
     "schema_version", "chroma", "height", "width", "num_spikes", "num_frames", "estimated_bits", "encode_spread",
     "decode_spread",
 }  # fmt: skip
-MEASURES = ["bpp", "bpf", "psnr", "psnr_of_mse", "ssim", "ms_ssim", "accuracy", "spike_error", "rate_error"]
+MEASURES = [measure.name for measure in measures.MEASURES]
+# Between a task and its own measure, in the name of a column.
+_OF_TASK = ": "
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,28 @@ class Runs:
         return per_sequence(self.table)
 
     @cached_property
+    def measures(self) -> dict[str, Measure]:
+        """All measures by the names of their columns, those that tasks brought last."""
+        own = {
+            f"{task}{_OF_TASK}{measure['name']}": Measure(**measure)
+            for document in self.documents.values()
+            for task, brought in document["measures"].items()
+            for measure in brought
+        }
+        known = {measure.name: measure for measure in measures.MEASURES}
+        return known | {name: measure for name, measure in own.items() if name in self.table}
+
+    @property
+    def qualities(self) -> list[str]:
+        """Columns of the measures that curves are compared by."""
+        return [name for name, measure in self.measures.items() if measure.quality]
+
+    def measure_title(self, column: str) -> str:
+        """A measure's heading and unit, after its task where it is a task's own."""
+        task = column.split(_OF_TASK, maxsplit=1)[0] + _OF_TASK if _OF_TASK in column else ""
+        return task + self.measures[column].title
+
+    @cached_property
     def _done(self) -> np.ndarray:
         return np.asarray(self.table["status"].eq("ok"))
 
@@ -140,6 +166,7 @@ def load_runs(folders: Sequence[Path], trusted: bool = False) -> Runs:
         documents[str(folder)] = read_run_file(folder, trusted)
         rows = rd_frame(folder / RD_FILE, [name for name in COLUMNS if name not in _UNREAD])
         rows = rows.assign(evaluated=_evaluated(rows, documents[str(folder)]["conditions"]))
+        rows = rows.assign(**_own_measures(folder, rows))
         frames.append(rows.assign(run=pd.Categorical([str(folder)]).repeat(len(rows))))
     table = _together(frames)
     if not table["job"].is_unique:
@@ -148,6 +175,25 @@ def load_runs(folders: Sequence[Path], trusted: bool = False) -> Runs:
         table = table.sort_values("status", key=lambda states: states != "ok", kind="stable").drop_duplicates("job")
         table = table.sort_index().reset_index(drop=True)
     return Runs(table.assign(label=derived(table, ["codec", "preset", "options"], codec_label)), documents)
+
+
+def _own_measures(folder: Path, rows: pd.DataFrame) -> dict[str, pd.Series]:
+    """Columns of the measures that tasks brought, from measures.csv; empty where a row has none."""
+    path = folder / MEASURES_FILE
+    if not path.exists():
+        return {}
+    figures = read_frame(path, MeasureRow).drop_duplicates(["job", "measure"], keep="last")
+    columns = {}
+    for task in rows["task"].unique():
+        jobs = rows["job"].where(rows["task"].eq(task))
+        for measure, part in figures[figures["job"].isin(jobs)].groupby("measure"):
+            columns[f"{task}{_OF_TASK}{measure}"] = jobs.map(part.set_index("job")["value"]).astype(float)
+    return columns
+
+
+def measures_in(table: pd.DataFrame) -> list[str]:
+    """Columns of measures: those of every table, and those that its tasks brought."""
+    return [*MEASURES, *(str(name) for name in table if _OF_TASK in str(name) and not str(name).endswith("_count"))]
 
 
 def _evaluated(rows: pd.DataFrame, cards: Mapping[str, dict[str, Any]]) -> pd.Series:
@@ -167,8 +213,9 @@ def _together(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     if len(frames) == 1:
         return frames[0]
     columns = {}
-    for name in frames[0]:
-        parts = [frame[name] for frame in frames]
+    for name in dict.fromkeys(column for frame in frames for column in frame):
+        # Measures that only some runs' tasks brought are missing in the others.
+        parts = [frame[name] if name in frame else pd.Series(np.nan, frame.index) for frame in frames]
         if parts[0].dtype == "category":
             columns[name] = pd.Series(pd.api.types.union_categoricals(parts, sort_categories=True))
         else:
@@ -178,7 +225,7 @@ def _together(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 def _check_figures(table: pd.DataFrame) -> None:
     """Refuse two runs that have the same job with different figures."""
-    figures = ["bits", "psnr", "decoded_sha256"]
+    figures = ["bits", "psnr", "decoded_sha256", *measures_in(table)[len(MEASURES) :]]
     done = table.loc[table["status"].eq("ok"), ["job", "run", *figures]]
     again = done[done["job"].duplicated()]
     first = done.drop_duplicates("job").set_index("job").loc[again["job"], figures].set_axis(again.index)
@@ -263,8 +310,9 @@ def per_sequence(table: pd.DataFrame) -> pd.DataFrame:
     keys = [*CURVE, "sequence", "rate_point"]
     numbers = done.groupby(keys, sort=False, dropna=False).ngroup()
     firsts = done.loc[~numbers.duplicated(), [*keys, "codec", "speed_class", "evaluated"]]
-    groups = done[[*MEASURES, "segment", "capped_frames"]].groupby(numbers.to_numpy())
-    means = pd.concat([_plain(firsts).reset_index(names="first"), groups[MEASURES].mean()], axis=1)
+    columns = measures_in(table)
+    groups = done[[*columns, "segment", "capped_frames"]].groupby(numbers.to_numpy())
+    means = pd.concat([_plain(firsts).reset_index(names="first"), groups[columns].mean()], axis=1)
     means["capped_frames"] = groups["capped_frames"].sum()
     means["segments"] = groups["segment"].nunique()
     wanted = segments.reindex(pd.MultiIndex.from_frame(means[[*CURVE, "sequence"]])).to_numpy()
@@ -306,7 +354,8 @@ def sequence_range(means: pd.DataFrame) -> str:
 def mean_points(points: pd.DataFrame) -> pd.DataFrame:
     """As `average`, of the points of sequences that `per_sequence` gives."""
     groups = points.groupby([*CURVE, "rate_point"], sort=False, dropna=False)
-    means = groups[MEASURES].mean().join(groups[MEASURES].count().add_suffix("_count"))
+    columns = measures_in(points)
+    means = groups[columns].mean().join(groups[columns].count().add_suffix("_count"))
     means.insert(0, "sequences", groups.size())
     means["capped_frames"] = groups["capped_frames"].sum()
     return means.reset_index().sort_values([*CURVE, "bpp"], kind="stable").reset_index(drop=True)

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from bench.interfaces import Measure
 from bench.metrics.accuracy import interval
 from bench.metrics.quality import PSNR_CEILING
 from bench.report.rows import average, curve_names, load_runs, printed_mean
 from bench.runner.run import RunReport
 
-_MEASURES = {"bpp": 5, "psnr": 2, "ssim": 4, "ms_ssim": 4, "accuracy": 4, "spike_error": 4}
-_HEADINGS = {
-    "bpp": "bpp",
-    "psnr": "PSNR",
-    "ssim": "SSIM",
-    "ms_ssim": "MS-SSIM",
-    "accuracy": "accuracy",
-    "spike_error": "wrong",
-}
+# What a terminal has no room for; rd.csv and the report have it.
+_UNPRINTED = {"bpf", "psnr_of_mse", "rate_error"}
 
 
 def print_run(done: RunReport) -> None:
     """Print the averages of a run's rows."""
     console = Console(markup=False)
-    table = load_runs([done.folder]).table
+    runs = load_runs([done.folder])
+    table, measures = runs.table, {name: of for name, of in runs.measures.items() if name not in _UNPRINTED}
     if done.states["ok"]:
-        for dataset, part in average(table).groupby("dataset", sort=False):
-            console.print(_table(str(dataset), part))
+        for (dataset, task), part in average(table).groupby(["dataset", "task"], sort=False):
+            what = f"{dataset}, {task}" if table["task"].nunique() > 1 else str(dataset)
+            console.print(_table(what, part, measures))
     if capped := int(table["capped_frames"].sum()):
         console.print(
             f"{capped} evaluated frames equal their truth, or nearly, and count as {PSNR_CEILING:.0f} dB; "
@@ -46,22 +44,22 @@ def print_run(done: RunReport) -> None:
         console.print(f"plots and tables: bench report {done.folder}", highlight=False, soft_wrap=True)
 
 
-def _table(dataset: str, means: pd.DataFrame) -> Table:
+def _table(what: str, means: pd.DataFrame, measures: Mapping[str, Measure]) -> Table:
     chains = dict.fromkeys(f"{line.extractor}+{line.analyzer}" for line in means.itertuples())
-    title = f"{dataset}, {', '.join(chains)}: means over n sequences"
+    title = f"{what}, {', '.join(chains)}: means over n sequences"
     table = Table(title=title, title_justify="left", title_style="", box=None, pad_edge=False, header_style="bold")
     table.add_column("codec", overflow="fold")
     table.add_column("point", no_wrap=True)
-    measures = {name: digits for name, digits in _MEASURES.items() if means[name].notna().any()}
+    measures = {name: measure for name, measure in measures.items() if means[name].notna().any()}
     between = ("95 % interval",) if "accuracy" in measures else ()
-    for name in ("n", *(_HEADINGS[name] for name in measures), *between):
+    for name in ("n", *(measure.heading for measure in measures.values()), *between):
         table.add_column(name, justify="right", no_wrap=True)
     previous = ""
     for line in means.assign(curve=curve_names(means)).to_dict("records"):
         curve = line["curve"]
         if previous and curve != previous:
             table.add_section()
-        cells = [printed_mean(line, name, digits) for name, digits in measures.items()]
+        cells = [printed_mean(line, name, measure.digits) for name, measure in measures.items()]
         if between and (count := line["accuracy_count"]):
             cells.append("{:.3f} .. {:.3f}".format(*interval(line["accuracy"] * count, count)))
         table.add_row("" if curve == previous else curve, line["rate_point"], str(line["sequences"]), *cells)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from bench.errors import BenchError
-from bench.interfaces import Component, ConditionCard
+from bench.interfaces import Component, ConditionCard, Measure
 from bench.registry import GROUPS, check_foreign
 from bench.results.rows import RUN_FILE, SCHEMA, STREAMS
 from bench.results.shell import inert
@@ -79,6 +79,7 @@ class _RunFile(BaseModel):
     conditions: dict[str, ConditionCard]
     origins: dict[str, dict[str, Printable]]
     inputs: dict[str, dict[str, str]] = Field(default_factory=dict)
+    measures: dict[Printable, tuple[Measure, ...]] = Field(default_factory=dict)
 
 
 def read_run_file(folder: Path, trusted: bool = False) -> dict[str, Any]:

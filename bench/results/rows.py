@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 SCHEMA: Literal[2] = 2
 RD_FILE = "rd.csv"
 CLASSES_FILE = "classification.csv"
+MEASURES_FILE = "measures.csv"
 RUN_FILE = "run.json"
 STREAMS = "streams"
 
@@ -80,7 +82,7 @@ class RDRow(TableRow):
 
 
 COLUMNS = tuple(RDRow.model_fields)
-# What a task may measure: columns of rd.csv and, the last three, of classification.csv.
+# What every task may measure: columns of rd.csv and, the last three, of classification.csv.
 MEASURES = (
     "psnr", "psnr_of_mse", "capped_frames", "ssim", "ms_ssim", "accuracy", "label", "predicted", "probabilities",
 )  # fmt: skip
@@ -99,6 +101,14 @@ class ClassRow(TableRow):
     label: int = Field(ge=0, description="Index of the true class.")
     predicted: int = Field(ge=0, description="Index of the most probable class.")
     probabilities: str = Field(description="Probability of each class, with blanks between.")
+
+
+class MeasureRow(TableRow):
+    """One row of measures.csv: one figure of a job, of a measure that its task brought (`Task.measures`)."""
+
+    job: JobId = Field(description="The row of rd.csv.")
+    measure: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$", description="Name of the measure; run.json has the rest.")
+    value: float = Field(allow_inf_nan=False, description="The figure.")
 
 
 def codec_spec(codec: str, options: str) -> str:
@@ -173,11 +183,16 @@ def rd_frame(path: Path, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
     return whole[list(columns)]
 
 
-def order_rows(path: Path, jobs: Iterable[str]) -> None:
+def order_rows(path: Path, jobs: Iterable[str], keys: int = 1) -> None:
     """Rewrite a table in the order of jobs, with the rows of these jobs alone, from its lines as they are.
 
-    For rd.csv and classification.csv, whose second column is the job. Of a job with several rows the last one counts;
-    a job without a row is passed over.
+    For tables whose second column is the job. Of several rows with the same job (and what else the key holds) the last
+    one counts; a job without a row is passed over.
+
+    Parameters
+    ----------
+    keys
+        How many columns, from the job on, tell rows apart.
 
     Raises
     ------
@@ -186,9 +201,13 @@ def order_rows(path: Path, jobs: Iterable[str]) -> None:
     """
     lines = _records(whole_lines(read_text(path)))
     head = next(lines, b"")
-    rows = {line.split(b",", 2)[1]: line for line in lines}
+    rows: dict[bytes, dict[tuple[bytes, ...], bytes]] = {}
+    for line in lines:
+        key = tuple(line.split(b",", 1 + keys)[1 : 1 + keys])
+        rows.setdefault(key[0], {})[key] = line
+    ordered = itertools.chain.from_iterable(rows.get(job.encode(), {}).values() for job in jobs)
     with disk_errors(path.parent):
-        write_atomic(path, b"".join([head, *(rows[job] for job in map(str.encode, jobs) if job in rows)]))
+        write_atomic(path, b"".join([head, *ordered]))
 
 
 def _records(data: bytes) -> Iterator[bytes]:
@@ -210,3 +229,14 @@ def read_classes(path: Path) -> dict[str, ClassRow]:
         If it is of another schema, or a cell is wrong.
     """
     return {row.job: row for _, row in read_table(path, ClassRow)} if path.exists() else {}
+
+
+def measured_jobs(path: Path) -> set[str]:
+    """The jobs that measures.csv has figures of; none where there is no such file.
+
+    Raises
+    ------
+    BenchError
+        If it is of another schema, or a cell is wrong.
+    """
+    return {row.job for _, row in read_table(path, MeasureRow)} if path.exists() else set()

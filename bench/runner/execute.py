@@ -34,7 +34,7 @@ from bench.interfaces import (
 from bench.interfaces.values import stated, stated_weights
 from bench.metrics.spikes import evaluate_spikes
 from bench.pictures import grey_levels, png
-from bench.results.rows import MEASURES, SCHEMA, ClassRow, RDRow
+from bench.results.rows import MEASURES, SCHEMA, ClassRow, MeasureRow, RDRow
 from bench.runner.decode import decode_fresh
 from bench.runner.plan import Job, component_for
 from bench.runner.store import Entry, Made, Store, array_bytes
@@ -57,6 +57,7 @@ class Outcome:
 
     row: RDRow
     classes: ClassRow | None = None
+    measures: tuple[MeasureRow, ...] = ()
     stream: bytes = b""
     picture: bytes = b""
     times: list[StageTime] = field(default_factory=list)
@@ -136,8 +137,14 @@ class _JobRun:
         measures = json.loads(evaluated.data)
         picture = base64.b64decode(measures.pop("picture", ""))
         said = {name: measures.pop(name) for name in ("label", "predicted", "probabilities") if name in measures}
+        own = {measure.name: measures.pop(measure.name, None) for measure in chain.task.measures}
         try:
             classes = ClassRow(schema_version=1, job=self.job.id, **said) if said else None
+            others = tuple(
+                MeasureRow(schema_version=1, job=self.job.id, measure=name, value=value)
+                for name, value in own.items()
+                if value is not None
+            )
             row = _row(
                 self.job,
                 status="ok",
@@ -151,7 +158,7 @@ class _JobRun:
             first = error.errors()[0]
             column = ".".join(map(str, first["loc"]))
             raise BenchError(f"{chain.task.name}: evaluate: {column}: {first['msg']}") from None
-        return Outcome(row, classes, entry.data, picture, self.times)
+        return Outcome(row, classes, others, entry.data, picture, self.times)
 
     @property
     def _pixels(self) -> int:

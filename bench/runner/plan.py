@@ -288,7 +288,8 @@ def default_analyzer(extractor: str, task: str, dataset: str = "") -> str:
 def _analyzers(spec: RunSpec, dataset: str, extractor: str, task: str) -> list[str]:
     if not spec.analyzers:
         return [default_analyzer(extractor, task, dataset)]
-    fitting = [name for name in spec.analyzers if component_for(Analyzer, name).task == task]
+    judging: Task = component_for(Task, task)
+    fitting = [name for name in spec.analyzers if judging.takes(component_for(Analyzer, name))]
     if not fitting:
         raise BenchError(f"none of the analyzers {', '.join(spec.analyzers)} is for the task {task}")
     return fitting

@@ -32,12 +32,15 @@ from bench.results.document import picture_path, read_run_file, stream_path
 from bench.results.provenance import provenance
 from bench.results.rows import (
     CLASSES_FILE,
+    MEASURES_FILE,
     RD_FILE,
     RUN_FILE,
     SCHEMA,
     ClassRow,
+    MeasureRow,
     RDRow,
     RowLog,
+    measured_jobs,
     order_rows,
     read_classes,
     read_rows,
@@ -97,6 +100,7 @@ def run_plan(
         _write_run_file(folder, {"status": "running", **facts})
         log = RowLog(folder / RD_FILE)
         classes = RowLog(folder / CLASSES_FILE, ClassRow) if any(map(_classifies, plan.jobs)) else None
+        figures = RowLog(folder / MEASURES_FILE, MeasureRow) if any(map(_has_measures, plan.jobs)) else None
         states, seconds_of = Counter({"ok": len(kept)}), defaultdict[tuple[str, str], float](float)
         pending = [job for job in plan.jobs if job.id not in kept]
         for done, finished in enumerate(_outcomes(pending, store, lane), start=len(kept) + 1):
@@ -104,6 +108,9 @@ def run_plan(
             _keep(folder, finished.outcome)
             if classes and finished.outcome.classes:
                 classes.append(finished.outcome.classes)
+            if figures:
+                for figure in finished.outcome.measures:
+                    figures.append(figure)
             log.append(row)
             states[row.status] += 1
             for item in finished.outcome.times:
@@ -111,8 +118,9 @@ def run_plan(
             if finished.bug:
                 _log_bug(folder, finished)
             progress(done, len(plan.jobs), _label(finished.job))
-        for table in filter(None, (log, classes)):
-            order_rows(table.path, (job.id for job in plan.jobs))
+        for table, keys in ((log, 1), (classes, 1), (figures, 2)):
+            if table:
+                order_rows(table.path, (job.id for job in plan.jobs), keys)
         notes: list[str] = []
         if timing:
             _timing_lane(plan, folder, store, timing, progress, notes)
@@ -141,6 +149,10 @@ def _outcomes(jobs: Sequence[Job], store: Store, lane: Lane) -> Iterable[Finishe
 
 def _classifies(job: Job) -> bool:
     return bool(component_for(Task, job.task).truth == "label")
+
+
+def _has_measures(job: Job) -> bool:
+    return bool(component_for(Task, job.task).measures)
 
 
 def _spread_key(job: Job) -> tuple[str, str, str, str, str]:
@@ -186,6 +198,9 @@ def _rows_so_far(plan: Plan, folder: Path, resume: bool) -> dict[str, RDRow]:
     if any(map(_classifies, plan.jobs)):
         said = read_classes(folder / CLASSES_FILE)
         kept = {job: row for job, row in kept.items() if row.accuracy is None or job in said}
+    if own := {job.id for job in plan.jobs if _has_measures(job)}:
+        measured = measured_jobs(folder / MEASURES_FILE)
+        kept = {job: row for job, row in kept.items() if job not in own or job in measured}
     write_rows(path, kept.values())
     return kept
 
@@ -224,6 +239,11 @@ def _facts(plan: Plan) -> dict[str, Any]:
         "codecs": {codec: asdict(state) for codec, state in {job.codec: job.availability for job in plan.jobs}.items()},
         "origins": _origins(plan),
         "inputs": _inputs(plan),
+        "measures": {
+            job.task: [measure.model_dump() for measure in component_for(Task, job.task).measures]
+            for job in plan.jobs
+            if _has_measures(job)
+        },
         "spike_rates": {f"{job.dataset}/{job.info.name}": job.info.rate_text for job in plan.jobs},
         "speeds": {f"{job.dataset}/{job.info.name}": dict(job.info.speeds) for job in plan.jobs if job.info.speeds},
     }

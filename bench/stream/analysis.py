@@ -59,8 +59,9 @@ def analyzer_for_pictures(extractor: Extractor, spec: str = "") -> Analyzer:
     BenchError
         If its results are no pictures.
     """
-    analyzer = create(Analyzer, spec or create(Task, PICTURES).analyzer_for(extractor))
-    _check_task(analyzer)
+    pictures = create(Task, PICTURES)
+    analyzer = create(Analyzer, spec or pictures.analyzer_for(extractor))
+    pictures.check_analyzer(analyzer)
     return analyzer
 
 
@@ -91,7 +92,7 @@ def analysis_of(path: Path, info: StreamInfo, stated: StatedChain) -> Analysis |
     analyzer = analyzer_for_pictures(extractor)
     if chain.analyzer or stated.analyzer:
         analyzer = part_for_stream(Analyzer, chain.analyzer or analyzer.spec, stated.analyzer)
-        _check_task(analyzer)
+        create(Task, PICTURES).check_analyzer(analyzer)
     here = weights_digest(extractor.weights_sha256, analyzer.weights_sha256)
     if here != chain.weights:
         parts = f"extractor {extractor.spec} and analyzer {analyzer.spec}"
@@ -125,11 +126,6 @@ def _check_stated(path: Path, info: StreamInfo, stated: StatedChain) -> None:
             raise BenchError(
                 f"{path} states {key.replace('_', ' ')} {in_stream:g}, not {value:g}: leave {_option(key)} away"
             )
-
-
-def _check_task(analyzer: Analyzer) -> None:
-    if analyzer.task != PICTURES:
-        raise BenchError(f"{analyzer.spec} is for the task {analyzer.task}, not {PICTURES}: choose another analyzer")
 
 
 def _option(key: str) -> str:

@@ -1,0 +1,18 @@
+"""The measures that rd.csv has columns for, in the order of tables."""
+
+from __future__ import annotations
+
+from bench.interfaces.measure import Measure
+
+PSNR = Measure(name="psnr", heading="PSNR", unit="dB", digits=2, quality=True)
+MEASURES = (
+    Measure(name="bpp", heading="bpp", digits=5),
+    Measure(name="bpf", heading="bpf"),
+    PSNR,
+    Measure(name="psnr_of_mse", heading="PSNR of mean MSE", unit="dB", digits=2),
+    Measure(name="ssim", heading="SSIM", quality=True),
+    Measure(name="ms_ssim", heading="MS-SSIM", quality=True),
+    Measure(name="accuracy", heading="accuracy"),
+    Measure(name="spike_error", heading="wrong spikes"),
+    Measure(name="rate_error", heading="rate error"),
+)
