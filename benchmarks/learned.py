@@ -122,7 +122,7 @@ def small(name: str, frames: torch.Tensor) -> None:
     point = 3
 
     def load() -> Any:
-        return codec.load(point, "cpu")
+        return codec.chosen.load(point, "cpu")
 
     plain = load()
     walk(plain, StreamEncoder(), frames[:4], False)

@@ -501,7 +501,7 @@ def test_training_goes_through_features_and_decoded_ones(bench, monkeypatch, tmp
         train, held_out = analyzer.samples(stage, 0, lambda *_: None)
         assert (len(train.labels), len(held_out.labels)) == (38, 2)
         assert set(train.rates.tolist()) == rates and train.frames.shape == (38, 6, 64, 64)
-        recipe = analyzer.recipe(stage, tmp_path)
+        recipe = analyzer.stage_recipe(stage, tmp_path)
         (tmp_path / stage).mkdir()
         card = train_codec(
             recipe, Settings("classifier", train.digest, 3, 0), train, held_out, tmp_path / stage, "cpu", True,

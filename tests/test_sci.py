@@ -382,7 +382,7 @@ def shards(tmp_path_factory):
 def small_recipe(stage, folder, checked=0, **variant):
     """A stage's recipe cut short; nothing is evaluated where nothing is to be checked."""
     torch.manual_seed(0)
-    recipe = Sci().recipe(stage, folder, Variant(**variant))
+    recipe = Sci().stage_recipe(stage, folder, Variant(**variant))
     recipe.batch, recipe.crop, recipe.checked = 3, 32, checked
     if not checked:
         recipe.evaluate = lambda network, shards, progress: []
@@ -489,10 +489,10 @@ def test_motion_refinement_is_left_out_of_both_stages(trained, shards, tmp_path)
 def test_a_stage_says_which_one_it_starts_from(tmp_path, trained, monkeypatch):
     monkeypatch.setattr("baselines.sci.codec.WEIGHTS", tmp_path)
     with pytest.raises(BenchError, match="train stage 1 first"):
-        Sci().recipe("codec", tmp_path)
+        Sci().stage_recipe("codec", tmp_path)
     (tmp_path / "1").symlink_to(trained[0] / "1")
     with pytest.raises(BenchError, match="train stage codec first"):
-        Sci().recipe("3", tmp_path)
+        Sci().stage_recipe("3", tmp_path)
 
 
 @pytest.mark.parametrize("before", [0, 2])
@@ -692,7 +692,7 @@ def test_wider_networks_begin_from_narrower_ones(smaller):
 
 
 def test_intra_frames_of_their_own_stage_stay_where_training_begins_from_others(trained):
-    recipe = Sci().recipe("codec", trained[0])
+    recipe = Sci().stage_recipe("codec", trained[0])
     own = load_file(trained[0] / "intra" / "intra.safetensors")
     recipe.begin_from(trained[0] / "codec" / "small.safetensors")
     state = recipe.network.state_dict()
@@ -709,7 +709,7 @@ def test_missing_weights_are_named_with_the_stage_that_makes_them():
 
 
 def test_foreign_weights_are_refused(moving):
-    foreign = baselines.dcvc.codec.Dcvc().weight_files(0)[0]
+    foreign = baselines.dcvc.codec.Dcvc().chosen.weight_files(0)[0]
     frames = moving(2, 16, 16)
     made = {kind: create(kind, f"sci:weights={foreign}") for kind in (Extractor, Analyzer, Codec)}
     calls = {
@@ -740,7 +740,7 @@ def test_a_file_of_weights_is_read_once_in_a_process(kind, tmp_path, monkeypatch
     """Whatever objects, instants and rate points there are; a file that changed is read again."""
     shipped = {Extractor: SciExtractor().weight_file(), Analyzer: SciAnalyzer().weight_file()}
     path = tmp_path / "own.safetensors"
-    weights = load_file(shipped.get(kind) or Sci().weight_files(0)[0])
+    weights = load_file(shipped.get(kind) or Sci().chosen.weight_files(0)[0])
     calls = {
         Extractor: lambda part: part.extract(random_spikes(40, 16, 16), np.array([20]), RATE),
         Analyzer: lambda part: part.analyze(moving(2, 16, 16)),

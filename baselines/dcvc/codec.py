@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from baselines.neural.codec import Colour, FrameModel, NeuralCodec, NeuralOptions, find_file
+from baselines.neural.codec import Colour, FrameModel, NeuralCodec, NeuralOptions, Preset, SmallPreset, find_file
 from bench.errors import BenchError
-from bench.interfaces import Content, RatePoint
+from bench.interfaces import RatePoint
+from bench.interfaces.recipe import Recipe, Trainable, refuse_untrained
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -17,42 +18,16 @@ if TYPE_CHECKING:
     from baselines.dcvc.video import VideoNetwork
     from baselines.neural.latents import LatentCoder
     from baselines.neural.parity import Case, Difference
-    from bench.interfaces.recipe import Recipe
-
-_SMALL_POINTS = tuple(range(7))
 
 
-class Dcvc(NeuralCodec):
-    """DCVC (NeurIPS 2021).
+class Official(Preset):
+    """The authors' checkpoints: networks of its own for each of four rate points."""
 
-    The preset `official` has the authors' four rate points 0..3, each with networks of its own; `metric` selects what
-    they were trained for, and with it the intra codec (cheng2020-anchor or bmshj2018-hyperprior).
-    """
-
-    name = "dcvc"
     rate_points = (0, 1, 2, 3)
 
-    class Options(NeuralOptions):
-        """Options, with what the official checkpoints were trained for."""
-
-        metric: Literal["psnr", "msssim"] = "psnr"
-
-    def rate_points_for(self, content: Content) -> tuple[RatePoint, ...]:
-        """Four official rate points, seven small ones; of these, four for spikes, whose streams are long."""
-        if self.options.preset == "official":
-            return self.rate_points
-        return _SMALL_POINTS[::2] if content.is_spikes else _SMALL_POINTS
-
-    def check_rate_point(self, rate_point: RatePoint) -> None:
-        """Those of the preset."""
-        if rate_point not in (points := self.rate_points_for(Content.FEATURES)):
-            raise BenchError(f"{self.name}: no rate point {rate_point!r} (it has: {', '.join(map(str, points))})")
-
     def weight_files(self, rate_point: RatePoint) -> tuple[Path, ...]:
-        """The intra and the inter checkpoint of a rate point, or the one small file."""
-        if self.options.preset == "small":
-            return (self.small_file(Path(__file__).parent),)
-        folder, metric = self.folder(), self.options.metric
+        """The intra and the inter checkpoint."""
+        folder, metric = self.codec.folder(), self.codec.options.metric
         quality = int(rate_point) + 3
         image = "cheng2020-anchor" if metric == "psnr" else "bmshj2018-hyperprior-ms-ssim"
         return (
@@ -62,12 +37,31 @@ class Dcvc(NeuralCodec):
 
     def load(self, rate_point: RatePoint, device: str) -> FrameModel:
         """The networks of a rate point."""
-        if self.options.preset == "small":
-            import torch
-
-            return self.small_model(self.small_network(rate_point, device), torch.tensor([rate_point], device=device))
         image, video = _networks(*self.weight_files(rate_point))
         return _Official(image.to(device), video.to(device))
+
+    def blank(self) -> FrameModel:
+        """Those of the highest rate points."""
+        from baselines.dcvc.image import Cheng2020Anchor
+        from baselines.dcvc.video import VideoNetwork
+
+        return _Official(Cheng2020Anchor(192).eval(), VideoNetwork().eval())
+
+
+class Dcvc(NeuralCodec, Trainable):
+    """DCVC (NeurIPS 2021).
+
+    The preset `official` has the authors' four rate points 0..3, each with networks of its own; `metric` selects what
+    they were trained for, and with it the intra codec (cheng2020-anchor or bmshj2018-hyperprior).
+    """
+
+    name = "dcvc"
+    presets: ClassVar[Mapping[str, type[Preset]]] = {"small": SmallPreset, "official": Official}
+
+    class Options(NeuralOptions):
+        """Options, with what the official checkpoints were trained for."""
+
+        metric: Literal["psnr", "msssim"] = "psnr"
 
     def small_model(self, network: nn.Module, rate: Tensor) -> FrameModel:
         """The small networks."""
@@ -75,19 +69,13 @@ class Dcvc(NeuralCodec):
 
         return SmallDcvcModel(network, rate)
 
-    def blank(self) -> FrameModel:
-        """The preset's networks with random weights."""
-        if self.options.preset == "small":
-            return super().blank()
-        from baselines.dcvc.image import Cheng2020Anchor
-        from baselines.dcvc.video import VideoNetwork
-
-        return _Official(Cheng2020Anchor(192).eval(), VideoNetwork().eval())
+    def untrained(self) -> nn.Module:
+        """The small networks before training."""
+        return self.recipe().network
 
     def recipe(self) -> Recipe:
         """How the small preset is trained."""
         from baselines.dcvc.training import DcvcRecipe
-        from bench.interfaces.recipe import refuse_untrained
 
         refuse_untrained(self)
         return DcvcRecipe()
@@ -101,7 +89,7 @@ class Dcvc(NeuralCodec):
 
         point = 0 if case.rate_point is None else case.rate_point
         self.check_rate_point(point)
-        image, video = _networks(*self.weight_files(point))
+        image, video = _networks(*self.chosen.weight_files(point))
         image, video = image.to(case.dtype), video.to(case.dtype)
         bits = _Official(image, video)
         reference: Any = None

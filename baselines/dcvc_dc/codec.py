@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from baselines.neural.codec import Colour, FrameModel, NeuralCodec, NeuralOptions, find_file
+from baselines.neural.codec import Colour, FrameModel, NeuralCodec, NeuralOptions, Preset, SmallPreset, find_file
 from bench.errors import BenchError
 from bench.fingerprint import file_sha256
-from bench.interfaces import Content, RatePoint
+from bench.interfaces import RatePoint
+from bench.interfaces.recipe import Recipe, Trainable, refuse_untrained
 
 if TYPE_CHECKING:
     import torch
@@ -21,13 +22,42 @@ if TYPE_CHECKING:
     from baselines.dcvc_dc.video import VideoNetwork
     from baselines.neural.latents import LatentCoder
     from baselines.neural.parity import Case, Difference
-    from bench.interfaces.recipe import Recipe
 
 _LEVELS = 64
-_SMALL_POINTS = tuple(range(7))
 
 
-class DcvcDc(NeuralCodec):
+class Official(Preset):
+    """The authors' checkpoints: a pair for all rate points, and 64 levels between the first and the last."""
+
+    rate_points = (0, 1, 2, 3)
+
+    def check_rate_point(self, rate_point: RatePoint, further: Sequence[RatePoint] = ()) -> None:
+        """Rate points and levels."""
+        super().check_rate_point(rate_point, [*further, *(f"level{i}" for i in range(_LEVELS))])
+
+    def weight_files(self, rate_point: RatePoint) -> tuple[Path, ...]:
+        """The intra and the inter checkpoint."""
+        folder, metric = self.codec.folder(), self.codec.options.metric
+        return tuple(
+            find_file(folder, f"cvpr2023_{kind}_{metric}.pth*", f"dcvc_dc_{kind}.*") for kind in ("image", "video")
+        )
+
+    def load(self, rate_point: RatePoint, device: str) -> FrameModel:
+        """The pair at a rate point."""
+        files = self.weight_files(rate_point)
+        image, video = _networks_on(device, files, tuple(map(file_sha256, files)))
+        colour: Colour = "yuv" if self.codec.options.metric.startswith("yuv") else "rgb"
+        return _Official(image, video, rate_point, colour)
+
+    def blank(self) -> FrameModel:
+        """The pair at its first rate point."""
+        from baselines.dcvc_dc.image import ImageNetwork
+        from baselines.dcvc_dc.video import VideoNetwork
+
+        return _Official(ImageNetwork().eval(), VideoNetwork().eval(), 0, "rgb")
+
+
+class DcvcDc(NeuralCodec, Trainable):
     """DCVC-DC (CVPR 2023): one variable-rate network pair.
 
     The preset `official` has the authors' four rate points 0..3, and 64 finer ones, level0..level63, between the
@@ -35,46 +65,12 @@ class DcvcDc(NeuralCodec):
     """
 
     name = "dcvc-dc"
-    rate_points = (0, 1, 2, 3)
+    presets: ClassVar[Mapping[str, type[Preset]]] = {"small": SmallPreset, "official": Official}
 
     class Options(NeuralOptions):
         """Options, with what the official checkpoints were trained for."""
 
         metric: Literal["psnr", "ssim", "yuv420_psnr"] = "psnr"
-
-    def check_rate_point(self, rate_point: RatePoint) -> None:
-        """Rate points, or for the official preset levels between the first and the last."""
-        points: tuple[RatePoint, ...] = self.rate_points_for(Content.FEATURES)
-        if self.options.preset == "official":
-            points = (*points, *(f"level{i}" for i in range(_LEVELS)))
-        if rate_point not in points:
-            raise BenchError(f"{self.name}: no rate point {rate_point!r} (it has: {_listed(points)})")
-
-    def rate_points_for(self, content: Content) -> tuple[RatePoint, ...]:
-        """Four official rate points, seven small ones; of these, four for spikes, whose streams are long."""
-        if self.options.preset == "official":
-            return self.rate_points
-        return _SMALL_POINTS[::2] if content.is_spikes else _SMALL_POINTS
-
-    def weight_files(self, rate_point: RatePoint) -> tuple[Path, ...]:
-        """The official intra and inter checkpoint, or the one small file: for all rate points."""
-        if self.options.preset == "small":
-            return (self.small_file(Path(__file__).parent),)
-        folder, metric = self.folder(), self.options.metric
-        return tuple(
-            find_file(folder, f"cvpr2023_{kind}_{metric}.pth*", f"dcvc_dc_{kind}.*") for kind in ("image", "video")
-        )
-
-    def load(self, rate_point: RatePoint, device: str) -> FrameModel:
-        """The pair at a rate point."""
-        if self.options.preset == "small":
-            import torch
-
-            return self.small_model(self.small_network(rate_point, device), torch.tensor([rate_point], device=device))
-        files = self.weight_files(rate_point)
-        image, video = _networks_on(device, files, tuple(map(file_sha256, files)))
-        colour: Colour = "yuv" if self.options.metric.startswith("yuv") else "rgb"
-        return _Official(image, video, rate_point, colour)
 
     def small_model(self, network: nn.Module, rate: Tensor) -> FrameModel:
         """The small networks."""
@@ -82,19 +78,13 @@ class DcvcDc(NeuralCodec):
 
         return SmallDcvcDcModel(network, rate)
 
-    def blank(self) -> FrameModel:
-        """The preset's networks with random weights."""
-        if self.options.preset == "small":
-            return super().blank()
-        from baselines.dcvc_dc.image import ImageNetwork
-        from baselines.dcvc_dc.video import VideoNetwork
-
-        return _Official(ImageNetwork().eval(), VideoNetwork().eval(), 0, "rgb")
+    def untrained(self) -> nn.Module:
+        """The small networks before training."""
+        return self.recipe().network
 
     def recipe(self) -> Recipe:
         """How the small preset is trained."""
         from baselines.dcvc_dc.training import DcvcDcRecipe
-        from bench.interfaces.recipe import refuse_untrained
 
         refuse_untrained(self)
         return DcvcDcRecipe()
@@ -110,7 +100,7 @@ class DcvcDc(NeuralCodec):
         if case.rate_point is None:
             raise BenchError("the case's rate point is not in its name; give --rate-point 0..3 or level0..level63")
         self.check_rate_point(case.rate_point)
-        image, video = _networks(*self.weight_files(case.rate_point))
+        image, video = _networks(*self.chosen.weight_files(case.rate_point))
         model = _Official(image.to(case.dtype), video.to(case.dtype), case.rate_point, "rgb")
         state = None
         with torch.inference_mode():
@@ -142,10 +132,6 @@ class _Official:
             return decoded, State(decoded)
         after = self.video.code(coder, frame, state, self._video_scales, index)
         return after.frame, after
-
-
-def _listed(points: tuple[RatePoint, ...]) -> str:
-    return ", ".join(map(str, points[:8])) + (f" .. {points[-1]}" if len(points) > 8 else "")
 
 
 def _networks(image_file: Path, video_file: Path) -> tuple[ImageNetwork, VideoNetwork]:

@@ -9,9 +9,10 @@ given (`baselines.neural.latents`)::
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import struct
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
@@ -33,16 +34,16 @@ from bench.interfaces import (
     from_uint8,
     to_uint8,
 )
+from bench.interfaces.workload import HasWorkload
 from bench.paths import user_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from torch import Tensor, nn
 
     from baselines.neural.entropy import BitCount
     from baselines.neural.latents import LatentCoder
-    from bench.interfaces.recipe import Recipe
     from bench.interfaces.workload import Work
 
 Colour = Literal["luma", "rgb", "yuv"]
@@ -139,6 +140,73 @@ def small_weights(name: str, stated: str, package: Path) -> Path:
     return path
 
 
+class Preset(ABC):
+    """What differs between the presets of a learned codec: rate points, files, networks.
+
+    Attributes
+    ----------
+    rate_points
+        From the lowest rate to the highest.
+    """
+
+    rate_points: tuple[RatePoint, ...]
+
+    def __init__(self, codec: NeuralCodec) -> None:
+        self.codec = codec
+
+    def default_points(self, content: Content) -> tuple[RatePoint, ...]:
+        """The rate points that a run uses for this content."""
+        return self.rate_points
+
+    def check_rate_point(self, rate_point: RatePoint, further: Sequence[RatePoint] = ()) -> None:
+        """Refuse what is none of the rate points, or of further ones that a run does not use by default."""
+        points = (*self.rate_points, *further)
+        if rate_point not in points:
+            listed = ", ".join(map(str, points[:8])) + (f" .. {points[-1]}" if len(points) > 8 else "")
+            raise BenchError(f"{self.codec.name}: no rate point {rate_point!r} (it has: {listed})")
+
+    @abstractmethod
+    def weight_files(self, rate_point: RatePoint) -> tuple[Path, ...]:
+        """Files of one rate point; raises `BenchError` naming what is missing."""
+
+    @abstractmethod
+    def load(self, rate_point: RatePoint, device: str) -> FrameModel:
+        """Networks of one rate point, in evaluation mode on the device."""
+
+    @abstractmethod
+    def blank(self) -> FrameModel:
+        """Networks with random weights, for counting."""
+
+
+class SmallPreset(Preset):
+    """What this project trains: one network pair in one file for seven rate points."""
+
+    rate_points = tuple(range(7))
+
+    def default_points(self, content: Content) -> tuple[RatePoint, ...]:
+        """All; of spikes, whose streams are long, every second one."""
+        return self.rate_points[::2] if content.is_spikes else self.rate_points
+
+    def weight_files(self, rate_point: RatePoint) -> tuple[Path, ...]:
+        """The one file: that of the option `weights`, or the one beside the codec's own."""
+        package = Path(inspect.getfile(type(self.codec))).parent
+        return (small_weights(self.codec.name, self.codec.options.weights, package),)
+
+    def load(self, rate_point: RatePoint, device: str) -> FrameModel:
+        """The pair at a rate point."""
+        import torch
+
+        (path,) = self.weight_files(rate_point)
+        network = _small_network(type(self.codec), tuple(self.codec.options), device, path, file_sha256(path))
+        return self.codec.small_model(network, torch.tensor([rate_point], device=device))
+
+    def blank(self) -> FrameModel:
+        """The pair at its first rate point."""
+        import torch
+
+        return self.codec.small_model(self.codec.untrained().eval(), torch.tensor([0]))
+
+
 class NeuralOptions(ComponentOptions):
     """Options of every learned codec.
 
@@ -158,37 +226,40 @@ class NeuralOptions(ComponentOptions):
         return metric
 
 
-class NeuralCodec(Codec):
-    """Common part of DCVC, DCVC-DC and their like."""
+class NeuralCodec(Codec, HasWorkload):
+    """Common part of DCVC, DCVC-DC and their like.
+
+    Attributes
+    ----------
+    presets
+        What each value of the option `preset` stands for.
+    """
 
     Options: ClassVar[type[ComponentOptions]] = NeuralOptions
     structures = frozenset({"low_delay"})
+    presets: ClassVar[Mapping[str, type[Preset]]]
+
+    @property
+    def chosen(self) -> Preset:
+        """The preset that the options name."""
+        return self.presets[self.options.preset](self)
+
+    @property
+    def rate_points(self) -> tuple[RatePoint, ...]:  # type: ignore[override]
+        """The preset's."""
+        return self.chosen.rate_points
+
+    def rate_points_for(self, content: Content) -> tuple[RatePoint, ...]:
+        """The preset's."""
+        return self.chosen.default_points(content)
+
+    def check_rate_point(self, rate_point: RatePoint) -> None:
+        """Refuse what the preset does not have."""
+        self.chosen.check_rate_point(rate_point)
 
     @abstractmethod
-    def weight_files(self, rate_point: RatePoint) -> tuple[Path, ...]:
-        """Files of one rate point; raises `BenchError` naming what is missing."""
-
-    @abstractmethod
-    def load(self, rate_point: RatePoint, device: str) -> FrameModel:
-        """Networks of one rate point, in evaluation mode on the device."""
-
-    @abstractmethod
-    def recipe(self) -> Recipe:
-        """How the small preset is trained."""
-
-    def small_file(self, package: Path) -> Path:
-        """The small preset's weights; see `small_weights`."""
-        return small_weights(self.name, self.options.weights, package)
-
     def untrained(self) -> nn.Module:
         """The small preset's networks before training."""
-        return self.recipe().network
-
-    def blank(self) -> FrameModel:
-        """The preset's networks with random weights, for counting; of the small preset, as its first rate point."""
-        import torch
-
-        return self.small_model(self.untrained().eval(), torch.tensor([0]))
 
     @abstractmethod
     def small_model(self, network: nn.Module, rate: Tensor) -> FrameModel:
@@ -198,14 +269,9 @@ class NeuralCodec(Codec):
         """The parts of coding H x W frames, for `bench complexity`."""
         from baselines.neural.workload import codec_workload
 
-        model = self.blank()
+        model = self.chosen.blank()
         padded = (size[0] + -size[0] % model.multiple, size[1] + -size[1] % model.multiple)
         yield from codec_workload(model, padded, 1 if model.colour == "luma" else 3, "cpu")
-
-    def small_network(self, rate_point: RatePoint, device: str) -> nn.Module:
-        """The small preset's networks, in their exact form: the same object for all rate points."""
-        (path,) = self.weight_files(rate_point)
-        return _small_network(type(self), tuple(self.options), device, path, file_sha256(path))
 
     def folder(self) -> Path:
         """Where the official preset's checkpoints are looked for.
@@ -240,7 +306,8 @@ class NeuralCodec(Codec):
         from bench.fingerprint import digest
 
         points = self.rate_points_for(Content.FEATURES)
-        files = dict.fromkeys(path for point in points for path in self.weight_files(point))
+        chosen = self.chosen
+        files = dict.fromkeys(path for point in points for path in chosen.weight_files(point))
         hashes = [file_sha256(path) for path in files]
         return hashes[0] if len(hashes) == 1 else digest(hashes)
 
@@ -308,7 +375,7 @@ class NeuralCodec(Codec):
 
         check_device(self.options.device)
         # Keyed on the files' hash, so that a file that changed is read again.
-        hashes = tuple(file_sha256(path) for path in self.weight_files(rate_point))
+        hashes = tuple(file_sha256(path) for path in self.chosen.weight_files(rate_point))
         return _loaded(type(self), tuple(self.options), rate_point, hashes)
 
 
@@ -316,6 +383,7 @@ class NeuralCodec(Codec):
 def _small_network(
     codec: type[NeuralCodec], options: tuple[tuple[str, Any], ...], device: str, path: Path, _sha256: str
 ) -> nn.Module:
+    """The small preset's networks, in their exact form: the same object for all rate points."""
     from baselines.neural.small import restore_small
     from bench.weights import read_weights
 
@@ -329,7 +397,7 @@ def _loaded(
     codec: type[NeuralCodec], options: tuple[tuple[str, Any], ...], rate_point: RatePoint, _hashes: tuple[str, ...]
 ) -> FrameModel:
     made = codec(**dict(options))
-    return made.load(rate_point, made.options.device)
+    return made.chosen.load(rate_point, made.options.device)
 
 
 def from_luma(luma: Tensor, colour: Colour) -> Tensor:

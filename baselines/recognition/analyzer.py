@@ -12,21 +12,22 @@ from pydantic import Field
 
 from bench.errors import BenchError
 from bench.fingerprint import file_sha256
-from bench.interfaces import Analyzer, Availability, ComponentOptions
+from bench.interfaces import Analyzer, Availability, Component, ComponentOptions
+from bench.interfaces.recipe import HasSamples, Recipe, TrainableInStages
+from bench.interfaces.workload import HasWorkload
 from bench.paths import user_path
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from baselines.recognition.network import Backbone
-    from bench.interfaces.recipe import Recipe
     from bench.interfaces.workload import Work
     from bench.progress import Progress
 
 WEIGHTS = Path(__file__).parent / "weights"
 
 
-class Classifier(Analyzer):
+class Classifier(Analyzer, TrainableInStages, HasSamples, HasWorkload):
     """A small network on all of a sequence's features, trained for one extractor and one dataset."""
 
     name = "classifier"
@@ -125,7 +126,7 @@ class Classifier(Analyzer):
         frames = torch.zeros(1, network.frames, *size)
         yield Work("classifier, a sequence", "cloud", "", lambda: network(self._prepared(frames)), (network,), "")
 
-    def recipe(self, stage: str, earlier: Path, variant: None = None) -> Recipe:
+    def stage_recipe(self, stage: str, earlier: Path, variant: Component | None = None) -> Recipe:
         """How a stage is trained: the second on features as they are, the third on decoded ones too."""
         from baselines.recognition.training import ClassifierRecipe
 

@@ -6,23 +6,47 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from baselines.neural.codec import NeuralCodec
-from baselines.sci.part import WEIGHTS, CodecOptions, Variant
+from baselines.neural.codec import NeuralCodec, Preset, SmallPreset
+from baselines.sci.part import WEIGHTS, CodecOptions, Variant, unpublished
 from bench.errors import BenchError
-from bench.interfaces import Content, RatePoint
+from bench.interfaces import Component, Content, RatePoint
+from bench.interfaces.recipe import Recipe, TrainableInStages, refuse_untrained
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from torch import Tensor, nn
 
     from baselines.neural.codec import FrameModel
     from baselines.sci.network import CodecSize
-    from bench.interfaces.recipe import Recipe
     from bench.interfaces.workload import Work
 
 
-class Sci(NeuralCodec):
+class Small(SmallPreset):
+    """What this project trains, with all parts of the networks; other parts need weights of their own."""
+
+    def default_points(self, content: Content) -> tuple[RatePoint, ...]:
+        """Four of the seven rate points: enough for BD figures, and half of the time; `--rates` takes any."""
+        return self.rate_points[::2]
+
+    def weight_files(self, rate_point: RatePoint) -> tuple[Path, ...]:
+        """The one file of all rate points."""
+        codec = self.codec
+        assert isinstance(codec, Sci)  # noqa: S101 -- whose preset this is
+        if codec.size != type(codec)().size and not codec.options.weights:
+            raise BenchError(f"{codec.spec}: no weights with these parts are shipped; the option weights names some")
+        return super().weight_files(rate_point)
+
+
+class Paper(Small):
+    """The published size."""
+
+    def weight_files(self, rate_point: RatePoint) -> tuple[Path, ...]:
+        """None."""
+        raise unpublished(self.codec.name)
+
+
+class Sci(NeuralCodec, TrainableInStages):
     """SCI's feature codec (paper section IV-B): one variable-rate network pair that also decodes motion for analysis.
 
     The preset ``small`` is trained here; ``paper`` has the published size, but no weights were published: it can be
@@ -30,29 +54,11 @@ class Sci(NeuralCodec):
     """
 
     name = "sci"
-    rate_points = tuple(range(7))
+    presets: ClassVar[Mapping[str, type[Preset]]] = {"small": Small, "paper": Paper}
     stages: ClassVar[tuple[str, ...]] = ("1", "2", "intra", "codec", "3")
-    variants = Variant
+    variants: ClassVar[type[Component]] = Variant
 
     Options = CodecOptions
-
-    def rate_points_for(self, content: Content) -> tuple[RatePoint, ...]:
-        """Four of the seven rate points: enough for BD figures, and half of the time; `--rates` takes any."""
-        return self.rate_points[::2]
-
-    def weight_files(self, rate_point: RatePoint) -> tuple[Path, ...]:
-        """The one file of all rate points."""
-        if self.options.preset == "paper":
-            raise BenchError(f"{self.name}: no weights of the paper's size were published; it can only be counted")
-        if self.size != type(self)().size and not self.options.weights:
-            raise BenchError(f"{self.spec}: no weights with these parts are shipped; the option weights names some")
-        return (self.small_file(Path(__file__).parent),)
-
-    def load(self, rate_point: RatePoint, device: str) -> FrameModel:
-        """The pair at a rate point."""
-        import torch
-
-        return self.small_model(self.small_network(rate_point, device), torch.tensor([rate_point], device=device))
 
     def small_model(self, network: nn.Module, rate: Tensor) -> FrameModel:
         """The small networks."""
@@ -83,7 +89,7 @@ class Sci(NeuralCodec):
 
         yield from workload(self.options.preset, size)
 
-    def recipe(self, stage: str = "codec", earlier: Path = WEIGHTS, variant: Variant | None = None) -> Recipe:
+    def stage_recipe(self, stage: str, earlier: Path = WEIGHTS, variant: Component | None = None) -> Recipe:
         """How a stage is trained (paper section V-B), on the weights that earlier stages left in a run's folder."""
         from baselines.sci.training import (
             AnalysisRecipe,
@@ -92,7 +98,6 @@ class Sci(NeuralCodec):
             IntraRecipe,
             ThroughCodecRecipe,
         )
-        from bench.interfaces.recipe import refuse_untrained
 
         refuse_untrained(self)
         preset, changed = self.options.preset, (variant or Variant()).options

@@ -88,6 +88,11 @@ class Variant(Component):
         encoder: bool = False
 
 
+def unpublished(name: str) -> BenchError:
+    """What is said where weights of the paper's size are asked for."""
+    return BenchError(f"{name}: no weights of the paper's size were published; it can only be counted")
+
+
 class SciPart(Component):
     """A trained module of SCI.
 
@@ -110,7 +115,7 @@ class SciPart(Component):
             If there are none.
         """
         if self.options.preset == "paper":
-            raise BenchError(f"{self.name}: no weights of the paper's size were published; it can only be counted")
+            raise unpublished(self.name)
         shipped = WEIGHTS / "ablations" / self.options.ablation if self.options.ablation else WEIGHTS
         path = user_path(self.options.weights) if self.options.weights else shipped / self.file
         if not path.is_file():

@@ -15,18 +15,19 @@ from baselines.neural.codec import small_weights
 from bench.errors import BenchError, StreamError
 from bench.fingerprint import file_sha256
 from bench.interfaces import Availability, Codec, CodingCondition, ComponentOptions, Compressed, RatePoint, StreamInfo
+from bench.interfaces.recipe import Recipe, Trainable, refuse_untrained
+from bench.interfaces.workload import HasWorkload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from baselines.spikecodec.network import SceneNetwork
-    from bench.interfaces.recipe import Recipe
     from bench.interfaces.workload import Work
 
 _HEAD = struct.Struct("<BB")
 
 
-class SpikeCodec(Codec):
+class SpikeCodec(Codec, Trainable, HasWorkload):
     """SpikeCodec (arXiv 2306.14108): one scene per eight spike frames, coded by itself; spikes are fired anew.
 
     A codec for spikes alone. The preset ``small`` is trained here; ``full`` has the size that was published, but no
@@ -68,7 +69,6 @@ class SpikeCodec(Codec):
     def recipe(self) -> Recipe:
         """How the small preset is trained."""
         from baselines.spikecodec.training import SpikeCodecRecipe
-        from bench.interfaces.recipe import refuse_untrained
 
         refuse_untrained(self)
         return SpikeCodecRecipe()

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from bench.errors import BenchError
+from bench.interfaces import Codec, Component
+from bench.interfaces.recipe import HasSamples, Recipe, Trainable, TrainableInStages
 from bench.paths import word
 from bench.progress import progress_bar
 
@@ -53,7 +55,7 @@ def train(
     ] = "",
     stage: Annotated[
         str,
-        typer.Option(help="Stage of a codec that is trained in stages (sci: 1, 2, intra, codec, 3), or all in order."),
+        typer.Option(help="Stage of a codec that is trained in stages (docs/sci.md), or all in order."),
     ] = "all",
     variant: Annotated[
         str, typer.Option(help="What training changes for an ablation, as key=value,key=value (docs/sci.md).")
@@ -79,25 +81,26 @@ def train(
     from bench.train.loop import Settings, planned_steps, train_codec
     from bench.weights import check_device
 
-    made: Any = create_trained(codec)
-    if not hasattr(made, "recipe"):
+    made = create_trained(codec)
+    if not isinstance(made, Trainable | TrainableInStages):
         raise BenchError(f"{codec} is not a codec that is trained here")
-    own_samples = hasattr(made, "samples")
+    own_samples = isinstance(made, HasSamples)
     _check_options(made, own_samples and bool(data or validation or samples), extractor)
     check_device(device)
     if not os.environ.get("OMP_NUM_THREADS"):
         torch.set_num_threads(1)  # minutes and pace are those of one core; more threads than free cores wait for it
-    known = getattr(made, "stages", ())
+    known = made.stages if isinstance(made, TrainableInStages) else ()
     if stage != "all" and stage not in known:
         raise BenchError(f"{made.name} has no stage '{stage}' (it has: {', '.join(known) or 'none'})")
-    if variant and not hasattr(made, "variants"):
+    variants = made.variants if isinstance(made, TrainableInStages) else None
+    if variant and not variants:
         raise BenchError(f"{made.name} has no variants")
-    changed = made.variants(**parse_spec(f"variant:{variant}")[1]) if hasattr(made, "variants") else None
+    changed = variants(**parse_spec(f"variant:{variant}")[1]) if variants else None
     whole = out or Path("train") / "-".join([word(made.spec), *([word(variant)] if variant else [])])
     for part in (known if stage == "all" else (stage,)) or ("",):
         folder = whole / part
         torch.manual_seed(seed)
-        recipe = made.recipe(part, whole, changed) if part else made.recipe()
+        recipe = made.stage_recipe(part, whole, changed) if isinstance(made, TrainableInStages) else made.recipe()
         if begin:
             fitting, every = recipe.begin_from(begin)
             typer.echo(f"{fitting} of {every} tensors are those of {begin}")
@@ -121,25 +124,25 @@ def train(
             typer.echo(f"  the time was over before its {planned} steps: its weights are of now, --resume goes on")
         for point in card["validation"]:
             typer.echo("  " + ", ".join(f"{name} {value:.4g}" for name, value in point.items()))
-    if not known:
+    if isinstance(made, Codec) and not known:
         paradigm = "caas" if "frames" in made.accepts else "cta"
         typer.echo(f"try it: bench run --paradigm {paradigm} --codec {made.name}:weights={whole / recipe.file}")
 
 
-def _check_options(made: Any, given_samples: bool, extractor: str) -> None:
+def _check_options(made: Component, given_samples: bool, extractor: str) -> None:
     """Refuse what has no part in a component's training."""
     for key, instead in _NOT_TRAINED.items():
         if key in made.options.model_fields_set:
             raise BenchError(f"training does not take {made.name}'s option {key}; use {instead}")
-    if extractor and (hasattr(made, "samples") or hasattr(made, "stages") or "frames" not in made.accepts):
+    if extractor and not (isinstance(made, Trainable) and isinstance(made, Codec) and "frames" in made.accepts):
         raise BenchError(f"{made.name} is not trained on the features of an extractor: leave --extractor away")
     if given_samples:
         raise BenchError(f"{made.name} is trained on its own dataset: leave --data, --validation and --samples away")
 
 
 def _samples(
-    made: Any,
-    recipe: Any,
+    made: Component,
+    recipe: Recipe,
     stage: str,
     folders: tuple[Path | None, Path | None],
     samples: int,
@@ -153,7 +156,7 @@ def _samples(
 
     cache = cache_root() / "train"
     with progress_bar("data") as progress:
-        if hasattr(made, "samples"):
+        if isinstance(made, HasSamples):
             return made.samples(stage, seed, progress)
         shards = open_shards(folders[0], cache, samples, seed, progress, frames_between)
         held_out = open_shards(folders[1], cache, min(samples, 24), seed + 1, progress, frames_between)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.errors import BenchError
 from bench.progress import Progress, silent
@@ -13,7 +13,7 @@ from bench.progress import Progress, silent
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from bench.interfaces import Codec
+    from bench.interfaces import Codec, Component
     from bench.train.shards import Shards
 
     Batch = tuple[Tensor, ...]
@@ -32,6 +32,53 @@ def refuse_untrained(codec: Codec, trained: str = "small") -> None:
             f"{codec.name}: there is no training for the preset {codec.preset}; "
             f"`bench train {codec.name}` trains the preset {trained}"
         )
+
+
+class Trainable(ABC):
+    """A component that is trained in one go."""
+
+    @abstractmethod
+    def recipe(self) -> Recipe:
+        """How its small preset is trained."""
+
+
+class TrainableInStages(ABC):
+    """A component that is trained in stages, each from the weights that the ones before left.
+
+    Attributes
+    ----------
+    stages
+        Their names, in order.
+    variants
+        What a training may change for an ablation; None where nothing.
+    """
+
+    stages: ClassVar[tuple[str, ...]]
+    variants: ClassVar[type[Component] | None] = None
+
+    @abstractmethod
+    def stage_recipe(self, stage: str, earlier: Path, variant: Component | None = None) -> Recipe:
+        """How a stage is trained.
+
+        Parameters
+        ----------
+        earlier
+            Folder that holds a folder of each stage that was trained before; where one is missing, the shipped weights
+            take its place.
+
+        Raises
+        ------
+        BenchError
+            If there is nothing that the stage could start from.
+        """
+
+
+class HasSamples(ABC):
+    """A component that is trained on samples of its own instead of recordings of photographs."""
+
+    @abstractmethod
+    def samples(self, stage: str, seed: int, progress: Progress) -> tuple[Any, Any]:
+        """What a stage trains on, and what is held out of it for the card's figures."""
 
 
 class Recipe(ABC):

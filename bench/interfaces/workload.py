@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,3 +33,11 @@ class Work:
     run: Callable[[], object]
     modules: tuple[nn.Module, ...]
     published: str = ""
+
+
+class HasWorkload(ABC):
+    """A component whose networks `bench complexity` counts."""
+
+    @abstractmethod
+    def workload(self, size: tuple[int, int]) -> Iterator[Work]:
+        """Its parts at H x W, with random weights."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from bench.complexity import PUBLISHED_SIZE, Counted, count
 from bench.errors import BenchError
+from bench.interfaces.workload import HasWorkload
 from bench.registry import create_trained
 from bench.results.tables import TableRow
 
@@ -39,8 +40,8 @@ def count_networks(codec: str, preset: str, width: int, height: int) -> list[Net
     BenchError
         If the codec is not one of the suite's networks, or has no such preset.
     """
-    made: Any = create_trained(codec)
-    if not hasattr(made, "workload"):
+    made = create_trained(codec)
+    if not isinstance(made, HasWorkload):
         raise BenchError(
             f"{made.name} is not one of the suite's networks, only those are counted; its time is in rd.csv"
         )
