@@ -25,13 +25,13 @@ def profile(
     analyzer: Annotated[str, typer.Option(help="The analyzer; the extractor's own by default.")] = "",
     rate: Annotated[str, typer.Option(help="Rate point; the middle one of each codec by default.")] = "",
     repeats: Annotated[int, typer.Option(min=1, help="Timed repeats of each stage.")] = 5,
-    out: Annotated[Path, typer.Option(help="CSV file to write.")] = Path("complexity.csv"),
+    out: Annotated[Path, typer.Option(help="CSV file to write.")] = Path("profile.csv"),
 ) -> None:
     """Cost of every stage of a chain: parameters, multiply-accumulates, bits, seconds, peak memory, by side and frame.
 
     Stages run one at a time, each in a process of its own. Run it on an idle machine.
     """
-    from bench.measure.profile import ComplexityRow, Profiled, profile_chains
+    from bench.measure.profile import Profiled, ProfileRow, profile_chains
     from bench.results.tables import write_table
 
     point = rate_points(rate)[0] if rate else ""
@@ -42,7 +42,7 @@ def profile(
     ]
     with progress_bar("profiling") as progress:
         rows = profile_chains(chains, progress)
-    write_table(out, ComplexityRow, rows)
+    write_table(out, ProfileRow, rows)
     for row in rows:
         what = f"{row.paradigm} {row.codec} {row.rate_point}  {row.side:<6} {row.stage} {row.frame}".ljust(44)
         if row.status != "ok":

@@ -46,15 +46,15 @@ from bench.runner.plan import coded_content, default_analyzer
 from bench.runner.spec import RunSpec
 from bench.tools import claim_process, leave, run_tool
 
-COMPLEXITY_FILE = "complexity.csv"
+PROFILE_FILE = "profile.csv"
 SCHEMA = 1
 _INTER = 8  # inter frames after an intra frame that a codec's figures are averaged over
 CONDITION = RunSpec(frames=1 + _INTER)
 Number = float | None
 
 
-class ComplexityRow(TableRow):
-    """One row of complexity.csv: one stage of one chain, for one type of frame."""
+class ProfileRow(TableRow):
+    """One row of profile.csv: one stage of one chain, for one type of frame."""
 
     dataset: str = Field(description="Dataset with its non-default options.")
     sequence: str = Field(description="Sequence whose first segment was taken.")
@@ -102,7 +102,7 @@ class Profiled:
         return Chain(self.paradigm, self.codec, self.extractor, self.analyzer)
 
 
-def profile_chains(chains: Sequence[Profiled], progress: Callable[[int, int, str], None]) -> list[ComplexityRow]:
+def profile_chains(chains: Sequence[Profiled], progress: Callable[[int, int, str], None]) -> list[ProfileRow]:
     """Rows of chains, one after the other; run it on an idle machine.
 
     Raises
@@ -111,7 +111,7 @@ def profile_chains(chains: Sequence[Profiled], progress: Callable[[int, int, str
         If a name is unknown or a codec is not available; nothing has been measured then.
     """
     ready = [_ready(chain) for chain in chains]
-    rows: list[ComplexityRow] = []
+    rows: list[ProfileRow] = []
     for done, chain in enumerate(ready):
         progress(done, len(ready), f"{chain.paradigm} {chain.codec}")
         rows += _profile(chain)
@@ -139,7 +139,7 @@ def _ready(chain: Profiled) -> Profiled:
     )
 
 
-def _profile(chain: Profiled) -> list[ComplexityRow]:
+def _profile(chain: Profiled) -> list[ProfileRow]:
     """Rows of one chain; a stage that fails has a row with the reason."""
     dataset, ready = create(Dataset, chain.dataset), chain.made()
     info = next(info for info in checked.sequences(dataset) if info.name == chain.sequence)
@@ -153,7 +153,7 @@ def _profile(chain: Profiled) -> list[ComplexityRow]:
         for index, stage in enumerate(ready.stages):
             request = {**asdict(chain), "stage": index, "folder": folder}
             for found in _measured(request, stage):
-                rows.append(ComplexityRow.model_validate({**base, **found}))
+                rows.append(ProfileRow.model_validate({**base, **found}))
             if rows[-1].status != "ok":
                 break
     return rows

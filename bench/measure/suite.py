@@ -11,7 +11,7 @@ from bench.complexity import PUBLISHED_SIZE
 from bench.interfaces import Content
 from bench.measure.iqa import IQA_FILE, IqaRow, score_run
 from bench.measure.networks import NETWORKS_FILE, NetworkRow, count_networks
-from bench.measure.profile import COMPLEXITY_FILE, ComplexityRow, Profiled, profile_chains
+from bench.measure.profile import PROFILE_FILE, Profiled, ProfileRow, profile_chains
 from bench.measure.recognition import RECOGNITION_FILE, RecognitionRow, recognise
 from bench.metrics.smoothness import laplacian_norms
 from bench.progress import Progress
@@ -40,7 +40,7 @@ class SmoothnessRow(TableRow):
 def measure_beside(suite: Suite, plan: Plan, folder: Path, store: Store, progress: Progress) -> Iterator[Path]:
     """Measure what the suite asks for into the run's folder; gives each file as it is there.
 
-    A complexity.csv that is there already is kept, since its seconds are of an idle machine; so is a recognition.csv.
+    A profile.csv that is there already is kept, since its seconds are of an idle machine; so is a recognition.csv.
 
     Raises
     ------
@@ -60,10 +60,10 @@ def measure_beside(suite: Suite, plan: Plan, folder: Path, store: Store, progres
     if suite.iqa and not _scored(plan, folder, suite.iqa):
         score_run(folder, suite.iqa, progress)
         yield folder / IQA_FILE
-    if suite.profile and not (folder / COMPLEXITY_FILE).exists():
+    if suite.profile and not (folder / PROFILE_FILE).exists():
         chains = [Profiled(paradigm, codec) for paradigm, codec in map(str.split, suite.profile)]
-        write_table(folder / COMPLEXITY_FILE, ComplexityRow, profile_chains(chains, progress))
-        yield folder / COMPLEXITY_FILE
+        write_table(folder / PROFILE_FILE, ProfileRow, profile_chains(chains, progress))
+        yield folder / PROFILE_FILE
 
 
 def classified(plan: Plan) -> list[str]:

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from bench.chain import to_spikes
 from bench.errors import BenchError
 from bench.interfaces import Analyzer, Codec, Decoded, unpack_stream
-from bench.measure.profile import COMPLEXITY_FILE, ComplexityRow
+from bench.measure.profile import PROFILE_FILE, ProfileRow
 from bench.metrics.smoothness import laplacian_norms
 from bench.names import file_name, shortened
 from bench.registry import check_foreign, codec_for_stream, create
@@ -293,7 +293,7 @@ def constraint_plot(runs: Runs, folder: Path) -> list[Path]:
 
 def complexity_plot(runs: Runs, bd: pd.DataFrame, folder: Path) -> list[Path]:
     """BD-rate of every codec under CAAS and ATC against what its camera computes."""
-    costs = runs.beside(COMPLEXITY_FILE, ComplexityRow)
+    costs = runs.beside(PROFILE_FILE, ProfileRow)
     if costs.empty or bd.empty:
         return []
     points = runs.points
@@ -330,7 +330,7 @@ def complexity_plot(runs: Runs, bd: pd.DataFrame, folder: Path) -> list[Path]:
 
 
 def _label(spec: str) -> str:
-    check_foreign(Codec, spec, COMPLEXITY_FILE, "a table names registered codecs")
+    check_foreign(Codec, spec, PROFILE_FILE, "a table names registered codecs")
     codec = create(Codec, spec)
     return codec_label(codec.name, codec.preset, codec.options_text)
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from bench.measure.iqa import IQA_FILE, IqaRow
 from bench.measure.networks import NETWORKS_FILE, NetworkRow
-from bench.measure.profile import COMPLEXITY_FILE, CONDITION, ComplexityRow
+from bench.measure.profile import CONDITION, PROFILE_FILE, ProfileRow
 from bench.measure.suite import SMOOTHNESS_FILE, SmoothnessRow
 from bench.metrics.iqa import METRICS
 from bench.published import stated
@@ -193,7 +193,7 @@ def chains_table(runs: Runs) -> pd.DataFrame:
     Break-even: the link on which coding and sending the bits take as long as sending the raw spikes of a result's
     stride. On slower links coding is the faster way; on faster ones it is not.
     """
-    rows = runs.beside(COMPLEXITY_FILE, ComplexityRow)
+    rows = runs.beside(PROFILE_FILE, ProfileRow)
     lines = []
     for (paradigm, codec), part in rows.groupby(["paradigm", "codec"], sort=False):
         failed = part[part["status"] != "ok"]
