@@ -1,4 +1,4 @@
-"""Every curve against every other: BD-rate and BD-PSNR with verdicts."""
+"""BD-rate and BD-PSNR of every pair of curves, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -13,34 +13,43 @@ from bench.metrics.measures import MEASURES, PSNR
 from bench.published import published
 from bench.report.rows import CURVE, Runs, curve_names, judged, per_sequence
 
-# Codecs that stand beside a column of the paper's Table IV.
+# For each column of the paper's Table IV, the codecs that are compared with it.
 _TABLE_IV = {"VTM": ("vtm", "vvenc"), "DCVC": ("dcvc",), "DCVC-DC": ("dcvc-dc",)}
-# What makes a curve of one run the other's counterpart; where conditions differ, the verdict says so.
+# Curves of two runs that agree in these columns are compared. The condition is not among them: curves under different
+# conditions get a verdict that says so, instead of no line.
 _CHAIN = [name for name in CURVE if name != "condition"]
-# Measures of every run that curves are compared by.
+# Quality measures that every run has.
 QUALITIES = tuple(measure.name for measure in MEASURES if measure.quality)
 
 
 def bd_table(points: pd.DataFrame, qualities: Sequence[str] = QUALITIES) -> pd.DataFrame:
-    """One line per dataset, quality, anchor and test, of the points that `per_sequence` gives.
+    """Compare all pairs of curves: one line per dataset, task, quality, anchor and test.
 
     Parameters
     ----------
+    points
+        Lines of `per_sequence`.
     qualities
-        Columns of measures to compare by; where no row of a dataset has one, there is nothing to compare.
+        Columns of the measures to compare by. One that no row of a dataset has gives no lines for that dataset, except
+        that datasets with PSNR always get lines for `QUALITIES`.
 
-    ``bd_rate`` (percent) and ``bd_quality`` are per-sequence figures averaged, ``pooled`` is the BD-rate of the
-    mean curves. Only curves with at least two rate points are compared; those with fewer are no curves.
+    Returns
+    -------
+    pandas.DataFrame
+        ``bd_rate`` (percent) and ``bd_quality`` are means over the figures of single sequences; ``pooled`` is the
+        BD-rate between the mean curves; ``verdict`` is `bd_rate` as text, or why there is none. Curves of fewer than
+        two rate points are left out.
     """
     lines: list[dict[str, Any]] = []
     for (dataset, task), rows in _named(points).groupby(["dataset", "task"], sort=False):
-        # Of pictures, every quality has a line, if only to say why there is no figure; accuracy has a table of its own.
-        of_pictures = QUALITIES if rows["psnr"].notna().any() else ()
-        compared = [name for name in qualities if name in of_pictures or rows[name].notna().any()]
-        if not compared:
+        # Where results are pictures, every quality gets a line, if only to say why there is no figure. BD-rates over
+        # accuracy have a table of their own.
+        always = QUALITIES if rows["psnr"].notna().any() else ()
+        present = [name for name in qualities if name in always or rows[name].notna().any()]
+        if not present:
             continue
         curves = {name: part for name, part in rows.groupby("curve", sort=False) if part["rate_point"].nunique() > 1}
-        for quality in compared:
+        for quality in present:
             sets = {name: _CurveSet(part, quality) for name, part in curves.items()}
             for anchor, test in permutations(sets, 2):
                 place = {"dataset": dataset, "task": task, "quality": quality, "anchor": anchor, "test": test}
@@ -49,41 +58,48 @@ def bd_table(points: pd.DataFrame, qualities: Sequence[str] = QUALITIES) -> pd.D
 
 
 def compare_curves(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
-    """One line per quality and curve that two runs' tables share: the second against the first."""
+    """Compare two runs: one line per quality and common curve.
+
+    Parameters
+    ----------
+    first, second
+        Tables of rows (`Runs.table`). `first` is the anchor, `second` the test.
+    """
     lines: list[dict[str, Any]] = []
     others = dict(iter(_named(per_sequence(second)).groupby(_CHAIN, sort=False)))
     for chain, rows in _named(per_sequence(first)).groupby(_CHAIN, sort=False):
         if chain in others:
             place = {**dict(zip(_CHAIN, chain, strict=True)), "curve": rows["curve"].iloc[0]}
             for name in QUALITIES:
-                compared = _compare(_CurveSet(rows, name), _CurveSet(others[chain], name))
-                lines.append({**place, "quality": name, **compared})
+                figures = _compare(_CurveSet(rows, name), _CurveSet(others[chain], name))
+                lines.append({**place, "quality": name, **figures})
     return pd.DataFrame(lines)
 
 
 def main_qualities(qualities: Iterable[str]) -> list[str]:
-    """Those that figures and matrices show; of the others bd.csv has the figures."""
+    """The qualities that have plots and matrices of their own: PSNR and those of tasks. bd.csv has all of them."""
     return [name for name in qualities if name not in QUALITIES or name == PSNR.name]
 
 
 def matrices(bd: pd.DataFrame) -> list[tuple[str, str]]:
-    """Datasets and qualities that have a matrix of BD-rates."""
-    chosen = bd[bd["quality"].isin(main_qualities(bd["quality"].unique()))]
-    return list(chosen[["dataset", "quality"]].drop_duplicates().itertuples(index=False, name=None))
+    """The pairs (dataset, quality) that get a matrix of BD-rates."""
+    lines = bd[bd["quality"].isin(main_qualities(bd["quality"].unique()))]
+    return list(lines[["dataset", "quality"]].drop_duplicates().itertuples(index=False, name=None))
 
 
 def matrix(bd: pd.DataFrame, dataset: str, quality: str = "psnr") -> pd.DataFrame:
-    """BD-rate of each test (row) against each anchor (column), as text: percent, or why there is none."""
-    chosen = bd[(bd["dataset"] == dataset) & (bd["quality"] == quality)]
-    order = list(dict.fromkeys(chosen["anchor"]))
-    cells = chosen.pivot_table(index="test", columns="anchor", values="verdict", aggfunc="first")
+    """BD-rate of each test (row) against each anchor (column) as text: percent, or why there is none."""
+    lines = bd[(bd["dataset"] == dataset) & (bd["quality"] == quality)]
+    order = list(dict.fromkeys(lines["anchor"]))
+    cells = lines.pivot_table(index="test", columns="anchor", values="verdict", aggfunc="first")
     return cells.reindex(index=order, columns=order).fillna("")
 
 
 def table_iv(runs: Runs, bd: pd.DataFrame) -> pd.DataFrame:
-    """The paper's Table IV: BD-rate of SCI against others under CAAS, measured beside published.
+    """The paper's Table IV: measured and published BD-rates of SCI against other codecs under CAAS.
 
-    libvvenc stands beside VTM in the column of VVC. Lines are missing where a curve is.
+    The published column of VTM (VVC) is compared with both VTM and libvvenc. A pair has no line where one of its curves
+    was not measured.
     """
     curves = _named(runs.points).drop_duplicates(["dataset", "curve"])
     rows = {(line["dataset"], line["curve"]): runs.curve(line) for line in curves.to_dict("records")}
@@ -108,12 +124,12 @@ def table_iv(runs: Runs, bd: pd.DataFrame) -> pd.DataFrame:
 
 
 def _named(points: pd.DataFrame) -> pd.DataFrame:
-    """Points of each sequence, with their curve's name."""
+    """Lines of `per_sequence` with a column ``curve``, the name of their curve."""
     return points.assign(curve=curve_names(points))
 
 
 class _CurveSet:
-    """One curve for each sequence and the pooled ones; each is made once, however many it is compared with."""
+    """One codec's curves, for each sequence and of means over sequences; each is built once for all its comparisons."""
 
     def __init__(self, rows: pd.DataFrame, quality: str) -> None:
         self._rows = rows
@@ -127,11 +143,11 @@ class _CurveSet:
         return list(self._curves)
 
     def curve(self, sequence: str) -> Curve:
-        """A sequence's curve; one without points where there is none."""
+        """The curve of a sequence; a curve without points if the sequence has none."""
         return self._curves.get(sequence) or self._make(self._rows[:0])
 
     def pooled(self, sequences: list[str]) -> Curve:
-        """The curve of means over sequences; rate points that not all of these sequences have are left out."""
+        """The curve of means over these sequences; rate points that one of them lacks are left out."""
         key = frozenset(sequences)
         if key not in self._pooled:
             rows = judged(self._rows[self._rows["sequence"].isin(sequences)], self._quality)
@@ -145,6 +161,7 @@ class _CurveSet:
 
 
 def _compare(anchor: _CurveSet, test: _CurveSet) -> dict[str, Any]:
+    """The columns of bd.csv for one pair of curve sets, over the sequences of both."""
     names = list(dict.fromkeys([*anchor.sequences, *test.sequences]))
     pairs = {name: (anchor.curve(name), test.curve(name)) for name in names}
     rate = mean_verdict({name: bd_rate(*pair) for name, pair in pairs.items()})
@@ -174,6 +191,7 @@ def _compare(anchor: _CurveSet, test: _CurveSet) -> dict[str, Any]:
 
 
 def _short(verdict: Verdict) -> str:
+    """A verdict's text with its bootstrap interval."""
     text = verdict.text()
     if verdict.value is not None and verdict.interval:
         text += f" ({verdict.interval[0]:+.1f} .. {verdict.interval[1]:+.1f})"

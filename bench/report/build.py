@@ -29,7 +29,30 @@ def build_report(
     folders: Sequence[Path], target: Path, progress: Callable[[int, int, str], None], page: Path | None = None,
     trusted: bool = False,
 ) -> list[Path]:  # fmt: skip
-    """Write the report of runs into a folder, and a page where one is named; returns the files written."""
+    """Write the report of one or more runs.
+
+    Parameters
+    ----------
+    folders
+        The runs' folders.
+    target
+        Folder of the report; it is created if need be.
+    progress
+        Called with the number of finished steps, the number of all steps and the name of the next one.
+    page
+        File for the report as one HTML page; none by default.
+    trusted
+        See `bench.results.document.read_run_file`.
+
+    Returns
+    -------
+    The files written.
+
+    Raises
+    ------
+    BenchError
+        If a run is unreadable or none of the rows was measured.
+    """
     every = load_runs(folders, trusted)
     _check_measured(every)
     runs = every.compared
@@ -41,18 +64,18 @@ def build_report(
         bd = bd_table(runs.points, runs.qualities)
         written = _bd_files(bd, target)
         progress(1, steps, "tables")
-        given = Material(every, runs, bd)
-        tables = _tables(given)
+        material = Material(every, runs, bd)
+        tables = _tables(material)
         for table in tables:
             written += table.write(target)
         plots = []
         for done, dataset in enumerate(datasets, start=2):
             progress(done, steps, f"plot of {dataset}")
             plots += _plots(runs, dataset, target, (".png", ".svg"))
-        plots += sections.plots(replace(given, tables=tables), target)
+        plots += sections.plots(replace(material, tables=tables), target)
         progress(steps - 2, steps, "pictures")
         sheets = matched_sheets(runs.table, runs.documents)
-        figures, undrawn = sections.sheets(given)
+        figures, undrawn = sections.sheets(material)
         pictures = [sheet.draw(target) for sheet in (*sheets, *figures)]
         missing = pd.concat([missing_points(every.table), pd.DataFrame(undrawn, columns=["what", "reason"])])
         index = target / "README.md"
@@ -69,7 +92,7 @@ def build_report(
 
 
 def _check_measured(runs: Runs) -> None:
-    """Refuse runs that hold no measured row: their report would say nothing."""
+    """Refuse runs without any measured row: their report would be empty."""
     if runs.table["status"].eq("ok").any():
         return
     reasons = [text for text in runs.table["reason"].unique() if text]
@@ -77,19 +100,19 @@ def _check_measured(runs: Runs) -> None:
     raise BenchError(f"nothing to report: no row of {', '.join(runs.documents)} was measured{why}")
 
 
-def _tables(given: Material) -> list[Table]:
-    """All tables that have lines: those of sections, means of every paradigm, and names."""
-    runs, found = given.runs, sections.tables(given)
+def _tables(material: Material) -> list[Table]:
+    """All tables that have lines: those of the sections, the means of every paradigm, and the shortened names."""
+    runs, tables = material.runs, sections.tables(material)
     for paradigm, part in mean_points(runs.points).groupby("paradigm", sort=False):
         name = f"table_{file_name(str(paradigm))}"
-        name += "-means" if name in {table.name for table in found} else ""
-        found.append(Table(name, f"{str(paradigm).upper()}, means over sequences", _note(part), _printed(part, runs)))
+        name += "-means" if name in {table.name for table in tables} else ""
+        tables.append(Table(name, f"{str(paradigm).upper()}, means over sequences", _note(part), _printed(part, runs)))
     names = Table("names", "Names that are shortened in figures", "", _names_table(runs))
-    return [table for table in (*found, names) if not table.cells.empty]
+    return [table for table in (*tables, names) if not table.cells.empty]
 
 
 def _names_table(runs: Runs) -> pd.DataFrame:
-    """Short and whole names of curves, where they differ."""
+    """The curve names that figures shorten, each with its short form."""
     lines = [
         {
             "dataset": line["dataset"], "in figures": line["short"], "whole": line["curve"],
@@ -101,8 +124,8 @@ def _names_table(runs: Runs) -> pd.DataFrame:
 
 
 def run_figures(folder: Path) -> list[Path]:
-    """Draw a run's RD curves and pictures into its own folder; returns the files written."""
-    runs = load_runs([folder], trusted=True)  # this process has just made it
+    """Draw a run's RD curves and pictures into the run's own folder; returns the files written."""
+    runs = load_runs([folder], trusted=True)  # the run was made by this very process
     with disk_errors(folder):
         plots = [_plots(runs, dataset, folder, (".png",)) for dataset in runs.table["dataset"].unique()]
         plots.append(sections.plots(Material(runs, runs, pd.DataFrame()), folder, in_run=True))
@@ -111,7 +134,7 @@ def run_figures(folder: Path) -> list[Path]:
 
 
 def _plots(runs: Runs, dataset: str, folder: Path, suffixes: Sequence[str]) -> list[Path]:
-    """RD curves of a dataset, in a file of each kind: over PSNR and over the qualities that its tasks brought."""
+    """Draw a dataset's RD curves over PSNR and over its tasks' own qualities, each in one file per suffix."""
     written = []
     for quality in main_qualities(runs.qualities):
         if (runs.table["dataset"].eq(dataset) & runs.table[quality].notna()).any():
@@ -122,11 +145,12 @@ def _plots(runs: Runs, dataset: str, folder: Path, suffixes: Sequence[str]) -> l
 
 
 def _file_stem(dataset: str, quality: str) -> str:
+    """The part of a file's name that names dataset and quality; PSNR is not named."""
     return file_name(dataset) if quality == PSNR.name else f"{file_name(dataset)}_{file_name(quality)}"
 
 
 def _printed(means: pd.DataFrame, runs: Runs) -> pd.DataFrame:
-    """Averages with headings and rounded as printed; with PSNR of the mean MSE where frames are capped."""
+    """The averages as a table prints them; with PSNR of the mean MSE and a count of frames where frames are capped."""
     capped = bool(means["capped_frames"].sum())
     shown = [name for name in runs.measures if means[name].notna().any() and (capped or name != "psnr_of_mse")]
     table = means[["dataset", "label", "extractor", "analyzer", "condition", "rate_point", "sequences"]].rename(
@@ -142,7 +166,7 @@ def _printed(means: pd.DataFrame, runs: Runs) -> pd.DataFrame:
 
 
 def _note(means: pd.DataFrame) -> str:
-    """How a table of averages is read."""
+    """The note below the title of a table of averages; empty where no frame is capped."""
     if not means["capped_frames"].sum():
         return ""
     return (
@@ -152,6 +176,7 @@ def _note(means: pd.DataFrame) -> str:
 
 
 def _bd_files(bd: pd.DataFrame, target: Path) -> list[Path]:
+    """Write bd.csv and the BD-rate matrices; returns the files."""
     if bd.empty:
         return []
     bd.to_csv(target / "bd.csv", index=False)
@@ -170,7 +195,7 @@ def _page(
     pictures: Sequence[Path],
     missing: pd.DataFrame,
 ) -> str:
-    """The report's page in Markdown."""
+    """The text of the report's README.md."""
     lines = ["# Report", "", "Built by `bench report " + shlex.join(runs.documents) + "` from the rows of:", ""]
     for folder, document in runs.documents.items():
         lines.append(f"- `{folder}`: {markdown_text(made_by(document))}")
@@ -193,6 +218,7 @@ def _page(
 
 
 def _bd_section(bd: pd.DataFrame, runs: Runs) -> list[str]:
+    """The lines of README.md with the BD-rate matrices and the remarks on their figures."""
     if bd.empty:
         return []
     lines = [

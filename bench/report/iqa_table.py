@@ -1,8 +1,8 @@
-"""The paper's Table V: scores without a reference at matched rates, measured beside published.
+"""The paper's Table V: measured and published no-reference scores of the codecs, at matched rates.
 
-Rule: for every sequence, the rate is the geometric middle of the range of bits per spike that all compared curves
-cover there; each curve's score at it is interpolated linearly over the logarithm of the rate, between its two
-neighbouring points. Sequences that not all curves share are left out, so all codecs are scored on the same scenes.
+The matched rate of a sequence is the geometric mean of the ends of the range of bits per spike that all compared
+curves cover. A curve's score at that rate is interpolated between its two neighbouring points, linearly over the
+logarithm of the rate. A sequence that one of the curves lacks is left out, so all codecs are scored on the same scenes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bench.metrics.iqa import METRICS
 from bench.published import stated
 from bench.report.rows import Runs, curve_names
 
-# Columns of the paper's table, by codec.
+# The column of the paper's Table V that each codec is compared with.
 _PUBLISHED = {"vtm": "VTM", "vvenc": "VTM", "dcvc": "DCVC", "dcvc-dc": "DCVC-DC", "sci": "ours"}
 _BETTER = {True: "higher", False: "lower"}
 
@@ -36,12 +36,12 @@ def table_v(runs: Runs) -> pd.DataFrame:
     paper = stated("V")
     lines = []
     for (dataset, metric), part in rows.groupby(["dataset", "metric"], sort=False):
-        found, rate, count = _matched(part)
-        # A curve's rate is matched to those of all others, so its score takes all of them.
+        scores_by_curve, rate, count = _matched(part)
+        # The matched rate depends on all curves, so every line needs the rows of all of them.
         again = runs.command(runs.table["job"].isin(part["job"]))
         for curve, group in part.groupby("curve", sort=False):
             reasons = [text for text in group["reason"].unique() if text]
-            score = found.get(str(curve))
+            score = scores_by_curve.get(str(curve))
             value = f"{score:.2f}" if score is not None else f"({reasons[0] if reasons else 'no common rate'})"
             lines.append(
                 {
@@ -57,7 +57,7 @@ def table_v(runs: Runs) -> pd.DataFrame:
 
 
 def _matched(part: pd.DataFrame) -> tuple[dict[str, float], float, int]:
-    """Mean score of each curve at the matched rates, the mean of these rates, and how many sequences count."""
+    """Mean score of each curve at the matched rates, mean of these rates (bits per spike), and number of sequences."""
     part = part[part["value"].notna()].sort_values("bpp")
     curves = list(dict.fromkeys(part["curve"]))
     scores: dict[str, dict[str, list[float]]] = {curve: {} for curve in curves}
@@ -85,5 +85,5 @@ def _of_all(count: int, whole: int) -> int | str:
 
 
 def _mean(values: Mapping[str, list[float]]) -> float:
-    """Over each sequence's segments, then over sequences."""
+    """Mean over sequences of the means over their segments."""
     return float(np.mean([np.mean(segments) for segments in values.values()]))

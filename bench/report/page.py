@@ -1,4 +1,4 @@
-"""The report as one page for a browser: curves, tables and pictures in a single file that asks for nothing else."""
+"""The report as one HTML file for a browser: curves, tables and pictures, without other files or network access."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from bench.report.plots import LEGEND_WIDTH, curve_styles
 from bench.report.rows import CURVE, MEASURES, Runs, curve_names, made_by, measures_in
 from bench.report.table import Table
 
-# What the page knows of a point.
+# Text columns and number columns that the page holds of each point.
 _TEXTS = (
     "job", "run", "dataset", "sequence", "speed", "paradigm", "codec", "chain", "curve", "rate", "condition", "version",
     "weights",
 )  # fmt: skip
 _NUMBERS = ("count", "segments", "command", "bpp")
-# Measures of every run that the page draws; those that tasks brought come to them.
+# Measures of every run that the page can draw; measures that tasks define themselves are added.
 _DRAWN = ("psnr", "ssim", "ms_ssim", "accuracy")
-# Digits that a number has on the page, which prints six at most.
+# Significant digits of the numbers in the file; the page displays six at most.
 _DIGITS = 8
-# With more points of single sequences than these, the page has the means of curves alone.
+# Above this number of points (of single sequences), the page holds only the points of mean curves.
 MOST_POINTS = 20_000
 
 
@@ -48,13 +48,15 @@ def build_page(
     Parameters
     ----------
     bd
-        As `bench.report.bd_table.bd_table` gives it.
+        Result of `bench.report.bd_table.bd_table`.
     sheets
-        Pictures to set side by side.
+        Sheets of pictures, shown side by side.
     plots
-        PNG files to show.
+        PNG files to embed.
     missing
-        What was not measured, and why.
+        What was not measured, and why: columns ``what`` and ``reason``.
+    path
+        File to write; its folder is created if need be.
     """
     import plotly.offline
     from markupsafe import Markup
@@ -86,7 +88,8 @@ def build_page(
         most=MOST_POINTS,
         missing=None if missing.empty else Markup(_html(missing)),  # noqa: S704
         runs=[(name, _words(doc), doc["provenance"][-1]["command"]) for name, doc in runs.documents.items()],
-        # Scripts of the package and of plotly; the data cannot end its own element.
+        # Only scripts of this package and of plotly are inserted unescaped. In the data, "<" is escaped, so no text in
+        # it can close the script element.
         plotly=Markup(plotly.offline.get_plotlyjs()),  # noqa: S704
         script=Markup(_file("page.js")),  # noqa: S704
         data=Markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")),  # noqa: S704
@@ -121,11 +124,15 @@ def _html(cells: pd.DataFrame) -> str:
 
 
 def _words(document: dict[str, Any]) -> str:
+    """What made a run, and whether it is finished."""
     return made_by(document) + ("" if document["status"] == "finished" else "; not finished: rows are missing")
 
 
 def _points(runs: Runs) -> tuple[dict[str, Any], list[tuple[str, ...]]]:
-    """Points by column, and the commands that measure them: whole ones, or around a point's rate and sequence."""
+    """The columns of all points, and the commands that measure them again.
+
+    A command is either complete (one text) or a pair of texts, between which the page puts rate point and sequence.
+    """
     points = runs.points[runs.points["bpp"].notna()]
     points = points.assign(curve=curve_names(points), count=1)
     commands: list[tuple[str, ...]]
@@ -146,13 +153,16 @@ def _points(runs: Runs) -> tuple[dict[str, Any], list[tuple[str, ...]]]:
 
 
 def _qualities(runs: Runs) -> dict[str, str]:
-    """What may be drawn over the rate: columns of measures, and their titles."""
+    """The measures that the page can draw over the rate: titles by column."""
     shown = [*_DRAWN, *(name for name in runs.measures if name not in MEASURES)]
     return {name: runs.measure_title(name) for name in shown}
 
 
 def _styles(runs: Runs) -> dict[str, dict[str, list[str]]]:
-    """By dataset and name, a curve's name in the legend, colour, dash and symbol; of single sequences too if shown."""
+    """By dataset and curve name: name in the legend, colour, dash and symbol.
+
+    Curves of single sequences are included where the page shows them.
+    """
     labels = list(runs.table["label"].unique())
     points = runs.points.assign(curve=curve_names(runs.points))
     styles: dict[str, dict[str, list[str]]] = {}
@@ -168,11 +178,10 @@ def _styles(runs: Runs) -> dict[str, dict[str, list[str]]]:
 
 
 def _means(points: pd.DataFrame, runs: Runs) -> tuple[pd.DataFrame, list[tuple[str, ...]]]:
-    """One point for each curve, rate point and speed class, with the number of its sequences."""
+    """The points of mean curves, one for each curve, rate point and speed class, and the complete command of each."""
     keys = [*CURVE, "curve", "rate_point", "speed_class"]
-    groups = points.groupby(
-        [*keys, points["psnr"].notna().rename("judged")], sort=False
-    )  # a point's means are of one set
+    # Sequences with and without a quality are averaged apart, so that all means of a point are over the same sequences.
+    groups = points.groupby([*keys, points["psnr"].notna().rename("judged")], sort=False)
     columns = measures_in(points)
     means = groups[[*columns, "count"]].agg({**dict.fromkeys(columns, "mean"), "count": "sum"})
     means = means.join(groups[["first", "segments", "codec"]].first()).reset_index()
@@ -184,13 +193,13 @@ def _means(points: pd.DataFrame, runs: Runs) -> tuple[pd.DataFrame, list[tuple[s
 
 
 def _texts(column: pd.Series) -> dict[str, list[Any]]:
-    """A column of texts as numbers into the list of its different ones."""
+    """A text column in compact form: its different values, and for each point the index of its value."""
     numbers, values = pd.factorize(column)
     return {"values": [str(value) for value in values], "numbers": numbers.tolist()}
 
 
 def _numbers(column: pd.Series) -> list[float | None]:
-    """A column of numbers; none for what is missing or infinite."""
+    """A number column for JSON: None where a value is missing or infinite."""
     if column.dtype.kind == "i":
         return list(column.tolist())
     return [float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None for value in column]

@@ -1,4 +1,4 @@
-"""Reconstructions side by side, from the pictures that a run keeps beside its streams (paper Figs. 10, 12, 13, 15)."""
+"""Reconstructions side by side, from the pictures that a run keeps with its streams (paper Figs. 10, 12, 13, 15)."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Tile:
     Attributes
     ----------
     title, words
-        What it is; rate and quality where it is a result.
+        What the picture shows, and a second line: rate and quality where it is a result.
     image
-        H x W in [0, 1].
+        H x W in [0, 1]; H x W x 3 where it is coloured.
     """
 
     title: str
@@ -51,14 +51,14 @@ class Tile:
 
 @dataclass(frozen=True)
 class Sheet:
-    """Pictures of one sequence.
+    """Pictures of one sequence that are shown together.
 
     Attributes
     ----------
     name
-        Of its file, without the suffix.
+        Name of its file, without suffix.
     title, tiles
-        What it shows.
+        Title of the sheet, and its pictures.
     """
 
     name: str
@@ -66,20 +66,21 @@ class Sheet:
     tiles: tuple[Tile, ...]
 
     def draw(self, folder: Path) -> Path:
-        """Draw the pictures side by side into a PNG file; returns it."""
+        """Draw the pictures side by side into a PNG file in a folder; returns its path."""
         path = folder / f"{self.name}.png"
         draw_tiles(self.tiles, path, self.title)
         return path
 
 
-# Characters of a tile's title.
+# Characters that a tile's title may have.
 _TILE_WIDTH = 46
 
 
 def matched_sheets(table: pd.DataFrame, documents: dict[str, dict[str, Any]]) -> list[Sheet]:
-    """One sheet for a slow and a fast sequence of each dataset; none where no picture was kept.
+    """Sheets that compare all curves, for the first slow and the first fast sequence of each dataset.
 
-    Conditions whose pictures show other instants of the recording have sheets of their own.
+    A sequence of which the run has kept no picture has no sheet. Where conditions show different instants of the
+    recording, each instant has a sheet of its own.
     """
     sheets = []
     for dataset, sequence, part in _parts(table, documents):
@@ -90,10 +91,10 @@ def matched_sheets(table: pd.DataFrame, documents: dict[str, dict[str, Any]]) ->
 
 
 def _parts(table: pd.DataFrame, documents: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Dataset, sequence and rows with a picture of each sheet, with the spike frame ``index`` that it shows."""
-    done = table[(table["status"] == "ok") & table["accuracy"].isna()]
-    for dataset, rows in done.groupby("dataset", sort=False):
-        for sequence in _chosen(rows):
+    """Dataset, sequence, and the rows that have a picture; their column ``index`` is the spike frame that it shows."""
+    reconstructions = table[(table["status"] == "ok") & table["accuracy"].isna()]
+    for dataset, rows in reconstructions.groupby("dataset", sort=False):
+        for sequence in _examples(rows):
             part = rows[rows["sequence"] == sequence]
             part = part[part["segment"] == part["segment"].min()]
             part = part[
@@ -104,19 +105,22 @@ def _parts(table: pd.DataFrame, documents: dict[str, dict[str, Any]]) -> Iterato
                 yield str(dataset), sequence, part.assign(index=places)
 
 
-def _chosen(rows: pd.DataFrame) -> list[str]:
-    chosen = rows.groupby("speed_class", sort=False)["sequence"].first()
-    return list(dict.fromkeys(chosen))
+def _examples(rows: pd.DataFrame) -> list[str]:
+    """The first sequence of each speed class."""
+    return list(dict.fromkeys(rows.groupby("speed_class", sort=False)["sequence"].first()))
 
 
 def _tiles(rows: pd.DataFrame, documents: dict[str, dict[str, Any]]) -> tuple[str, tuple[Tile, ...]]:
-    """Truth, a spike frame, and all points of a curve; of several curves, each one's point nearest to a common rate."""
+    """Title and tiles of a sheet: truth, spike frame, results.
+
+    The results are all points of one curve, or, of several curves, the point of each that is nearest to a common rate.
+    """
     text = "{} {}".format(*rows.iloc[0][["dataset", "sequence"]])
     rows = rows.assign(curve=curve_names(rows))
     if rows["curve"].nunique() > 1:
         rows, rate = _matched(rows)
         text += f", points nearest to {rate:.4g} bits per spike"
-    # Where the shown instant has no truth, no row has a quality.
+    # Only rows with a quality show an instant that has a truth.
     known = rows[rows["psnr"].notna()]
     first = (known if len(known) else rows).iloc[0]
     k = shown(first, documents)
@@ -131,26 +135,29 @@ def _tiles(rows: pd.DataFrame, documents: dict[str, dict[str, Any]]) -> tuple[st
     return text, tuple(tiles)
 
 
-def psnr(found: np.ndarray, truth: np.ndarray) -> float:
-    """Of one frame, dB."""
-    return float(psnr_per_frame(found[None], truth[None])[0])
+def psnr(result: np.ndarray, truth: np.ndarray) -> float:
+    """PSNR of one H x W frame in dB, see `psnr_per_frame`."""
+    return float(psnr_per_frame(result[None], truth[None])[0])
 
 
 def result_picture(row: dict[str, Any]) -> np.ndarray | None:
-    """H x W result at the shown instant, of a row with its ``run``; None where the run has not kept it."""
+    """A row's result at the shown instant, H x W float32 in [0, 1]; None where its ``run`` has not kept the picture."""
     path = picture_path(Path(row["run"]), row["job"])
     return read_grey(path).astype(np.float32) / 255 if path.exists() else None
 
 
 def shown(row: pd.Series, documents: dict[str, dict[str, Any]]) -> int:
-    """The coding instant that a row's picture shows."""
+    """The number k of the coding instant that a row's picture shows."""
     card = documents[row["run"]]["conditions"][row["condition"]]
     evaluated = range(card["num_frames"]) if row["evaluated"] == "all" else [int(k) for k in row["evaluated"].split()]
     return shown_instant(evaluated, card["num_frames"])
 
 
 def _matched(rows: pd.DataFrame) -> tuple[pd.DataFrame, float]:
-    """The point of each curve whose rate lies nearest (in ratio) to the middle rate of the lossy grey codecs."""
+    """The point of each curve whose rate is nearest (in ratio) to a common rate, and that rate in bits per spike.
+
+    The common rate is the median rate of all points except those of CTA, or of all points where only CTA has any.
+    """
     grey = rows[rows["paradigm"] != "cta"]
     rate = float((grey if len(grey) else rows)["bpp"].median())
     distance = (rows["bpp"] / rate).map(lambda ratio: abs(math.log(ratio)))
@@ -160,13 +167,13 @@ def _matched(rows: pd.DataFrame) -> tuple[pd.DataFrame, float]:
 
 
 def at_instant(row: pd.Series, documents: dict[str, dict[str, Any]], k: int) -> tuple[np.ndarray, np.ndarray]:
-    """H x W luminance and spikes of a row's segment at coding instant k, which has a truth."""
+    """Luminance and spikes of a row's segment at coding instant k, which must have a truth: both H x W float32."""
     index = _spike_index(row, documents, k)
     return _recording(row, documents).truth([index])[0], spikes_at(row, documents, k)
 
 
 def spikes_at(row: pd.Series, documents: dict[str, dict[str, Any]], k: int) -> np.ndarray:
-    """H x W spikes of a row's segment at coding instant k."""
+    """The spike frame of a row's segment at coding instant k, H x W float32 in {0, 1}."""
     index = _spike_index(row, documents, k)
     return _recording(row, documents).spikes(index, index + 1)[0].astype(np.float32)
 
@@ -177,13 +184,13 @@ def _recording(row: pd.Series, documents: dict[str, dict[str, Any]]) -> Recordin
 
 
 def _spike_index(row: pd.Series, documents: dict[str, dict[str, Any]], k: int) -> int:
-    """The spike frame of a recording in which a row's coding instant k lies."""
+    """Index of the recording's spike frame at which a row's coding instant k lies."""
     card = documents[row["run"]]["conditions"][row["condition"]]
     return int(row["segment"]) + int(card["margin"]) + k * int(card["stride"])
 
 
 def draw_tiles(tiles: Sequence[Tile], path: Path, text: str) -> None:
-    """Draw pictures side by side into a PNG file; they may be coloured, H x W x 3."""
+    """Draw tiles side by side into a PNG file, under the title `text`."""
     from PIL import Image
 
     columns = 3 if len(tiles) in (3, 5, 6) else 4
@@ -199,5 +206,5 @@ def draw_tiles(tiles: Sequence[Tile], path: Path, text: str) -> None:
         axis.set_title(literal("\n".join(filter(None, (names[tile.title], tile.words)))), fontsize=8)
     drawn = io.BytesIO()
     figure.savefig(drawn, dpi=85)
-    with Image.open(drawn) as image:  # 256 colours are enough for grey pictures, in a third of the bytes
+    with Image.open(drawn) as image:  # 256 colours are enough for grey pictures, and take a third of the bytes
         image.convert("RGB").quantize(256).save(path, optimize=True)

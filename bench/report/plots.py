@@ -1,4 +1,4 @@
-"""RD curves, and what all figures share: how curves are told apart, and where their names stand."""
+"""RD plots, and what all plots share: the styles that tell curves apart, legends, titles and the rate axis."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ from bench.report.rows import curve_names, judged, mean_points, per_sequence, se
 K = TypeVar("K", bound=Hashable)
 _Place = Literal["outside right upper", "outside lower left"]
 COLOURS: tuple[str, ...] = tuple(mpl.colors.to_hex(colour) for colour in mpl.colormaps["tab10"].colors)  # type: ignore[attr-defined]
-# A paradigm's line, then its marks (of matplotlib and of plotly), which no other paradigm has. ATC and CAAS coincide
-# under the identity analyzer: an open mark shows both.
+# Line style of each paradigm.
 _LINES = {"cta": ":", "atc": "--", "caas": "-"}
+# Marks of each paradigm, by their names in matplotlib and in plotly; "" stands for paradigms of other packages. No mark
+# is used by two paradigms. Those of ATC are open, because under the identity analyzer its curves lie on those of CAAS:
+# through an open mark both can be seen.
 _MARKS = {
     "cta": (("s", "square"), ("X", "x"), ("<", "triangle-left"), ("p", "pentagon"), ("8", "octagon")),
     "atc": (
@@ -33,11 +35,11 @@ _MARKS = {
     "caas": (("o", "circle"), ("D", "diamond"), ("v", "triangle-down"), ("P", "cross"), ("h", "hexagon")),
     "": (("x", "x-thin-open"), ("+", "cross-thin-open"), ("1", "y-up-open"), ("2", "y-down-open")),
 }  # fmt: skip
-# Lines of curves whose paradigm has no colour and mark left; in line widths.
+# Dashes for further curves of one colour and paradigm once all its marks are used; lengths in line widths.
 _DASHES: tuple[tuple[int, ...], ...] = ((8, 2, 1, 2), (8, 2, 1, 2, 1, 2), (3, 1, 3, 4), (12, 3))
-# Characters of a curve's name in a legend.
+# Characters that a curve's name may have in a legend.
 LEGEND_WIDTH = 48
-# Inches around a legend.
+# Space around a legend, inches.
 _LEGEND_PAD = 0.15
 
 
@@ -48,11 +50,11 @@ class CurveStyle:
     Attributes
     ----------
     colour
-        Of its codec.
+        Colour of the curve's codec, as hex text.
     paradigm
-        One of the paper's, or empty.
+        ``cta``, ``atc`` or ``caas``; empty for any other.
     mark, line
-        Numbers among the marks and lines of its paradigm.
+        Index of the mark among those of the paradigm, and of the line: 0 is the paradigm's own, others are `_DASHES`.
     """
 
     colour: str
@@ -73,7 +75,7 @@ class CurveStyle:
         }
 
     def plotly(self) -> list[str]:
-        """Colour, dash and symbol of the page's plot."""
+        """Colour, dash and symbol for the plot of the HTML page."""
         names = {"cta": "dot", "atc": "dash", "caas": "solid"}
         dash = ",".join(f"{2 * part}px" for part in _DASHES[self.line - 1]) if self.line else ""
         return [self.colour, dash or names.get(self.paradigm, "dashdot"), _MARKS[self.paradigm][self.mark][1]]
@@ -85,18 +87,22 @@ def curve_styles(curves: Iterable[tuple[K, str, str]], labels: Sequence[str]) ->
     Parameters
     ----------
     curves
-        What names it, its paradigm and its codec's label.
+        Key, paradigm and codec label of each curve.
     labels
-        Those of all figures that stand together, so that a codec has one colour in all of them.
+        The codec labels of all figures of the report, so that a codec has the same colour in every figure.
+
+    Returns
+    -------
+    The styles by the curves' keys.
     """
     places = {label: number for number, label in enumerate(sorted(set(labels)))}
-    taken: Counter[tuple[str, str]] = Counter()
+    uses: Counter[tuple[str, str]] = Counter()
     styles: dict[K, CurveStyle] = {}
     for name, paradigm, label in curves:
         colour = COLOURS[places[label] % len(COLOURS)]
         group = paradigm if paradigm in _LINES else ""
-        number = taken[group, colour]
-        taken[group, colour] += 1
+        number = uses[group, colour]
+        uses[group, colour] += 1
         lines, marks = 1 + len(_DASHES), len(_MARKS[group])
         styles[name] = CurveStyle(colour, group, number % marks, number // marks % lines)
     return styles
@@ -105,7 +111,17 @@ def curve_styles(curves: Iterable[tuple[K, str, str]], labels: Sequence[str]) ->
 def rd_plot(
     table: pd.DataFrame, dataset: str, paths: Sequence[Path], quality: str = PSNR.name, title: str = PSNR.title
 ) -> None:
-    """Draw a quality over bits per spike, for all sequences and for each speed class, into PNG or SVG files."""
+    """Draw a dataset's mean curves over bits per spike: a panel for all sequences and one for each speed class.
+
+    Parameters
+    ----------
+    table
+        Rows (`Runs.table`).
+    paths
+        PNG or SVG files to write.
+    quality, title
+        Column of the quality on the vertical axis, and the axis' title.
+    """
     points = _points(table, dataset, quality)
     panels = [("all sequences", points)]
     if points["speed_class"].nunique() > 1:
@@ -130,19 +146,20 @@ def rd_plot(
 
 
 def _points(table: pd.DataFrame, dataset: str, quality: str = PSNR.name) -> pd.DataFrame:
-    """Points of each sequence of a dataset that have a quality, with their curve's name."""
+    """Lines of `per_sequence` of one dataset that have a quality, with a column ``curve``, the name of their curve."""
     points = judged(per_sequence(table[(table["dataset"] == dataset) & (table["status"] == "ok")]), quality)
     return points.assign(curve=curve_names(points))
 
 
 def short_names(table: pd.DataFrame) -> pd.DataFrame:
-    """The curves whose names are shortened in RD plots: their first points, and ``short``, what stands there."""
+    """One line for each curve whose name RD plots shorten; the column ``short`` is the shortened name."""
     parts = [_points(table, dataset).drop_duplicates("curve") for dataset in table["dataset"].unique()]
     lines = pd.concat([part.assign(short=part["curve"].map(shortened(part["curve"], LEGEND_WIDTH))) for part in parts])
     return lines[lines["short"] != lines["curve"]]
 
 
 def _draw(axis: Axes, points: pd.DataFrame, styles: dict[str, CurveStyle], quality: str) -> None:
+    """Draw the mean curves of a panel; the legend says so where their points are means over different numbers."""
     names = shortened(styles, LEGEND_WIDTH)
     for name, part in points.groupby("curve", sort=False):
         curve = mean_points(part)
@@ -156,17 +173,17 @@ def _draw(axis: Axes, points: pd.DataFrame, styles: dict[str, CurveStyle], quali
 
 
 def literal(text: object) -> str:
-    """A name as matplotlib draws it letter by letter: between two dollars it would read mathematics."""
+    """A text that matplotlib draws letter by letter: unescaped, it would read mathematics between two dollar signs."""
     return str(text).replace("$", r"\$")
 
 
 def figure_title(figure: Figure, text: str) -> None:
-    """Write a figure's title, shortened to its width."""
+    """Set a figure's title, shortened to the figure's width."""
     figure.suptitle(literal(short(text, int(11 * figure.get_figwidth()))), fontsize=11)
 
 
 def add_legend(figure: Figure, axis: Axes) -> None:
-    """Put the names of an axis' curves beside the figure, or below it in columns; it grows by what they take."""
+    """Add a legend of an axis' curves right of the figure, or below it in columns; the figure grows by its size."""
     handles, names = axis.get_legend_handles_labels()
     if not names:
         return
@@ -190,8 +207,8 @@ def add_legend(figure: Figure, axis: Axes) -> None:
 
 
 def bits_axis(axis: Axes) -> None:
-    """Make the x axis that of rates."""
+    """Make the x axis a logarithmic one of bits per spike."""
     axis.set_xscale("log")
-    axis.tick_params("x", which="minor", labelsize="x-small")  # of a narrow axis: several to the decade
+    axis.tick_params("x", which="minor", labelsize="x-small")  # a narrow axis labels several ticks in a decade
     axis.set_xlabel("bits per spike (raw = 1)")
     axis.grid(True, which="both", color="0.92", linewidth=0.6)

@@ -1,9 +1,9 @@
-"""Sections of a report: each lies in a module that an entry point of the group ``bench.sections`` names.
+"""The sections of a report: tables, plots and sheets of pictures, which any package may add.
 
-Such a module has a tuple SECTIONS of `TableSection` and `PlotSection`; a package adds a table to every report with one
-function and one line::
+A module with sections has a tuple SECTIONS of `TableSection`, `PlotSection` and `SheetSection`; an entry point of the
+group ``bench.sections`` names the module. A package adds a table to every report with one function and one line::
 
-    SECTIONS = (TableSection("my_table", "My table", "How to read it.", 100, lambda given: my_cells(given.runs)),)
+    SECTIONS = (TableSection("my_table", "My table", "How to read it.", 100, lambda material: my_cells(material.runs)),)
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ S = TypeVar("S")
 
 @dataclass(frozen=True)
 class Material:
-    """What sections are made of.
+    """The input of every section.
 
     Attributes
     ----------
     every, runs
-        All rows, and those whose codecs are compared (`Runs.compared`).
+        All rows, and the rows that codecs are compared by (`Runs.compared`).
     bd
-        BD figures of all pairs of curves, the columns of bd.csv.
+        BD figures of all pairs of curves, with the columns of bd.csv.
     tables
-        The report's tables, once they are made: what plots may be drawn from.
+        The report's tables, for plots that are drawn from them; empty while the tables are being built.
     """
 
     every: Runs
@@ -47,16 +47,16 @@ class Material:
 
 @dataclass(frozen=True)
 class TableSection:
-    """A table.
+    """A section that is one table.
 
     Attributes
     ----------
     name, title, note
         See `bench.report.table.Table`.
     place
-        Where it stands among the others: tables are shown in the order of these numbers.
+        Position in the report: tables are shown by rising `place`.
     make
-        Its cells, with a column ``command``; without lines it is left out.
+        Function that returns the cells, with a column ``command`` (see `Table`). A table without lines is left out.
     """
 
     name: str
@@ -65,21 +65,21 @@ class TableSection:
     place: int
     make: Callable[[Material], pd.DataFrame]
 
-    def table(self, given: Material) -> Table:
-        """The table itself."""
-        return Table(self.name, self.title, self.note, self.make(given))
+    def table(self, material: Material) -> Table:
+        """Build the table."""
+        return Table(self.name, self.title, self.note, self.make(material))
 
 
 @dataclass(frozen=True)
 class PlotSection:
-    """One plot or several.
+    """A section of one or more plots.
 
     Attributes
     ----------
     draw
-        Writes them into a folder, and gives their files.
+        Function that writes the plots into a folder and returns the paths of their files.
     in_run
-        Whether a run draws them too when it ends.
+        Whether the plots are also drawn at the end of a run, into the run's own folder.
     """
 
     draw: Callable[[Material, Path], Iterable[Path]]
@@ -88,33 +88,40 @@ class PlotSection:
 
 @dataclass(frozen=True)
 class SheetSection:
-    """Sheets of pictures, and what cannot be drawn, each with the reason."""
+    """A section of picture sheets.
+
+    Attributes
+    ----------
+    make
+        Function that returns the sheets, and a pair (figure, reason) for each one that cannot be drawn.
+    """
 
     make: Callable[[Material], tuple[list[Sheet], list[tuple[str, str]]]]
 
 
-def tables(given: Material) -> list[Table]:
-    """The tables that have lines, in order."""
-    found = sorted(_sections(TableSection), key=lambda section: section.place)
-    return [table for table in (section.table(given) for section in found) if not table.cells.empty]
+def tables(material: Material) -> list[Table]:
+    """Build the tables of all sections by rising `place`; tables without lines are left out."""
+    ordered = sorted(_sections(TableSection), key=lambda section: section.place)
+    return [table for table in (section.table(material) for section in ordered) if not table.cells.empty]
 
 
-def plots(given: Material, folder: Path, in_run: bool = False) -> list[Path]:
-    """Draw plots into a folder: all, or those of a run alone."""
+def plots(material: Material, folder: Path, in_run: bool = False) -> list[Path]:
+    """Draw the plots of all sections into a folder, with `in_run` only those of a run; returns their files."""
     wanted = (section for section in _sections(PlotSection) if section.in_run or not in_run)
-    return [path for section in wanted for path in section.draw(given, folder)]
+    return [path for section in wanted for path in section.draw(material, folder)]
 
 
-def sheets(given: Material) -> tuple[list[Sheet], list[tuple[str, str]]]:
-    """Sheets of pictures, and what cannot be drawn."""
-    made = [section.make(given) for section in _sections(SheetSection)]
-    return [sheet for part, _ in made for sheet in part], [reason for _, part in made for reason in part]
+def sheets(material: Material) -> tuple[list[Sheet], list[tuple[str, str]]]:
+    """The sheets of all sections, and a pair (figure, reason) for each one that cannot be drawn."""
+    parts = [section.make(material) for section in _sections(SheetSection)]
+    return [sheet for part, _ in parts for sheet in part], [reason for _, part in parts for reason in part]
 
 
 def _sections(kind: type[S]) -> Iterator[S]:
+    """The sections of one kind from all modules, in the order of the entry points' names."""
     for entry in sorted(entry_points(group=_GROUP), key=lambda entry: entry.name):
         try:
-            found = entry.load().SECTIONS
-        except Exception as error:  # another package's module may fail in any way
+            sections = entry.load().SECTIONS
+        except Exception as error:  # importing another package's module may raise anything
             raise BenchError(f"the report's section '{entry.name}' cannot be loaded: {error}") from error
-        yield from (section for section in found if isinstance(section, kind))
+        yield from (section for section in sections if isinstance(section, kind))

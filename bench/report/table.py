@@ -1,4 +1,4 @@
-"""A table of a report, and its files."""
+"""Tables of a report, and the files that they are written to."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Table:
     Attributes
     ----------
     name
-        Of its files, without suffix.
+        Name of its files, without suffix.
     title, note
-        What it shows, and how to read it.
+        Heading, and a sentence on how to read the table; the note may be empty.
     cells
-        With a column ``command``, which measures a line's figures again.
+        The table's content. The column ``command`` holds the shell command that measures a line's figures again.
     """
 
     name: str
@@ -29,16 +29,16 @@ class Table:
 
     @property
     def shown(self) -> pd.DataFrame:
-        """What a reader sees."""
+        """The columns for readers: all but ``command``."""
         return self.cells.drop(columns="command")
 
     def write(self, folder: Path) -> list[Path]:
-        """Write it as CSV, with the commands, and as Markdown and LaTeX, without."""
+        """Write the table as CSV, Markdown and LaTeX; only the CSV file has the commands. Returns the files."""
         return write_table(self.cells, self.shown, folder / self.name)
 
 
 def write_table(cells: pd.DataFrame, shown: pd.DataFrame, target: Path) -> list[Path]:
-    """Write cells as CSV, and what is shown of them as Markdown and LaTeX."""
+    """Write `cells` as CSV and `shown` as Markdown and LaTeX, at `target` with these suffixes; returns the files."""
     paths = [target.with_suffix(suffix) for suffix in (".csv", ".md", ".tex")]
     cells.to_csv(paths[0], index=False)
     paths[1].write_text(markdown(shown) + "\n", encoding="utf-8")
@@ -47,13 +47,13 @@ def write_table(cells: pd.DataFrame, shown: pd.DataFrame, target: Path) -> list[
 
 
 def markdown(cells: pd.DataFrame, index: bool = False) -> str:
-    """Cells as they are, as a Markdown table."""
+    """A Markdown table that shows every cell literally (`markdown_text`), with the index as first column if asked."""
     shown = cells.rename(columns=markdown_text, index=markdown_text).map(markdown_text)
     return str(shown.to_markdown(index=index, disable_numparse=True))
 
 
 def markdown_text(value: object) -> object:
-    """A text that Markdown shows as it is: no HTML, no link, no picture, no other cell; other values are left alone."""
+    """Escape a text so that Markdown makes no HTML, link, picture or cell border of it; values of other types stay."""
     if not isinstance(value, str):
         return value
     return value.replace("<", "&lt;").replace("](", "]\\(").replace("|", "\\|")

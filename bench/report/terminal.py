@@ -1,4 +1,4 @@
-"""What a run prints when it ends: the RD table, what could not be measured, where the results are."""
+"""The summary that a run prints at its end: RD table, what could not be measured, where the results lie."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from bench.metrics.quality import PSNR_CEILING
 from bench.report.rows import average, curve_names, load_runs, printed_mean
 from bench.runner.run import RunReport
 
-# What a terminal has no room for; rd.csv and the report have it.
+# Measures that are left out because a terminal is too narrow; rd.csv and the report have them.
 _UNPRINTED = {"bpf", "psnr_of_mse", "rate_error"}
 
 
 def print_run(done: RunReport) -> None:
-    """Print the averages of a run's rows."""
+    """Print a run's averages, the reasons of rows that are not measured, and notes."""
     console = Console(markup=False)
     runs = load_runs([done.folder])
-    table, measures = runs.table, {name: of for name, of in runs.measures.items() if name not in _UNPRINTED}
+    table, measures = runs.table, {key: value for key, value in runs.measures.items() if key not in _UNPRINTED}
     if done.states["ok"]:
         for (dataset, task), part in average(table).groupby(["dataset", "task"], sort=False):
             what = f"{dataset}, {task}" if table["task"].nunique() > 1 else str(dataset)
@@ -45,6 +45,7 @@ def print_run(done: RunReport) -> None:
 
 
 def _table(what: str, means: pd.DataFrame, measures: Mapping[str, Measure]) -> Table:
+    """The averages of one dataset and task, a line for each rate point; columns without any figure are left out."""
     chains = dict.fromkeys(f"{line.extractor}+{line.analyzer}" for line in means.itertuples())
     title = f"{what}, {', '.join(chains)}: means over n sequences"
     table = Table(title=title, title_justify="left", title_style="", box=None, pad_edge=False, header_style="bold")

@@ -1,4 +1,4 @@
-"""Classification in reports: Tables VI to VIII, Fig. 14, rate-accuracy curves, and many tasks of one stream."""
+"""Classification in reports: Tables VI to VIII, Fig. 14, rate-accuracy curves, and two tasks served by one stream."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from bench.results.document import origin
 from bench.results.rows import CLASSES_FILE, ClassRow
 from bench.results.shell import flag
 
-# The paper's name of a dataset.
+# The paper's name of each dataset; s-mnist-10k, which is MNIST's test images alone, is compared with S-MNIST.
 _PAPER = {"s-mnist": "S-MNIST", "s-mnist-10k": "S-MNIST", "s-cifar": "S-CIFAR", "s-caltech": "S-CALTECH"}
 _TSNE_SAMPLES = 400
 
 
 def table_vi(runs: Runs) -> pd.DataFrame:
-    """Accuracy without compression, by representation."""
+    """Table VI: accuracy without compression, one line per run, dataset and representation."""
     from baselines.recognition.representations import TABLE_VI
 
     paper = stated("VI")
     lines = []
-    for (run, dataset, name), part in _recognised(runs).groupby(["run", "dataset", "representation"], sort=False):
-        accuracy, between = _accuracy(part["correct"])
+    for (run, dataset, name), part in _recognition_rows(runs).groupby(["run", "dataset", "representation"], sort=False):
+        accuracy, bounds = _accuracy(part["correct"])
         spec = origin(runs.documents[str(run)], "datasets", str(dataset))
         lines.append(
             {
@@ -46,8 +46,8 @@ def table_vi(runs: Runs) -> pd.DataFrame:
                 "representation": TABLE_VI[str(name)].title,
                 "samples": len(part),
                 "accuracy [%]": accuracy,
-                "95 % interval": between,
-                "published [%]": paper.get((TABLE_VI[str(name)].title, _PAPER.get(_bare(dataset), "")), ""),
+                "95 % interval": bounds,
+                "published [%]": paper.get((TABLE_VI[str(name)].title, _PAPER.get(_bare_name(dataset), "")), ""),
                 "command": f"bench run --task classification {flag('--dataset', spec)} --codec ffv1 --limit 1 "
                 "--recognition",
             }
@@ -56,17 +56,17 @@ def table_vi(runs: Runs) -> pd.DataFrame:
 
 
 def table_vii(runs: Runs) -> pd.DataFrame:
-    """Bits saved against raw spikes, and accuracy lost against the features that were not compressed."""
+    """Table VII: bits saved (BS) against raw spikes, and accuracy lost (AD) against uncompressed features."""
     paper = stated("VII")
     columns = sorted({column for _, column in paper}, key=_bpp)
-    known = _recognised(runs)
-    known = known[known["representation"] == "sci"]
+    uncompressed = _recognition_rows(runs)
+    uncompressed = uncompressed[uncompressed["representation"] == "sci"]
     lines = []
-    for (dataset, _), rows in _own(runs).groupby(["dataset", "condition"], sort=False):
-        whole = known[known["dataset"].eq(dataset) & known["sequence"].isin(rows["sequence"])]
+    for (dataset, _), rows in _sci_rows(runs).groupby(["dataset", "condition"], sort=False):
+        whole = uncompressed[uncompressed["dataset"].eq(dataset) & uncompressed["sequence"].isin(rows["sequence"])]
         for line in average(rows).to_dict("records"):
             point = rows[rows["rate_point"] == line["rate_point"]]
-            accuracy, between = _accuracy(point["accuracy"])
+            accuracy, bounds = _accuracy(point["accuracy"])
             both = whole[whole["sequence"].isin(point["sequence"])]
             same = point[point["sequence"].isin(both["sequence"])]
             lost = (
@@ -77,54 +77,55 @@ def table_vii(runs: Runs) -> pd.DataFrame:
             cells = {
                 "dataset": dataset, "rate point": line["rate_point"], "samples": line["sequences"],
                 "bpp": f"{line['bpp']:.4f}", "BS [%]": f"{100 * (1 - line['bpp']):.2f}",
-                "accuracy [%]": accuracy, "95 % interval": between,
+                "accuracy [%]": accuracy, "95 % interval": bounds,
                 "AD [points]": lost,
             }  # fmt: skip
-            name = _PAPER.get(_bare(dataset), "")
+            name = _PAPER.get(_bare_name(dataset), "")
             distances = [abs(np.log(_bpp(column) / line["bpp"])) for column in columns]
             nearest = columns[int(np.argmin(distances))]
             cells["nearest published"] = nearest if name else ""
             for key in ("BS", "AD"):
                 cells[f"{key}, published"] = paper.get((f"{name} {key}", nearest), "")
-            again = runs.command(runs.point(line))
-            cells["command"] = f"{again} --recognition" if len(whole) else again
+            command = runs.command(runs.point(line))
+            cells["command"] = f"{command} --recognition" if len(whole) else command
             lines.append(cells)
     return pd.DataFrame(lines)
 
 
 def table_viii(runs: Runs) -> pd.DataFrame:
-    """Precision, recall and F1 of each class at the highest rate of SCI under CAAS."""
+    """Table VIII: precision, recall and F1 of each class at the highest rate of SCI under CAAS."""
     from sklearn.metrics import classification_report
 
     paper = stated("VIII")
     lines = []
-    for (dataset, _), rows in _said(runs).groupby(["dataset", "condition"], sort=False):
+    for (dataset, _), rows in _answers(runs).groupby(["dataset", "condition"], sort=False):
         line = average(rows).iloc[-1].to_dict()
-        said = rows[rows["rate_point"] == line["rate_point"]]
-        found = classification_report(said["truth"], said["predicted"], output_dict=True, zero_division=np.nan)
-        overall = found.pop("accuracy")
+        answers = rows[rows["rate_point"] == line["rate_point"]]
+        truth, predicted = answers["truth"], answers["predicted"]
+        scores = classification_report(truth, predicted, output_dict=True, zero_division=np.nan)
+        overall = scores.pop("accuracy")
         common = {"dataset": dataset, "bpp": f"{line['bpp']:.4f}"}
-        again = {"command": runs.command(runs.point(line))}
+        command = {"command": runs.command(runs.point(line))}
         names = {"macro avg": "macro average", "weighted avg": "weighted average"}
-        for label, figures in found.items():
+        for label, figures in scores.items():
             name = names.get(label, label)
             cells = {**common, "class": name}
             for key, title in (("precision", "precision"), ("recall", "recall"), ("f1-score", "F1")):
                 cells[title] = f"{figures[key]:.4f}"
-                cells[f"{title}, published"] = _beside(paper, dataset, name, title.lower())
-            lines.append({**cells, "samples": str(int(figures["support"])), **again})
+                cells[f"{title}, published"] = _published(paper, dataset, name, title.lower())
+            lines.append({**cells, "samples": str(int(figures["support"])), **command})
         lines.append(
             {
                 **common, "class": "accuracy", "precision": f"{overall:.4f}",
-                "precision, published": _beside(paper, dataset, "all", "accuracy"),
-                "samples": str(len(said)), **again,
+                "precision, published": _published(paper, dataset, "all", "accuracy"),
+                "samples": str(len(answers)), **command,
             }
         )  # fmt: skip
     return pd.DataFrame(lines).fillna("")
 
 
 def bd_accuracy(runs: Runs) -> pd.DataFrame:
-    """BD-rate over accuracy of the mean curves, against every other curve, or why there is none."""
+    """BD-rate over accuracy between the mean curves of every pair, or why there is none."""
     lines = []
     for dataset, means in _means(runs).groupby("dataset", sort=False):
         curves = dict(iter(means.groupby("curve", sort=False)))
@@ -148,11 +149,12 @@ def bd_accuracy(runs: Runs) -> pd.DataFrame:
 
 
 def many_tasks(runs: Runs) -> pd.DataFrame:
-    """Reconstruction and classification together: total bits of each paradigm at the qualities of CAAS.
+    """Reconstruction and classification together: the total bits of one stream, and of ATC's two at the same qualities.
 
-    CAAS and CTA send one stream for both tasks; that their rows are of the same stream is checked here. ATC sends one
-    for each result: the reconstruction's bits are interpolated (log rate over PSNR) at the PSNR of CAAS, and of the
-    classification's points the cheapest counts that is as accurate, or the most accurate one.
+    CAAS and CTA send one stream for both tasks; the rows of both tasks are checked to have the same stream. ATC sends
+    one stream for each task. Its bits for reconstruction are interpolated (logarithm of the rate over PSNR) at the PSNR
+    of the line. Its bits for classification are those of the cheapest point with at least the line's accuracy, or of
+    the most accurate point if none has it.
     """
     done = runs.table[runs.table["status"].eq("ok")]
     costs = runs.beside(NETWORKS_FILE, NetworkRow)
@@ -165,25 +167,28 @@ def many_tasks(runs: Runs) -> pd.DataFrame:
         means = pairs.groupby(["paradigm", "rate_point"], sort=False)[["bpp", "psnr", "accuracy", "one"]]
         means = means.agg({"bpp": "mean", "psnr": "mean", "accuracy": "mean", "one": "all"}).reset_index()
         for point in means[means["paradigm"] != "atc"].sort_values(["paradigm", "bpp"]).to_dict("records"):
-            own = pairs[pairs["paradigm"].eq(point["paradigm"]) & pairs["rate_point"].eq(point["rate_point"])]
-            images, labels = (_task_means(rows, own, task) for task in ("reconstruction", "classification"))
+            at_point = pairs[pairs["paradigm"].eq(point["paradigm"]) & pairs["rate_point"].eq(point["rate_point"])]
+            images, labels = (_task_means(rows, at_point, task) for task in ("reconstruction", "classification"))
             line = {
                 "dataset": dataset, "codec": label, "paradigm": str(point["paradigm"]).upper(),
-                "rate point": point["rate_point"], "samples": own["sequence"].nunique(),
+                "rate point": point["rate_point"], "samples": at_point["sequence"].nunique(),
                 "PSNR [dB]": f"{point['psnr']:.2f}", "accuracy [%]": f"{100 * point['accuracy']:.1f}",
                 "bpp, one stream": f"{point['bpp']:.5f}" if point["one"] else "(streams differ)",
             }  # fmt: skip
             line |= _two_streams(point, images, labels)
-            line["added task, GMAC"] = _added(costs)
+            line["added task, GMAC"] = _added_cost(costs)
             chosen = runs.table["dataset"].eq(dataset) & runs.table["label"].eq(label)
             chosen &= runs.table["paradigm"].isin(["atc", point["paradigm"]]) & runs.table["job"].isin(rows["job"])
-            again = [runs.command(chosen), *map(counting, costs.head(1).to_dict("records"))]
-            lines.append(line | {"command": " && ".join(again)})
+            command = [runs.command(chosen), *map(counting, costs.head(1).to_dict("records"))]
+            lines.append(line | {"command": " && ".join(command)})
     return pd.DataFrame(lines).fillna("")
 
 
 def _pairs(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows of both tasks that are of the same sequence, paradigm and rate point."""
+    """Rows of reconstruction, each joined with the row of classification of the same segment, chain and rate point.
+
+    ``one`` says whether both rows are of the same stream: as many bits, and the same decoded frames.
+    """
     keys = ["sequence", "segment", "paradigm", "extractor", "rate_point"]
     images, labels = (rows[rows["task"] == task] for task in ("reconstruction", "classification"))
     both = images.merge(labels, on=keys, suffixes=("", "_class"))
@@ -195,7 +200,7 @@ def _pairs(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _task_means(rows: pd.DataFrame, pairs: pd.DataFrame, task: str) -> pd.DataFrame:
-    """ATC's points of one task over the sequences of the pairs, where it has all; from the lowest rate up."""
+    """ATC's mean points of one task by rising rate; points that lack one of the pairs' sequences are left out."""
     part = rows[rows["task"].eq(task) & rows["paradigm"].eq("atc") & rows["sequence"].isin(pairs["sequence"])]
     groups = part.groupby("rate_point", sort=False, observed=True)
     means = groups[["bpp", "psnr", "accuracy"]].mean()
@@ -204,7 +209,7 @@ def _task_means(rows: pd.DataFrame, pairs: pd.DataFrame, task: str) -> pd.DataFr
 
 
 def _two_streams(point: dict[str, Any], images: pd.DataFrame, labels: pd.DataFrame) -> dict[str, str]:
-    """What ATC needs for the qualities of a point."""
+    """The cells on ATC's two streams at the qualities of a point; empty cells where ATC was not measured."""
     none = {"bpp, ATC": "", "of it classification": "", "ATC's accuracy [%]": "", "one stream saves [%]": ""}
     if images.empty or labels.empty:
         return none
@@ -218,15 +223,15 @@ def _two_streams(point: dict[str, Any], images: pd.DataFrame, labels: pd.DataFra
     return none | {"bpp, ATC": f"{bits:.5f}", "one stream saves [%]": f"{100 * (1 - point['bpp'] / bits):+.1f}"}
 
 
-def _added(costs: pd.DataFrame) -> str:
-    """What the classifier computes for a sequence of frames of the counted size."""
+def _added_cost(costs: pd.DataFrame) -> str:
+    """GMAC of the classifier for one sequence, with the frame size that they were counted at."""
     row = costs.iloc[0] if len(costs) else None
     return "" if row is None else f"{row['macs'] / 1e9:.2f} at {row['width']}x{row['height']}"
 
 
 def accuracy_plots(runs: Runs, folder: Path) -> Iterator[Path]:
-    """Rate-accuracy curves of each dataset, with the accuracy that nothing was lost for."""
-    known = _recognised(runs)
+    """Draw the rate-accuracy curves of each dataset, with the accuracy of uncompressed features; gives the files."""
+    uncompressed = _recognition_rows(runs)
     for dataset, means in _means(runs).groupby("dataset", sort=False):
         figure = Figure(figsize=(6.4, 4.4), layout="constrained")
         axis = figure.subplots()
@@ -234,14 +239,14 @@ def accuracy_plots(runs: Runs, folder: Path) -> Iterator[Path]:
         styles = curve_styles(curves.itertuples(index=False, name=None), list(runs.table["label"].unique()))
         names = shortened(styles, LEGEND_WIDTH)
         for name, curve in means.groupby("curve", sort=False):
-            between = np.array([interval(c * n, n) for c, n in zip(curve["accuracy"], curve["sequences"], strict=True)])
+            bounds = np.array([interval(c * n, n) for c, n in zip(curve["accuracy"], curve["sequences"], strict=True)])
             axis.errorbar(
                 curve["bpp"], 100 * curve["accuracy"],
-                100 * np.abs(between.T - curve["accuracy"].to_numpy()), label=literal(names[str(name)]), capsize=2,
+                100 * np.abs(bounds.T - curve["accuracy"].to_numpy()), label=literal(names[str(name)]), capsize=2,
                 elinewidth=0.6, **styles[str(name)].plot(),
             )  # fmt: skip
         for row, style in (("sci", "-"), ("tfp", ":")):
-            part = known[known["dataset"].eq(dataset) & known["representation"].eq(row)]
+            part = uncompressed[uncompressed["dataset"].eq(dataset) & uncompressed["representation"].eq(row)]
             if len(part):
                 text = "SCI's features, not compressed" if row == "sci" else "firing rate, not compressed"
                 level = 100 * part["correct"].mean()
@@ -257,13 +262,13 @@ def accuracy_plots(runs: Runs, folder: Path) -> Iterator[Path]:
 
 
 def confusion_plots(runs: Runs, folder: Path) -> Iterator[Path]:
-    """Confusion matrices of SCI under CAAS at its lowest and its highest rate."""
+    """Draw confusion matrices of SCI under CAAS at its lowest and its highest rate; gives the files."""
     from sklearn.metrics import confusion_matrix
 
     for dataset, points in _by_rate(runs, 2):
         figure = Figure(figsize=(4.6 * len(points), 4.4), layout="constrained")
-        for axis, (line, said) in zip(figure.subplots(1, len(points), squeeze=False)[0], points, strict=True):
-            cells = confusion_matrix(said["truth"], said["predicted"])
+        for axis, (line, answers) in zip(figure.subplots(1, len(points), squeeze=False)[0], points, strict=True):
+            cells = confusion_matrix(answers["truth"], answers["predicted"])
             axis.imshow(np.sqrt(cells), cmap="Blues")
             if len(cells) <= 12:
                 for (i, j), value in np.ndenumerate(cells):
@@ -278,19 +283,19 @@ def confusion_plots(runs: Runs, folder: Path) -> Iterator[Path]:
 
 
 def tsne_plots(runs: Runs, folder: Path) -> Iterator[Path]:
-    """Fig. 14: t-SNE of the log-probabilities at four rates of SCI under CAAS."""
+    """Draw Fig. 14: t-SNE of the log-probabilities at four rates of SCI under CAAS; gives the files."""
     from sklearn.manifold import TSNE
 
     for dataset, points in _by_rate(runs, 4):
         figure = Figure(figsize=(3.5 * len(points) + 0.9, 3.7), layout="constrained")
         for axis, (line, every) in zip(figure.subplots(1, len(points), squeeze=False)[0], points, strict=True):
-            said = every.iloc[:_TSNE_SAMPLES]
-            chances = np.array([np.array(text.split(), float) for text in said["probabilities"]])
-            places = TSNE(2, perplexity=min(30, max(2, len(said) // 4)), init="pca", random_state=0).fit_transform(
-                np.log(chances + 1e-6)
+            answers = every.iloc[:_TSNE_SAMPLES]
+            probabilities = np.array([np.array(text.split(), float) for text in answers["probabilities"]])
+            places = TSNE(2, perplexity=min(30, max(2, len(answers) // 4)), init="pca", random_state=0).fit_transform(
+                np.log(probabilities + 1e-6)
             )
-            colours = "tab10" if chances.shape[1] <= 10 else "nipy_spectral"
-            drawn = axis.scatter(*places.T, c=said["truth"], cmap=colours, s=9)
+            colours = "tab10" if probabilities.shape[1] <= 10 else "nipy_spectral"
+            drawn = axis.scatter(*places.T, c=answers["truth"], cmap=colours, s=9)
             axis.set_title(f"{line['bpp']:.4f} bpp, {100 * line['accuracy']:.1f} %", fontsize=10)
             axis.set_xticks([])
             axis.set_yticks([])
@@ -302,7 +307,15 @@ def tsne_plots(runs: Runs, folder: Path) -> Iterator[Path]:
 
 
 def many_tasks_plot(cells: pd.DataFrame, labels: Sequence[str], folder: Path) -> Iterator[Path]:
-    """Total bits of both tasks over PSNR: one stream against two; the codecs' labels are those of `curve_styles`."""
+    """Draw PSNR over the total bits of both tasks, for one stream and for two; gives the files.
+
+    Parameters
+    ----------
+    cells
+        Result of `many_tasks`.
+    labels
+        All codec labels of the report, see `curve_styles`.
+    """
     cells = cells[~cells["bpp, one stream"].str.startswith("(")] if len(cells) else cells
     for dataset, rows in cells.groupby("dataset", sort=False) if len(cells) else ():
         figure = Figure(figsize=(5.6, 4.2), layout="constrained")
@@ -332,32 +345,34 @@ def many_tasks_plot(cells: pd.DataFrame, labels: Sequence[str], folder: Path) ->
         yield path
 
 
-def _recognised(runs: Runs) -> pd.DataFrame:
+def _recognition_rows(runs: Runs) -> pd.DataFrame:
+    """Rows of recognition.csv (classification without compression), with ``correct``, 1 or 0."""
     rows = runs.beside(RECOGNITION_FILE, RecognitionRow)
     return rows.assign(correct=rows["label"].eq(rows["predicted"]).astype(float))
 
 
-def _own(runs: Runs) -> pd.DataFrame:
-    """Rows of the paper's model that classify under CAAS."""
-    done = runs.table[runs.table["status"].eq("ok") & runs.table["accuracy"].notna()]
+def _sci_rows(runs: Runs) -> pd.DataFrame:
+    """Classification rows of the paper's model under CAAS."""
+    rows = runs.table[runs.table["status"].eq("ok") & runs.table["accuracy"].notna()]
     wanted = {"paradigm": "caas", "extractor": "sci", "codec": "sci"}
-    return done[done[list(wanted)].eq(list(wanted.values())).all(axis=1)]
+    return rows[rows[list(wanted)].eq(list(wanted.values())).all(axis=1)]
 
 
 def _means(runs: Runs) -> pd.DataFrame:
+    """Points of the mean curves that have an accuracy, with ``curve``, the curve's name."""
     means = mean_points(judged(runs.points, "accuracy"))
     return means.assign(curve=curve_names(means))
 
 
-def _said(runs: Runs) -> pd.DataFrame:
-    """The same rows with what the classifier said: ``truth``, ``predicted``, ``probabilities``."""
+def _answers(runs: Runs) -> pd.DataFrame:
+    """`_sci_rows` with the classifier's answers: ``truth``, ``predicted``, ``probabilities``."""
     classes = runs.beside(CLASSES_FILE, ClassRow).rename(columns={"label": "truth"})
-    return _own(runs).merge(classes.drop(columns="schema_version"), on=["run", "job"])
+    return _sci_rows(runs).merge(classes.drop(columns="schema_version"), on=["run", "job"])
 
 
 def _by_rate(runs: Runs, count: int) -> Iterator[tuple[str, list[tuple[dict[str, Any], pd.DataFrame]]]]:
-    """Each dataset with so many of its rate points, from the lowest to the highest: means, and what was said there."""
-    for dataset, rows in _said(runs).groupby("dataset", sort=False):
+    """For each dataset, `count` rate points from the lowest to the highest: means and classifier's answers."""
+    for dataset, rows in _answers(runs).groupby("dataset", sort=False):
         means = average(rows)
         places = np.unique(np.linspace(0, len(means) - 1, count).round().astype(int))
         lines = means.iloc[places].to_dict("records")
@@ -365,19 +380,23 @@ def _by_rate(runs: Runs, count: int) -> Iterator[tuple[str, list[tuple[dict[str,
 
 
 def _accuracy(correct: pd.Series) -> tuple[str, str]:
+    """Accuracy and its 95 % interval as texts, in percent."""
     low, high = interval(correct.sum(), len(correct))
     return f"{100 * correct.mean():.2f}", f"{100 * low:.2f} .. {100 * high:.2f}"
 
 
-def _beside(paper: dict[tuple[str, str], str], dataset: str, row: str, column: str) -> str:
-    return paper.get((row, column), "") if _PAPER.get(_bare(dataset)) == "S-MNIST" else ""
+def _published(paper: dict[tuple[str, str], str], dataset: str, row: str, column: str) -> str:
+    """The paper's figure of Table VIII, which is of S-MNIST alone; empty for other datasets."""
+    return paper.get((row, column), "") if _PAPER.get(_bare_name(dataset)) == "S-MNIST" else ""
 
 
-def _bare(dataset: object) -> str:
+def _bare_name(dataset: object) -> str:
+    """A dataset's name without its options."""
     return str(dataset).partition(":")[0]
 
 
 def _bpp(column: str) -> float:
+    """The rate that a column of the paper's Table VII names."""
     return float(column.removesuffix(" bpp"))
 
 
@@ -385,16 +404,17 @@ def _curve(points: pd.DataFrame) -> Curve:
     return Curve(tuple(points["bpp"]), tuple(points["accuracy"]), points["condition"].iloc[0])
 
 
-def _drawn(given: Material, folder: Path) -> Iterator[Path]:
-    """Curves, confusion and t-SNE of classification, where there is any."""
-    if given.runs.table["accuracy"].notna().any():
+def _draw_plots(material: Material, folder: Path) -> Iterator[Path]:
+    """Draw all plots of classification, where any row has an accuracy; gives the files."""
+    if material.runs.table["accuracy"].notna().any():
         for draw in (accuracy_plots, confusion_plots, tsne_plots):
-            yield from draw(given.runs, folder)
+            yield from draw(material.runs, folder)
 
 
-def _drawn_of_both(given: Material, folder: Path) -> Iterator[Path]:
-    many = next((table.cells for table in given.tables if table.name == "many_tasks"), pd.DataFrame())
-    return many_tasks_plot(many, list(given.runs.table["label"].unique()), folder)
+def _draw_many_tasks(material: Material, folder: Path) -> Iterator[Path]:
+    """Draw `many_tasks_plot` from the report's table of this name."""
+    many = next((table.cells for table in material.tables if table.name == "many_tasks"), pd.DataFrame())
+    return many_tasks_plot(many, list(material.runs.table["label"].unique()), folder)
 
 
 SECTIONS = (
@@ -403,29 +423,29 @@ SECTIONS = (
         "The same backbone and budget for all; the event camera is simulated before the same scenes, and SpiReco "
         "is in kind: TFI with learned denoising and motion enhancement; ours, aligned, has these two as well "
         "(docs/classification.md).",
-        6, lambda given: table_vi(given.runs),
+        6, lambda material: table_vi(material.runs),
     ),
     TableSection(
         "table_vii", "Table VII, bits saved and accuracy lost",
         "SCI under CAAS. BS is against raw spikes (1 bpp), AD against Table VI's accuracy of the same samples.",
-        7, lambda given: table_vii(given.runs),
+        7, lambda material: table_vii(material.runs),
     ),
     TableSection(
         "table_viii", "Table VIII, classification report",
         "SCI under CAAS at its highest rate point. The paper does not say which rate its figures are of.",
-        8, lambda given: table_viii(given.runs),
+        8, lambda material: table_viii(material.runs),
     ),
     TableSection(
         "bd_accuracy", "BD-rate over accuracy", "Of mean curves; in brackets why there is none.", 9,
-        lambda given: bd_accuracy(given.runs),
+        lambda material: bd_accuracy(material.runs),
     ),
     TableSection(
         "many_tasks", "Two tasks, one stream or two",
         "Total bits for reconstruction and classification. One stream serves both under CAAS and CTA; ATC sends "
         "one for each result, here at the PSNR of the line and at least its accuracy where it has that. "
         "Added task: the classifier, in the cloud for one stream, on the camera for ATC.",
-        10, lambda given: many_tasks(given.runs),
+        10, lambda material: many_tasks(material.runs),
     ),
-    PlotSection(_drawn, in_run=True),
-    PlotSection(_drawn_of_both),
+    PlotSection(_draw_plots, in_run=True),
+    PlotSection(_draw_many_tasks),
 )  # fmt: skip

@@ -1,6 +1,6 @@
-"""The paper's figures in kind, from rows and the streams and pictures that runs keep (Figs. 8, 9c, 12, 13, 15 to 17).
+"""The paper's Figs. 8, 9c, 12, 13 and 15 to 17, drawn from this suite's rows and from the streams and pictures of runs.
 
-Figs. 10 and 11 are the pictures at matched rates and the RD curves of every report.
+Figs. 10 and 11 are in every report: the pictures at matched rates (`bench.report.pictures`) and the RD curves.
 """
 
 from __future__ import annotations
@@ -42,47 +42,51 @@ from bench.results.document import stream_path, usable_origin
 from bench.results.rows import codec_spec
 
 _MARKS = "os^vDPX<>*"
-# Side of a detail, pixels.
+# Side of the cut-out that shows a detail, pixels.
 _DETAIL = 96
 
 
 class AbsentError(Exception):
-    """Why a figure cannot be drawn."""
+    """Something that a figure needs is absent; the message says what."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A sequence of a run, with what the run keeps of it.
+    """One sequence, and what runs keep of its first segment: rows, streams and pictures.
+
+    Methods raise `AbsentError` where what they return is absent.
 
     Attributes
     ----------
+    runs
+        The runs of the report.
     rows
-        The rows of its first segment.
+        The rows of the sequence's first segment.
     """
 
     runs: Runs
     rows: pd.DataFrame
 
     def row(self, extractor: str = "sci", analyzer: str = "", **columns: str) -> dict[str, Any]:
-        """The row under CAAS with these columns."""
+        """The first row under CAAS with these column values; the analyzer is by default named as the extractor."""
         wanted = {"paradigm": "caas", "extractor": extractor, "analyzer": analyzer or extractor, **columns}
-        found = self.rows
+        rows = self.rows
         for column, value in wanted.items():
-            found = found[found[column] == value]
-        if found.empty:
+            rows = rows[rows[column] == value]
+        if rows.empty:
             raise AbsentError("no row with " + ", ".join(f"{key} {value}" for key, value in wanted.items()))
-        return found.iloc[0].to_dict()
+        return rows.iloc[0].to_dict()
 
     def own(self) -> list[dict[str, Any]]:
         """The rows of the paper's model under CAAS, from the lowest rate to the highest."""
         wanted = {"paradigm": "caas", "extractor": "sci", "codec": "sci"}
-        found = self.rows[self.rows[list(wanted)].eq(list(wanted.values())).all(axis=1)]
-        if found.empty:
+        rows = self.rows[self.rows[list(wanted)].eq(list(wanted.values())).all(axis=1)]
+        if rows.empty:
             raise AbsentError("no rows of sci under CAAS")
-        return found.sort_values("bpp").to_dict("records")
+        return rows.sort_values("bpp").to_dict("records")
 
     def decoded(self, row: dict[str, Any]) -> Decoded:
-        """What the row's stream decodes to."""
+        """Decode the stream of a row."""
         path = stream_path(Path(row["run"]), row["job"])
         if not path.exists():
             raise AbsentError(f"no stream {path}; a run keeps them where it was made")
@@ -92,24 +96,27 @@ class Scene:
         return codec_for_stream(info, spec).decode(stream)
 
     def picture(self, row: dict[str, Any]) -> np.ndarray:
-        """H x W result at the shown instant."""
-        found = result_picture(row)
-        if found is None:
+        """A row's result at the shown instant, H x W float32 in [0, 1]."""
+        picture = result_picture(row)
+        if picture is None:
             raise AbsentError(f"no picture of row {row['job']}; a run keeps them where it was made")
-        return found
+        return picture
 
     @property
     def k(self) -> int:
-        """The instant that is shown."""
+        """Number of the coding instant that the pictures show."""
         return shown(self.rows.iloc[0], self.runs.documents)
 
     def truth(self) -> np.ndarray:
-        """H x W luminance at that instant."""
+        """True luminance at the shown instant, H x W float32 in [0, 1]."""
         return self.seen[0]
 
     @cached_property
     def seen(self) -> tuple[np.ndarray, np.ndarray]:
-        """H x W luminance and spikes at that instant: ask last, for the recording is read or made."""
+        """True luminance and spikes at the shown instant, both H x W float32.
+
+        Reading or simulating the recording may take long: figures use this after everything else that may be absent.
+        """
         try:
             return at_instant(self.rows.iloc[0], self.runs.documents, self.k)
         except BenchError as error:
@@ -117,7 +124,7 @@ class Scene:
 
 
 def smoothness(scene: Scene) -> Iterator[Tile]:
-    """Fig. 8: features with and without the constraint, as they are and decoded at two rates."""
+    """Fig. 8: features with and without the smoothness constraint, uncompressed and decoded at two rates."""
     for label, name in (("with constraint", "sci:ablation=dual"), ("without", "sci:ablation=free")):
         features = scene.decoded(scene.row(name, codec="ffv1")).frames
         rough, _ = laplacian_norms(features)
@@ -141,7 +148,7 @@ def rates(scene: Scene) -> Iterator[Tile]:
 
 
 def decoded_spikes(scene: Scene) -> Iterator[Tile]:
-    """Fig. 13: spikes decoded under CTA, and what is reconstructed of them."""
+    """Fig. 13: spikes decoded under CTA, and the reconstructions from them."""
     rows = scene.rows[scene.rows["paradigm"].eq("cta") & scene.rows["codec"].isin(["vvenc", "vtm", "x265"])]
     if rows.empty:
         raise AbsentError("no rows of vvenc, vtm or x265 under CTA")
@@ -162,7 +169,7 @@ def decoded_spikes(scene: Scene) -> Iterator[Tile]:
 
 
 def pathways(scene: Scene) -> Iterator[Tile]:
-    """Fig. 15: results by the ventral pathway alone and by both, with what is left wrong."""
+    """Fig. 15: results of the ventral pathway alone and of both pathways, and their errors."""
     compared = (("ventral pathway alone", "sci:ablation=ventral"), ("both pathways", "sci:ablation=dual"))
     results = [(label, scene.picture(scene.row(name, codec="ffv1"))) for label, name in compared]
     truth = scene.truth()
@@ -173,7 +180,20 @@ def pathways(scene: Scene) -> Iterator[Tile]:
 
 
 def motion_picture(motion: np.ndarray, largest: float) -> np.ndarray:
-    """2 x H x W motion as H x W x 3 colours: direction as hue, length as saturation."""
+    """A motion field in colours: direction as hue, length as saturation.
+
+    Parameters
+    ----------
+    motion
+        2 x H x W displacements in pixels, x then y.
+    largest
+        Length in pixels that has full saturation.
+
+    Returns
+    -------
+    numpy.ndarray
+        H x W x 3 RGB in [0, 1].
+    """
     x, y = motion
     hue = (np.arctan2(y, x) / (2 * math.pi)) % 1
     length = np.clip(np.hypot(x, y) / largest, 0, 1)
@@ -182,12 +202,13 @@ def motion_picture(motion: np.ndarray, largest: float) -> np.ndarray:
 
 
 def refinement(scene: Scene) -> Iterator[Tile]:
-    """Fig. 16: decoded motion before and after FMVR (hue: direction; white: none)."""
+    """Fig. 16: decoded motion before and after FMVR (hue is direction, white is no motion)."""
     rows = scene.own()
     if len(rows) < 2:
         raise AbsentError("no second rate point of sci under CAAS")
     row = rows[1]
-    decoded, k = scene.decoded(row), scene.k + 1  # the shown instant may be an intra frame, which has no motion
+    # The instant after the shown one, which may be an intra frame and so have no motion.
+    decoded, k = scene.decoded(row), scene.k + 1
     analyzer: Any = create(Analyzer, "sci")
     fields = analyzer.motion(decoded.frames, decoded.motion)
     largest = max(float(np.hypot(*fields[0][k]).max()), 1e-6)
@@ -199,7 +220,7 @@ def refinement(scene: Scene) -> Iterator[Tile]:
 
 
 def alignment(scene: Scene) -> Iterator[Tile]:
-    """Fig. 17: a neighbour moved along refined motion, and results by deformable convolution, warping and AFR."""
+    """Fig. 17: a feature warped along refined motion; results of deformable convolution, of warping and of AFR."""
     rows = {name: scene.row("sci", f"sci:ablation={name}", codec="ffv1") for name in ("dcn", "warp", "afr")}
     results = {name: scene.picture(row) for name, row in rows.items()}
     features = scene.decoded(rows["afr"]).frames
@@ -221,7 +242,7 @@ def alignment(scene: Scene) -> Iterator[Tile]:
 
 
 def _busiest(error: np.ndarray) -> tuple[slice, slice]:
-    """The window in which the error is largest."""
+    """The square window with the largest sum of errors, as slices of rows and columns."""
     side = min(_DETAIL, *error.shape)
     total = np.pad(error, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
     sums = total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
@@ -240,15 +261,18 @@ FIGURES: tuple[tuple[str, str, Callable[[Scene], Iterator[Tile]]], ...] = (
 
 
 def paper_sheets(runs: Runs) -> tuple[list[Sheet], list[tuple[str, str]]]:
-    """The figures of a slow and a fast sequence of the first dataset, and those that cannot be drawn, with the reason.
+    """The figures in `FIGURES`, for the first slow and the first fast sequence of the first dataset.
 
-    Nothing at all where no row is of the paper's model.
+    Returns
+    -------
+    The sheets, and a pair (figure, reason) for each one that cannot be drawn. Both are empty where no row is of the
+    paper's model.
     """
-    done = runs.table[(runs.table["status"] == "ok") & runs.table["psnr"].notna()]
-    if not done["extractor"].str.startswith("sci").any():
+    table = runs.table[(runs.table["status"] == "ok") & runs.table["psnr"].notna()]
+    if not table["extractor"].str.startswith("sci").any():
         return [], []
-    dataset = done["dataset"].iloc[0]
-    rows = done[done["dataset"] == dataset]
+    dataset = table["dataset"].iloc[0]
+    rows = table[table["dataset"] == dataset]
     scenes = {}
     for sequence in dict.fromkeys(rows.groupby("speed_class", sort=False)["sequence"].first()):
         part = rows[rows["sequence"] == sequence]
@@ -266,7 +290,7 @@ def paper_sheets(runs: Runs) -> tuple[list[Sheet], list[tuple[str, str]]]:
 
 
 def constraint_plot(runs: Runs, folder: Path) -> list[Path]:
-    """Fig. 9c: RD curves of the chain with and without the constraint, one codec between both."""
+    """Draw Fig. 9c: RD curves of chains trained with and without the smoothness constraint, with the same codec."""
     rows = runs.table[
         runs.table["codec"].eq("vvenc") & runs.table["extractor"].isin(["sci:ablation=dual", "sci:ablation=free"])
     ]
@@ -292,7 +316,7 @@ def constraint_plot(runs: Runs, folder: Path) -> list[Path]:
 
 
 def complexity_plot(runs: Runs, bd: pd.DataFrame, folder: Path) -> list[Path]:
-    """BD-rate of every codec under CAAS and ATC against what its camera computes."""
+    """Draw the BD-rate of every codec under CAAS and ATC over the multiply-accumulates of its camera side."""
     costs = runs.beside(PROFILE_FILE, ProfileRow)
     if costs.empty or bd.empty:
         return []
@@ -300,10 +324,11 @@ def complexity_plot(runs: Runs, bd: pd.DataFrame, folder: Path) -> list[Path]:
     curves = points.assign(curve=curve_names(points)).drop_duplicates(["dataset", "curve"])
     costs = costs.assign(label=costs["codec"].map(_label))
     anchor = next((name for name in bd["anchor"].unique() if name.startswith("CAAS vvenc")), "")
-    chosen = bd[bd["anchor"].eq(anchor) & bd["quality"].eq("psnr") & bd["bd_rate"].notna()]
-    chosen = chosen[~chosen["test"].str.startswith("CTA")]  # a hundred times the bits: nothing else could be told apart
+    lines = bd[bd["anchor"].eq(anchor) & bd["quality"].eq("psnr") & bd["bd_rate"].notna()]
+    # CTA needs a hundred times the bits: on an axis that reaches it, the other points could not be told apart.
+    lines = lines[~lines["test"].str.startswith("CTA")]
     places = []
-    for line in chosen.to_dict("records"):
+    for line in lines.to_dict("records"):
         curve = curves[curves["curve"].eq(line["test"]) & curves["dataset"].eq(line["dataset"])].iloc[0]
         part = costs[costs["paradigm"].eq(curve["paradigm"]) & costs["label"].eq(curve["label"])]
         if len(part) and part["status"].eq("ok").all():
@@ -330,13 +355,14 @@ def complexity_plot(runs: Runs, bd: pd.DataFrame, folder: Path) -> list[Path]:
 
 
 def _label(spec: str) -> str:
+    """The name in reports of a codec that profile.csv names by its spec."""
     check_foreign(Codec, spec, PROFILE_FILE, "a table names registered codecs")
     codec = create(Codec, spec)
     return codec_label(codec.name, codec.preset, codec.options_text)
 
 
 SECTIONS = (
-    SheetSection(lambda given: paper_sheets(given.every)),
-    PlotSection(lambda given, folder: constraint_plot(given.every, folder)),
-    PlotSection(lambda given, folder: complexity_plot(given.runs, given.bd, folder)),
+    SheetSection(lambda material: paper_sheets(material.every)),
+    PlotSection(lambda material, folder: constraint_plot(material.every, folder)),
+    PlotSection(lambda material, folder: complexity_plot(material.runs, material.bd, folder)),
 )

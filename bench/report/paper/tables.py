@@ -1,4 +1,4 @@
-"""The paper's tables, measured beside published. Published figures are set beside; none enters a computation."""
+"""The paper's tables: measured figures next to the published ones, which enter no measured figure."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ from bench.report.rows import Runs, judged, mean_points, of_count
 from bench.report.sections import TableSection
 from bench.results.shell import flag
 
-# What the paper asks of a camera, multiply-accumulates a frame.
+# The paper's limit for the camera, multiply-accumulates a frame.
 CAMERA_BUDGET = 10e9
+# The paper's name (or a name of ours) for the features of each extractor in Table II.
 _FEATURES = {"sci:ablation=free": "without constraint", "sci:ablation=dual": "with constraint", "sci": "shipped model"}
-# Codecs that stand beside those of the paper's Table III.
+# The codec of the paper's Table III that each codec is compared with.
 _TABLE_III = {"dcvc": "DCVC", "dcvc-dc": "DCVC-DC", "vvenc": "VTM", "vtm": "VTM"}
-# What is compared in the ablations: part, with, without, and the paper's word for it.
+# The ablations: title, variant with the part, variant without it, and the paper's name of the part (empty: none).
 _PARTS = (
     ("dual pathway, against the ventral one alone", "dual", "ventral", "dual pathway"),
     ("6 PFU, against 3", "deep", "dual", ""),
@@ -39,7 +40,7 @@ _PARTS = (
 
 
 def table_ii(runs: Runs) -> pd.DataFrame:
-    """Laplacian norms of features, means over sequences."""
+    """Table II: Laplacian norms of features, means over sequences."""
     rows = runs.beside(SMOOTHNESS_FILE, SmoothnessRow)
     rows = rows[rows["extractor"].isin(list(_FEATURES))]
     paper = stated("II")
@@ -57,7 +58,10 @@ def table_ii(runs: Runs) -> pd.DataFrame:
 
 
 def table_iii(runs: Runs) -> pd.DataFrame:
-    """CTA: bits per spike and PSNR of each codec, beside the paper's points in the order of their rates."""
+    """Table III: bits per spike and PSNR of each codec under CTA.
+
+    Measured and published points stand side by side by the order of their rates.
+    """
     points = runs.points
     means = mean_points(judged(points[points["paradigm"].eq("cta")]))
     paper: dict[str, list[tuple[str, str, str]]] = {}
@@ -69,7 +73,7 @@ def table_iii(runs: Runs) -> pd.DataFrame:
     lines = []
     for (dataset, label), part in means.groupby(["dataset", "label"], sort=False):
         codec = _TABLE_III.get(str(label).partition(" ")[0], "")
-        for measured, beside in itertools.zip_longest(part.to_dict("records"), paper.get(codec, [])):
+        for measured, published in itertools.zip_longest(part.to_dict("records"), paper.get(codec, [])):
             line = {"dataset": dataset, "codec": label}
             if measured:
                 line |= {
@@ -77,7 +81,7 @@ def table_iii(runs: Runs) -> pd.DataFrame:
                     "bpp": f"{measured['bpp']:.3f}", "PSNR [dB]": f"{measured['psnr']:.2f}",
                     "smaller than raw": "yes" if measured["bpp"] < 1 else "no",
                 }  # fmt: skip
-            point, bpp, psnr = beside or ("", "", "")
+            point, bpp, psnr = published or ("", "", "")
             line["published"] = f"{codec} {point}" if point else ""
             line |= {"published bpp": bpp, "published PSNR [dB]": psnr}
             line["command"] = runs.command(runs.point(measured)) if measured else ""
@@ -86,7 +90,7 @@ def table_iii(runs: Runs) -> pd.DataFrame:
 
 
 def networks_table(runs: Runs, table: str) -> pd.DataFrame:
-    """Table IX or X: parameters and multiply-accumulates of the networks at the paper's size."""
+    """Table IX or X (`table`): parameters and multiply-accumulates of the networks at the paper's size."""
     rows = runs.beside(NETWORKS_FILE, NetworkRow)
     rows = rows[rows["table"] == table]
     lines = []
@@ -108,7 +112,7 @@ def counting(row: Mapping[Any, Any]) -> str:
 
 
 def uncompressed_table(runs: Runs) -> pd.DataFrame:
-    """What each extractor and analyzer give of features that are sent whole."""
+    """The quality of each extractor and analyzer with features that are sent losslessly."""
     rows = runs.uncompressed
     scores = _scores(runs)
     lines = []
@@ -121,16 +125,16 @@ def uncompressed_table(runs: Runs) -> pd.DataFrame:
         }
         line |= {f"PSNR {name} [dB]": _mean(rows, "psnr", 2) for name, rows in _by_speed(part).items()}
         line["SSIM"] = _mean(part, "ssim", 4)
-        found = scores[scores["job"].isin(part["job"])]
-        for metric, values in found.groupby("metric", sort=False):
+        part_scores = scores[scores["job"].isin(part["job"])]
+        for metric, values in part_scores.groupby("metric", sort=False):
             line[str(metric).upper()] = _mean(part.merge(values[["job", "value"]], "left", "job"), "value", 2)
-        line["command"] = runs.command(runs.table["job"].isin(part["job"])) + _scored(found)
+        line["command"] = runs.command(runs.table["job"].isin(part["job"])) + _iqa_command(part_scores)
         lines.append(line)
     return pd.DataFrame(lines).fillna("")
 
 
 def parts_table(runs: Runs) -> pd.DataFrame:
-    """What each part of the paper's model is worth: variants trained alike with and without it, features sent whole."""
+    """The gain of each part of the paper's model: variants trained alike with and without it, lossless features."""
     rows, scores, paper = runs.uncompressed, _scores(runs), stated("V-E")
     rows = rows.assign(variant=(rows["analyzer"].str.extract(r"ablation=(\w+)")[0]))
     lines = []
@@ -139,7 +143,7 @@ def parts_table(runs: Runs) -> pd.DataFrame:
         for title, name, other, word in _PARTS:
             if name not in variants or other not in variants:
                 continue
-            # Pairs of the same sequences, should one variant have failed somewhere.
+            # Only segments that both variants have are compared: one of them may have failed somewhere.
             both = variants[name].merge(
                 variants[other], on=["sequence", "segment", "speed_class"], suffixes=("", "_without")
             )
@@ -156,42 +160,48 @@ def parts_table(runs: Runs) -> pd.DataFrame:
                     line[metric.upper()] = _mean(both, metric, 2, "+")
                     line[f"published {metric.upper()}"] = paper.get((word, metric.upper()), "")
             jobs = [*both["job"], *both["job_without"]]
-            line["command"] = runs.command(runs.table["job"].isin(jobs)) + _scored(scores[scores["job"].isin(jobs)])
+            line["command"] = runs.command(runs.table["job"].isin(jobs)) + _iqa_command(
+                scores[scores["job"].isin(jobs)]
+            )
             lines.append(line)
     return pd.DataFrame(lines).fillna("")
 
 
 def _profiled(row: pd.Series) -> str:
+    """The command that profiles the chain of a row of profile.csv again."""
     columns = ("paradigm", "codec", "rate_point", "dataset", "sequence", "extractor", "analyzer")
     return "bench profile " + " ".join(flag(f"--{name.removesuffix('_point')}", row[name]) for name in columns)
 
 
-def _scored(scores: pd.DataFrame) -> str:
+def _iqa_command(scores: pd.DataFrame) -> str:
+    """The command that computes these scores again, to be appended to that of the run; empty without scores."""
     return f" && bench iqa RUN --metrics {','.join(scores['metric'].unique())}" if len(scores) else ""
 
 
 def _scores(runs: Runs) -> pd.DataFrame:
+    """The rows of iqa.csv that have a score."""
     scores = runs.beside(IQA_FILE, IqaRow)
     return scores[scores["value"].notna()]
 
 
 def _by_speed(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """All rows, and those of slow and of fast sequences where there are any."""
     groups = {"all": rows, "slow": rows[rows["speed_class"] == "low"], "fast": rows[rows["speed_class"] == "high"]}
     return {name: part for name, part in groups.items() if name == "all" or len(part)}
 
 
 def _mean(rows: pd.DataFrame, column: str, digits: int, sign: str = "") -> str:
-    """Mean over sequences of means over their segments; says over how many where some have no value."""
+    """Mean over sequences of the means over their segments, as text; with a count where sequences have no value."""
     means = rows.groupby("sequence", sort=False, observed=True)[column].mean()
     count = int(means.count())
     return of_count(f"{means.mean():{sign}.{digits}f}", count, len(means)) if count else ""
 
 
 def chains_table(runs: Runs) -> pd.DataFrame:
-    """What each chain costs a result, by side.
+    """The cost of one result for each chain, on the camera side and on the cloud side.
 
-    Break-even: the link on which coding and sending the bits take as long as sending the raw spikes of a result's
-    stride. On slower links coding is the faster way; on faster ones it is not.
+    The break-even link is the bit rate at which coding and sending the bits of a result take as long as sending the raw
+    spikes of a result, which are those of one stride. On slower links coding is faster than sending raw spikes.
     """
     rows = runs.beside(PROFILE_FILE, ProfileRow)
     lines = []
@@ -220,7 +230,19 @@ def chains_table(runs: Runs) -> pd.DataFrame:
 
 
 def side_cost(rows: pd.DataFrame) -> dict[str, float]:
-    """What a result costs on one side: macs, seconds, peak bytes, and whether some of it is not counted (external)."""
+    """The cost of one result on one side of the link.
+
+    Parameters
+    ----------
+    rows
+        Rows of profile.csv of one chain and one side.
+
+    Returns
+    -------
+    dict
+        ``macs``: multiply-accumulates. ``seconds``. ``memory``: bytes at the peak of the largest stage. ``external``: 1
+        where the codec is an external program, whose operations are not counted, else 0.
+    """
     times = rows["frames_per_result"]
     codec = rows["stage"].isin(["encode", "decode"])
     return {
@@ -244,43 +266,45 @@ def _macs(cost: dict[str, float]) -> str:
 _SMALL = "the shipped small preset; its trainings are short ones for the ablation variants (docs/sci.md)"
 SECTIONS = (
     TableSection(
-        "table_ii", "Table II, smoothness of features", f"Measured: {_SMALL}.", 2, lambda given: table_ii(given.every)
+        "table_ii", "Table II, smoothness of features", f"Measured: {_SMALL}.", 2,
+        lambda material: table_ii(material.every),
     ),
     TableSection(
         "table_iii", "Table III, CTA",
         "Points in the order of their rates; the paper's VTM has more bits at higher QP, the wrong way round. "
         "libvvenc stands beside VTM.",
-        3, lambda given: table_iii(given.runs),
+        3, lambda material: table_iii(material.runs),
     ),
     TableSection(
         "table_iv", "Table IV, BD-rate under CAAS", "libvvenc stands beside the paper's VTM.", 4,
-        lambda given: pd.DataFrame() if given.bd.empty else table_iv(given.runs, given.bd),
+        lambda material: pd.DataFrame() if material.bd.empty else table_iv(material.runs, material.bd),
     ),
     TableSection(
         "table_v", "Table V, scores without a reference", "At matched rates (docs/protocol.md).", 5,
-        lambda given: table_v(given.runs),
+        lambda material: table_v(material.runs),
     ),
     TableSection(
         "table_ix", "Table IX, what each contribution costs",
         "Counted at 256x256 at the paper's size, which has no weights and is not run, so no time stands beside the "
         "paper's; its Flops are multiply-accumulates.",
-        20, lambda given: networks_table(given.every, "IX"),
+        20, lambda material: networks_table(material.every, "IX"),
     ),
     TableSection(
         "table_x", "Table X, encoder and decoder", "Counted likewise.", 21,
-        lambda given: networks_table(given.every, "X"),
+        lambda material: networks_table(material.every, "X"),
     ),
     TableSection(
         "complexity", "What a result costs, by chain",
         "Measured on one machine, each stage alone. Break-even: on a slower link than this, coding is faster than "
         "sending raw spikes; camera and link are taken one after the other.",
-        22, lambda given: chains_table(given.every),
+        22, lambda material: chains_table(material.every),
     ),
     TableSection(
-        "uncompressed", "Without compression", "Features sent whole.", 23, lambda given: uncompressed_table(given.every)
+        "uncompressed", "Without compression", "Features sent whole.", 23,
+        lambda material: uncompressed_table(material.every),
     ),
     TableSection(
         "ablations", "What each part is worth", "Trained alike with and without it, features sent whole.", 24,
-        lambda given: parts_table(given.every),
+        lambda material: parts_table(material.every),
     ),
 )  # fmt: skip
