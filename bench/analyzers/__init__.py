@@ -1,1 +1,1 @@
-"""Analyzers without weights."""
+"""Analyzers without learned weights."""

@@ -1,4 +1,4 @@
-"""The identity analyzer: a feature frame is already an estimate of the scene."""
+"""The identity analyzer, for features that already are estimates of the scene."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from bench.interfaces import Analyzer
 
 
 class Identity(Analyzer):
-    """Gives the features back as the reconstruction. Under it, ATC and CAAS code the same frames."""
+    """Returns the features as the reconstruction. With it, ATC and CAAS code the same frames."""
 
     name = "identity"
 
     def analyze(self, features: np.ndarray, motion: np.ndarray | None = None) -> np.ndarray:
-        """K x H x W luminance in [0, 1], the features themselves."""
+        """Return the features, K x H x W luminance in [0, 1]."""
         return features

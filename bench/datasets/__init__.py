@@ -1,1 +1,1 @@
-"""Datasets, one file each; see `bench.interfaces.dataset` for the contract."""
+"""The datasets that the suite ships; see `bench.interfaces.dataset` for the contract."""

@@ -1,4 +1,4 @@
-"""Labelled images: where they come from, how they are split, and what is refused of them."""
+"""Labelled image sets for `bench.datasets.moving`: fetching, reading, checking, and the split for training and test."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from bench.pictures import luma, read_grey
 
 DIGITS = tuple("0123456789")
 _MNIST_10K = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
-# Where torchvision keeps a set within the folder that it is given.
+# The folder that torchvision makes for a set within the folder that it is told to use.
 _FOLDERS = {"MNIST": "MNIST", "CIFAR10": "cifar-10-batches-py", "Caltech101": "caltech101"}
-_MOST_BYTES = 1 << 26
-_TRAINED, _TESTED = 30, 50  # images of a class of Caltech-101
+_MOST_BYTES = 1 << 26  # an unpacked idx file that is larger is refused
+_TRAINED, _TESTED = 30, 50  # images of a class of Caltech-101: for training, and at most for the test
 
 
 @dataclass(frozen=True)
 class Images:
-    """A split of a labelled set.
+    """One split, training or test, of a labelled set.
 
     Attributes
     ----------
     classes
-        Their names; labels are indices.
+        Names of the classes.
     labels
-        One for each image.
+        The class of each image, as an index into `classes`.
     image
-        Gives an image by its index, H x W uint8.
+        Function that returns the image of an index, H x W uint8.
     """
 
     classes: tuple[str, ...]
@@ -47,13 +47,13 @@ class Images:
 
 
 def cache_folder(name: str) -> Path:
-    """Where `bench data get` puts a set's images."""
+    """The folder in the user's cache into which `bench data get` puts a set."""
     return cache_root() / "data" / name
 
 
 @functools.cache
 def digits(split: str) -> Images:
-    """scikit-learn's digits, split by class: a fifth of each is for the test."""
+    """scikit-learn's handwritten digits; a random fifth of each class, always the same, is the test split."""
     from sklearn.datasets import load_digits
 
     data = load_digits()
@@ -69,14 +69,14 @@ def digits(split: str) -> Images:
 
 @functools.cache
 def mnist(root: Path, split: str) -> Images:
-    """MNIST's own splits."""
+    """MNIST, with its own splits."""
     found = _read("s-mnist", root, "MNIST", train=split == "train")
     return _images("s-mnist", DIGITS, found.data.numpy(), found.targets.numpy())
 
 
 @functools.cache
 def mnist_10k(root: Path, split: str) -> Images:
-    """A fixed split of MNIST's test images: 8,000 and 2,000."""
+    """MNIST's 10,000 test images, split at random but always alike: 8,000 for training and 2,000 for the test."""
     name = "s-mnist-10k"
     pictures, labels = (_idx(name, root, file) for file in _MNIST_10K)
     if len(pictures) != 10_000 or len(labels) != 10_000 or pictures.shape[1:] != (28, 28):
@@ -88,16 +88,17 @@ def mnist_10k(root: Path, split: str) -> Images:
 
 @functools.cache
 def cifar(root: Path, split: str) -> Images:
-    """CIFAR-10's own splits, as luma."""
+    """CIFAR-10 as luma, with its own splits."""
     found = _read("s-cifar", root, "CIFAR10", train=split == "train")
     return _images("s-cifar", tuple(found.classes), luma(np.asarray(found.data)), np.asarray(found.targets))
 
 
 @functools.cache
 def caltech(root: Path, split: str) -> Images:
-    """Caltech-101, split by class."""
+    """Caltech-101 as luma, without its background class; each class is split at random, but always alike."""
     folder = root / _FOLDERS["Caltech101"] / "101_ObjectCategories"
-    # Torchvision's reader takes everything in these folders for an image, what a file manager leaves there too.
+    # Not read by torchvision, whose reader takes every file in these folders for an image, also those that a file
+    # manager leaves there.
     categories = [path for path in listed(folder) if path.is_dir()] if folder.is_dir() else []
     categories = [path for path in categories if path.name != "BACKGROUND_Google"]
     if not categories:
@@ -117,7 +118,26 @@ def caltech(root: Path, split: str) -> Images:
 
 
 def fetch(kind: str, root: Path, source: Path | None) -> str:
-    """Let torchvision download a set into a folder, or copy the user's folder there."""
+    """Download a set with torchvision, or copy the user's own files.
+
+    Parameters
+    ----------
+    kind
+        Name of the set's class in torchvision.
+    root
+        Folder that receives the files.
+    source
+        Folder to copy them from; by default they are downloaded.
+
+    Returns
+    -------
+    A line that says what was done.
+
+    Raises
+    ------
+    BenchError
+        If the download or the copy fails.
+    """
     if source is not None:
         if not source.is_dir():
             raise BenchError(f"{source} is not a folder")
@@ -130,8 +150,8 @@ def fetch(kind: str, root: Path, source: Path | None) -> str:
 
     try:
         root.mkdir(parents=True, exist_ok=True)
-        getattr(torchvision.datasets, kind)(root, download=True)  # both splits are one download
-    except Exception as error:  # no network, a server's answer, a wrong archive
+        getattr(torchvision.datasets, kind)(root, download=True)  # one download has both splits
+    except Exception as error:  # no network, an error of the server, a damaged archive
         reason = " ".join(str(error).split())[:120]
         raise BenchError(
             f"{kind} cannot be downloaded ({reason}); with the files at hand: bench data get NAME --from FOLDER"
@@ -140,25 +160,26 @@ def fetch(kind: str, root: Path, source: Path | None) -> str:
 
 
 def _read(name: str, root: Path, kind: str, **options: Any) -> Any:
-    """A set by torchvision's own reader."""
+    """Read a set with torchvision."""
     import torchvision
 
     try:
         if not (root / _FOLDERS[kind]).is_dir():
             raise FileNotFoundError(f"no folder {_FOLDERS[kind]}")
         return getattr(torchvision.datasets, kind)(root, download=False, **options)
-    except Exception as error:  # its readers fail in many ways on damaged files
+    except Exception as error:  # on damaged files, torchvision's readers raise anything
         raise _absent(name, root, kind, " ".join(str(error).split())[:120]) from None
 
 
 def _absent(name: str, root: Path, kind: str, reason: str) -> BenchError:
+    """The error for a set that is not in its folder, or is damaged."""
     return BenchError(
         f"{name}: no {kind} in {root} ({reason}); `bench data get {name}` downloads it, {name}:root=FOLDER names it"
     )
 
 
 def _idx(name: str, root: Path, file: str) -> np.ndarray:
-    """An idx file, plain or gzipped, or below MNIST/raw as torchvision keeps it."""
+    """Read an idx file: plain or gzipped in the folder, or below MNIST/raw, where torchvision keeps it."""
     from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
 
     places = [root / file, root / f"{file}.gz", root / "MNIST" / "raw" / file]
@@ -171,11 +192,12 @@ def _idx(name: str, root: Path, file: str) -> np.ndarray:
         with tempfile.NamedTemporaryFile() as plain:
             if path.suffix == ".gz":
                 with gzip.open(path) as packed:
-                    plain.write(packed.read(_MOST_BYTES))  # ten times what MNIST has: a larger file is none
+                    # MNIST's test images have a tenth of these bytes: a file that is cut off here is refused below.
+                    plain.write(packed.read(_MOST_BYTES))
                 plain.flush()
                 path = Path(plain.name)
             found: np.ndarray = read_sn3_pascalvincent_tensor(str(path), strict=True).numpy()
-    except Exception as error:  # cut off, or no idx file at all
+    except Exception as error:  # the file is cut off, or no idx file at all
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise BenchError(f"{name}: {root / file} is damaged or no idx file ({reason})") from None
     return found
@@ -184,6 +206,7 @@ def _idx(name: str, root: Path, file: str) -> np.ndarray:
 def _images(
     name: str, classes: tuple[str, ...], every: np.ndarray, labels: np.ndarray, chosen: Sequence[int] | None = None
 ) -> Images:
+    """A split of a set that is in memory: the images with the indices `chosen`, or all."""
     if len(every) != len(labels):
         raise BenchError(f"{name}: {len(every)} images, but {len(labels)} labels")
     order = _checked(name, classes, labels, range(len(labels)) if chosen is None else chosen)
@@ -191,12 +214,12 @@ def _images(
 
 
 def _checked(name: str, classes: tuple[str, ...], labels: np.ndarray, chosen: Sequence[int]) -> list[int]:
-    """Chosen images in an order in which every stretch holds all classes alike.
+    """Order the indices `chosen` so that every stretch of them holds all classes in equal shares.
 
     Raises
     ------
     BenchError
-        If a label names no class, or a class has too few images for both splits.
+        If a label is no index of a class, or a class has no image in this split.
     """
     wrong = labels[(labels < 0) | (labels >= len(classes))]
     if len(wrong):
@@ -208,6 +231,6 @@ def _checked(name: str, classes: tuple[str, ...], labels: np.ndarray, chosen: Se
                 f"{name}: class '{classes[label]}' has {np.count_nonzero(labels == label)} images in all, and none in "
                 "this split"
             )
-    # Class by class, each member gets its share of the way; sorting by it interleaves the classes.
+    # The members of each class get evenly spaced places between 0 and 1; sorting by place interleaves the classes.
     places = [((k + 0.5) / len(part), label, i) for label, part in enumerate(members) for k, i in enumerate(part)]
     return [int(i) for _, _, i in sorted(places)]

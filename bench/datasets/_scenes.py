@@ -1,9 +1,10 @@
-"""Random scenes from photographs: what moves in front of a camera, in more ways than one formula has.
+"""Random scenes that are composed of photographs in varied motion, for validation and training.
 
-A scene is a background and up to four things before it. Each is a photograph that moves on its own path: it stands
-still, pans, swings or wanders as a hand-held camera does; it turns, zooms, and may bend like cloth. Things are near
-layers that follow the camera faster (parallax), objects with paths of their own, and limbs that swing on objects. Now
-and then the light flickers. Everything is drawn from one random generator, so a scene is its pictures and its seed.
+A scene is a background with things in front of it. Each is a photograph with a path of its own: it stands still, pans,
+swings, or wanders as a hand-held camera does; it turns and zooms, and may bend like cloth. Things are of three kinds:
+near layers, which follow the camera's motion but faster (parallax); objects, which move by themselves; and limbs, which
+swing on objects. In some scenes the light flickers. Everything is drawn from one random generator, so the pictures and
+the seed determine a scene.
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
-# Spike frames that are rendered at once.
+# Number of spike frames that are rendered together.
 _TOGETHER = 32
-# Speeds in pixels per spike frame, and how often they are zero.
+# Ranges of speeds in pixels per spike frame, and the share of scenes in which the camera stands still.
 _CAMERA, _OBJECT = (0.02, 0.7), (0.1, 2.0)
 _STILL_CAMERA = 0.2
-# How often an object bends, has a limb, and how often the light flickers.
+# Share of layers that bend, of objects that have a limb, and of scenes in which the light flickers.
 _BENDS, _LIMB, _FLICKERS = 0.3, 0.4, 0.1
 
 Course = Callable[[np.ndarray], np.ndarray]
-"""T instants to T x 2 positions, x then y, in pixels from the frame's centre."""
+"""A path: function from T instants to T x 2 positions, x then y, in pixels from the frame's centre."""
 
 
 @dataclass(frozen=True)
@@ -36,16 +37,18 @@ class _Layer:
     Attributes
     ----------
     picture
-        H x W luminance in [0, 1]; beyond its border it goes on as its own mirror image.
+        H x W luminance in [0, 1]; beyond its border it continues as its own mirror image.
     start, scale
-        What lies at the layer's own origin, in pixels of the picture, and pixels of the picture for each of the frame.
+        Point of the picture (x, y in its pixels) that lies at the layer's origin, and the number of its pixels for one
+        pixel of the frame.
     path, angle, zoom
-        Position, rotation in radians and logarithm of the magnification at instants.
+        Functions from T instants to T x 2 positions, T rotations in radians, and T logarithms of the magnification.
     bend
-        Amplitude in pixels, wave vector in radians per pixel (x, y), radians per spike frame and phase of a travelling
-        wave that displaces what is seen.
+        Five numbers of a travelling wave that displaces the picture: amplitude in pixels, wave vector in radians per
+        pixel (x, y), angular speed in radians per spike frame, and phase in radians.
     outline
-        Radius in pixels of its outline at each bearing; None covers the frame.
+        Function from bearings in radians to the radius of the layer's outline in pixels; None for a layer that covers
+        the whole frame.
     """
 
     picture: np.ndarray
@@ -59,7 +62,7 @@ class _Layer:
 
 
 class Flicker(NamedTuple):
-    """Gain 1 + depth sin(turn t + phase)."""
+    """Flickering light: at instant t its gain is 1 + depth sin(turn t + phase)."""
 
     depth: float
     turn: float
@@ -67,16 +70,16 @@ class Flicker(NamedTuple):
 
 
 class Scene:
-    """Luminance of one random scene.
+    """The luminance of one random scene.
 
     Parameters
     ----------
     pictures
-        Photographs, H x W in [0, 1]: the background first, then of the things before it.
+        Photographs, H x W in [0, 1]: first the background, then one for each thing in front of it.
     random
-        All that is random of it.
+        Generator from which the scene is drawn.
     size, num_spikes
-        Side of the frame in pixels, and T.
+        Side of the square frame in pixels, and number T of spike frames.
     """
 
     def __init__(self, pictures: Sequence[np.ndarray], random: np.random.Generator, size: int, num_spikes: int) -> None:
@@ -87,7 +90,7 @@ class Scene:
         self._flicker = Flicker(depth, random.uniform(0.02, 0.4), random.uniform(0, 2 * np.pi))
 
     def render(self, instants: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Luminance at spike indices, len(instants) x size x size float32 in [0, 1]."""
+        """Luminance at the given spike frames, len(instants) x size x size float32 in [0, 1]."""
         instants = np.asarray(instants, np.float64)
         frames = np.empty((len(instants), self.size, self.size), np.float32)
         for first in range(0, len(instants), _TOGETHER):
@@ -106,7 +109,7 @@ class Scene:
             if layer.outline is None:
                 frames = seen
             else:
-                # Coverage falls from 1 to 0 across one pixel at the outline.
+                # At the outline, coverage falls from 1 to 0 across one pixel.
                 cover = (layer.outline(torch.atan2(y, x)) - torch.hypot(x, y) + 0.5).clamp(0, 1)
                 frames = frames + cover * (seen - frames)
         depth, turn, phase = self._flicker
@@ -115,7 +118,7 @@ class Scene:
 
 
 def _own_places(layer: _Layer, time: np.ndarray, offset: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where each pixel of the frame lies in the layer's own coordinates, T x S x S each for x and y."""
+    """Position of each pixel of the frame in the layer's own coordinates: x and y, each T x S x S."""
     import torch
 
     def by_time(values: np.ndarray) -> torch.Tensor:
@@ -129,12 +132,13 @@ def _own_places(layer: _Layer, time: np.ndarray, offset: torch.Tensor) -> tuple[
     if amplitude:
         wave = amplitude * torch.sin(across * x + down * y + by_time(turn * time) + phase)
         length = float(np.hypot(across, down))
-        # Displaced along the crests and between them alike.
+        # Points are displaced both along the wave's crests and across them.
         x, y = x + wave * down / length + 0.5 * wave, y - wave * across / length
     return x, y
 
 
 def _looked_up(layer: _Layer, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """The layer's luminance at positions x and y in its own coordinates, by bicubic interpolation; T x S x S."""
     import torch
     import torch.nn.functional as F
 
@@ -146,6 +150,7 @@ def _looked_up(layer: _Layer, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
 
 def _layers(pictures: Sequence[np.ndarray], random: np.random.Generator, size: int, num_spikes: int) -> list[_Layer]:
+    """Draw the layers of a scene, from the back to the front."""
     camera = _path(random, 0.0 if random.random() < _STILL_CAMERA else _log_uniform(random, _CAMERA), num_spikes)
     turn, zoom = _drift(random, 3e-4), _drift(random, 2e-4)
     background = _Layer(*_view(pictures[0], random), camera, turn, zoom, _bend(random))
@@ -162,7 +167,7 @@ def _layers(pictures: Sequence[np.ndarray], random: np.random.Generator, size: i
 
 
 def _near(picture: np.ndarray, random: np.random.Generator, behind: _Layer, size: int) -> _Layer:
-    """Something near: it covers more, and moves with the camera, but faster."""
+    """A near layer: larger than objects, and moved by the camera's motion, but faster than the background."""
     nearer = random.uniform(1.3, 3.0)
     place = random.uniform(-0.5, 0.5, 2) * size
     start, scale = _view(picture, random)[1:]
@@ -178,7 +183,7 @@ def _near(picture: np.ndarray, random: np.random.Generator, behind: _Layer, size
 
 
 def _object(picture: np.ndarray, random: np.random.Generator, size: int, num_spikes: int) -> _Layer:
-    """Something with a path of its own."""
+    """An object, which moves on a path of its own."""
     place = random.uniform(-0.35, 0.35, 2) * size
     own = _path(random, _log_uniform(random, _OBJECT), num_spikes)
     return _Layer(
@@ -192,7 +197,7 @@ def _object(picture: np.ndarray, random: np.random.Generator, size: int, num_spi
 
 
 def _limb(body: _Layer, random: np.random.Generator, size: int) -> _Layer:
-    """Something that swings on a body."""
+    """A limb, which swings on a body."""
     reach, rest, swing = random.uniform(0.05, 0.2) * size, random.uniform(0, 2 * np.pi), random.uniform(0.2, 1.0)
     turn, phase = _log_uniform(random, (0.01, 0.15)), random.uniform(0, 2 * np.pi)
 
@@ -209,13 +214,13 @@ def _limb(body: _Layer, random: np.random.Generator, size: int) -> _Layer:
 
 
 def _view(picture: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float]:
-    """A picture, what of it lies in the middle, and how large it is."""
+    """A picture, the point of it that lies at the layer's origin, and its scale (`_Layer`)."""
     middle = random.uniform(0.25, 0.75, 2) * np.array(picture.shape[::-1])
     return picture, middle, _log_uniform(random, (0.5, 1.3))
 
 
 def _path(random: np.random.Generator, speed: float, num_spikes: int) -> Course:
-    """A path of so many pixels per spike frame on average: straight, swinging, or wandering."""
+    """A random path: straight, along an ellipse, or wandering. `speed` is in pixels per spike frame."""
     heading, kind = random.uniform(0, 2 * np.pi), random.random()
     along = np.array([np.cos(heading), np.sin(heading)])
     if kind < 0.5:
@@ -225,7 +230,7 @@ def _path(random: np.random.Generator, speed: float, num_spikes: int) -> Course:
     if kind < 0.75:
         flat = random.uniform(0, 1)
         across = flat * along[::-1] * np.array([-1, 1])
-        radius = speed / turn  # an ellipse whose longer half-axis is covered at the speed
+        radius = speed / turn  # the longer half-axis; the fastest point of the ellipse has the speed
         return lambda time: (
             radius * (np.sin(turn * time + phase)[:, None] * along + np.cos(turn * time + phase)[:, None] * across)
         )
@@ -236,12 +241,13 @@ def _path(random: np.random.Generator, speed: float, num_spikes: int) -> Course:
 
 
 def _drift(random: np.random.Generator, deviation: float) -> Callable[[np.ndarray], np.ndarray]:
-    """A steady change from a small start."""
+    """A random value that changes linearly over time."""
     start, rate = random.uniform(-0.2, 0.2), random.normal(0, deviation)
     return lambda time: start + rate * time
 
 
 def _bend(random: np.random.Generator) -> np.ndarray:
+    """The numbers of a random travelling wave (`_Layer.bend`); mostly zeros, for no wave."""
     if random.random() >= _BENDS:
         return np.zeros(5)
     wave, heading = 2 * np.pi / _log_uniform(random, (24, 120)), random.uniform(0, 2 * np.pi)
@@ -251,7 +257,7 @@ def _bend(random: np.random.Generator) -> np.ndarray:
 
 
 def _outline(random: np.random.Generator, radius: float) -> Callable[[torch.Tensor], torch.Tensor]:
-    """A rounded shape with two to five lobes, longer than it is wide."""
+    """The outline of a rounded shape with two to five lobes, stretched along a random direction (`_Layer.outline`)."""
     lobes, depth, phase = int(random.integers(2, 6)), random.uniform(0, 0.35), random.uniform(0, 2 * np.pi)
     stretch, along = random.uniform(0, 0.4), random.uniform(0, np.pi)
 
@@ -262,5 +268,6 @@ def _outline(random: np.random.Generator, radius: float) -> Callable[[torch.Tens
 
 
 def _log_uniform(random: np.random.Generator, limits: tuple[float, float]) -> float:
+    """A random number whose logarithm is uniform between the limits' logarithms."""
     low, high = np.log(limits)
     return float(np.exp(random.uniform(low, high)))

@@ -1,4 +1,4 @@
-"""Recordings that are simulated from a luminance that is known at every instant."""
+"""Base classes of recordings that are simulated from luminance which is known at every instant."""
 
 from __future__ import annotations
 
@@ -10,12 +10,28 @@ import numpy as np
 from bench.interfaces import Recording
 from bench.spikes import PackedSpikes, SpikeCamera
 
-LEVELS = 65535  # luminance is quantised to 16 bits before it is integrated: exact sums, equal spikes everywhere
-_PIECE = 64
+# Luminance is quantised to 16 bits before the camera integrates it: sums are then exact, and all machines get the same
+# spikes.
+LEVELS = 65535
+_PIECE = 64  # spike frames that are simulated together
 
 
 class SimulatedRecording(Recording):
-    """Integrates `render`'s luminance; the whole stream is simulated at the first need and kept packed."""
+    """A recording of the luminance that `render` returns.
+
+    The whole stream is simulated when spikes are first read, and is kept packed in memory.
+
+    Parameters
+    ----------
+    height, width, num_spikes
+        Size of a frame in pixels, and number T of spike frames.
+    rate
+        Spikes per frame of unit luminance.
+    noise
+        Standard deviation of the camera's noise, in units of luminance (`bench.spikes.SpikeCamera`).
+    seed
+        Seed of the camera.
+    """
 
     def __init__(self, height: int, width: int, num_spikes: int, rate: float, noise: float, seed: int) -> None:
         self.height, self.width, self.num_spikes = height, width, num_spikes
@@ -24,14 +40,14 @@ class SimulatedRecording(Recording):
 
     @abstractmethod
     def render(self, instants: Sequence[int]) -> np.ndarray:
-        """Luminance in [0, 1] at spike indices, len(instants) x H x W, any float type."""
+        """Luminance at spike frames, len(instants) x H x W of any float type; it is cut to [0, 1]."""
 
     def truth(self, instants: Sequence[int]) -> np.ndarray:
-        """The rendered luminance, as quantised for the camera; float32."""
+        """Luminance as the camera gets it, quantised to 16 bits: len(instants) x H x W float32 in [0, 1]."""
         return self._levels(instants) / np.float32(LEVELS)
 
     def spikes(self, start: int, stop: int) -> np.ndarray:
-        """Simulated spike frames start..stop-1."""
+        """Spike frames start..stop-1, (stop-start) x H x W uint8 in {0, 1}."""
         if self._packed is None:
             self._packed = self._simulate()
         return self._packed[start:stop]
@@ -57,7 +73,17 @@ class SimulatedRecording(Recording):
 
 
 class InterpolatedRecording(SimulatedRecording):
-    """Video frames of 8 or 16 bits, linearly interpolated: frame i lies at spike index i * factor."""
+    """Video frames, linearly interpolated in time: frame i lies at spike frame i * factor.
+
+    Parameters
+    ----------
+    frames
+        N x H x W uint8 or uint16.
+    factor
+        Spike frames from one video frame to the next.
+    rate, noise, seed
+        See `SimulatedRecording`.
+    """
 
     def __init__(self, frames: np.ndarray, factor: int, rate: float, noise: float, seed: int) -> None:
         count, height, width = frames.shape
@@ -65,7 +91,7 @@ class InterpolatedRecording(SimulatedRecording):
         self._frames, self._factor = frames, factor
 
     def render(self, instants: Sequence[int]) -> np.ndarray:
-        """Weighted mean of the two neighbouring frames."""
+        """Weighted mean of the two video frames around each instant, float32."""
         index, part = np.divmod(np.asarray(instants), self._factor)
         weight = (part / self._factor).astype(np.float32)[:, None, None]
         after = np.minimum(index + 1, len(self._frames) - 1)

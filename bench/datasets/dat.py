@@ -1,12 +1,12 @@
-"""dat: a user's own recordings.
+"""dat: the user's own recordings in .dat files.
 
-``root`` is one .dat file or a folder of them. The size comes from the option ``size`` (WIDTHxHEIGHT), from SpikeCV's
-``config.yaml`` in the same folder, or from a sidecar beside the recording, ``<name>.json``::
+``root`` is one .dat file or a folder of them. The size of a recording comes from the option ``size`` (WIDTHxHEIGHT),
+from SpikeCV's ``config.yaml`` in the same folder, or from a sidecar file next to the recording, ``<name>.json``::
 
     {"width": 400, "height": 250, "rate": 0.6, "speed_class": "high", "truth": {"150": "truth/150.png"}}
 
-``truth`` maps spike indices to pictures of the luminance, relative to the sidecar. Where nothing states the rate, it is
-estimated from the recording.
+``truth`` maps indices of spike frames to pictures of the true luminance, whose paths are relative to the sidecar. Where
+nothing states the rate (spikes per frame of unit luminance), it is estimated from the recording.
 """
 
 from __future__ import annotations
@@ -30,13 +30,22 @@ from bench.spikes import PackedSpikes, Survey, likeness_of_rows, read_dat, surve
 Model = TypeVar("Model", bound=BaseModel)
 
 _SPIKECV = "config.yaml"
-# Rows of another geometry must be this much alike, and those of the stated one at most half as much, to be remarked.
+# A recording gets a remark if in another geometry the correlation of neighbouring rows is above this, and above twice
+# that in the stated geometry.
 _ALIKE = 0.3
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """How a recording's bits are its pixels: size, bits of a row, and the place of its first pixel in them."""
+    """How the bits of a recording are arranged in frames.
+
+    Attributes
+    ----------
+    width, height
+        Size of a frame in pixels.
+    row_bits, first_bit
+        See `bench.spikes.read_dat`.
+    """
 
     width: int
     height: int
@@ -44,7 +53,7 @@ class Geometry:
     first_bit: int = 0
 
     def read(self, path: Path) -> PackedSpikes:
-        """Map a recording."""
+        """Memory-map a recording that has this geometry."""
         return read_dat(path, self.height, self.width, self.row_bits, self.first_bit)
 
     def __str__(self) -> str:
@@ -52,13 +61,14 @@ class Geometry:
         return f"{self.width}x{self.height}{rows}"
 
 
-# Raw dumps as cameras write them. sps10 ends every row with a head of 16 bits (SpikeCV cuts columns 400 to 415).
+# Geometry of the raw dumps of known cameras. In those of sps10, 16 bits of the camera's own data follow the pixels of
+# every row (SpikeCV cuts off columns 400 to 415).
 CAMERAS = {"sps10": Geometry(400, 250, row_bits=416)}
 Camera = Literal["", "sps10"]
 
 
 class Sidecar(BaseModel):
-    """What a sidecar may say."""
+    """The fields that a sidecar file may have."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -73,22 +83,22 @@ class Sidecar(BaseModel):
 
 
 class SpikeCvConfig(BaseModel):
-    """What is used of SpikeCV's config.yaml."""
+    """The fields of SpikeCV's config.yaml that are used."""
 
     spike_w: int = Field(ge=1)
     spike_h: int = Field(ge=1)
 
 
 class Dat(Dataset):
-    """Recordings in .dat files, memory-mapped: a file may be larger than memory."""
+    """The user's recordings in .dat files; they are memory-mapped, so a file may be larger than memory."""
 
     name = "dat"
 
     class Options(ComponentOptions):
-        """Options: where the recordings are, and what no sidecar says of them.
+        """Options: the file or folder of recordings, and facts on them that no sidecar states.
 
-        That is their size, or the camera whose raw dumps they are, or the bits of a row and the place of the first
-        pixel in them; and the spikes per frame of unit luminance, `auto` where it is not known.
+        These are their size, or the camera whose raw dumps they are, or the number of bits of a row and the index of
+        the first pixel's bit in it; and the rate in spikes per frame of unit luminance, `auto` if it is not known.
         """
 
         root: str = Field(exclude=True)
@@ -110,11 +120,11 @@ class Dat(Dataset):
         return Availability(False, reason=f"{self._root} does not exist")
 
     def sequences(self) -> list[SequenceInfo]:
-        """All recordings, by name."""
+        """All recordings in the order of their names."""
         return [self._info(path) for path in self._files()]
 
     def fingerprint(self, name: str) -> str:
-        """Hashes of the recording and its truth pictures, how they are read, and the code that does it."""
+        """Hash of the recording, its truth pictures, geometry, rate and speed class, and the code that reads them."""
         path = self._file(name)
         sidecar, geometry = self._sidecar(path), self._geometry(path)
         truths = [file_sha256(picture) for picture in _truth_files(path, sidecar).values()]
@@ -123,7 +133,7 @@ class Dat(Dataset):
         return digest([file_sha256(path), truths, facts, code_fingerprint(__name__)])
 
     def open(self, name: str) -> Recording:
-        """Map one recording."""
+        """Memory-map one recording."""
         path = self._file(name)
         return _DatRecording(self._geometry(path).read(path), _truth_files(path, self._sidecar(path)))
 
@@ -149,7 +159,7 @@ class Dat(Dataset):
         return _read_json(sidecar) if sidecar.is_file() else Sidecar()
 
     def _stated(self, path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-        """What is said of a recording, by whom; SpikeCV's file holds where its sidecar has no size."""
+        """Pairs of a source and its facts on a recording; SpikeCV's file counts only if the sidecar has no size."""
         options, sidecar = self.options, self._sidecar(path)
         keys = {"width", "height", "camera", "row_bits", "first_bit", "rate"}
         yield f"{path.stem}.json", sidecar.model_dump(include=keys)
@@ -161,7 +171,7 @@ class Dat(Dataset):
         yield "an option", {**options.model_dump(include=keys), **size}
 
     def _agreed(self, path: Path) -> dict[str, Any]:
-        """What is said of a recording, without what is left open.
+        """The facts that any source states on a recording.
 
         Raises
         ------
@@ -194,7 +204,7 @@ class Dat(Dataset):
         return Geometry(**facts)
 
     def _rate(self, path: Path, geometry: Geometry) -> tuple[float, bool]:
-        """The rate, and whether it is estimated."""
+        """The rate in spikes per frame of unit luminance, and whether it is an estimate."""
         stated = self._agreed(path).get("rate")
         return (stated, False) if stated else (_survey(path, geometry).rate or 1.0, True)
 
@@ -234,7 +244,7 @@ def _survey_of(path: Path, geometry: Geometry, size: int, mtime_ns: int) -> Surv
 
 
 def _others(path: Path, geometry: Geometry) -> list[Geometry]:
-    """Other geometries that the file's length fits: a known camera's dump, rows without their head, sides swapped."""
+    """Other plausible geometries that fit the file's length: a known camera's dump, plain rows, sides swapped."""
     width, height = geometry.width, geometry.height
     plausible = [*CAMERAS.values(), Geometry(width, height), Geometry(height, width)]
     frame_bits = [(other.row_bits or other.width) * other.height for other in plausible]
@@ -247,9 +257,9 @@ def _others(path: Path, geometry: Geometry) -> list[Geometry]:
 
 
 def _misread(path: Path, geometry: Geometry) -> str:
-    """Which other geometry fits the recording clearly better; empty where none does.
+    """A remark that another geometry fits the recording clearly better; empty if none does.
 
-    Neighbouring rows of a scene are alike in the true geometry alone.
+    Only in the true geometry are neighbouring rows of a scene similar.
     """
     own = likeness_of_rows(_survey(path, geometry).counts)
     if own > 1 / 2:
@@ -265,6 +275,7 @@ def _misread(path: Path, geometry: Geometry) -> str:
 
 
 def _as_option(geometry: Geometry) -> str:
+    """The option that states a geometry."""
     for name, known in CAMERAS.items():
         if known == geometry:
             return f"camera={name}"
@@ -277,7 +288,7 @@ def _read_json(path: Path) -> Sidecar:
 
 
 def _read_spikecv(path: Path) -> dict[str, Any]:
-    """The size in SpikeCV's file; nothing where it is another program's."""
+    """Width and height from SpikeCV's config.yaml; empty if the file of this name is another program's."""
     import yaml
 
     try:
@@ -300,7 +311,7 @@ def _checked(path: Path, validate: Callable[[], Model]) -> Model:
 
 
 def _truth_files(recording: Path, sidecar: Sidecar) -> dict[int, Path]:
-    """Truth pictures by spike index; they lie in the sidecar's folder or below."""
+    """Truth pictures by index of the spike frame; they must lie in the sidecar's folder or below it."""
     folder = recording.parent.resolve()
     files = {instant: (folder / file).resolve() for instant, file in sorted(sidecar.truth.items())}
     for path in files.values():

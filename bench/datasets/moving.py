@@ -1,9 +1,9 @@
-"""s-digits, s-mnist, s-mnist-10k, s-cifar, s-caltech: labelled images that move fast before a simulated spike camera.
+"""s-digits, s-mnist, s-mnist-10k, s-cifar, s-caltech: labelled images that move before a simulated spike camera.
 
-In the manner of SpiReco (the paper's reference 11), which filmed images of MNIST, CIFAR-10 and Caltech-101. Here one
-generator makes all sets: an image, brought to the same size, runs through the middle of a dark frame along a straight
-line; speed, direction, light and place are drawn by seed. Sub-pixel positions are exact: the same spikes on every
-machine.
+They follow SpiReco (the paper's reference 11), which filmed images of MNIST, CIFAR-10 and Caltech-101. Here one
+generator makes all sets: an image, scaled to a common size, moves fast along a straight line through the middle of a
+dark frame. Speed, direction, light and place are drawn with a seed. The arithmetic of sub-pixel positions is exact, so
+all machines get the same spikes.
 """
 
 from __future__ import annotations
@@ -25,13 +25,15 @@ from bench.fingerprint import code_fingerprint, digest
 from bench.interfaces import Availability, ComponentOptions, Dataset, SequenceInfo
 from bench.paths import user_path
 
-# Pixels a spike frame. At coding instants an image is at most 10 pixels from the middle under the task's condition.
+# Range of speeds, pixels per spike frame. At the coding instants of the task's condition, an image is at most 10 pixels
+# away from its place at the middle of the recording.
 SPEEDS = (0.1, 0.5)
-_FAST = 0.3
-_DARK = 0.05
-_LIGHT = (0.6, 1.0)
-_JITTER = 3.0
-# Filter taps are whole numbers of 1 / 128: sums of products with 8 bits stay below 2**24, exact in float32.
+_FAST = 0.3  # speed above which a sequence belongs to the class "high"
+_DARK = 0.05  # luminance of the frame around the image, and of the image's black
+_LIGHT = (0.6, 1.0)  # range of the luminance of the image's white
+_JITTER = 3.0  # largest distance of an image's place from the frame's middle along each axis, pixels
+# Interpolation weights are multiples of 1 / 128: their products with 8-bit values sum to less than 2**24, which float32
+# represents exactly.
 _UNIT = 128
 
 
@@ -42,11 +44,11 @@ class Motion:
     Attributes
     ----------
     speed, direction
-        Pixels a spike frame, radians.
+        Pixels per spike frame, and radians (0: to the right, pi / 2: down).
     light
         Luminance of the image's white.
     place
-        Rows and columns from the frame's middle at the middle of the recording.
+        Where the image is at the middle of the recording: rows and columns from the frame's middle.
     """
 
     speed: float
@@ -56,7 +58,7 @@ class Motion:
 
 
 def draw_motion(key: Sequence[int]) -> Motion:
-    """The motion that belongs to a key (split, sample, draw)."""
+    """The motion of a sample. `key` seeds it: index of the split, index of the sample, number of the draw."""
     random = np.random.default_rng(list(key))
     speed, light = random.uniform(*SPEEDS), random.uniform(*_LIGHT)
     row, column = random.uniform(-_JITTER, _JITTER, 2)
@@ -64,14 +66,18 @@ def draw_motion(key: Sequence[int]) -> Motion:
 
 
 class MovingImage(SimulatedRecording):
-    """One image in motion.
+    """The recording of one image in motion.
 
     Parameters
     ----------
     image
-        h x w uint8, already of the size at which it is shown.
-    size, num_spikes, rate, noise, seed
-        Side of the frame, T, spikes a frame of unit luminance, the camera's noise and its seed.
+        h x w uint8, already scaled to the size at which it is shown.
+    motion
+        How it moves and is lit.
+    size, num_spikes
+        Side of the square frame in pixels, and number T of spike frames.
+    rate, noise, seed
+        See `SimulatedRecording`.
     """
 
     def __init__(
@@ -79,12 +85,12 @@ class MovingImage(SimulatedRecording):
     ) -> None:
         super().__init__(size, size, num_spikes, rate, noise, seed)
         self._motion = motion
-        # Room for every position that shows some of the image; further out there is only the dark.
+        # The padding covers all positions from which some of the image is visible; beyond them, all is dark.
         self._canvas = np.pad(image.astype(np.float32), size + 4)
         self._start = (np.array(self._canvas.shape) - size) / 2
 
     def render(self, instants: Sequence[int]) -> np.ndarray:
-        """The image at its place, by cubic interpolation, over the dark."""
+        """The image at its position at each instant, by cubic interpolation, on the dark frame."""
         motion = self._motion
         way = motion.speed * np.array([np.sin(motion.direction), np.cos(motion.direction)])
         frames = np.empty((len(instants), self.height, self.width), np.float32)
@@ -96,7 +102,7 @@ class MovingImage(SimulatedRecording):
         return frames
 
     def _paint(self, frame: np.ndarray, corner: np.ndarray) -> None:
-        """The window of the canvas whose first pixel lies at a real position, times `_UNIT` squared."""
+        """Interpolate the window of the canvas that begins at a real position; values are times `_UNIT` squared."""
         corner = np.clip(corner, 1, np.array(self._canvas.shape) - self.height - 3)
         whole = np.floor(corner).astype(int)
         taps = [_cubic(part) for part in corner - whole]
@@ -107,7 +113,7 @@ class MovingImage(SimulatedRecording):
 
 
 def _cubic(t: float) -> np.ndarray:
-    """Catmull-Rom weights of the four neighbours, times `_UNIT` and whole; their sum is `_UNIT`."""
+    """Catmull-Rom weights of the four neighbours, as whole numbers in units of 1 / `_UNIT`; their sum is `_UNIT`."""
     weights = np.array([-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, t**3 - t**2]) / 2
     rounded = np.round(weights * _UNIT)
     rounded[1] += _UNIT - rounded.sum()
@@ -115,7 +121,7 @@ def _cubic(t: float) -> np.ndarray:
 
 
 def shown(image: np.ndarray, extent: int) -> np.ndarray:
-    """An image with its longer side brought to `extent` pixels."""
+    """An image, h x w uint8, scaled so that its longer side has `extent` pixels."""
     from PIL import Image
 
     height, width = (max(1, round(side * extent / max(image.shape))) for side in image.shape)
@@ -123,17 +129,22 @@ def shown(image: np.ndarray, extent: int) -> np.ndarray:
 
 
 class MovingImages(Dataset):
-    """Base of the labelled sets: subclasses say where the images come from.
+    """Base of the labelled sets; a subclass says where the images come from.
 
-    Samples of a split come in an order in which every stretch holds all classes alike, so ``--limit N`` takes a
-    balanced part.
+    The samples of a split are ordered so that every stretch of them holds all classes in equal shares. So ``--limit N``
+    takes a balanced part.
+
+    Attributes
+    ----------
+    extent
+        Longer side of the image in pixels, on a frame of 64 pixels; it grows with the frame.
     """
 
     extent: ClassVar[int] = 40
     _SPLITS = ("test", "train")
 
     class Options(ComponentOptions):
-        """Options: split; side, T, spikes per frame at unit luminance and noise; which draw of the motions."""
+        """Options: split; side of the frame, T, spikes per frame of unit luminance, noise; number of the draw."""
 
         split: Literal["test", "train"] = "test"
         size: int = Field(default=64, ge=48, le=1024, multiple_of=8)
@@ -144,7 +155,7 @@ class MovingImages(Dataset):
 
     @abstractmethod
     def images(self) -> Images:
-        """All images of the split, checked."""
+        """All images of the split, after a check of their labels."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -152,7 +163,7 @@ class MovingImages(Dataset):
         return self.images().classes
 
     def available(self) -> Availability:
-        """Whether the images are here."""
+        """Whether the images are on this machine and can be read."""
         try:
             self.images()
         except BenchError as error:
@@ -165,7 +176,7 @@ class MovingImages(Dataset):
         return [self._info(index, label) for index, label in enumerate(labels)]
 
     def fingerprint(self, name: str) -> str:
-        """The image itself, its label, code and options."""
+        """Hash of the image, its label, the options, and the code that moves it."""
         index = self._index(name)
         images = self.images()
         image = images.image(index)
@@ -174,12 +185,22 @@ class MovingImages(Dataset):
         return digest([code, list(image.shape), image.tobytes().hex(), images.labels[index], name, facts])
 
     def open(self, name: str) -> MovingImage:
-        """One image in motion."""
+        """The recording of one image in motion."""
         index = self._index(name)
         return self.moving(self.images().image(index), index)
 
     def moving(self, image: np.ndarray, index: int, draw: int | None = None) -> MovingImage:
-        """An image in the motion of a sample; training gives it images that are bent a little, and other draws."""
+        """The recording of an image that moves as a sample does; training gives it distorted images and other draws.
+
+        Parameters
+        ----------
+        image
+            H x W uint8.
+        index
+            Index of the sample whose motion is used.
+        draw
+            Number of the draw of motions; by default that of the options.
+        """
         options, key = self.options, self._key(index, draw)
         seed = int(np.random.default_rng([*key, 1]).integers(2**31))
         picture = shown(image, round(self.extent * options.size / 64))
@@ -188,7 +209,7 @@ class MovingImages(Dataset):
         )
 
     def _key(self, index: int, draw: int | None = None) -> tuple[int, int, int]:
-        """What a sample's motion is drawn by."""
+        """The key that seeds a sample's motion (`draw_motion`)."""
         return self._SPLITS.index(self.options.split), index, self.options.draw if draw is None else draw
 
     def _index(self, name: str) -> int:
@@ -215,7 +236,7 @@ class MovingImages(Dataset):
 
 
 class SDigits(MovingImages):
-    """Built in: scikit-learn's 1,797 handwritten digits of 8x8 pixels, a fifth of each class for the test."""
+    """Built in: scikit-learn's 1,797 handwritten digits of 8x8 pixels; a fifth of each class is for the test."""
 
     name = "s-digits"
 
@@ -225,18 +246,18 @@ class SDigits(MovingImages):
 
 
 class _FromFolder(MovingImages):
-    """Sets whose images lie in a folder.
+    """Base of the sets whose images lie in a folder.
 
     Attributes
     ----------
     kind
-        Torchvision's name of the set.
+        Name of the set's class in torchvision.
     """
 
     kind: ClassVar[str]
 
     class Options(MovingImages.Options):
-        """Options: also the folder; by default that of `bench data get` in the user's cache."""
+        """Options: also the folder of the images; by default the one that `bench data get` fills."""
 
         root: str = Field(default="", exclude=True)
 
@@ -246,7 +267,7 @@ class _FromFolder(MovingImages):
         return user_path(self.options.root) if self.options.root else _labelled.cache_folder(self.name)
 
     def prepare(self, source: Path | None = None) -> str:
-        """Let torchvision download the set, or copy the folder that has its files."""
+        """Download the set with torchvision, or copy it from the folder `source`; returns one line on what was done."""
         return _labelled.fetch(self.kind, self.root, source)
 
 
@@ -292,10 +313,10 @@ class SCaltech(_FromFolder):
     extent = 48
 
     class Options(_FromFolder.Options):
-        """Options: as the other sets', on a larger frame."""
+        """Options: as those of the other sets, with a larger frame by default."""
 
         size: int = Field(default=128, ge=48, le=1024, multiple_of=8)
 
     def images(self) -> Images:
-        """The images of the split, opened by torchvision when they are asked for."""
+        """The images of the split; each file is opened when its image is asked for."""
         return _labelled.caltech(self.root, self.options.split)

@@ -1,9 +1,8 @@
 """s-motion, built in: photographs in motion before a simulated spike camera, with exact truth at every instant.
 
-Every scene is a photograph that pans, turns and zooms, and before it an object, cut out of another photograph,
-that runs on an ellipse several times faster. Both are sampled by cubic splines at exact positions, so motion
-is sub-pixel accurate. Pixel values are taken as luminance, as S-REDS does. The photographs are those of
-scikit-image's wheel; the suite trains on none of them.
+A scene is a photograph that pans, turns and zooms. In front of it an object, cut out of another photograph, runs along
+an ellipse several times faster. Cubic splines sample both at exact positions, so motion is sub-pixel accurate. Pixel
+values are taken as luminance, as in S-REDS. The photographs come with scikit-image; the suite trains on none of them.
 """
 
 from __future__ import annotations
@@ -29,13 +28,18 @@ class Scene:
 
     Attributes
     ----------
+    background, cutout
+        File names of the two photographs.
     pan, direction
         Speed and direction of the background.
     turn, zoom
-        Background rotation per spike frame, and relative zoom per spike frame.
-    run, orbit, radius
-        Mean speed of the object, half-axes of its ellipse and its size, the latter two as shares of the frame's
-        side.
+        Rotation of the background and relative change of its magnification, both per spike frame.
+    run
+        Mean speed of the object.
+    orbit, radius
+        Half-axes of the object's ellipse (rows, columns), and its size; all are shares of the frame's side.
+    seed
+        Seed of the camera; the object's place and shape depend on it, too.
     """
 
     name: str
@@ -78,13 +82,13 @@ SCENES = (
 
 
 class SMotion(Dataset):
-    """Eight simulated test sequences, half of them slow and half fast."""
+    """Eight simulated test sequences, four slow and four fast ones."""
 
     name = "s-motion"
     keep = True
 
     class Options(ComponentOptions):
-        """Options: side in pixels, T, spikes per frame at unit luminance, and the camera's noise."""
+        """Options: side of the frame in pixels, T, spikes per frame of unit luminance, and the camera's noise."""
 
         size: int = Field(default=256, ge=16, le=1024, multiple_of=8)
         num_spikes: int = Field(default=321, ge=1)
@@ -92,15 +96,15 @@ class SMotion(Dataset):
         noise: float = Field(default=0.0, ge=0)
 
     def sequences(self) -> list[SequenceInfo]:
-        """The eight scenes, slow ones first."""
+        """The eight scenes, the slow ones first."""
         return [self._info(scene) for scene in SCENES]
 
     def fingerprint(self, name: str) -> str:
-        """Code, scene and options."""
+        """Hash of the scene, the options, and the code that renders it."""
         return digest([code_fingerprint(__name__), asdict(self._scene(name)), self.options.model_dump()])
 
     def open(self, name: str) -> MotionRecording:
-        """Make the scene's recording; it is simulated when spikes are first read."""
+        """The scene's recording; it is simulated when spikes are first read."""
         return MotionRecording(self._scene(name), self.options)
 
     def _scene(self, name: str) -> Scene:
@@ -124,17 +128,17 @@ class SMotion(Dataset):
 
 
 class MotionRecording(SimulatedRecording):
-    """Renders one scene."""
+    """The recording of one scene."""
 
     def __init__(self, scene: Scene, options: SMotion.Options) -> None:
         size = options.size
         super().__init__(size, size, options.num_spikes, options.rate, options.noise, scene.seed)
         self._scene = scene
         middle = (size - 1) / 2
-        self._grid = np.mgrid[0:size, 0:size].astype(np.float64) - middle  # rows, columns from the centre
+        self._grid = np.mgrid[0:size, 0:size].astype(np.float64) - middle  # rows and columns from the frame's centre
 
     def render(self, instants: Sequence[int]) -> np.ndarray:
-        """Background, then the object over it, at each instant."""
+        """The background with the object in front of it, at each instant."""
         frames = np.empty((len(instants), self.height, self.width), np.float32)
         for frame, instant in zip(frames, instants, strict=True):
             frame[:] = self._background(instant)
@@ -153,7 +157,7 @@ class MotionRecording(SimulatedRecording):
     def _paint_object(self, frame: np.ndarray, instant: float) -> None:
         scene, size = self._scene, self.height
         half_axes = np.array(scene.orbit) * size
-        # An ellipse's perimeter (Ramanujan) turns the mean speed into an angular one.
+        # The ellipse's perimeter (Ramanujan's approximation) converts the mean speed into an angular one.
         rows, columns = half_axes
         perimeter = np.pi * (3 * (rows + columns) - np.sqrt((3 * rows + columns) * (rows + 3 * columns)))
         angle = 2 * np.pi * scene.run * instant / perimeter + scene.seed
@@ -165,7 +169,7 @@ class MotionRecording(SimulatedRecording):
         local = _turned(self._grid[(slice(None), *window)] - centre[:, None, None], -3 * scene.turn * instant)
         distance, bearing = np.hypot(*local), np.arctan2(*local)
         edge = scene.radius * size * (1 + 0.2 * np.cos(3 * bearing + scene.seed))
-        # Coverage falls from 1 to 0 across one pixel at the outline.
+        # At the outline, coverage falls from 1 to 0 across one pixel.
         cover = np.clip(edge - distance + 0.5, 0, 1)
         photo = _spline(scene.cutout)
         texture = _sample(photo, local + ((np.array(photo.shape) - 1) / 2)[:, None, None])
@@ -173,13 +177,14 @@ class MotionRecording(SimulatedRecording):
 
 
 def _turned(points: np.ndarray, degrees: float) -> np.ndarray:
+    """Rotate 2 x H x W points (rows, columns) about the origin."""
     sine, cosine = np.sin(np.deg2rad(degrees)), np.cos(np.deg2rad(degrees))
     rows, columns = points
     return np.stack([cosine * rows - sine * columns, sine * rows + cosine * columns])
 
 
 def _sample(coefficients: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Cubic spline at real positions; photographs continue as their own mirror image."""
+    """Evaluate a cubic spline at 2 x H x W positions; photographs continue beyond their border as mirror images."""
     from scipy import ndimage
 
     return ndimage.map_coordinates(coefficients, points, order=3, mode="mirror", prefilter=False)
@@ -187,7 +192,7 @@ def _sample(coefficients: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _spline(file: str) -> np.ndarray:
-    """Spline coefficients of one of scikit-image's photographs as luminance in [0, 1]."""
+    """Spline coefficients of one of scikit-image's photographs, taken as luminance in [0, 1]."""
     from pathlib import Path
 
     import skimage

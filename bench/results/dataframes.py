@@ -1,11 +1,12 @@
-"""Whole tables of results at once: columns instead of rows, and Parquet beside the CSV of a large run.
+"""Tables of results as data frames, read column by column, and Parquet copies of the large ones.
 
-    rd.parquet, where it is that of this rd.csv ──┐
-    rd.csv ── plain ── columns ───────────────────┼──> DataFrame
-           └─ all else ── `tables.read_table` ────┘
+    rd.parquet, if it was made from this rd.csv ─────┐
+    rd.csv ── if plain ── read by columns ───────────┼──> DataFrame
+           └─ otherwise ── `tables.read_table` ──────┘
 
-The columnar reader takes only what is certain: where a cell is not written as the suite writes it, or anything else
-is odd, it leaves the file to the row-by-row reader, which judges, and names line and column. So both take the same.
+The fast reader by columns accepts only cells that are written as the suite writes them. Anything else it leaves to
+the reader by rows, which decides whether the cell is valid and names line and column if not. So a file that the fast
+reader accepts is one that the reader by rows accepts too, with the same values.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from bench.results.tables import FORMULA, check_text, earlier_columns, read_tabl
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Rows from which a run gets a Parquet file: below, the CSV is read in a fraction of a second.
+# Number of rows from which a run gets a Parquet file. Smaller CSV files are read in a fraction of a second.
 PARQUET_ROWS = 50_000
 
 _DIGEST = b"sha256 of the CSV"
@@ -41,7 +42,7 @@ _PLAIN = r"^[ -~]*$"
 
 
 class _OddError(Exception):
-    """Something that the row-by-row reader has to judge."""
+    """The table has something that only the reader by rows can judge."""
 
 
 def read_frame(
@@ -51,19 +52,24 @@ def read_frame(
 
     Parameters
     ----------
+    path
+        The CSV file; a Parquet file next to it that was made from it is read instead.
+    model
+        What a row of the table is.
     columns
-        What is wanted of it; everything by default. All cells are checked nevertheless.
+        The columns to return; all by default. Read from CSV, the cells of all columns are checked nevertheless.
     repeated
-        Text columns of few different values: they come as categories in the order of their names.
+        Text columns with few different values: they are returned as categoricals with sorted categories.
 
     Returns
     -------
-    One line per row. A missing number is NaN.
+    pandas.DataFrame
+        One line per row. A missing number is NaN.
 
     Raises
     ------
     BenchError
-        As `tables.read_table`.
+        See `tables.read_table`.
     """
     import pyarrow as pa
 
@@ -83,16 +89,16 @@ def read_frame(
 
 
 def parquet_path(path: Path) -> Path:
-    """Where the Parquet file of a CSV table stands."""
+    """Path of the Parquet copy of a CSV table."""
     return path.with_suffix(".parquet")
 
 
 def write_parquet(path: Path, model: type[BaseModel], least: int = PARQUET_ROWS) -> Path | None:
-    """Write a finished CSV table's columns beside it, for readers in a hurry; the CSV stays what counts.
+    """Write a Parquet copy of a finished CSV table next to it, which is read faster; the CSV file stays the reference.
 
     Returns
     -------
-    The file, or None where the table has fewer rows than `least` or is not a plain one.
+    The Parquet file; None where the table has fewer than `least` rows, or cells that only the reader by rows accepts.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -115,13 +121,13 @@ def write_parquet(path: Path, model: type[BaseModel], least: int = PARQUET_ROWS)
 
 
 def _facts(digest: str, model: type[BaseModel]) -> dict[bytes, bytes]:
-    """What a Parquet file was made of: the CSV, and the schema that it was checked by."""
+    """Metadata of a Parquet copy: hashes of the CSV file and of the schema that it was checked against."""
     schema = json.dumps(model.model_json_schema(), sort_keys=True).encode()
     return {_DIGEST: digest.encode(), b"sha256 of the schema": hashlib.sha256(schema).hexdigest().encode()}
 
 
 def _read_parquet(path: Path, model: type[BaseModel], wanted: list[str], encoded: list[str]) -> pa.Table | None:
-    """Columns of the Parquet file; None where there is none, or it is of another CSV or another schema."""
+    """Columns of the Parquet copy; None where there is none, or it was made from another CSV file or schema."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -136,8 +142,8 @@ def _read_parquet(path: Path, model: type[BaseModel], wanted: list[str], encoded
             if not facts.items() <= (schema.metadata or {}).items() or not schema.equals(made):
                 return None
             table = file.read(columns=wanted).select(wanted)
-        for name in wanted:  # the file is as foreign as the CSV
-            values = table[name].cast(_type(_kinds(model.model_fields[name])))  # repeated texts come as numbers of them
+        for name in wanted:  # the file may come from someone else, as the CSV may: check it, too
+            values = table[name].cast(_type(_kinds(model.model_fields[name])))  # texts in dictionary encoding
             _check_values(values, model.model_fields[name])
     except (OSError, _OddError, pa.ArrowException):
         return None
@@ -145,7 +151,7 @@ def _read_parquet(path: Path, model: type[BaseModel], wanted: list[str], encoded
 
 
 def _check_values(values: pa.ChunkedArray, field: FieldInfo) -> None:
-    """Typed values that a row's validators would have taken."""
+    """Raise `_OddError` unless the validators of the model would accept all these typed values."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -166,7 +172,7 @@ def _sorted(column: pd.Series) -> pd.Series:
 
 
 def _from_rows(path: Path, model: type[BaseModel]) -> pd.DataFrame:
-    """The table by the row-by-row reader, with the types that columns have."""
+    """Read the table with the reader by rows, into the same column types."""
     frame = pd.DataFrame([row.model_dump() for _, row in read_table(path, model)], columns=list(model.model_fields))
     kinds = {name: _kinds(field) for name, field in model.model_fields.items()}
     numbers = {name: "float64" for name, kind in kinds.items() if frame[name].dtype == object and float in kind}
@@ -175,21 +181,21 @@ def _from_rows(path: Path, model: type[BaseModel]) -> pd.DataFrame:
 
 
 def _kinds(field: FieldInfo) -> set[Any]:
-    """The types of a field's values; a set of literals has the type of its values."""
+    """The Python types of a field's values; for a Literal, the types of its values."""
     if get_origin(field.annotation) is Literal:
         return {type(value) for value in get_args(field.annotation)}
     return set(get_args(field.annotation)) or {field.annotation}
 
 
 def _type(kinds: set[Any]) -> pa.DataType:
-    """The type of a column."""
+    """The Arrow type of a column whose values have these Python types."""
     import pyarrow as pa
 
     return pa.string() if str in kinds else pa.float64() if float in kinds else pa.int64()
 
 
 def _columns(data: bytes, model: type[BaseModel]) -> pa.Table:
-    """The typed columns of a plain CSV file's lines."""
+    """The typed columns of a plain CSV file; raises `_OddError` if the file is not plain."""
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
@@ -213,14 +219,14 @@ def _columns(data: bytes, model: type[BaseModel]) -> pa.Table:
 
 
 def _absent(field: FieldInfo, count: int) -> pa.Array:
-    """A column that the table's version lacks: its default."""
+    """A column that the table's version does not have yet: filled with its default."""
     import pyarrow as pa
 
     return pa.array([field.default] * count, _type(_kinds(field)))
 
 
 def _column(texts: pa.ChunkedArray, field: FieldInfo) -> pa.ChunkedArray:
-    """A column of texts in the type of its field."""
+    """A column of texts, converted to the type of its field."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -244,7 +250,7 @@ def _column(texts: pa.ChunkedArray, field: FieldInfo) -> pa.ChunkedArray:
 
 
 def _check_texts(texts: pa.Array, field: FieldInfo) -> None:
-    """Texts that a row's validators leave as they are: plain ones at once, others one by one."""
+    """Raise `_OddError` unless the validators would accept all texts unchanged; unusual texts one by one."""
     import pyarrow.compute as pc
 
     for item in field.metadata:
@@ -277,7 +283,7 @@ def _within(values: pa.ChunkedArray, limit: object) -> pa.ChunkedArray:
 
 
 def _require(right: pa.ChunkedArray) -> None:
-    """All cells that there are."""
+    """Raise `_OddError` if a value is false; missing values count as true."""
     import pyarrow.compute as pc
 
     if pc.all(right).as_py() is False:

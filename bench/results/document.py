@@ -1,4 +1,4 @@
-"""run.json: what a run was asked for and made from."""
+"""run.json: what a run was asked to measure, and the code, machine and inputs that it was measured with."""
 
 from __future__ import annotations
 
@@ -17,27 +17,37 @@ from bench.results.tables import Printable
 
 
 def stream_path(folder: Path, job: str) -> Path:
-    """Where a run keeps a job's stream."""
+    """Path of the file in which a run keeps a job's stream."""
     return folder / STREAMS / f"{job}.spk"
 
 
 def picture_path(folder: Path, job: str) -> Path:
-    """Where a run keeps a job's result at its `shown_instant`."""
+    """Path of the PNG file in which a run keeps a job's result at one instant, `bench.runner.execute.shown_instant`."""
     return folder / STREAMS / f"{job}.png"
 
 
 def origin(document: dict[str, Any], kind: str, name: str) -> str:
-    """A codec or dataset of a run as it was given there; the name itself where that is all there is."""
+    """A component of a run as it was named when the run was started: a registered name, or a file's path and class.
+
+    Parameters
+    ----------
+    document
+        Content of run.json (`read_run_file`).
+    kind
+        Key of run.json's ``origins``, such as ``codecs``.
+    name
+        The component's name in rows; it is returned where run.json has no other one.
+    """
     return str(document["origins"].get(kind, {}).get(name, name))
 
 
 def usable_origin(document: dict[str, Any], base: type[Component], name: str) -> str:
-    """As `origin`, for a component that is then made here.
+    """As `origin`, for a component that the caller is about to create and run on this machine.
 
     Raises
     ------
     BenchError
-        If it would run what run.json names, and the run is not trusted.
+        If run.json names a file or program that would be run, and the run is not trusted.
     """
     spec = origin(document, GROUPS[base], name)
     if not document["trusted"]:
@@ -45,8 +55,8 @@ def usable_origin(document: dict[str, Any], base: type[Component], name: str) ->
     return spec
 
 
-class _Made(BaseModel):
-    """One entry of run.json's provenance."""
+class _Provenance(BaseModel):
+    """One entry of run.json's ``provenance``: only the fields that are read."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -57,7 +67,7 @@ class _Made(BaseModel):
 
 
 class _Grid(BaseModel):
-    """What is used of a grid in run.json."""
+    """One entry of run.json's ``grids``: only the fields that are read."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -67,14 +77,14 @@ class _Grid(BaseModel):
 
 
 class _RunFile(BaseModel):
-    """What run.json must hold to be used; docs/results.md describes the fields."""
+    """The fields that run.json must have to be read; docs/results.md describes all of them."""
 
     model_config = ConfigDict(extra="allow")
 
     schema_version: int = Field(alias="schema")
     plan: str
     status: str
-    provenance: list[_Made] = Field(min_length=1)
+    provenance: list[_Provenance] = Field(min_length=1)
     grids: list[_Grid] = Field(min_length=1)
     conditions: dict[str, ConditionCard]
     origins: dict[str, dict[str, Printable]]
@@ -83,12 +93,19 @@ class _RunFile(BaseModel):
 
 
 def read_run_file(folder: Path, trusted: bool = False) -> dict[str, Any]:
-    """Read run.json.
+    """Read and check run.json.
 
     Parameters
     ----------
+    folder
+        The run's folder.
     trusted
-        Whether files and programs that it names may be run (`usable_origin`).
+        Whether files and programs that run.json names may be run (`usable_origin`).
+
+    Returns
+    -------
+    dict
+        The fields of run.json, and ``trusted``.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""From a row back to the command that makes it."""
+"""``bench explain``: the command that measures a row, or a line of a report's table, again."""
 
 from __future__ import annotations
 
@@ -15,12 +15,17 @@ from bench.results.document import origin, read_run_file
 from bench.results.rows import RD_FILE, RDRow, codec_spec, rd_frame
 from bench.results.shell import commands, flag
 
-# More sequences than these are not named one by one in a command, where their number says the same.
+# A command names at most this many sequences; more are given by their number where that selects the same ones.
 _MANY = 20
 
 
 def explain_row(name: str, results: Path) -> Iterator[str]:
-    """Lines that tell where a row comes from.
+    """Lines of text on a row: its values, its condition card, what made it, and the command that measures it again.
+
+    Parameters
+    ----------
+    name, results
+        See `find_row`.
 
     Raises
     ------
@@ -34,14 +39,32 @@ def explain_row(name: str, results: Path) -> Iterator[str]:
         if value not in (None, ""):
             yield f"  {column} = {value}"
     yield f"condition {row.condition} = {json.dumps(document['conditions'].get(row.condition, {}))}"
-    made = document["provenance"][-1]
-    yield f"made by suite {made['suite']} at commit {made['git_commit'] or 'unknown'}, {made['processor']}"
+    facts = document["provenance"][-1]
+    yield f"made by suite {facts['suite']} at commit {facts['git_commit'] or 'unknown'}, {facts['processor']}"
     yield "command that makes it again:"
     yield "  " + command_for(row.model_dump(), document, [row.rate_point], [row.sequence])
 
 
 def find_row(name: str, results: Path) -> tuple[Path, RDRow]:
-    """The run's folder and the row that a job's id, or RUN#ID, names."""
+    """Find a row by its job.
+
+    Parameters
+    ----------
+    name
+        A job's id, or RUN#ID with the folder of the run that has it.
+    results
+        Folder whose runs are searched where `name` has no RUN.
+
+    Returns
+    -------
+    tuple
+        The run's folder, and the row.
+
+    Raises
+    ------
+    BenchError
+        If no run has such a row, or the table of RUN cannot be read.
+    """
     run, _, job = name.rpartition("#")
     folders = [user_path(run)] if run else sorted(path.parent for path in results.glob(f"*/{RD_FILE}"))
     for folder in folders:
@@ -50,9 +73,9 @@ def find_row(name: str, results: Path) -> tuple[Path, RDRow]:
         except BenchError:
             if run:
                 raise
-            continue  # another run's table may be damaged; the row may still be found elsewhere
-        found = rows[rows["job"] == job].astype(object)
-        for row in found.where(found.notna(), None).to_dict("records"):
+            continue  # a damaged table of one run must not hide the row of another
+        matches = rows[rows["job"] == job].astype(object)
+        for row in matches.where(matches.notna(), None).to_dict("records"):
             return folder, RDRow(**row)
     where = run or f"{results}/*"
     raise BenchError(f"no row '{job}' in {where}; the column `job` of rd.csv names the rows")
@@ -61,14 +84,21 @@ def find_row(name: str, results: Path) -> tuple[Path, RDRow]:
 def command_for(
     row: Mapping[str, Any], document: dict[str, Any], rates: Iterable[str], sequences: Iterable[str]
 ) -> str:
-    """The shell command for rows that differ from this one in rate point and sequence alone."""
+    """The shell command that measures a row again, at these rate points and with these sequences."""
     before, after = command_around(row, document)
-    which = {"--rates": join_names(dict.fromkeys(rates)), **_which(list(dict.fromkeys(sequences)), document)}
-    return f"{before} {_flags(which)} {after}"
+    names = list(dict.fromkeys(sequences))
+    flags = {"--rates": join_names(dict.fromkeys(rates)), **_sequence_flags(names, document)}
+    return f"{before} {_flags(flags)} {after}"
 
 
 def command_around(row: Mapping[str, Any], document: dict[str, Any]) -> tuple[str, str]:
-    """That command before and after its rate points and sequences."""
+    """The two parts of that command: the text before and the text after rate points and sequences.
+
+    Raises
+    ------
+    BenchError
+        If run.json has no condition card for the row.
+    """
     if row["condition"] not in document["conditions"]:
         raise BenchError(f"run.json has no condition card {row['condition']}, which row {row['job']} names")
     card = document["conditions"][row["condition"]]
@@ -97,12 +127,17 @@ def _flags(arguments: Mapping[str, RatePoint]) -> str:
 
 
 def explain_cell(place: str) -> Iterator[str]:
-    """Lines that tell where a line of a report's table, FILE.csv:LINE, comes from; the first line below its head is 1.
+    """Lines of text on a line of a report's table: its cells, and the commands that measure its figures again.
+
+    Parameters
+    ----------
+    place
+        FILE.csv:LINE; the first line below the header is 1.
 
     Raises
     ------
     BenchError
-        If there is no such table or line.
+        If there is no such table or line, or its command is not one of this suite.
     """
     name, _, number = place.rpartition(":")
     path = user_path(name)
@@ -118,7 +153,7 @@ def explain_cell(place: str) -> Iterator[str]:
     if not command:
         raise BenchError(f"{path} is not a report's table: it has no column `command`")
     try:
-        again = commands(command)
+        parts = commands(command)
     except ValueError as error:
         raise BenchError(f"{path}, line {number}: its command is refused: {error}") from None
     yield f"line {number} of {path}"
@@ -126,18 +161,18 @@ def explain_cell(place: str) -> Iterator[str]:
         if value:
             yield f"  {one_line(str(column))} = {one_line(str(value))}"
     yield "commands that give its measured figures again:"
-    yield from (f"  {part}" for part in again)
+    yield from (f"  {part}" for part in parts)
 
 
-def _which(named: Sequence[str], document: dict[str, Any]) -> dict[str, RatePoint]:
-    """Sequences by name, or by number where they are the first of their set, as a grid asked for."""
-    asked = {grid.get("limit") for grid in document["grids"] if not grid.get("sequences")}
-    if len(named) > _MANY and len(named) in asked:
-        return {"--limit": len(named)}
-    return {"--sequences": join_names(named), "--limit": 0}
+def _sequence_flags(names: Sequence[str], document: dict[str, Any]) -> dict[str, RatePoint]:
+    """Flags that select the sequences: ``--limit N`` for many where a grid took the first N, else their names."""
+    limits = {grid.get("limit") for grid in document["grids"] if not grid.get("sequences")}
+    if len(names) > _MANY and len(names) in limits:
+        return {"--limit": len(names)}
+    return {"--sequences": join_names(names), "--limit": 0}
 
 
 def _segments(document: dict[str, Any]) -> int:
-    """How many segments to measure so that a row of any grid is among them (0: all)."""
+    """The largest number of segments among the run's grids (0: all), with which every row's segment is measured."""
     counts = [int(grid["segments"]) for grid in document["grids"]]
     return 0 if 0 in counts else max(counts)

@@ -1,4 +1,4 @@
-"""Where a run's numbers come from: code, machine, packages, command."""
+"""The facts on which a run's figures depend: code, machine, packages, command."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 from bench.version import __version__
 
+# Packages whose versions are recorded.
 PACKAGES = (
     "bjontegaard", "constriction", "imageio-ffmpeg", "numpy", "scikit-image", "scipy", "torch", "torchmetrics",
     "zstandard",
@@ -19,12 +20,12 @@ PACKAGES = (
 
 
 def provenance(command: str = "") -> dict[str, Any]:
-    """Facts about this machine and this code.
+    """Facts about this machine and this code: an entry of run.json's ``provenance`` (docs/results.md).
 
     Parameters
     ----------
     command
-        The command line that was given; empty for a call from Python.
+        The user's command line; empty for a call from Python.
     """
     return {
         "suite": __version__,
@@ -40,7 +41,7 @@ def provenance(command: str = "") -> dict[str, Any]:
 
 
 def git_commit() -> str:
-    """Commit of the suite's own checkout, with ``+changes`` where it differs; empty outside a checkout."""
+    """Commit of the suite's checkout, with ``+changes`` where its code was edited since; empty outside a checkout."""
     folder = Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists():
         return ""
@@ -53,13 +54,14 @@ def git_commit() -> str:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
+    process = subprocess.run(
         ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=20, check=True
     )
-    return done.stdout.strip()
+    return process.stdout.strip()
 
 
 def _processor() -> str:
+    """The processor's name: Linux states it in /proc/cpuinfo."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,4 +1,7 @@
-"""rd.csv: one row per job, typed, versioned and checked when read. docs/results.md is made from this model."""
+"""rd.csv, with one row per job, and the tables that lie next to it: their columns, and how they are written and read.
+
+The descriptions of the columns are repeated in docs/results.md; a test compares both.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ Number = float | None
 
 
 class RDRow(TableRow):
-    """One row of rd.csv. An empty cell is a value that does not exist; it is never zero."""
+    """One row of rd.csv: one job. An empty cell means that there is no such value; it never stands for zero."""
 
     later: ClassVar[Mapping[str, int]] = {"evaluated": 2, "psnr_of_mse": 2, "capped_frames": 2}
 
@@ -82,11 +85,11 @@ class RDRow(TableRow):
 
 
 COLUMNS = tuple(RDRow.model_fields)
-# What every task may measure: columns of rd.csv and, the last three, of classification.csv.
+# Measures that any task may return: columns of rd.csv, and the last three of classification.csv.
 MEASURES = (
     "psnr", "psnr_of_mse", "capped_frames", "ssim", "ms_ssim", "accuracy", "label", "predicted", "probabilities",
 )  # fmt: skip
-# Texts that many rows share.
+# Text columns with few different values, which tables in memory hold as categoricals.
 REPEATED = (
     "dataset", "sequence", "speed_class", "task", "paradigm", "extractor", "analyzer", "codec", "options", "preset",
     "codec_version", "codec_sha256", "weights_sha256", "chroma", "rate_point", "condition", "evaluated", "status",
@@ -95,7 +98,7 @@ REPEATED = (
 
 
 class ClassRow(TableRow):
-    """One row of classification.csv: what a classifier said of one job's sequence."""
+    """One row of classification.csv: a classifier's answer for one job's sequence."""
 
     job: JobId = Field(description="The row of rd.csv.")
     label: int = Field(ge=0, description="Index of the true class.")
@@ -104,7 +107,7 @@ class ClassRow(TableRow):
 
 
 class MeasureRow(TableRow):
-    """One row of measures.csv: one figure of a job, of a measure that its task brought (`Task.measures`)."""
+    """One row of measures.csv: a job's figure of one measure that its task defines itself (`Task.measures`)."""
 
     job: JobId = Field(description="The row of rd.csv.")
     measure: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$", description="Name of the measure; run.json has the rest.")
@@ -112,19 +115,19 @@ class MeasureRow(TableRow):
 
 
 def codec_spec(codec: str, options: str) -> str:
-    """A row's or a stream's codec with its options."""
+    """The spec of a codec, ``codec:options``, from the two parts that rows and streams state."""
     return f"{codec}:{options}" if options else codec
 
 
 def write_rows(path: Path, rows: Iterable[RDRow]) -> None:
-    """Write a whole table at once."""
+    """Write rd.csv as a whole."""
     write_table(path, RDRow, rows)
 
 
 class RowLog:
-    """A table while a run goes on: each row is appended and flushed when it is there.
+    """A table that grows while a run goes on: each row is appended and flushed as soon as it is measured.
 
-    A line that a killed run left unfinished is cut off when the file is opened again.
+    Opening the file again removes an unfinished last line, which a killed run may leave.
     """
 
     def __init__(self, path: Path, model: type[TableRow] = RDRow) -> None:
@@ -137,7 +140,7 @@ class RowLog:
                 write_atomic(path, whole)
 
     def append(self, row: TableRow) -> None:
-        """Add a row."""
+        """Append a row; if writing fails, the file is left as it was."""
         with disk_errors(self.path.parent), self.path.open("a", encoding="utf-8", newline="") as file:
             before = file.tell()
             try:
@@ -149,12 +152,13 @@ class RowLog:
 
 
 def read_rows(path: Path) -> list[RDRow]:
-    """Read and check rd.csv. A last line without its line end, as a killed run leaves it, is not a row.
+    """Read and check rd.csv. A last line without a line end, which a killed run may leave, is ignored.
 
     Raises
     ------
     BenchError
-        If the file is missing, of another schema, or a cell is wrong (named by line and column).
+        If the file is missing, its columns are not those of rd.csv, a cell is wrong, or two rows of the same job
+        differ; the message names the line.
     """
     rows: dict[str, RDRow] = {}
     for line, row in read_table(path, RDRow):
@@ -165,7 +169,12 @@ def read_rows(path: Path) -> list[RDRow]:
 
 
 def rd_frame(path: Path, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
-    """Read and check rd.csv as columns, a line for each job; the texts of `REPEATED` are categories.
+    """Read and check rd.csv as a data frame with one line for each job; the columns of `REPEATED` are categoricals.
+
+    Parameters
+    ----------
+    columns
+        The columns to return; all by default.
 
     Raises
     ------
@@ -179,20 +188,20 @@ def rd_frame(path: Path, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
         return frame[list(columns)]
     whole = read_frame(path, RDRow, repeated=REPEATED).drop_duplicates(ignore_index=True)
     if not whole["job"].is_unique:
-        read_rows(path)  # says which line differs
+        read_rows(path)  # raises with the number of the line that differs
     return whole[list(columns)]
 
 
 def order_rows(path: Path, jobs: Iterable[str], keys: int = 1) -> None:
-    """Rewrite a table in the order of jobs, with the rows of these jobs alone, from its lines as they are.
+    """Rewrite a table so that it holds the rows of these jobs, in their order. The lines themselves stay as they are.
 
-    For tables whose second column is the job. Of several rows with the same job (and what else the key holds) the last
-    one counts; a job without a row is passed over.
+    The table's second column must be the job. Of several rows with the same key, the last one is kept; a job without a
+    row is skipped.
 
     Parameters
     ----------
     keys
-        How many columns, from the job on, tell rows apart.
+        Number of columns, from the job on, that form the key of a row.
 
     Raises
     ------
@@ -211,7 +220,7 @@ def order_rows(path: Path, jobs: Iterable[str], keys: int = 1) -> None:
 
 
 def _records(data: bytes) -> Iterator[bytes]:
-    """The lines of a table; one that ends within quotes goes on in the next."""
+    """The records of a CSV file: a line that ends within quotes is continued by the next one."""
     record = b""
     for line in data.splitlines(keepends=True):
         record += line
@@ -221,22 +230,22 @@ def _records(data: bytes) -> Iterator[bytes]:
 
 
 def read_classes(path: Path) -> dict[str, ClassRow]:
-    """Read and check classification.csv, by job; none where there is no such file.
+    """Read and check classification.csv: rows by job; empty where there is no such file.
 
     Raises
     ------
     BenchError
-        If it is of another schema, or a cell is wrong.
+        If its columns are not those of `ClassRow`, or a cell is wrong.
     """
     return {row.job: row for _, row in read_table(path, ClassRow)} if path.exists() else {}
 
 
 def measured_jobs(path: Path) -> set[str]:
-    """The jobs that measures.csv has figures of; none where there is no such file.
+    """The jobs that have figures in measures.csv; empty where there is no such file.
 
     Raises
     ------
     BenchError
-        If it is of another schema, or a cell is wrong.
+        If its columns are not those of `MeasureRow`, or a cell is wrong.
     """
     return {row.job for _, row in read_table(path, MeasureRow)} if path.exists() else set()

@@ -1,4 +1,7 @@
-"""Commands that are printed to be pasted into a shell: whatever a file says, they start `bench` and nothing else."""
+"""Commands that the suite prints for pasting into a shell.
+
+Parts of them come from result files of other people. Quoting makes sure that they start `bench` and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -6,30 +9,30 @@ import shlex
 
 
 def flag(name: str, value: object) -> str:
-    """A flag with its value; one that begins with a dash is no flag of its own."""
+    """A flag with its quoted value; ``=`` joins a value that begins with a dash, which else would be read as a flag."""
     quoted = shlex.quote(str(value))
     return f"{name}={quoted}" if quoted.startswith("-") else f"{name} {quoted}"
 
 
 def commands(text: str) -> list[str]:
-    """Split commands at ``&&``, every word quoted anew.
+    """Split a line of commands at ``&&`` and quote every word of them anew.
 
     Raises
     ------
     ValueError
-        If one of them does not start `bench`.
+        If one of the commands does not start `bench`, or the text has characters that cannot be printed.
     """
-    found: list[list[str]] = [[]]
+    split: list[list[str]] = [[]]
     for word in shlex.split(text):
         if word == "&&":
-            found.append([])
+            split.append([])
         else:
-            found[-1].append(word)
-    if any(words[:1] != ["bench"] for words in found) or not text.isprintable():
+            split[-1].append(word)
+    if any(words[:1] != ["bench"] for words in split) or not text.isprintable():
         raise ValueError("not a command of this suite")
-    return [shlex.join(words) for words in found]
+    return [shlex.join(words) for words in split]
 
 
 def inert(text: str) -> str:
-    """The same commands with every word quoted anew, see `commands`; none stays none."""
+    """The same line of commands with every word quoted anew (`commands`); an empty text stays empty."""
     return " && ".join(commands(text)) if text else ""

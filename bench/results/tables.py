@@ -1,4 +1,4 @@
-"""CSV tables of results: typed by a model, versioned, checked when read."""
+"""CSV tables of results: a model gives the types of the columns, every table has a version, every cell is checked."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from bench.files import disk_errors, write_atomic
 
 Row = TypeVar("Row", bound=BaseModel)
 
-# A job names files of its run, so it is nothing but digits.
+# A job's id is part of file names, so only hexadecimal digits may stand in it.
 JobId = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
+# Beginnings of a text that a spreadsheet would take for a formula.
 FORMULA = re.compile(r"[=+@]|-.*[(|!]")
 
 
@@ -30,12 +31,12 @@ def _printable(text: str) -> str:
 
 
 def check_text(text: str) -> str:
-    """The text itself, where a table may hold it.
+    """Return the text if a table may hold it.
 
     Raises
     ------
     ValueError
-        If a terminal or a spreadsheet would take it for more than text.
+        If it has characters that cannot be printed, or a spreadsheet would take it for a formula.
     """
     if FORMULA.match(_printable(text)):
         raise ValueError("a spreadsheet would take it for a formula")
@@ -46,13 +47,13 @@ Printable = Annotated[str, AfterValidator(_printable)]
 
 
 class TableRow(BaseModel):
-    """What rows of all tables share: their version, that nothing else is taken, and that text is text.
+    """Base of the rows of all tables: it has their version, refuses unknown columns and checks texts (`check_text`).
 
     Attributes
     ----------
     later
-        Columns that came after version 1 of the table, with the version that they came in. Each has a default, which is
-        what rows of an earlier version have.
+        Columns that were added after version 1 of the table, each with the version that added it. Each has a default,
+        which rows of earlier versions get.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -72,38 +73,39 @@ class TableRow(BaseModel):
 
 
 def header(model: type[BaseModel]) -> str:
-    """The first line: the model's fields."""
+    """The first line of a table: the names of the model's fields."""
     return _line(model.model_fields)
 
 
 def earlier_columns(model: type[BaseModel]) -> Iterator[list[str]]:
-    """The columns of each version of a table that is read, the newest first."""
+    """The columns of each version of a table that can be read, the newest version first."""
     later = model.later if issubclass(model, TableRow) else {}
     for version in range(max(later.values(), default=1), 0, -1):
         yield [name for name in model.model_fields if later.get(name, 1) <= version]
 
 
 def row_line(row: BaseModel) -> str:
-    """One CSV line; None and NaN are empty cells, floats have all their digits."""
+    """A row as one CSV line; None and NaN become empty cells, floats are written with all their digits."""
     return _line(_cell(value) for value in row.model_dump().values())
 
 
 def write_table(path: Path, model: type[Row], rows: Iterable[Row]) -> None:
-    """Write a whole table at once."""
+    """Write a whole table; its folder is created if need be."""
     with disk_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, (header(model) + "".join(map(row_line, rows))).encode())
 
 
 def read_table(path: Path, model: type[Row]) -> Iterator[tuple[int, Row]]:
-    """Read and check rows, each with its line's number.
+    """Read and check rows one by one; gives pairs of line number and row.
 
-    A last line without its line end, as a killed run leaves it, is not a row.
+    A last line without a line end, which a killed run may leave, is ignored.
 
     Raises
     ------
     BenchError
-        If the file is missing, of another schema, or a cell is wrong (named by line and column).
+        If the file is missing, its columns are not those of the model, or a cell is wrong; the message names line and
+        column.
     """
     try:
         text = whole_lines(read_text(path)).decode()
@@ -122,7 +124,7 @@ def read_table(path: Path, model: type[Row]) -> Iterator[tuple[int, Row]]:
 
 
 def read_text(path: Path) -> bytes:
-    """A table's file as it is, but for a byte order mark.
+    """The bytes of a table's file, without a byte order mark.
 
     Raises
     ------
@@ -136,7 +138,7 @@ def read_text(path: Path) -> bytes:
 
 
 def whole_lines(data: bytes) -> bytes:
-    """The lines that have their line end, which is made that of the suite."""
+    """The complete lines of a table: line ends become line feeds, and a last line without one is dropped."""
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     return data[: data.rfind(b"\n") + 1]

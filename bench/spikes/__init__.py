@@ -1,4 +1,4 @@
-"""Spike streams: files, simulation, and the classical reconstructions."""
+"""Spike streams: .dat files, simulation, surveys of recordings, and the classical reconstructions TFP and TFI."""
 
 from bench.spikes.dat import PackedSpikes, read_dat, write_dat
 from bench.spikes.exposure import Survey, likeness_of_rows, survey

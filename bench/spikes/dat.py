@@ -1,9 +1,9 @@
-"""Spike streams on disk (.dat) and in memory: bit-packed, memory-mapped, unpacked slice by slice.
+"""Spike streams on disk (.dat files) and in memory, eight pixels to a byte, unpacked only for the frames in use.
 
-A .dat file holds, frame after frame and without a header, ``np.packbits(frame[::-1], bitorder="little")``:
-rows bottom to top, eight pixels a byte, the first pixel in the lowest bit. H * W must be divisible by 8.
+A .dat file has no header. It holds, frame after frame, ``np.packbits(frame[::-1], bitorder="little")``: rows from
+bottom to top, eight pixels to a byte, the first pixel in the lowest bit. H * W must be divisible by 8.
 
-A camera's raw dump has rows that are longer than the picture is wide: they also hold what the camera says of the row.
+In a camera's raw dump, rows are longer than the picture is wide: each also holds the camera's own data on the row.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from bench.errors import BenchError
 
-_PART_BYTES = 1 << 19
+_PART_BYTES = 1 << 19  # size of a piece that stays in the processor's cache while it is worked on
 
 
 class PackedSpikes:
@@ -24,11 +24,11 @@ class PackedSpikes:
     Parameters
     ----------
     data
-        T rows of bytes, a frame each; may be a memory map.
+        T x (H * row_bits / 8) uint8, one line for each frame; may be a memory map.
     height, width
-        Size of a frame.
+        Size of a frame in pixels, H and W.
     row_bits, first_bit
-        Bits of a row (0: `width`), and where in them the first pixel lies.
+        Number of bits of a row (0: `width`), and index of the first pixel's bit in it.
 
     Examples
     --------
@@ -49,10 +49,16 @@ class PackedSpikes:
 
     @classmethod
     def pack(cls, spikes: np.ndarray) -> PackedSpikes:
-        """Pack T x H x W values in {0, 1} (any integer or boolean type)."""
+        """Pack T x H x W values in {0, 1}, of any integer or boolean type.
+
+        Raises
+        ------
+        BenchError
+            If H * W is not divisible by 8.
+        """
         count, height, width = spikes.shape
         _check_size(height, width)
-        if width % 8 == 0:  # whole bytes a row: flip the packed rows, an eighth of the data
+        if width % 8 == 0:  # rows are whole bytes: flipping them after packing moves an eighth of the data
             data = _flip_rows(np.packbits(spikes, axis=None, bitorder="little"), count, height)
             data = data.reshape(count, height * width // 8)
         else:
@@ -69,7 +75,7 @@ class PackedSpikes:
         return len(self.data)
 
     def __getitem__(self, frames: slice) -> np.ndarray:
-        """Unpack a slice of frames to uint8 in {0, 1}, rows top to bottom."""
+        """Unpack a slice of n frames to n x H x W uint8 in {0, 1}, rows from top to bottom."""
         if self.width % 8 == 0 and self.row_bits == self.width:
             rows = self._turned(frames)
             return np.unpackbits(rows, axis=None, bitorder="little").reshape(-1, self.height, self.width)
@@ -78,15 +84,15 @@ class PackedSpikes:
         return np.ascontiguousarray(bits[:, ::-1, self.first_bit : self.first_bit + self.width])
 
     def _turned(self, frames: slice) -> np.ndarray:
-        """The packed bytes of a slice, rows top to bottom."""
+        """The packed bytes of a slice of frames in one array, rows from top to bottom."""
         start, stop, step = frames.indices(len(self.data))
         data = self.data
-        # Only the whole map of a file starts where the file does; a slice of one is an array like any other.
+        # The file is read directly only if `data` maps all of it: a slice of a map does not say where in it it starts.
         if not (isinstance(data, np.memmap) and isinstance(data.base, mmap.mmap)) or step != 1 or stop <= start:
             chosen = data[frames]
             return _flip_rows(chosen, len(chosen), self.height)
-        # Read in parts that the processor's cache holds until they are turned: a mapped page's first touch costs more
-        # than reading it, and a slice read as a whole has left the cache by then.
+        # Reading a file is faster than the first access to its mapped pages. It is read in parts that are still in the
+        # processor's cache when their rows are flipped.
         rows = np.empty((stop - start, self.height, self.width // 8), np.uint8)
         part = np.empty((min(len(rows), -(-_PART_BYTES // rows[0].nbytes)), *rows.shape[1:]), np.uint8)
         with Path(str(data.filename)).open("rb", buffering=0) as file:
@@ -105,14 +111,16 @@ def read_dat(path: Path, height: int, width: int, row_bits: int = 0, first_bit: 
 
     Parameters
     ----------
+    height, width
+        Size of a frame in pixels.
     row_bits, first_bit
-        Where rows are longer than `width`: their bits, and where in them the first pixel lies.
+        For rows that are longer than `width`: their number of bits, and the index of the first pixel's bit.
 
     Raises
     ------
     BenchError
-        If the file is missing, a frame's bits are not divisible by 8, the pixels do not fit into a row, or the file
-        does not hold whole frames.
+        If the file is missing, the number of bits of a frame is not divisible by 8, the pixels do not fit into a row,
+        or the file's size is not a whole number of frames.
     """
     row_bits = row_bits or width
     _check_size(height, row_bits, path)
@@ -136,7 +144,7 @@ def read_dat(path: Path, height: int, width: int, row_bits: int = 0, first_bit: 
 
 
 def write_dat(path: Path, spikes: np.ndarray | PackedSpikes) -> None:
-    """Write spikes as .dat: T x H x W values in {0, 1}, or packed ones, whose rows then hold pixels alone."""
+    """Write T x H x W values in {0, 1}, or packed spikes, to a .dat file; of longer rows only the pixels are kept."""
     packed = spikes if isinstance(spikes, PackedSpikes) else PackedSpikes.pack(spikes)
     if packed.row_bits == packed.width:
         packed.data.tofile(path)
@@ -148,11 +156,11 @@ def write_dat(path: Path, spikes: np.ndarray | PackedSpikes) -> None:
 
 
 def _flip_rows(data: np.ndarray, count: int, height: int, out: np.ndarray | None = None) -> np.ndarray:
-    """Reverse the rows of packed frames. `take` moves a row at once, five times faster than a reversed view."""
+    """Reverse the rows of packed frames. `take` copies whole rows, five times faster than a reversed view."""
     if not data.size:
         return data
     order = np.arange(height - 1, -1, -1)
-    # Told to clip, it writes into `out` as it goes; to raise, it would make a copy first.
+    # With mode "clip", `take` writes straight into `out`; with the default "raise", it would buffer the result first.
     return data.reshape(count, height, -1).take(order, axis=1, out=out, mode="clip").reshape(-1)
 
 

@@ -1,4 +1,4 @@
-"""What a recording itself tells of its brightness and its geometry, from a part of its frames."""
+"""Estimates of a recording's brightness and geometry from the spikes in a part of its frames."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ import numpy as np
 
 from bench.spikes.dat import PackedSpikes
 
-_RUN = 32  # frames that are read together: a pixel fires at even intervals, so a run tells its rate well
-_FRAMES, _BYTES = 512, 1 << 24  # as many frames as fit into so many bytes, or so many frames if that is more
-_BRIGHT = 99.5  # percentile: hot pixels are fewer than the rest above it
-_DARK, _WHITE = 16, 247  # mean grey, of 255
+_RUN = 32  # successive frames that are read together: pixels fire at even intervals, so a run gives their rates
+# A survey reads at most so many frames, or as many as fit into so many bytes if these are more.
+_FRAMES, _BYTES = 512, 1 << 24
+_BRIGHT = 99.5  # percentile of the firing rates; hot (defective) pixels are fewer than the 0.5 % above it
+_DARK, _WHITE = 16, 247  # limits of the mean grey, of 255
 
 
 @dataclass(frozen=True)
 class Survey:
-    """Firing rates of a recording's pixels.
+    """Spike counts of a recording's pixels.
 
     Attributes
     ----------
     counts
-        H x W spikes of each pixel in the frames that were read.
+        H x W uint32: number of spikes of each pixel in the frames that were read.
     frames
-        How many those were.
+        Number of the frames that were read.
     """
 
     counts: np.ndarray
@@ -31,18 +32,18 @@ class Survey:
 
     @property
     def rate(self) -> float:
-        """Spikes per frame of the brightest pixels: 99.5 % of those that fire do so less; 0 where none fires."""
+        """Spikes per frame of the brightest pixels: the 99.5th percentile of the pixels that fire; 0 if none does."""
         fired = self.counts[self.counts > 0]
         if not fired.size:
             return 0.0
         return float(f"{np.percentile(fired, _BRIGHT, method='higher') / self.frames:.4g}")
 
     def grey(self, rate: float) -> float:
-        """Mean grey, of 255, of the pictures that come out where unit luminance fires `rate` spikes per frame."""
+        """Mean grey, of 255, of pictures that are reconstructed with `rate` spikes per frame for unit luminance."""
         return float(255 * np.minimum(self.counts / (self.frames * rate), 1).mean())
 
     def exposure(self, rate: float) -> str:
-        """What is wrong with a rate; empty where its pictures are neither black nor white."""
+        """A warning that pictures at a rate (see `grey`) are nearly black or nearly white; empty if they are not."""
         if not self.counts.any():
             return f"no pixel fires in the {self.frames} frames that were looked at: its pictures are black"
         grey = self.grey(rate)
@@ -54,7 +55,7 @@ class Survey:
 
 
 def survey(packed: PackedSpikes) -> Survey:
-    """Count spikes in runs of frames, spread evenly over the recording; all of a short one."""
+    """Count the spikes of a recording: in all frames if it is short, else in runs of frames spread evenly over it."""
     frame_bytes = packed.height * packed.row_bits // 8
     most = max(_FRAMES, _BYTES // frame_bytes)
     if len(packed) <= most:
@@ -71,7 +72,10 @@ def survey(packed: PackedSpikes) -> Survey:
 
 
 def likeness_of_rows(counts: np.ndarray) -> float:
-    """Correlation of each row with the next one: near 1 in the true geometry, near 0 where rows begin elsewhere."""
+    """Correlation of the H x W counts' rows with the rows below them, in [-1, 1].
+
+    It is near 1 where the recording is read in its true geometry, and near 0 where rows are cut at the wrong places.
+    """
     if len(counts) < 2:
         return 0.0
     above, below = (part - part.mean() for part in (counts[:-1].astype(np.float64), counts[1:].astype(np.float64)))

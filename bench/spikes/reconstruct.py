@@ -6,16 +6,16 @@ import numpy as np
 
 
 def firing_rate(spikes: np.ndarray, instants: np.ndarray, window: int) -> np.ndarray:
-    """TFP: mean of the `window` spike frames centred on each instant, fewer at the stream's ends.
+    """TFP: mean of the `window` spike frames centred on each instant; at the stream's ends, of those that exist.
 
     Parameters
     ----------
     spikes
         T x H x W uint8 in {0, 1}.
     instants
-        K spike indices.
+        K indices of spike frames.
     window
-        Frames in the window; an even one has its extra frame before the instant.
+        Length of the window in spike frames. An even window has one frame more before the instant than after it.
 
     Returns
     -------
@@ -26,17 +26,26 @@ def firing_rate(spikes: np.ndarray, instants: np.ndarray, window: int) -> np.nda
     for rate, instant in zip(rates, instants, strict=True):
         start = max(0, int(instant) - window // 2)
         chosen = spikes[start : int(instant) - window // 2 + window]
-        # Counts fit 8 bits up to 255 frames, and adding in 8 bits is several times faster.
+        # Counts of up to 255 frames fit into 8 bits, and adding in 8 bits is several times faster.
         count = chosen.sum(axis=0, dtype=np.uint8 if len(chosen) < 256 else np.uint32)
         np.divide(count, np.float32(len(chosen)), out=rate)
     return rates
 
 
 def interval_rate(spikes: np.ndarray, instants: np.ndarray, window: int) -> np.ndarray:
-    """TFI: one over the interval between the last spike at or before the instant and the next one after it.
+    """TFI: one over the interval between the last spike at or before the instant and the first one after it.
 
-    Where one of the two lies outside the `window` spikes on that side, the distance to the window's edge
-    stands in for it: the pixel is at most that bright.
+    A spike that does not lie within `window` spike frames of the instant counts as lying just outside of them: the
+    result is then an upper bound of the pixel's rate.
+
+    Parameters
+    ----------
+    spikes
+        T x H x W uint8 in {0, 1}.
+    instants
+        K indices of spike frames.
+    window
+        Number of spike frames that are searched on each side of the instant.
 
     Returns
     -------
@@ -53,9 +62,9 @@ def interval_rate(spikes: np.ndarray, instants: np.ndarray, window: int) -> np.n
 
 
 def _first_spike(spikes: np.ndarray) -> np.ndarray:
-    """Frames before the first spike of each pixel, or their number where there is none; H x W float32."""
-    # Weights that fall with time: the largest weight of a spike belongs to the first one. Two passes of small
-    # integers over each frame beat argmax along the slow axis thirty times.
+    """Number of frames before the first spike of each pixel, all of them where it has none; H x W float32."""
+    # Spikes are weighted with weights that fall with time, so a pixel's largest weight belongs to its first spike. Two
+    # passes of small integers over each frame are thirty times faster than argmax along the first axis.
     count = len(spikes)
     kind = np.uint8 if count < 256 else np.uint32
     nearest, weighted = np.zeros((2, *spikes.shape[1:]), kind)

@@ -1,1 +1,1 @@
-"""What results are judged by."""
+"""Tasks: what results are for, and the measures that judge them."""

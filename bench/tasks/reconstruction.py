@@ -15,5 +15,5 @@ class Reconstruction(Task):
     default_analyzer = "identity"
 
     def evaluate(self, result: np.ndarray, truth: np.ndarray) -> dict[str, float | int]:
-        """As `evaluate_frames`: ``psnr``, ``psnr_of_mse``, ``capped_frames``, ``ssim``, ``ms_ssim``."""
+        """``psnr``, ``psnr_of_mse``, ``capped_frames``, ``ssim`` and ``ms_ssim`` of frames (`evaluate_frames`)."""
         return evaluate_frames(result, truth)
