@@ -1,10 +1,10 @@
-"""Train the variants of SCI that are shipped for its ablations, all with one short budget.
+"""Train the variants of SCI that the suite ships for the ablations, all with the same short budget.
 
     python benchmarks/ablations.py --data photographs/ --validation others/ [--out train/ablations] [--only ventral,dcn]
 
-Variants of extraction go through stages 1 and 2, those of analysis through stage 2 on the shipped extraction. Weights
-are packed, at half precision, into baselines/sci/weights/ablations/NAME, with the card of each stage. What is trained
-already is not trained again. `bench run --suite paper` measures them.
+Variants of the extraction are trained in stages 1 and 2, variants of the analysis only in stage 2, on the shipped
+extraction. Their weights are written at half precision into baselines/sci/weights/ablations/NAME, with the card of each
+stage. A stage that has a card already is not trained again. `bench run --suite paper` measures the variants.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from safetensors.torch import load_file, save_file
 
 from baselines.sci.part import ABLATIONS, EXTRACTIONS, WEIGHTS
 
+# Steps of each stage, and the file that its weights are written to.
 STEPS = {"1": 1500, "2": 800}
 FILES = {"1": "extraction.safetensors", "2": "analysis.safetensors"}
 
 
 def train(name: str, options: argparse.Namespace) -> None:
-    """Train a variant and pack its weights."""
+    """Train a variant and write its weights into the package."""
     folder, packed = options.out / name, WEIGHTS / "ablations" / name
     packed.mkdir(parents=True, exist_ok=True)
     for stage in "12" if name in EXTRACTIONS else "2":
@@ -41,7 +42,7 @@ def train(name: str, options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Train and pack what was asked for."""
+    """Train the variants that the command line names, by default all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--validation", type=Path, required=True)

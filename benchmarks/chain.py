@@ -2,8 +2,8 @@
 
     python benchmarks/chain.py [--codec sci] [--rate 2] [--size 256] [--frames 32]
 
-Features and results of a sequence of s-motion. Every stage runs once for warming and three times for its median, with
-the loading of its weights. Run it on an idle machine.
+One sequence of s-motion is sent through the chain. Every stage runs once to warm up, and then three times for the
+median, loading of weights included. Run it on an idle machine.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _REPEATS = 3
 
 
 def timed(stage: Callable[[], T]) -> tuple[float, T]:
-    """Median seconds of a stage, and what it gives."""
+    """Median seconds of a stage, and its output."""
     stage()
     seconds = []
     for _ in range(_REPEATS):
         began = time.perf_counter()
-        found = stage()
+        output = stage()
         seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds), found
+    return statistics.median(seconds), output
 
 
 def main() -> None:

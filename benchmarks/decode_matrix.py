@@ -1,10 +1,10 @@
-"""Do learned streams decode to the same frames everywhere? Many streams, decoded in unlike processes.
+"""Do the streams of learned codecs decode to the same frames everywhere? Many streams, decoded in different processes.
 
     python benchmarks/decode_matrix.py [--streams 200] [--codecs dcvc,dcvc-dc,sci] [--python OTHER/bin/python]
 
-Encodes with one thread, then decodes every stream in a fresh process with one thread, one with two, one without oneDNN,
-and, where another interpreter (with another torch release) is named, one of that. Prints how many frames' hashes are
-those of the encoder's process, and checks that a flipped byte in any stream is an error.
+Encodes with one thread, then decodes every stream in several fresh processes: with one thread, with two, without oneDNN
+and, if another interpreter (with another release of torch) is named, with that one. Prints for each process how many
+streams decode to the frames of the encoder's process. Also checks that a flipped bit in any stream is an error.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SIZES = ((1, 1), (7, 13), (16, 16), (40, 56), (64, 64), (72, 100), (96, 128), (1
 
 
 def content(index: int, random: np.random.Generator) -> np.ndarray:
-    """Frames of a kind and size that depend on the stream's number."""
+    """K x H x W float32 frames in [0, 1]; the stream's number selects their size and kind."""
     height, width = SIZES[index % len(SIZES)]
     count = int(random.integers(1, 5))
     kind = index // len(SIZES) % 5
@@ -45,7 +45,7 @@ def content(index: int, random: np.random.Generator) -> np.ndarray:
 
 
 def encode(folder: Path, codecs: list[str], streams: int) -> None:
-    """Write the streams, and the hashes of what this process decodes of them."""
+    """Write the streams, and the hashes of the frames that this process decodes from them."""
     import torch
 
     from bench.errors import StreamError
@@ -75,7 +75,7 @@ def encode(folder: Path, codecs: list[str], streams: int) -> None:
 
 
 def decode(folder: Path, threads: int, onednn: bool) -> None:
-    """Decode every stream and count those with the stored hash."""
+    """Decode every stream and print how many decode to frames with the stored hash."""
     import torch
 
     from bench.interfaces import unpack_stream

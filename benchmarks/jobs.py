@@ -1,8 +1,8 @@
-"""Bookkeeping alone: jobs that do nothing, from the plan to the ordered table, 1,000 to 100,000 of them.
+"""The runner's own cost for each job: plans and runs of 1,000 to 100,000 jobs that do nothing.
 
     python benchmarks/jobs.py [--plot FILE.png]
 
-Prints seconds, jobs a second and the client's peak memory for each number, each in a process of its own.
+Prints seconds, jobs a second and the client's peak memory for each number of jobs, measured in a process of its own.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Many(Dataset):
     name = "many"
 
     class Options(ComponentOptions):
-        """How many."""
+        """Options: number of sequences."""
 
         count: int = 250
 
@@ -45,7 +45,7 @@ class Many(Dataset):
 
 
 class Nothing(Codec):
-    """Four rate points, never asked to code."""
+    """A codec with four rate points that is never asked to code."""
 
     name = "nothing"
     rate_points = (1, 2, 3, 4)
@@ -58,7 +58,7 @@ class Nothing(Codec):
 
 
 def nothing(job: object, store: object) -> object:
-    """A job's work: a row that looks like a real one, with no stream."""
+    """Do the work of a job: return a row that looks like a real one, without a stream."""
     from bench.runner.execute import failed
 
     outcome = failed(job, "")
@@ -67,7 +67,7 @@ def nothing(job: object, store: object) -> object:
 
 
 def measure(number: int) -> dict[str, float]:
-    """Plan and run so many jobs with two workers in this process; seconds and memory."""
+    """Plan and run so many jobs with two workers; returns seconds, and the peak memory of this process in MB."""
     from bench.runner.plan import make_plan
     from bench.runner.pool import LocalLane
     from bench.runner.run import run_plan
@@ -92,7 +92,7 @@ def measure(number: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print a line per number, and draw them."""
+    """Print a line for each number of jobs, and plot them if asked."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--number", type=int)

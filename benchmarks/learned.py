@@ -1,9 +1,9 @@
-"""How fast are the learned codecs? Frames a second, time by part, the entropy coder's share, and what was tried.
+"""How fast are the learned codecs? Frames a second, time by part, the entropy coder's share, variants of the decoder.
 
     python benchmarks/learned.py [--codecs dcvc,dcvc-dc] [--size 256] [--frames 32] [--weights FOLDER]
 
-The small presets code features of s-motion. With `--weights`, a folder of DCVC-DC's official checkpoints, the forward
-pass of its networks is compared with a straightforward one: plain convolutions, contiguous tensors.
+The small presets code features of s-motion. `--weights` names a folder of DCVC-DC's official checkpoints: the forward
+pass of these networks is then compared with a straightforward one (plain convolutions, contiguous tensors).
 Run it on an idle machine.
 """
 
@@ -38,7 +38,8 @@ from bench.interfaces import Codec, Dataset, Extractor
 from bench.registry import create
 from bench.tools import claim_process
 
-# Methods by the part of the codec that their time is booked under; time inside another booked method is that one's.
+# The part of the codec to which the time of each method is booked. Time within another method of this table is booked
+# to that method alone.
 PARTS = {
     "mv_encoder": "motion search", "mv_prior.code": "motion's prior",
     "mv_decoder": "motion's decoder", "mv_out": "motion's decoder", "mv_refine": "motion's decoder",
@@ -50,7 +51,7 @@ CODER = ("conditional", "factorized", "end_frame")
 
 
 def main() -> None:
-    """Print everything."""
+    """Measure and print everything."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--codecs", default="dcvc,dcvc-dc")
     parser.add_argument("--size", type=int, default=256)
@@ -67,21 +68,22 @@ def main() -> None:
 
 
 def features(size: int, count: int) -> torch.Tensor:
-    """TFP features, K x 1 x 1 x H x W."""
+    """TFP features of a sequence of s-motion, K x 1 x 1 x H x W float32 in [0, 1]."""
     dataset = create(Dataset, f"s-motion:size={size}")
     recording = dataset.open(dataset.sequences()[0].name)
-    found = create(Extractor, "tfp").extract(recording.spikes(0, 40 + 8 * count), 20 + 8 * np.arange(count), 0.6)
-    return torch.from_numpy(found)[:, None, None]
+    frames = create(Extractor, "tfp").extract(recording.spikes(0, 40 + 8 * count), 20 + 8 * np.arange(count), 0.6)
+    return torch.from_numpy(frames)[:, None, None]
 
 
 class Clock:
-    """Seconds by part; parts inside others are booked once."""
+    """Seconds by part; time within a nested part is booked to that part alone."""
 
     def __init__(self) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self._open: list[float] = []
 
     def wrap(self, owner: Any, name: str, part: str) -> None:
+        """Replace a method of `owner` by one that books its time to a part."""
         inner = getattr(owner, name)
 
         def timed(*args: Any, **kwargs: Any) -> Any:
@@ -100,12 +102,13 @@ class Clock:
 
 @contextmanager
 def inference() -> Iterator[None]:
+    """Run without gradients and with the arithmetic that streams are coded with."""
     with torch.inference_mode(), exact_arithmetic():
         yield
 
 
 def walk(model: Any, coder: Any, frames: torch.Tensor, decoding: bool) -> list[float]:
-    """Seconds of each frame."""
+    """Seconds of each frame, coded or decoded in turn with an intra period of 16."""
     state, seconds, size = None, [], tuple(frames.shape[3:])
     with inference():
         for k, frame in enumerate(frames):
@@ -117,7 +120,7 @@ def walk(model: Any, coder: Any, frames: torch.Tensor, decoding: bool) -> list[f
 
 
 def small(name: str, frames: torch.Tensor) -> None:
-    """Speed of a small preset over all frames, and its parts."""
+    """Print the speed of a small preset over all frames, its time by part, and variants of its decoder."""
     codec: Any = create(Codec, name)
     point = 3
 
@@ -136,11 +139,11 @@ def small(name: str, frames: torch.Tensor) -> None:
             f"{1000 * statistics.median(inter):.0f} ms, first intra frame {1000 * seconds[0]:.0f} ms"
         )
     shares(name, load, frames)
-    tried(name, load, frames)
+    variants(name, load, frames)
 
 
 def shares(name: str, load: Callable[[], Any], frames: torch.Tensor) -> None:
-    """Time by part of both directions."""
+    """Print the time by part for encoding and for decoding, and the entropy coder's share of both."""
     clocks, totals, payload = [], [], b""
     for decoding in (False, True):
         model, clock = load(), Clock()
@@ -154,9 +157,9 @@ def shares(name: str, load: Callable[[], Any], frames: torch.Tensor) -> None:
             owner = model.video
             for step in owners:
                 owner = getattr(owner, step)
-            if isinstance(found := getattr(owner, last, None), nn.Module):
-                clock.wrap(found, "forward", part)
-            elif found is not None:
+            if isinstance(method := getattr(owner, last, None), nn.Module):
+                clock.wrap(method, "forward", part)
+            elif method is not None:
                 clock.wrap(owner, last, part)
         searches = {name: getattr(motion, name) for name in ("search_motion", "search_quarters")}
         for search in searches:
@@ -175,8 +178,8 @@ def shares(name: str, load: Callable[[], Any], frames: torch.Tensor) -> None:
     print(f"{name}: entropy coding and decoding take {100 * coder_share:.1f} % of both")
 
 
-def tried(name: str, load: Callable[[], Any], frames: torch.Tensor) -> None:
-    """What else was tried for the decoder; each must give the same frames."""
+def variants(name: str, load: Callable[[], Any], frames: torch.Tensor) -> None:
+    """Print the speed of variants of the decoder, all of which must decode the same frames."""
     model = load()
     encoder = StreamEncoder()
     walk(model, encoder, frames, False)
@@ -186,7 +189,7 @@ def tried(name: str, load: Callable[[], Any], frames: torch.Tensor) -> None:
         try:
             walk(model, StreamDecoder(payload), frames[:8], True)
             seconds = walk(model, StreamDecoder(payload), frames, True)
-        except Exception as error:  # a compiler that is not there, or frames that differ
+        except Exception as error:  # the compiler may be missing, or frames may differ
             return " ".join(str(error).split())[:80]
         return f"{1000 * statistics.median(seconds):.0f} ms a frame"
 
@@ -226,7 +229,7 @@ class PlainGatedFeedForward(GatedFeedForward):
 
 
 class PlainOffsetDiversity(OffsetDiversity):
-    """As it is written in the paper: all pairs of a channel group and an offset through one warp."""
+    """As it is written in the paper: one warp for all pairs of a channel group and an offset."""
 
     def forward(self, feature: torch.Tensor, hints: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
         pairs = self.groups * self.repeats
@@ -248,8 +251,8 @@ _PLAIN = {
 
 @lru_cache
 def published(folder: str, plain: bool) -> Any:
-    """DCVC-DC's published networks, as this suite runs them or as they are written in the paper."""
-    if not plain:  # loading may change how this process keeps memory
+    """DCVC-DC's official networks, as this suite runs them or, with `plain`, as they are written in the paper."""
+    if not plain:  # loading may change how the process allocates memory
         claim_process()
     model = create(Codec, f"dcvc-dc:preset=official,weights={folder}").load(2, "cpu")  # type: ignore[attr-defined]
     if plain:
@@ -261,7 +264,7 @@ def published(folder: str, plain: bool) -> Any:
 
 
 def forward(folder: str, plain: bool, frame: torch.Tensor, index: int, state: Any) -> tuple[float, torch.Tensor, Any]:
-    """Seconds, frame and state that one frame takes and leaves."""
+    """Code one frame; returns seconds, the decoded frame and the state for the next one."""
     model = published(folder, plain)
     with torch.inference_mode():
         began = time.perf_counter()
@@ -270,10 +273,11 @@ def forward(folder: str, plain: bool, frame: torch.Tensor, index: int, state: An
 
 
 def official(folder: str, luma: torch.Tensor) -> None:
-    """DCVC-DC's published networks: this suite's forward pass against a straightforward one.
+    """Print the speed of DCVC-DC's official networks: this suite's forward pass against a straightforward one.
 
-    Each has a process of its own and they take turns at every frame, both from the state that this suite's left: were
-    it each its own, a latent on the edge of a rounding would part them for good.
+    Each of the two has a process of its own, and they take turns at every frame. Both start each frame from the state
+    that this suite's pass left: with states of their own, a single latent that is rounded differently would make all
+    later frames differ.
     """
     frames = luma.expand(-1, 1, 3, -1, -1)
     seconds: dict[bool, list[float]] = {False: [], True: []}
@@ -286,16 +290,16 @@ def official(folder: str, luma: torch.Tensor) -> None:
                 results = {}
                 for plain, process in ((False, ours), (True, theirs)):
                     results[plain] = process.submit(forward, folder, plain, frame, k, state).result()
-                    time.sleep(0.3)  # until the threads of the process have stopped waiting for more work
+                    time.sleep(0.3)  # until the idle threads of that process have stopped spinning
                     if k:
                         seconds[plain].append(results[plain][0])
                 differences.append(float((results[False][1] - results[True][1]).abs().max()))
                 state = results[False][2]
-    mine, plainly = (statistics.median(seconds[plain]) for plain in (False, True))
+    fast, slow = (statistics.median(seconds[plain]) for plain in (False, True))
     ratios = sorted(b / a for a, b in zip(seconds[False], seconds[True], strict=True))
     print(
-        f"official dcvc-dc, an inter frame: this suite's forward pass {mine:.2f} s, straightforward {plainly:.2f} s: "
-        f"{plainly / mine:.2f} times (quartiles frame by frame {ratios[len(ratios) // 4]:.2f} and "
+        f"official dcvc-dc, an inter frame: this suite's forward pass {fast:.2f} s, straightforward {slow:.2f} s: "
+        f"{slow / fast:.2f} times (quartiles frame by frame {ratios[len(ratios) // 4]:.2f} and "
         f"{ratios[3 * len(ratios) // 4]:.2f}); largest difference {max(differences):.1e}"
     )
 

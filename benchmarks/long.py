@@ -1,8 +1,8 @@
-"""A recording of 10 s, 400x250 at 20 kHz (2.5 GB): simulated in pieces, coded under CAAS, decoded.
+"""Time and memory for a long recording: 10 s of 400x250 at 20 kHz (2.5 GB) is simulated, coded under CAAS and decoded.
 
     python benchmarks/long.py [--seconds 10] [--codec sci] [--extractor sci] [--stride 8] [--folder FOLDER]
 
-Prints seconds and the peak memory (resident, all processes together) of each step. FOLDER keeps the recording.
+Prints the seconds and the peak memory (resident, of all processes together) of each step. FOLDER keeps the recording.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ HEIGHT, WIDTH, RATE_HZ, PIECE = 250, 400, 20_000, 500
 
 
 def simulate(path: Path, num_spikes: int) -> None:
-    """Write a scene of a smooth texture that moves a pixel in ten spike frames, a piece at a time."""
+    """Simulate a smooth texture that moves by one pixel in ten spike frames, and write it piece by piece."""
     rows, columns = np.mgrid[0:HEIGHT, 0 : 2 * WIDTH]
     texture = 0.5 + 0.25 * np.sin(rows / 9 + columns / 31) + 0.2 * np.cos(columns * np.pi / 25)
     texture = np.clip(texture, 0, 1).astype(np.float32)
@@ -38,7 +38,7 @@ def simulate(path: Path, num_spikes: int) -> None:
 
 
 def watched(*arguments: object) -> tuple[str, float, float]:
-    """Run a command; what it says, seconds, and the peak of its processes' memory together, in MB."""
+    """Run a command; returns its output, its seconds, and the peak memory of all its processes together, in MiB."""
     began, peak = time.perf_counter(), 0
     process = subprocess.Popen([sys.executable, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
     whole = psutil.Process(process.pid)
@@ -56,7 +56,7 @@ def watched(*arguments: object) -> tuple[str, float, float]:
 
 
 def main() -> None:
-    """Print one line per step."""
+    """Print a line for each step."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--codec", default="sci")
@@ -85,8 +85,8 @@ def main() -> None:
         for step, command in steps.items():
             if step == "simulate" and (folder / "long.dat").exists():
                 continue
-            said, seconds, peak = watched(*command)
-            print(f"{step}: {seconds:.0f} s, peak of all processes {peak:.0f} MB. {said}", flush=True)
+            output, seconds, peak = watched(*command)
+            print(f"{step}: {seconds:.0f} s, peak of all processes {peak:.0f} MB. {output}", flush=True)
         size = (folder / "long.dat").stat().st_size
         print(f"the recording: {size / 2**30:.2f} GiB")
 

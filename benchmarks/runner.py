@@ -1,8 +1,8 @@
-"""Speed of whole runs: the default job cold and warm, the runner's overhead, one worker against two.
+"""Speed of whole runs: with an empty and a full store, the runner's overhead, one worker against two.
 
     python benchmarks/runner.py
 
-Takes about eight minutes on two cores. Uses a cache of its own, which it removes.
+It takes about eight minutes on two cores, and uses a cache of its own, which it removes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ BENCH = [sys.executable, "-c", "from bench.cli import main; main()"]
 
 
 def run(folder: Path, name: str, *flags: str, cache: str = "cache") -> tuple[float, dict[str, dict[str, float]]]:
-    """Run the default job; wall seconds from outside, and its booked seconds by side and stage."""
+    """Run vvenc under CAAS on the default dataset; returns wall-clock seconds, and seconds by side and stage."""
     out = folder / name
     environment = {**os.environ, "BENCH_CACHE": str(folder / cache)}
     command = [*BENCH, "run", "--paradigm", "caas", "--codec", "vvenc", "--no-figures", "--out", str(out), *flags]
@@ -30,7 +30,7 @@ def run(folder: Path, name: str, *flags: str, cache: str = "cache") -> tuple[flo
 
 
 def main() -> None:
-    """Print one line per figure."""
+    """Print a line for each figure."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         two, _ = run(folder, "two", "--jobs", "2")

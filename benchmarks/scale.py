@@ -1,9 +1,9 @@
-"""How do reports scale? A run of very many rows, and the seconds and memory of its report.
+"""How do reports scale? Seconds and memory of the report of a run with very many rows.
 
     python benchmarks/scale.py report --rows 1000000 [--folder FOLDER] [--parquet]
 
-The rows are made up, with figures like those of real runs: recordings of 100 segments, ten curves (CTA, ATC and CAAS
-with several codecs) of four rate points. FOLDER keeps the run and its report.
+The rows are synthetic, with figures like those of real runs: recordings of 100 segments, and ten curves (CTA, ATC and
+CAAS with several codecs) of four rate points. Run and report are kept in FOLDER.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from bench.results.dataframes import write_parquet
 from bench.results.rows import COLUMNS, RD_FILE, RUN_FILE, SCHEMA, RDRow
 
 SEGMENTS = 100
-# Paradigm, codec, preset, weights, rate points, bits per spike at the lowest rate, and dB above the weakest codec.
+# Paradigm, codec, preset, digit of the weights' SHA-256 (empty: none), rate points, bits per spike at the lowest rate,
+# and PSNR gain in dB.
 CURVES = (
     ("cta", "vvenc", "faster", "", (52, 48, 44, 40), 0.12, -4.0),
     ("cta", "x265", "medium", "", (51, 49, 47, 44), 0.2, -4.5),
@@ -44,7 +45,7 @@ SIZE = 256
 
 
 def make_large_run(folder: Path, rows: int) -> Path:
-    """Write a finished run of about so many made-up rows (whole recordings); returns its folder."""
+    """Write a finished run of synthetic rows, about `rows` of them, in whole recordings; returns its folder."""
     folder.mkdir(parents=True, exist_ok=True)
     card = ConditionCard(
         task="reconstruction", num_spikes=289, stride=8, num_frames=32, margin=20,
@@ -66,7 +67,7 @@ def make_large_run(folder: Path, rows: int) -> Path:
 
 
 def _recording(number: int, card: ConditionCard, random: np.random.Generator) -> pd.DataFrame:
-    """All rows of one recording; scenes and segments differ, and quality rises with the rate."""
+    """All rows of one recording. Figures vary by recording and segment, and quality rises with the rate."""
     speed = ("low", "high")[number % 2]
     scene_rate, scene_quality = random.lognormal(0, 0.3), random.normal(0, 1.5)
     parts = []
@@ -102,12 +103,12 @@ def _recording(number: int, card: ConditionCard, random: np.random.Generator) ->
 
 
 def peak_memory() -> float:
-    """The most that this process has had, GB."""
+    """Peak memory of this process, GB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
 def report(rows: int, folder: Path, parquet: bool) -> None:
-    """Time the report of a run of so many rows, and its page."""
+    """Print seconds and memory of the report of a run of so many rows, with its page."""
     run = make_large_run(folder / "run", rows)
     size = (run / RD_FILE).stat().st_size
     print(f"{rows} rows, rd.csv of {size / 1e6:.0f} MB; making them took {peak_memory():.2f} GB", flush=True)
@@ -126,7 +127,7 @@ def report(rows: int, folder: Path, parquet: bool) -> None:
 
 
 def main() -> None:
-    """Run the part that is asked for."""
+    """Run the part that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("part", choices=["report"])
     parser.add_argument("--rows", type=int, default=1_000_000)

@@ -1,4 +1,4 @@
-"""Speed of the spike primitives, each beside a yardstick measured in the same run.
+"""Speed of packing, files, simulation and extraction of spikes, each next to a reference measured in the same run.
 
 python benchmarks/spikes.py
 """
@@ -21,24 +21,27 @@ FRAMES, HEIGHT, WIDTH = 289, 256, 256
 
 
 def median_seconds(action: Callable[[], object], repeats: int = 15) -> float:
-    """Median of several runs after one warm-up."""
+    """Median seconds of several runs, after one to warm up."""
     return medians(action, repeats=repeats)[0]
 
 
 def medians(*actions: Callable[[], object], repeats: int = 60) -> list[float]:
-    """Medians of actions that take turns, after one warm-up each: what else the machine does meets all of them."""
+    """Median seconds of actions, after one run of each to warm up.
+
+    The actions take turns, so that other load on the machine affects all of them alike.
+    """
     seconds: list[list[float]] = [[] for _ in actions]
     for turn in range(repeats + 1):
-        for action, taken in zip(actions, seconds, strict=True):
+        for action, times in zip(actions, seconds, strict=True):
             began = time.perf_counter()
             action()
             if turn:
-                taken.append(time.perf_counter() - began)
-    return [statistics.median(taken) for taken in seconds]
+                times.append(time.perf_counter() - began)
+    return [statistics.median(times) for times in seconds]
 
 
 def python_loop(luminance: np.ndarray, rate: float) -> None:
-    """The camera pixel by pixel, in plain Python."""
+    """Simulate the camera pixel by pixel in plain Python, as a reference."""
     for row in luminance.transpose(1, 2, 0).tolist():
         for pixel in row:
             v = 0.0
@@ -51,7 +54,10 @@ def python_loop(luminance: np.ndarray, rate: float) -> None:
 
 
 def long_recording(folder: Path) -> tuple[float, float, int]:
-    """Map, list and slice 10 s at 20 kHz of 400x250 (2.5 GB) as a sparse file; seconds, and peak memory in MB."""
+    """Map and slice a recording of 10 s at 20 kHz of 400x250 (2.5 GB), a sparse file.
+
+    Returns seconds to map it, seconds to read 289 frames, and the growth of peak memory in MB.
+    """
     import resource
 
     path = folder / "long.dat"
@@ -65,14 +71,14 @@ def long_recording(folder: Path) -> tuple[float, float, int]:
 
 
 def main() -> None:
-    """Print one line per figure."""
+    """Print a line for each figure."""
     random = np.random.default_rng(0)
     luminance = random.random((FRAMES, HEIGHT, WIDTH), np.float32)
     spikes = simulate(luminance, rate=0.6)
     packed = PackedSpikes.pack(spikes)
 
-    def report(name: str, seconds: float, yardstick: str, other: float, ratio: float) -> None:
-        print(f"{name:<42} {seconds * 1e3:9.2f} ms   {yardstick:<34} {other * 1e3:9.2f} ms   {ratio:7.2f}")
+    def report(name: str, seconds: float, reference: str, other: float, ratio: float) -> None:
+        print(f"{name:<42} {seconds * 1e3:9.2f} ms   {reference:<34} {other * 1e3:9.2f} ms   {ratio:7.2f}")
 
     print(f"{FRAMES} frames of {WIDTH}x{HEIGHT}, medians; the last column is a ratio of throughputs or of times")
     unpack, numpy_unpack = medians(lambda: packed[:], lambda: np.unpackbits(packed.data, bitorder="little"))

@@ -132,7 +132,7 @@ def _own_places(layer: _Layer, time: np.ndarray, offset: torch.Tensor) -> tuple[
     if amplitude:
         wave = amplitude * torch.sin(across * x + down * y + by_time(turn * time) + phase)
         length = float(np.hypot(across, down))
-        # Points are displaced both along the wave's crests and across them.
+        # Points are displaced along the wave's crests, and by half as much along x.
         x, y = x + wave * down / length + 0.5 * wave, y - wave * across / length
     return x, y
 

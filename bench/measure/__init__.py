@@ -1,1 +1,1 @@
-"""What is measured beside the rows: cost of stages, networks, scores without a reference, accuracy without a codec."""
+"""Measurements with tables of their own: costs of stages and networks, no-reference scores, uncompressed accuracy."""

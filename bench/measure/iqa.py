@@ -1,4 +1,4 @@
-"""``bench iqa``: scores without a reference for the pictures that a run keeps, into iqa.csv beside its rows."""
+"""``bench iqa``: no-reference scores of the pictures that a run keeps, written to iqa.csv in the run's folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCHEMA = 1
 
 
 class IqaRow(TableRow):
-    """One row of iqa.csv: one metric of one job's picture."""
+    """One row of iqa.csv: the score of one job's picture by one metric."""
 
     job: JobId = Field(description="The row of rd.csv whose picture it is: the result at the middle evaluated instant.")
     metric: Literal["niqe", "brisque", "musiq", "ilniqe", "pi", "dbcnn", "cnniqa"] = Field(
@@ -33,40 +33,51 @@ class IqaRow(TableRow):
 
 
 def score_run(folder: Path, metrics: Sequence[str], progress: Callable[[int, int, str], None]) -> list[IqaRow]:
-    """Score every picture of a run by every metric, write iqa.csv, and give the rows of these metrics.
+    """Score every picture of a run by every metric and write iqa.csv; rows of other metrics in that file are kept.
 
-    Rows of other metrics that stand there are kept.
+    Parameters
+    ----------
+    folder
+        The run's folder.
+    metrics
+        Names of metrics, see `METRICS`.
+    progress
+        Called with the number of finished pictures, the number of all pictures and the metric.
+
+    Returns
+    -------
+    The rows of these metrics. A metric that cannot be loaded, or fails on a picture, has rows with the reason.
 
     Raises
     ------
     BenchError
-        If the run is unreadable, a metric unknown, or the run has kept no pictures.
+        If the run is unreadable, a metric is unknown, or the run has kept no pictures.
     """
     from bench.pictures import read_grey
 
     if unknown := [name for name in metrics if name not in METRICS]:
         raise BenchError(f"no metric '{unknown[0]}' (there are: {', '.join(METRICS)})")
     read_run_file(folder)
-    done = rd_frame(folder / RD_FILE, ["job", "status"]).query("status == 'ok'")["job"]
-    jobs = [job for job in done if picture_path(folder, job).exists()]
+    measured = rd_frame(folder / RD_FILE, ["job", "status"]).query("status == 'ok'")["job"]
+    jobs = [job for job in measured if picture_path(folder, job).exists()]
     if not jobs:
-        raise BenchError(f"{folder}: no pictures to score: {_why_no_pictures(folder, list(done))}")
+        raise BenchError(f"{folder}: no pictures to score: {_why_no_pictures(folder, list(measured))}")
     rows: list[IqaRow] = []
     for metric in metrics:
         try:
-            ready = load_metric(metric)
+            scorer = load_metric(metric)
         except BenchError as error:
             rows += [_row(job, metric, status="skipped", reason=str(error)) for job in jobs]
             continue
         for done, job in enumerate(jobs, start=1):
             picture = read_grey(picture_path(folder, job))
             try:
-                (value,) = ready.scores([picture])
-            except Exception as error:  # a metric's own limits, such as pictures that are too small
+                (value,) = scorer.scores([picture])
+            except Exception as error:  # metrics raise anything, for pictures that are too small, say
                 reason = " ".join(str(error).split())[:120]
                 rows.append(_row(job, metric, status="failed", reason=f"{metric}: {reason}"))
             else:
-                facts = {"implementation": ready.implementation, "weights_sha256": ready.weights_sha256}
+                facts = {"implementation": scorer.implementation, "weights_sha256": scorer.weights_sha256}
                 rows.append(_row(job, metric, value=value, status="ok", **facts))
             progress(done, len(jobs), metric)
     path = folder / IQA_FILE
@@ -75,10 +86,11 @@ def score_run(folder: Path, metrics: Sequence[str], progress: Callable[[int, int
     return rows
 
 
-def _why_no_pictures(folder: Path, done: Sequence[str]) -> str:
-    if not done:
+def _why_no_pictures(folder: Path, jobs: Sequence[str]) -> str:
+    """Why a run has no pictures of these measured jobs."""
+    if not jobs:
         return "none of its points could be measured"
-    if not any(stream_path(folder, job).exists() for job in done):
+    if not any(stream_path(folder, job).exists() for job in jobs):
         return f"{STREAMS}/ is not there; a run keeps pictures where it was made, so run it again here"
     return "its results are classes, or were measured without a truth"
 

@@ -1,4 +1,4 @@
-"""``bench complexity``: parameters and multiply-accumulates of a codec's networks, into networks.csv."""
+"""``bench complexity``: parameters and multiply-accumulates of a codec's networks, for networks.csv."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NETWORKS_FILE = "networks.csv"
 
 
 class NetworkRow(TableRow):
-    """One row of networks.csv: one part of a codec and of what belongs to it."""
+    """One row of networks.csv: one part of a codec, or of the extractor or analyzer that belongs to it."""
 
     codec: str = Field(pattern=r"^\w", description="Codec with its non-default options.")
     width: int = Field(description="W, pixels.")
@@ -33,24 +33,34 @@ class NetworkRow(TableRow):
 
 
 def count_networks(codec: str, preset: str, width: int, height: int) -> list[NetworkRow]:
-    """Count a codec's parts at a frame size; no weights are needed.
+    """Count parameters and multiply-accumulates of a codec's parts; no weights are needed.
+
+    Parameters
+    ----------
+    codec
+        Spec of the codec.
+    preset
+        Preset to count instead of the spec's; empty for none.
+    width, height
+        Size of a frame in pixels.
 
     Raises
     ------
     BenchError
         If the codec is not one of the suite's networks, or has no such preset.
     """
-    made = create_trained(codec)
-    if not isinstance(made, HasWorkload):
+    model = create_trained(codec)
+    if not isinstance(model, HasWorkload):
         raise BenchError(
-            f"{made.name} is not one of the suite's networks, only those are counted; its time is in rd.csv"
+            f"{model.name} is not one of the suite's networks, only those are counted; its time is in rd.csv"
         )
     if preset:
-        made = type(made)(**{**made.options.model_dump(), "preset": preset})
-    return [_row(made.spec, width, height, part) for part in count(made.workload((height, width)))]
+        model = type(model)(**{**model.options.model_dump(), "preset": preset})
+    return [_row(model.spec, width, height, part) for part in count(model.workload((height, width)))]
 
 
 def _row(spec: str, width: int, height: int, part: Counted) -> NetworkRow:
+    """The row of a part. The published multiply-accumulates are stated only at the size that they hold for."""
     parameters, macs = part.published
     if (width, height) != PUBLISHED_SIZE:
         macs = None

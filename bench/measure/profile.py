@@ -1,10 +1,12 @@
-"""``bench profile``: what every stage of a chain costs on its side of the link (the paper's Tables IX and X in kind).
+"""``bench profile``: the cost of every stage of a chain on its side of the link (like the paper's Tables IX and X).
 
-One sequence at one rate point. Each stage runs in a process of its own that has imported what it needs, torch included:
-peak memory is that process's and, where it runs an external encoder, that one's too. Seconds are the exclusive lane's:
-one warm-up, repeats, median and median absolute deviation. Of a codec, an intra frame is a recording of one frame, an
-inter frame what each further one adds; start-up of an external program is the intra frame's. Multiply-accumulates are
-counted while the stage really runs; an external program's cannot be.
+One sequence is profiled at one rate point. Each stage runs alone, in a process of its own:
+
+- Seconds are the median of several runs after one warm-up, with their median absolute deviation.
+- Peak memory is that of the process, torch included, plus that of an external encoder that it runs.
+- Multiply-accumulates are counted while the stage runs; those of an external program cannot be counted.
+- The cost of a codec's intra frame is that of a stream of one frame, the start-up of an external program included; the
+  cost of an inter frame is what each further frame adds.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ from bench.tools import claim_process, leave, run_tool
 
 PROFILE_FILE = "profile.csv"
 SCHEMA = 1
-_INTER = 8  # inter frames after an intra frame that a codec's figures are averaged over
+_INTER = 8  # number of inter frames over which the cost of one is averaged
 CONDITION = RunSpec(frames=1 + _INTER)
 Number = float | None
 
@@ -86,7 +88,15 @@ class ProfileRow(TableRow):
 
 @dataclass(frozen=True)
 class Profiled:
-    """What is profiled; by default the codec's middle rate point, the first sequence, the extractor's analyzer."""
+    """What to profile: a chain, a rate point and a sequence.
+
+    Attributes
+    ----------
+    rate_point, sequence, analyzer
+        Empty values stand for the codec's middle rate point, the dataset's first sequence and the extractor's analyzer.
+    repeats
+        Number of timed runs of each stage.
+    """
 
     paradigm: str
     codec: str
@@ -98,28 +108,32 @@ class Profiled:
     repeats: int = 5
 
     def made(self) -> Chain:
-        """The chain itself."""
+        """Create the chain."""
         return Chain(self.paradigm, self.codec, self.extractor, self.analyzer)
 
 
 def profile_chains(chains: Sequence[Profiled], progress: Callable[[int, int, str], None]) -> list[ProfileRow]:
-    """Rows of chains, one after the other; run it on an idle machine.
+    """Profile chains one after the other; the machine should be idle.
+
+    Returns
+    -------
+    The rows of all stages of all chains.
 
     Raises
     ------
     BenchError
-        If a name is unknown or a codec is not available; nothing has been measured then.
+        If a name is unknown or a codec is not available; this is checked before anything is measured.
     """
-    ready = [_ready(chain) for chain in chains]
+    complete = [_completed(chain) for chain in chains]
     rows: list[ProfileRow] = []
-    for done, chain in enumerate(ready):
-        progress(done, len(ready), f"{chain.paradigm} {chain.codec}")
+    for done, chain in enumerate(complete):
+        progress(done, len(complete), f"{chain.paradigm} {chain.codec}")
         rows += _profile(chain)
     return rows
 
 
-def _ready(chain: Profiled) -> Profiled:
-    """A chain with everything named."""
+def _completed(chain: Profiled) -> Profiled:
+    """The same with its empty values replaced by the defaults, after a check of all names."""
     codec, dataset = create(Codec, chain.codec), create(Dataset, chain.dataset)
     state = checked.availability(codec)
     if not state.ok:
@@ -140,40 +154,50 @@ def _ready(chain: Profiled) -> Profiled:
 
 
 def _profile(chain: Profiled) -> list[ProfileRow]:
-    """Rows of one chain; a stage that fails has a row with the reason."""
-    dataset, ready = create(Dataset, chain.dataset), chain.made()
+    """Rows of one chain. A stage that fails gets a row with the reason, and is the last one."""
+    dataset, pipeline = create(Dataset, chain.dataset), chain.made()
     info = next(info for info in checked.sequences(dataset) if info.name == chain.sequence)
     base = {
         "schema_version": SCHEMA, "dataset": dataset.spec, "sequence": info.name, "height": info.height,
-        "width": info.width, "paradigm": chain.paradigm, "extractor": ready.extractor.spec,
-        "analyzer": ready.analyzer.spec, "codec": ready.codec.spec, "rate_point": str(chain.rate_point),
+        "width": info.width, "paradigm": chain.paradigm, "extractor": pipeline.extractor.spec,
+        "analyzer": pipeline.analyzer.spec, "codec": pipeline.codec.spec, "rate_point": str(chain.rate_point),
     }  # fmt: skip
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for index, stage in enumerate(ready.stages):
+        for index, stage in enumerate(pipeline.stages):
             request = {**asdict(chain), "stage": index, "folder": folder}
-            for found in _measured(request, stage):
-                rows.append(ProfileRow.model_validate({**base, **found}))
+            for figures in _measured(request, stage):
+                rows.append(ProfileRow.model_validate({**base, **figures}))
             if rows[-1].status != "ok":
                 break
     return rows
 
 
 def _measured(request: dict[str, Any], stage: Stage) -> list[dict[str, Any]]:
-    """A stage in a process of its own, which leaves its output for the next stage in the folder."""
+    """Run a stage in a process of its own (`serve_stage`) and return the columns of its rows."""
     place = {"stage": stage.kind.value, "side": stage.side.value, "frame": "", "frames_per_result": 1}
-    # -P: the working folder is no place to import from.
+    # -P: the process must not import modules that happen to lie in the working folder.
     command = [sys.executable, "-P", "-m", "bench.measure.profile"]
     try:
         output, _ = run_tool(command, stdin=json.dumps(request).encode(), limit_seconds=4 * 3600)
     except BenchError as error:
         return [{**place, "status": "failed", "reason": str(error)}]
-    found: list[dict[str, Any]] = json.loads(output.splitlines()[-1])
-    return [{**place, "status": "ok", **row} for row in found]
+    rows: list[dict[str, Any]] = json.loads(output.splitlines()[-1])
+    return [{**place, "status": "ok", **row} for row in rows]
 
 
 def serve_stage(request: dict[str, Any]) -> list[dict[str, Any]]:
-    """What the process of one stage does: rows of it, and its output in the folder for the next stage."""
+    """Profile one stage in this process, and leave the stage's output in a folder for the next stage.
+
+    Parameters
+    ----------
+    request
+        The fields of `Profiled`, ``stage`` (its index in the chain) and ``folder``.
+
+    Returns
+    -------
+    Columns of the stage's rows: one row, or for a codec one for intra and one for inter frames.
+    """
     folder, index = Path(request.pop("folder")), request.pop("stage")
     profiled = Profiled(**request)
     chain, repeats = profiled.made(), profiled.repeats
@@ -182,7 +206,7 @@ def serve_stage(request: dict[str, Any]) -> list[dict[str, Any]]:
     info = next(info for info in checked.sequences(dataset) if info.name == profiled.sequence)
     num_spikes = CONDITION.num_spikes
     instants = CONDITION.sampling.instants(num_spikes)
-    # Under CTA many frames are coded for each result.
+    # CTA codes all spike frames, which are many for each result.
     count = num_spikes if chain.content.is_spikes else len(instants)
 
     def value() -> np.ndarray:
@@ -197,7 +221,7 @@ def serve_stage(request: dict[str, Any]) -> list[dict[str, Any]]:
             condition = codec.default_condition()
             return codec.encode(frames[:number], profiled.rate_point, condition, chain.content).stream
 
-        rows = _coded(encode, repeats, count, len(instants), _device(codec))
+        rows = _codec_rows(encode, repeats, count, len(instants), _device(codec))
         streams = {number: encode(number) for number in {1, 1 + _INTER, count}}
         for number, stream in streams.items():
             (folder / f"{stage.output}-{number}").write_bytes(stream)
@@ -206,7 +230,7 @@ def serve_stage(request: dict[str, Any]) -> list[dict[str, Any]]:
         return rows
     if stage.kind is Kind.DECODE:
         streams = {number: (folder / f"{stage.source}-{number}").read_bytes() for number in {1, 1 + _INTER, count}}
-        rows = _coded(lambda number: codec.decode(streams[number]), repeats, count, len(instants), _device(codec))
+        rows = _codec_rows(lambda number: codec.decode(streams[number]), repeats, count, len(instants), _device(codec))
         decoded = codec.decode(streams[count])
         spikes = chain.content.is_spikes
         np.save(folder / f"{stage.output}.npy", to_spikes(decoded.frames) if spikes else decoded.frames)
@@ -214,20 +238,30 @@ def serve_stage(request: dict[str, Any]) -> list[dict[str, Any]]:
             np.save(folder / "motion.npy", decoded.motion)
         return rows
     source, motion = value(), folder / "motion.npy"
-    known = np.load(motion, allow_pickle=False) if motion.exists() else None
+    decoded_motion = np.load(motion, allow_pickle=False) if motion.exists() else None
     device = _device(chain.extractor if stage.kind is Kind.EXTRACT else chain.analyzer)
-    found, result = _run(lambda: chain.run(stage, instants, info.rate, source, known), repeats, device)
+    cost, result = _run(lambda: chain.run(stage, instants, info.rate, source, decoded_motion), repeats, device)
     np.save(folder / f"{stage.output}.npy", result)
-    return [_row(found, found, len(instants), device)]
+    return [_row(cost, cost, len(instants), device)]
 
 
 def _device(part: Component) -> str:
-    """Where a part's networks run: what its option says."""
+    """The device of a part's networks, which its option `device` names; cpu for parts without networks."""
     return str(getattr(part.options, "device", "cpu"))
 
 
-def _coded(stage: Callable[[int], Any], repeats: int, count: int, results: int, device: str) -> list[dict[str, Any]]:
-    """An intra frame and an inter frame of a codec's stage, from one frame and from several."""
+def _codec_rows(
+    stage: Callable[[int], Any], repeats: int, count: int, results: int, device: str
+) -> list[dict[str, Any]]:
+    """The rows of a codec's stage, one for intra and one for inter frames.
+
+    Parameters
+    ----------
+    stage
+        Function that encodes or decodes so many frames.
+    count, results
+        Number of frames that the codec codes in all, and of results that they are for.
+    """
     first, more = (_run(partial(stage, number), repeats, device)[0] for number in (1, 1 + _INTER))
     inter = replace(
         more,
@@ -243,8 +277,8 @@ def _coded(stage: Callable[[int], Any], repeats: int, count: int, results: int, 
 
 
 @dataclass(frozen=True)
-class _Found:
-    """What running a stage came to; macs and parameters are None where no network ran."""
+class _Cost:
+    """The cost of one run of a stage, in seconds and operations; macs and parameters are None where no network ran."""
 
     seconds: float
     spread: float
@@ -253,21 +287,22 @@ class _Found:
     others: str
 
 
-def _row(found: _Found, counted: _Found, frames: int, device: str) -> dict[str, Any]:
-    """Figures of one frame of several."""
+def _row(cost: _Cost, counted: _Cost, frames: int, device: str) -> dict[str, Any]:
+    """Columns of a row: the cost of one frame, where `cost` is that of `frames` frames; parameters are of `counted`."""
     import torch
 
     return {
-        "parameters": counted.parameters, "macs": None if found.macs is None else found.macs / frames,
-        "not_counted": counted.others, "seconds": found.seconds / frames, "spread": found.spread / frames,
+        "parameters": counted.parameters, "macs": None if cost.macs is None else cost.macs / frames,
+        "not_counted": counted.others, "seconds": cost.seconds / frames, "spread": cost.spread / frames,
         "peak_memory": _peak(), "threads": torch.get_num_threads(), "device": device,
     }  # fmt: skip
 
 
 class _Children(threading.Thread):
-    """Watches how much memory the programs that this process runs take: the largest peak of any of them.
+    """Thread that watches the memory of the programs that this process runs; `peak` is the largest peak, in bytes.
 
-    The kernel's own figure for ended children counts what this process had when it started them.
+    The kernel's own figure for ended children is of no use: it includes the memory that this process had when it
+    started them.
     """
 
     def __init__(self) -> None:
@@ -285,7 +320,7 @@ class _Children(threading.Thread):
 
 
 def _high_water(process: str) -> int:
-    """Bytes at a process's peak, 0 for one that has ended."""
+    """Peak memory of a process in bytes; 0 for one that has ended."""
     for line in Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines():
         if line.startswith("VmHWM:"):
             return 1024 * int(line.split()[1])
@@ -296,7 +331,7 @@ _children = _Children()
 
 
 def _peak() -> int | None:
-    """Bytes at this process's peak and at that of a program that it ran; none where there is no /proc."""
+    """Peak memory in bytes of this process plus that of a program that it ran; None on systems without /proc."""
     try:
         return _high_water("self") + _children.peak
     except OSError:
@@ -304,7 +339,7 @@ def _peak() -> int | None:
 
 
 def _seconds(stage: Callable[[], Any], device: str) -> float:
-    """Of one run; on a GPU between two of its own events, which wait for all that was started there."""
+    """Seconds of one run. On a GPU, the time between two events of its own, so that all work is included."""
     import torch
 
     if device == "cpu":
@@ -322,32 +357,32 @@ def _seconds(stage: Callable[[], Any], device: str) -> float:
     return float(events[0].elapsed_time(events[1])) / 1000
 
 
-def _run(stage: Callable[[], Any], repeats: int, device: str) -> tuple[_Found, Any]:
-    """Once counted, which warms up, then timed."""
+def _run(stage: Callable[[], Any], repeats: int, device: str) -> tuple[_Cost, Any]:
+    """Cost and output of a stage: a first run counts operations and warms up, further ones are timed."""
     import torch
 
     from bench.complexity import watch
 
-    used: dict[int, int] = {}
+    sizes: dict[int, int] = {}
 
     def note(module: torch.nn.Module, *_: Any) -> None:
-        used.update({id(parameter): parameter.numel() for parameter in module.parameters(recurse=False)})
+        sizes.update({id(parameter): parameter.numel() for parameter in module.parameters(recurse=False)})
 
     hook = torch.nn.modules.module.register_module_forward_pre_hook(note)
-    with watch() as found:
+    with watch() as counts:
         result = stage()
     hook.remove()
     seconds = [_seconds(stage, device) for _ in range(repeats)]
     middle = statistics.median(seconds)
     spread = statistics.median(abs(value - middle) for value in seconds)
-    networks = bool(found.macs)
-    others = " ".join(f"{name}:{times}" for name, times in found.others.most_common()) if networks else ""
-    macs, parameters = (found.macs, sum(used.values())) if networks else (None, None)
-    return _Found(middle, spread, macs, parameters, others), result
+    networks = bool(counts.macs)
+    others = " ".join(f"{name}:{times}" for name, times in counts.others.most_common()) if networks else ""
+    macs, parameters = (counts.macs, sum(sizes.values())) if networks else (None, None)
+    return _Cost(middle, spread, macs, parameters, others), result
 
 
 def main() -> None:
-    """Be the process of the stage that standard input names."""
+    """Main function of a stage's process: reads the request from standard input and prints the rows, both as JSON."""
     claim_process()
     signal.signal(signal.SIGTERM, leave)
     if Path("/proc/self/status").exists():

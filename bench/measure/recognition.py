@@ -1,4 +1,4 @@
-"""Accuracy without compression by every representation of the paper's Table VI, into recognition.csv."""
+"""Accuracy without compression, for every representation of the paper's Table VI; the rows of recognition.csv."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RECOGNITION_FILE = "recognition.csv"
 
 
 class RecognitionRow(TableRow):
-    """One row of recognition.csv: what one classifier said of one sequence that was not compressed."""
+    """One row of recognition.csv: the answer of one classifier for one uncompressed sequence."""
 
     dataset: str = Field(description="Dataset with its non-default options.")
     sequence: str = Field(description="The sequence.")
@@ -32,12 +32,12 @@ class RecognitionRow(TableRow):
 
 
 def check_classifiers(datasets: Iterable[str]) -> None:
-    """Refuse datasets that no classifiers were trained on, before hours are spent on rows.
+    """Refuse datasets for which a classifier lacks its weights, before hours are spent on rows.
 
     Raises
     ------
     BenchError
-        Naming the first file that is missing.
+        If a classifier is not available; the message says why.
     """
     from baselines.recognition.representations import TABLE_VI
 
@@ -48,23 +48,24 @@ def check_classifiers(datasets: Iterable[str]) -> None:
 
 
 def _classifier(dataset: Dataset, on: str) -> Analyzer:
+    """The classifier that was trained on a representation of a dataset."""
     return create(Analyzer, f"classifier:on={on},data={dataset.name}")
 
 
 def recognise(datasets: Sequence[str], progress: Callable[[int, int, str], None]) -> list[RecognitionRow]:
-    """Classify every sequence of the datasets by every representation, each by the classifier trained on it.
+    """Classify every sequence of the datasets in every representation, by the classifier that was trained on it.
 
     Raises
     ------
     BenchError
-        If a dataset is not here, has no classes, or a classifier has no weights for it.
+        If a dataset is not on this machine or has no classes, or a classifier has no weights for it.
     """
     from baselines.recognition.representations import TABLE_VI
 
-    made = [create(Dataset, spec) for spec in datasets]
-    total = sum(len(checked.sequences(dataset)) for dataset in made) * len(TABLE_VI)
+    sets = [create(Dataset, spec) for spec in datasets]
+    total = sum(len(checked.sequences(dataset)) for dataset in sets) * len(TABLE_VI)
     rows: list[RecognitionRow] = []
-    for dataset in made:
+    for dataset in sets:
         for on in TABLE_VI:
             for row in _classified(dataset, on):
                 rows.append(row)
@@ -74,13 +75,13 @@ def recognise(datasets: Sequence[str], progress: Callable[[int, int, str], None]
 
 
 def _classified(dataset: Any, on: str) -> Iterator[RecognitionRow]:
-    """What the classifier of one representation says of every sequence."""
+    """The rows of every sequence in one representation."""
     from baselines.recognition.representations import TABLE_VI, represent, shown_by
 
     analyzer = _classifier(dataset, on)
     shown = shown_by(on)
     for index, info in enumerate(checked.sequences(dataset)):
-        # As a lossless codec would hand them on, and as in training: in 8 bits.
+        # In 8 bits, as in training, and as a lossless codec would pass them on.
         features = from_uint8(to_uint8(represent(shown, dataset.open(info.name), info.rate, index)))
         yield RecognitionRow(
             schema_version=1,
@@ -89,6 +90,6 @@ def _classified(dataset: Any, on: str) -> Iterator[RecognitionRow]:
             camera=TABLE_VI[on].camera,  # type: ignore[arg-type]
             representation=on,
             weights_sha256=analyzer.weights_sha256,
-            label=info.label,  # type: ignore[arg-type]  # a dataset with classes has one for each
+            label=info.label,  # type: ignore[arg-type]  # sequences of a dataset with classes have labels
             predicted=int(checked.result(analyzer, features).argmax()),
         )

@@ -1,4 +1,4 @@
-"""What a suite measures beside its rows: scores without a reference, smoothness of features, complexity."""
+"""The measurements that a suite asks for besides its rows, each in a table of its own in the run's folder."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SMOOTHNESS_FILE = "smoothness.csv"
 
 
 class SmoothnessRow(TableRow):
-    """One row of smoothness.csv: the features of one segment."""
+    """One row of smoothness.csv: the smoothness of the features of one segment."""
 
     job: JobId = Field(description="A row of rd.csv whose encoder got these features.")
     dataset: str = Field(description="Dataset with its non-default options.")
@@ -38,9 +38,13 @@ class SmoothnessRow(TableRow):
 
 
 def measure_beside(suite: Suite, plan: Plan, folder: Path, store: Store, progress: Progress) -> Iterator[Path]:
-    """Measure what the suite asks for into the run's folder; gives each file as it is there.
+    """Measure what the suite asks for besides rows, and write the tables into the run's folder.
 
-    A profile.csv that is there already is kept, since its seconds are of an idle machine; so is a recognition.csv.
+    An existing profile.csv is kept, because its seconds were measured on an idle machine; so is a recognition.csv.
+
+    Yields
+    ------
+    The path of each table as soon as it is written.
 
     Raises
     ------
@@ -67,19 +71,19 @@ def measure_beside(suite: Suite, plan: Plan, folder: Path, store: Store, progres
 
 
 def classified(plan: Plan) -> list[str]:
-    """The datasets that a plan classifies."""
+    """Specs of the datasets that a plan has classification jobs of."""
     return list(dict.fromkeys(job.dataset for job in plan.jobs if job.task == "classification"))
 
 
 def _smoothness(plan: Plan, store: Store, progress: Progress) -> list[SmoothnessRow]:
-    """Norms of each segment's features by each extractor, which the store has since they were coded."""
+    """Laplacian norms of the features of each segment and extractor; the store has the features from coding them."""
     segments: dict[tuple[object, ...], Job] = {}
     for job in plan.jobs:
         if not job.skip and coded_content(job.paradigm, job.task) is Content.FEATURES:
             segments.setdefault((job.dataset, job.info.name, job.start, job.extractor), job)
     rows = []
     for done, job in enumerate(segments.values(), start=1):
-        first, second = laplacian_norms(sent_frames(job, store))
+        l1, l2 = laplacian_norms(sent_frames(job, store))
         rows.append(
             SmoothnessRow(
                 schema_version=1,
@@ -88,8 +92,8 @@ def _smoothness(plan: Plan, store: Store, progress: Progress) -> list[Smoothness
                 sequence=job.info.name,
                 extractor=job.card.extractor,
                 extractor_sha256=job.card.extractor_sha256,
-                laplacian_l1=first,
-                laplacian_l2=second,
+                laplacian_l1=l1,
+                laplacian_l2=l2,
             )
         )
         progress(done, len(segments), f"smoothness of {job.info.name}")
@@ -97,10 +101,10 @@ def _smoothness(plan: Plan, store: Store, progress: Progress) -> list[Smoothness
 
 
 def _scored(plan: Plan, folder: Path, metrics: Sequence[str]) -> bool:
-    """Whether iqa.csv has every picture of the run by every metric."""
+    """Whether iqa.csv has a score of every picture of the run by every metric."""
     path = folder / IQA_FILE
     if not path.exists():
         return False
-    there = {(row.job, row.metric) for _, row in read_table(path, IqaRow)}
-    kept = [job.id for job in plan.jobs if picture_path(folder, job.id).exists()]
-    return all((job, metric) in there for job in kept for metric in metrics)
+    pairs = {(row.job, row.metric) for _, row in read_table(path, IqaRow)}
+    jobs = [job.id for job in plan.jobs if picture_path(folder, job.id).exists()]
+    return all((job, metric) in pairs for job in jobs for metric in metrics)

@@ -61,6 +61,7 @@ def _psnr(mse: np.ndarray | np.floating) -> np.ndarray:
 
 
 def _structural(result: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """SSIM and MS-SSIM, means over the frames; NaN where frames are too small."""
     side = min(truth.shape[1:])
     if side < SSIM_MIN_SIDE:
         return {"ssim": math.nan, "ms_ssim": math.nan}

@@ -62,12 +62,12 @@ def build_report(
         target.mkdir(parents=True, exist_ok=True)
         progress(0, steps, "BD-rates")
         bd = bd_table(runs.points, runs.qualities)
-        written = _bd_files(bd, target)
+        files = _bd_files(bd, target)
         progress(1, steps, "tables")
         material = Material(every, runs, bd)
         tables = _tables(material)
         for table in tables:
-            written += table.write(target)
+            files += table.write(target)
         plots = []
         for done, dataset in enumerate(datasets, start=2):
             progress(done, steps, f"plot of {dataset}")
@@ -80,15 +80,15 @@ def build_report(
         missing = pd.concat([missing_points(every.table), pd.DataFrame(undrawn, columns=["what", "reason"])])
         index = target / "README.md"
         index.write_text(_page(every, bd, tables, plots, pictures, missing), encoding="utf-8")
-        written += [*plots, *pictures, index]
+        files += [*plots, *pictures, index]
         if page:
             progress(steps - 1, steps, "page")
-            shown = [path for path in plots if path.suffix == ".png" and not path.stem.startswith("rd_")]
+            page_plots = [path for path in plots if path.suffix == ".png" and not path.stem.startswith("rd_")]
             with disk_errors(page):
-                build_page(runs, bd, tables, (*sheets, *figures), shown, missing, page)
-            written.append(page)
+                build_page(runs, bd, tables, (*sheets, *figures), page_plots, missing, page)
+            files.append(page)
         progress(steps, steps, "done")
-    return written
+    return files
 
 
 def _check_measured(runs: Runs) -> None:
@@ -135,13 +135,13 @@ def run_figures(folder: Path) -> list[Path]:
 
 def _plots(runs: Runs, dataset: str, folder: Path, suffixes: Sequence[str]) -> list[Path]:
     """Draw a dataset's RD curves over PSNR and over its tasks' own qualities, each in one file per suffix."""
-    written = []
+    files = []
     for quality in main_qualities(runs.qualities):
         if (runs.table["dataset"].eq(dataset) & runs.table[quality].notna()).any():
             paths = [folder / f"rd_{_file_stem(dataset, quality)}{suffix}" for suffix in suffixes]
             rd_plot(runs.table, dataset, paths, quality, runs.measure_title(quality))
-            written += paths
-    return written
+            files += paths
+    return files
 
 
 def _file_stem(dataset: str, quality: str) -> str:
@@ -152,12 +152,12 @@ def _file_stem(dataset: str, quality: str) -> str:
 def _printed(means: pd.DataFrame, runs: Runs) -> pd.DataFrame:
     """The averages as a table prints them; with PSNR of the mean MSE and a count of frames where frames are capped."""
     capped = bool(means["capped_frames"].sum())
-    shown = [name for name in runs.measures if means[name].notna().any() and (capped or name != "psnr_of_mse")]
+    names = [name for name in runs.measures if means[name].notna().any() and (capped or name != "psnr_of_mse")]
     table = means[["dataset", "label", "extractor", "analyzer", "condition", "rate_point", "sequences"]].rename(
         columns={"label": "codec", "condition": "card", "rate_point": "rate point"}
     )
     lines = means.to_dict("records")
-    for name in shown:
+    for name in names:
         table[runs.measure_title(name)] = [printed_mean(line, name, runs.measures[name].digits) for line in lines]
     if capped:
         table[f"frames at {PSNR_CEILING:.0f} dB"] = [str(int(count)) for count in means["capped_frames"]]
@@ -180,11 +180,11 @@ def _bd_files(bd: pd.DataFrame, target: Path) -> list[Path]:
     if bd.empty:
         return []
     bd.to_csv(target / "bd.csv", index=False)
-    written = [target / "bd.csv"]
+    files = [target / "bd.csv"]
     for dataset, quality in matrices(bd):
         cells = matrix(bd, dataset, quality).reset_index().rename(columns={"test": "BD-rate [%] of ... against"})
-        written += write_table(cells, cells, target / f"bd_matrix_{_file_stem(dataset, quality)}")
-    return written
+        files += write_table(cells, cells, target / f"bd_matrix_{_file_stem(dataset, quality)}")
+    return files
 
 
 def _page(

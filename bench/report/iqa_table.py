@@ -38,7 +38,7 @@ def table_v(runs: Runs) -> pd.DataFrame:
     for (dataset, metric), part in rows.groupby(["dataset", "metric"], sort=False):
         scores_by_curve, rate, count = _matched(part)
         # The matched rate depends on all curves, so every line needs the rows of all of them.
-        again = runs.command(runs.table["job"].isin(part["job"]))
+        command = runs.command(runs.table["job"].isin(part["job"]))
         for curve, group in part.groupby("curve", sort=False):
             reasons = [text for text in group["reason"].unique() if text]
             score = scores_by_curve.get(str(curve))
@@ -50,7 +50,7 @@ def table_v(runs: Runs) -> pd.DataFrame:
                     "sequences": _of_all(count, part["sequence"].nunique()) if score is not None else 0,
                     "published": paper.get((str(metric).upper(), _PUBLISHED.get(group["codec"].iloc[0], "")), ""),
                     "implementation": next((text for text in group["implementation"].unique() if text), ""),
-                    "command": f"{again} && bench iqa RUN --metrics {metric} && bench report RUN RUN",
+                    "command": f"{command} && bench iqa RUN --metrics {metric} && bench report RUN RUN",
                 }
             )  # fmt: skip
     return pd.DataFrame(lines)

@@ -99,6 +99,7 @@ def build_page(
 
 
 def _environment() -> Any:
+    """The template engine, which escapes all texts."""
     import jinja2
 
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
@@ -116,6 +117,7 @@ def _matrix(bd: pd.DataFrame, dataset: str, quality: str) -> pd.DataFrame:
 
 
 def _file(name: str) -> str:
+    """A text file of this package: the page's template or script."""
     return (resources.files("bench") / "report" / name).read_text(encoding="utf-8")
 
 
@@ -168,12 +170,12 @@ def _styles(runs: Runs) -> dict[str, dict[str, list[str]]]:
     styles: dict[str, dict[str, list[str]]] = {}
     for dataset, part in points.groupby("dataset", sort=False):
         single = part.assign(curve=part["curve"] + ", " + part["sequence"])
-        known = styles[str(dataset)] = {}
+        of_dataset = styles[str(dataset)] = {}
         for curves in (part, single) if len(points) <= MOST_POINTS else (part,):
-            named = curves.drop_duplicates("curve")[["curve", "paradigm", "label"]]
-            drawn = curve_styles(named.itertuples(index=False, name=None), labels)
-            texts = shortened(drawn, LEGEND_WIDTH)
-            known |= {str(name): [texts[name], *style.plotly()] for name, style in drawn.items()}
+            rows = curves.drop_duplicates("curve")[["curve", "paradigm", "label"]]
+            style_of = curve_styles(rows.itertuples(index=False, name=None), labels)
+            texts = shortened(style_of, LEGEND_WIDTH)
+            of_dataset |= {str(name): [texts[name], *style.plotly()] for name, style in style_of.items()}
     return styles
 
 
@@ -206,6 +208,7 @@ def _numbers(column: pd.Series) -> list[float | None]:
 
 
 def _scene(sheet: Sheet) -> dict[str, Any]:
+    """A sheet of pictures as the page's script reads it."""
     return {
         "title": sheet.title,
         "tiles": [
@@ -220,4 +223,5 @@ def _scene(sheet: Sheet) -> dict[str, Any]:
 
 
 def _image(kind: str, data: bytes) -> str:
+    """A picture as data URL, so that the page needs no other file."""
     return f"data:image/{kind};base64," + base64.b64encode(data).decode()

@@ -118,13 +118,13 @@ def _tiles(rows: pd.DataFrame, documents: dict[str, dict[str, Any]]) -> tuple[st
     text = "{} {}".format(*rows.iloc[0][["dataset", "sequence"]])
     rows = rows.assign(curve=curve_names(rows))
     if rows["curve"].nunique() > 1:
-        rows, rate = _matched(rows)
+        rows, rate = _nearest_points(rows)
         text += f", points nearest to {rate:.4g} bits per spike"
     # Only rows with a quality show an instant that has a truth.
-    known = rows[rows["psnr"].notna()]
-    first = (known if len(known) else rows).iloc[0]
+    with_truth = rows[rows["psnr"].notna()]
+    first = (with_truth if len(with_truth) else rows).iloc[0]
     k = shown(first, documents)
-    truth, spikes = at_instant(first, documents, k) if len(known) else (None, spikes_at(first, documents, k))
+    truth, spikes = at_instant(first, documents, k) if len(with_truth) else (None, spikes_at(first, documents, k))
     tiles = [] if truth is None else [Tile(f"truth, instant {k}", "", truth)]
     tiles.append(Tile(f"spikes at instant {k}" if truth is None else "spikes at that instant", "", spikes))
     for row in rows.to_dict("records"):
@@ -153,7 +153,7 @@ def shown(row: pd.Series, documents: dict[str, dict[str, Any]]) -> int:
     return shown_instant(evaluated, card["num_frames"])
 
 
-def _matched(rows: pd.DataFrame) -> tuple[pd.DataFrame, float]:
+def _nearest_points(rows: pd.DataFrame) -> tuple[pd.DataFrame, float]:
     """The point of each curve whose rate is nearest (in ratio) to a common rate, and that rate in bits per spike.
 
     The common rate is the median rate of all points except those of CTA, or of all points where only CTA has any.
@@ -204,7 +204,7 @@ def draw_tiles(tiles: Sequence[Tile], path: Path, text: str) -> None:
     for axis, tile in zip(figure.axes, tiles, strict=False):
         axis.imshow(tile.image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axis.set_title(literal("\n".join(filter(None, (names[tile.title], tile.words)))), fontsize=8)
-    drawn = io.BytesIO()
-    figure.savefig(drawn, dpi=85)
-    with Image.open(drawn) as image:  # 256 colours are enough for grey pictures, and take a third of the bytes
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=85)
+    with Image.open(buffer) as image:  # 256 colours are enough for grey pictures, and take a third of the bytes
         image.convert("RGB").quantize(256).save(path, optimize=True)

@@ -133,8 +133,8 @@ def rd_plot(
     figure = Figure(figsize=(5.2 * len(panels), 4.6), layout="constrained")
     figure_title(figure, dataset)
     axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
-    named = points.drop_duplicates("curve")[["curve", "paradigm", "label"]]
-    styles = curve_styles(named.itertuples(index=False, name=None), list(table["label"].unique()))
+    curves = points.drop_duplicates("curve")[["curve", "paradigm", "label"]]
+    styles = curve_styles(curves.itertuples(index=False, name=None), list(table["label"].unique()))
     for axis, (what, part) in zip(axes, panels, strict=True):
         _draw(axis, part, styles, quality)
         axis.set_title(f"{what} ({part['sequence'].nunique()})", fontsize=11)
@@ -190,17 +190,17 @@ def add_legend(figure: Figure, axis: Axes) -> None:
     width, height = figure.get_size_inches()
 
     def legend(place: _Place, columns: int) -> tuple[Legend, float, float]:
-        drawn = figure.legend(handles, names, loc=place, ncols=columns, fontsize=8, frameon=False)
-        extent = drawn.get_window_extent()
-        return drawn, extent.width / figure.dpi + _LEGEND_PAD, extent.height / figure.dpi + _LEGEND_PAD
+        box = figure.legend(handles, names, loc=place, ncols=columns, fontsize=8, frameon=False)
+        extent = box.get_window_extent()
+        return box, extent.width / figure.dpi + _LEGEND_PAD, extent.height / figure.dpi + _LEGEND_PAD
 
-    drawn, needed_width, needed_height = legend("outside right upper", 1)
+    box, needed_width, needed_height = legend("outside right upper", 1)
     if needed_height <= height and needed_width <= width:
         figure.set_size_inches(width + needed_width, height)
         return
     for columns in range(min(len(names), max(1, int(width // needed_width))), 0, -1):
-        drawn.remove()
-        drawn, needed_width, needed_height = legend("outside lower left", columns)
+        box.remove()
+        box, needed_width, needed_height = legend("outside lower left", columns)
         if needed_width <= width:
             break
     figure.set_size_inches(max(width, needed_width), height + needed_height)

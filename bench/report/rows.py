@@ -344,18 +344,18 @@ def per_sequence(table: pd.DataFrame) -> pd.DataFrame:
     Three columns are no means: ``first`` is the index of the line's first row in `table`, ``evaluated`` holds the
     evaluated instants of that row, and ``capped_frames`` is a sum.
     """
-    done = table[table["status"] == "ok"]
+    rows = table[table["status"] == "ok"]
     segments = table.groupby([*CURVE, "sequence"], dropna=False)["segment"].nunique()
     keys = [*CURVE, "sequence", "rate_point"]
-    numbers = done.groupby(keys, sort=False, dropna=False).ngroup()
-    firsts = done.loc[~numbers.duplicated(), [*keys, "codec", "speed_class", "evaluated"]]
+    numbers = rows.groupby(keys, sort=False, dropna=False).ngroup()
+    firsts = rows.loc[~numbers.duplicated(), [*keys, "codec", "speed_class", "evaluated"]]
     columns = measures_in(table)
-    groups = done[[*columns, "segment", "capped_frames"]].groupby(numbers.to_numpy())
+    groups = rows[[*columns, "segment", "capped_frames"]].groupby(numbers.to_numpy())
     means = pd.concat([_plain(firsts).reset_index(names="first"), groups[columns].mean()], axis=1)
     means["capped_frames"] = groups["capped_frames"].sum()
     means["segments"] = groups["segment"].nunique()
-    wanted = segments.reindex(pd.MultiIndex.from_frame(means[[*CURVE, "sequence"]])).to_numpy()
-    return means[means["segments"].to_numpy() == wanted]
+    totals = segments.reindex(pd.MultiIndex.from_frame(means[[*CURVE, "sequence"]])).to_numpy()
+    return means[means["segments"].to_numpy() == totals]
 
 
 def average(table: pd.DataFrame) -> pd.DataFrame:

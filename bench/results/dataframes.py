@@ -168,6 +168,7 @@ def _check_values(values: pa.ChunkedArray, field: FieldInfo) -> None:
 
 
 def _sorted(column: pd.Series) -> pd.Series:
+    """A categorical column with sorted categories."""
     return column.cat.set_categories(sorted(column.cat.categories))
 
 
@@ -268,6 +269,7 @@ def _check_texts(texts: pa.Array, field: FieldInfo) -> None:
 
 
 def _within(values: pa.ChunkedArray, limit: object) -> pa.ChunkedArray:
+    """Which values respect a limit of their field; raises `_OddError` for a limit of another kind."""
     import pyarrow.compute as pc
 
     match limit:

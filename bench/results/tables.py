@@ -145,6 +145,7 @@ def whole_lines(data: bytes) -> bytes:
 
 
 def _parse(place: str, model: type[Row], optional: set[str], record: dict[str, Any]) -> Row:
+    """The row of a CSV record; empty cells of optional columns get the default. Errors name the place."""
     values = {key: text for key, text in record.items() if text != "" or key not in optional}
     if None in values or None in values.values():
         raise BenchError(f"{place}: {len(record.keys() - {None})} cells expected")

@@ -87,7 +87,7 @@ class PackedSpikes:
         """The packed bytes of a slice of frames in one array, rows from top to bottom."""
         start, stop, step = frames.indices(len(self.data))
         data = self.data
-        # The file is read directly only if `data` maps all of it: a slice of a map does not say where in it it starts.
+        # The file is read directly only if `data` maps all of it: a slice does not say where in the map it starts.
         if not (isinstance(data, np.memmap) and isinstance(data.base, mmap.mmap)) or step != 1 or stop <= start:
             chosen = data[frames]
             return _flip_rows(chosen, len(chosen), self.height)

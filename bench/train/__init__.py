@@ -1,1 +1,1 @@
-"""Training of the learned codecs: data written once, resumable runs, a card beside the weights."""
+"""Training of the learned codecs: training data on disk, resumable runs, and a card that describes the weights."""

@@ -1,9 +1,9 @@
-"""The training loop of every learned codec: resumable, repeatable, logged.
+"""The training loop of all learned codecs: resumable, repeatable, logged.
 
-A step depends on the seed and its number alone (data, noise, rate points), so a run that was killed and resumed ends
-with the weights of an unbroken one. Runs are planned as a number of steps, by the recipe's own pace on one core where
-minutes are given, so that the same command plans the same training on every machine. A limit of time may end a run
-before its last step; it can go on later.
+The data, noise and rate points of a step depend only on the seed and on the number of the step. So a training that was
+killed and resumed ends with the same weights as one without interruption. Its length is planned as a number of steps:
+minutes are converted by the recipe's own pace on one core, so that a command plans the same training on every machine.
+A time limit may stop a training before its last step; it can be resumed later.
 """
 
 from __future__ import annotations
@@ -27,20 +27,28 @@ from bench.progress import Progress
 from bench.train.shards import Shards
 
 _CHECKPOINT, _LOG, _CARD, _CURVE = "checkpoint.pt", "log.csv", "card.json", "curve.png"
-_CHECKPOINT_SECONDS = 120.0
-_WARMUP_STEPS = 50
-_AVERAGING = 0.998
-_STEPS = "steps"
+_CHECKPOINT_SECONDS = 120.0  # least time between two checkpoints
+_WARMUP_STEPS = 50  # steps over which the learning rate rises from 0
+_AVERAGING = 0.998  # share of the averaged weights that a step keeps
+_STEPS = "steps"  # key of the number of steps among the sums of the log
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run is; one that goes on must have the same.
+    """What defines a training; a resumed one must have the same settings.
 
     Attributes
     ----------
+    codec
+        Spec of the codec.
+    data
+        Digest of the training data.
+    steps
+        Planned number of steps.
+    seed
+        Seed of data, noise and rate points.
     basis
-        SHA-256 of the weights that it starts from or goes through.
+        SHA-256 of the weights that the training starts from, or that its networks run through.
     """
 
     codec: str
@@ -60,25 +68,40 @@ def train(
     progress: Progress,
     limit_seconds: float = math.inf,
 ) -> tuple[int, float]:
-    """Train, writing checkpoints and a log; the recipe's network ends with its averaged weights.
+    """Train the recipe's network, with checkpoints and a log; at the end it has the averaged weights.
 
     Parameters
     ----------
+    recipe
+        Network, loss and data of the codec.
+    settings
+        What defines the training.
+    shards
+        Training data.
+    folder
+        Folder of checkpoint and log.
+    device
+        Device that the network is trained on, as torch names it.
+    resume
+        Whether to continue the training that the folder holds.
+    progress
+        Called after every step.
     limit_seconds
-        No step begins after so many seconds in this process; at least one is made.
+        No step begins after so many seconds in this process, except the first one.
 
     Returns
     -------
     tuple
-        Steps that are done and seconds spent, in all: earlier processes up to their checkpoint included.
+        Number of steps and seconds of the whole training, with those of earlier processes up to their last checkpoint.
 
     Raises
     ------
     BenchError
-        If the folder holds another run, or one that was not asked to go on.
+        If the folder holds a training with other settings, or any without `resume`; if a checkpoint cannot be read or
+        written; or if the loss is not finite.
     """
     torch.manual_seed(settings.seed)
-    # Channels last is a tenth to a third faster on CPUs, and changes nothing else.
+    # Channels-last memory is a tenth to a third faster on CPUs, and does not change results.
     network = recipe.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     averaged = {name: value.detach().clone() for name, value in network.state_dict().items()}
     optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.rate, weight_decay=1e-4)
@@ -96,7 +119,7 @@ def train(
             share = step / settings.steps
             for group in optimizer.param_groups:
                 group["lr"] = recipe.rate * min(1.0, (step + 1) / _WARMUP_STEPS) * (0.01 + 0.99 * _cosine(share))
-            # Noise and choices of a step come from its number: a resumed run draws the same.
+            # The seed of a step depends on its number: a resumed training draws the same noise.
             torch.manual_seed(hash((settings.seed, step)))
             loss, facts = recipe.loss(_batch(recipe, shards, settings.seed, step, device), share)
             value = loss.item()
@@ -123,14 +146,17 @@ def train(
 
 
 def _batch(recipe: Recipe, shards: Shards, seed: int, step: int, device: str) -> tuple[Tensor, ...]:
+    """The data of a step, on the device."""
     return tuple(tensor.to(device) for tensor in recipe.draw(shards, seed, step))
 
 
 def _cosine(share: float) -> float:
+    """Cosine decay from 1 to 0 while `share` goes from 0 to 1."""
     return 0.5 * (1 + math.cos(math.pi * share))
 
 
 def _average(averaged: dict[str, Tensor], network: nn.Module) -> None:
+    """Move the averaged weights towards the network's; tensors without fractions are copied."""
     with torch.no_grad():
         for name, value in network.state_dict().items():
             if value.is_floating_point():
@@ -143,6 +169,7 @@ def _save(
     folder: Path, settings: Settings, step: int, seconds: float, network: nn.Module, averaged: dict[str, Tensor],
     optimizer: torch.optim.Optimizer, sums: Mapping[str, float],
 ) -> None:  # fmt: skip
+    """Write a checkpoint; a file of another name is renamed, so the old checkpoint stays until the new one is whole."""
     state = {
         "settings": vars(settings),
         "step": step,
@@ -165,6 +192,7 @@ def _load(
     folder: Path, settings: Settings, network: nn.Module, averaged: dict[str, Tensor],
     optimizer: torch.optim.Optimizer, resume: bool,
 ) -> tuple[int, float, dict[str, float]]:  # fmt: skip
+    """Load the folder's checkpoint, if any; returns its number of steps, its seconds and the sums of its log."""
     path = folder / _CHECKPOINT
     started = path.exists() or (folder / _LOG).exists()
     if started and not resume:
@@ -176,8 +204,8 @@ def _load(
     state = _read_checkpoint(path)
     try:
         if state["settings"] != vars(settings):
-            differing = [key for key, value in vars(settings).items() if state["settings"].get(key) != value]
-            raise BenchError(f"{folder} holds a run with other {', '.join(differing)}")
+            differences = [key for key, value in vars(settings).items() if state["settings"].get(key) != value]
+            raise BenchError(f"{folder} holds a run with other {', '.join(differences)}")
         network.load_state_dict(state["network"])
         for name, value in state["averaged"].items():
             averaged[name].copy_(value)
@@ -190,15 +218,16 @@ def _load(
 
 
 def _read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint without running code from it; raises BenchError if it is damaged."""
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file fails in many ways
+    except Exception as error:  # torch.load raises anything for a damaged file
         raise BenchError(f"{path} cannot be read: {' '.join(str(error).split())[:120]}") from None
     return state
 
 
 def planned_steps(folder: Path) -> int | None:
-    """Number of steps that the run in a folder was planned with; None where no checkpoint says so.
+    """Planned number of steps of the training in a folder; None without a checkpoint that states it.
 
     Raises
     ------
@@ -211,24 +240,24 @@ def planned_steps(folder: Path) -> int | None:
     try:
         return int(_read_checkpoint(path)["settings"]["steps"])
     except (KeyError, TypeError, ValueError):
-        return None  # training says what is wrong with it
+        return None  # `train` will refuse the checkpoint, and say why
 
 
 def _cut_log(path: Path, step: int) -> None:
-    """Drop what was logged after the checkpoint."""
+    """Remove the rows that were logged after the checkpoint of this step."""
     if not path.exists():
         return
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
-        kept = [row for row in reader if int(row["step"]) <= step]
+        rows = [row for row in reader if int(row["step"]) <= step]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, reader.fieldnames or [])
         writer.writeheader()
-        writer.writerows(kept)
+        writer.writerows(rows)
 
 
 class _Log:
-    """Means over every so many steps, one CSV row each."""
+    """The log of a training: a CSV row with the means of every `every` steps."""
 
     every = 20
 
@@ -237,12 +266,13 @@ class _Log:
         self._file, self._writer = file, csv.DictWriter(file, ("step", *self._logged), extrasaction="ignore")
         if fresh:
             self._writer.writeheader()
-        # Of the steps since the last row, their number among them; a run that goes on starts from these.
+        # Sums of the figures since the last row, and the number of steps; a resumed training starts from those of its
+        # checkpoint.
         self.sums = sums
         self.label = ""
 
     def add(self, step: int, facts: Mapping[str, float]) -> None:
-        """Add a step's figures."""
+        """Add the figures of a step, and write a row after every `every` steps."""
         for name, value in {**facts, _STEPS: 1.0}.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
         if (step + 1) % self.every == 0:
@@ -264,14 +294,24 @@ def train_codec(
     progress: Progress,
     limit_seconds: float = math.inf,
 ) -> dict[str, Any]:
-    """Train, and write the weights, a card that says what they are, and the curves; returns the card.
+    """Train, and write the weights, a card that describes them, and a plot of the log.
 
     Parameters
     ----------
+    recipe, settings, shards, folder, device, resume, progress, limit_seconds
+        See `train`. The card's ``steps`` are those that were trained, which a time limit may make fewer than planned.
     held_out
-        Sequences for the card's figures: nothing is chosen by them.
-    limit_seconds
-        See `train`; the card's `steps` are those that are done.
+        Validation data for the figures of the card; no choice depends on them.
+
+    Returns
+    -------
+    dict
+        The content of the card.
+
+    Raises
+    ------
+    BenchError
+        See `train`.
     """
     import copy
 
@@ -306,7 +346,7 @@ def train_codec(
 
 
 def _draw_curve(folder: Path, title: str) -> None:
-    """Draw loss, rate and quality over the steps of a log."""
+    """Plot loss, rate and quality from the log over the steps."""
     from matplotlib.figure import Figure
 
     with (folder / _LOG).open(newline="") as file:

@@ -1,8 +1,8 @@
-"""Training data: photographs or videos in motion before a simulated spike camera, written once, read memory-mapped.
+"""Training data: photographs or videos in motion before a simulated spike camera, memory-mapped from disk.
 
-A sample is a recording of a square cut-out, as long as an intra period: its spikes, the true luminance at the coding
-instants, and TFP features there. Without a folder of pictures, samples are drawn from `dead_leaves`, so that training
-works anywhere.
+A sample is the recording of a square scene over one intra period: its spikes, and at each coding instant the true
+luminance and the TFP features. Without a folder of pictures, scenes are composed of synthetic pictures (`dead_leaves`),
+so that training works without any data.
 """
 
 from __future__ import annotations
@@ -32,39 +32,40 @@ from bench.progress import Progress, silent
 from bench.sampling import Sampling
 from bench.spikes import PackedSpikes, SpikeCamera, firing_rate
 
-SIZE, FRAMES = 128, 16
+SIZE, FRAMES = 128, 16  # side S of a sample in pixels, and number K of its coding instants
 MARGIN = Sampling.margin
 NUM_SPIKES = Sampling().num_spikes(FRAMES)
 INSTANTS = Sampling().instants(NUM_SPIKES)
-RATE, WINDOW = 0.6, 21
-_LEVELS = 65535
-# From so many samples on, starting processes takes less time than they save.
+RATE, WINDOW = 0.6, 21  # spikes per frame of unit luminance, and spike frames of TFP's window
+_LEVELS = 65535  # luminance is quantised to 16 bits, see `bench.datasets._simulated`
+# Number of samples from which starting processes takes less time than they save.
 _MANY = 100
-# How many samples are of videos where there are any.
+# Share of the samples that come from videos, where there are both videos and pictures.
 _VIDEO_SHARE = 0.25
-# Spike frames from one frame of a video to the next, and frames that are read.
+# Possible numbers of spike frames from one frame of a video to the next, and number of frames that are read.
 _FACTORS, _VIDEO_FRAMES = (4, 8, 16, 27), 64
 _META = "shards.json"
 
 
-# Two frames H x W, and into how many steps the way between them is divided; gives the first, and the steps after it.
+# A function that interpolates between two frames of a video. Arguments: both frames, H x W, and a number n of steps.
+# It returns the first frame and the n - 1 frames between the two, n x H x W.
 Between = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Shards:
-    """Samples on disk.
+    """N samples on disk, memory-mapped.
 
     Attributes
     ----------
     spikes
-        N x T x S*S/8 packed bytes.
+        N x T x (S * S / 8) uint8, packed as in `PackedSpikes`.
     features, truth
-        N x K x S x S uint8: TFP at the coding instants, and the luminance there.
+        N x K x S x S uint8: features (TFP, unless `derive` made others) and true luminance at the coding instants.
     digest
-        What the samples were made from and by.
+        Hash of the sources, the settings and the code that the samples were made with.
     folder
-        Where they lie.
+        Folder of the files.
     """
 
     spikes: np.ndarray
@@ -79,14 +80,18 @@ class Shards:
     def pairs(
         self, size: int, crop: int, seed: int, step: int, count: int = 0, plain: float = 0.0
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Batch of a step: the same for the same seed and step, whatever ran before.
+        """Draw the batch of a step, which depends only on seed and step. Samples are mirrored and transposed at random.
 
         Parameters
         ----------
+        size, crop
+            Number of samples in the batch, and side of the random cut-outs in pixels.
+        seed, step
+            Seed of the training, and number of the step.
         count
-            Successive instants of each sample, all of them if 0; which come first is random.
+            Number of successive coding instants of each sample, starting at a random one; 0 for all.
         plain
-            Share of the samples that have the luminance in place of features.
+            Share of the samples that get the true luminance in place of features.
 
         Returns
         -------
@@ -111,14 +116,14 @@ class Shards:
     def derive(
         self, key: str, extract: Callable[[np.ndarray, np.ndarray], np.ndarray], progress: Progress = silent
     ) -> Shards:
-        """The same samples with other features, written once beside them.
+        """The same samples with other features, which are computed once and kept in the samples' folder.
 
         Parameters
         ----------
         key
-            Stands for everything that the features depend on.
+            Text that identifies everything on which the features depend.
         extract
-            Spikes T x S x S and instants to features K x S x S in [0, 1].
+            Function from T x S x S spikes and K instants to K x S x S features in [0, 1].
         """
         path = self.folder / f"features-{digest([key, self.digest])[:16]}.npy"
         if not path.is_file():
@@ -131,19 +136,21 @@ class Shards:
     def _derived(
         self, extract: Callable[[np.ndarray, np.ndarray], np.ndarray], progress: Progress
     ) -> Iterator[np.ndarray]:
+        """The features of each sample, K x S x S uint8."""
         for number, packed in enumerate(self.spikes, 1):
             spikes = PackedSpikes(packed, SIZE, SIZE)[:]
             yield np.rint(np.clip(extract(spikes, INSTANTS), 0, 1) * 255).astype(np.uint8)
             progress(number, len(self), "features")
 
     def scenes(self, size: int, crop: int, seed: int, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Batch of a step for codecs of spikes.
+        """Draw the batch of a step for codecs of spikes; see `pairs` for the arguments.
 
         Returns
         -------
-        spikes, truth
-            size x 2 MARGIN x crop x crop float32 in {0, 1}, the spikes around one coding instant each, and
-            size x 1 x crop x crop float32 in [0, 1], the luminance there.
+        spikes
+            size x 2 MARGIN x crop x crop float32 in {0, 1}: the spikes around one random coding instant of each sample.
+        truth
+            size x 1 x crop x crop float32 in [0, 1]: the true luminance at that instant.
         """
         random = np.random.default_rng([seed, step])
         spikes = np.empty((size, 2 * MARGIN, crop, crop), np.float32)
@@ -166,21 +173,23 @@ class Shards:
 def open_shards(
     data: Path | None, cache: Path, samples: int, seed: int, progress: Progress, between: Between | None = None
 ) -> Shards:
-    """Open the samples of a folder, making them first where they are not there yet.
+    """Open the samples that are made from a folder; they are simulated first if the cache does not have them.
 
     Parameters
     ----------
     data
-        Folder of pictures or videos (searched recursively), or None for `dead_leaves`.
+        Folder of pictures or videos, which is searched recursively; None for synthetic pictures (`dead_leaves`).
     cache
-        Where shards are kept, one folder for each source, number and seed.
+        Folder that keeps samples, in one folder for each combination of sources, number, seed and code.
+    samples, seed
+        Number of samples, and seed of their scenes.
     between
-        What makes the frames between two of a video; a folder with videos needs it.
+        Function that interpolates between frames of videos (`Between`); needed if the folder has videos.
 
     Raises
     ------
     BenchError
-        If the folder is missing or holds nothing to train on.
+        If `data` is missing or holds no pictures or videos, or a video is too short or too small.
     """
     sources = _sources(data)
     hashes = [file_sha256(path) for path in sources]
@@ -195,13 +204,14 @@ def open_shards(
 
 @dataclass(frozen=True)
 class _Sources:
-    """Pictures and videos, and what makes the frames between two of a video."""
+    """The pictures and videos that samples are made from, and the function that interpolates the videos' frames."""
 
     paths: Sequence[Path]
     between: Between | None
 
 
 def _sources(data: Path | None) -> list[Path]:
+    """All pictures and videos in a folder and below it, without what file managers leave there."""
     if data is None:
         return []
     if not data.is_dir():
@@ -218,7 +228,7 @@ def _sources(data: Path | None) -> list[Path]:
 
 
 def _write(folder: Path, sources: _Sources, samples: int, seed: int, progress: Progress) -> None:
-    """Write into a folder beside the final one, and rename it when it is whole."""
+    """Make the samples in a folder of another name, which is renamed to `folder` once it is complete."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = folder.with_name(f"{folder.name}-{uuid.uuid4().hex}")
     partial.mkdir()
@@ -239,7 +249,7 @@ def _write(folder: Path, sources: _Sources, samples: int, seed: int, progress: P
         partial.replace(folder)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
-        if not folder.is_dir():  # another process was faster
+        if not folder.is_dir():  # else another process has just made the same samples
             raise BenchError(f"{folder}: {error.strerror or error}") from None
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
@@ -247,7 +257,7 @@ def _write(folder: Path, sources: _Sources, samples: int, seed: int, progress: P
 
 
 def _in_processes(write: Callable[[int], None], samples: int) -> Iterator[None]:
-    """Write every sample, many of them with a process for each core; each is seeded by its number alone."""
+    """Write every sample, if there are many with a process for each core: samples do not depend on each other."""
     if samples < _MANY:
         yield from map(write, range(samples))
         return
@@ -256,13 +266,14 @@ def _in_processes(write: Callable[[int], None], samples: int) -> Iterator[None]:
 
 
 def _one_thread() -> None:
+    """Limit torch to one thread: every core has a process of its own."""
     import torch
 
     torch.set_num_threads(1)
 
 
 def _write_sample(folder: Path, sources: _Sources, seed: int, number: int) -> None:
-    """Draw one sample into its place in the arrays of a folder."""
+    """Simulate one sample and write it to its place in the arrays of a folder."""
     random = np.random.default_rng([seed, number])
     luminance = _scene(sources, random)
     levels = np.floor(np.clip(luminance, 0, 1) * _LEVELS + 0.5).astype(np.float32)
@@ -281,7 +292,7 @@ def _write_sample(folder: Path, sources: _Sources, seed: int, number: int) -> No
 
 
 def _scene(sources: _Sources, random: np.random.Generator) -> np.ndarray:
-    """Luminance NUM_SPIKES x SIZE x SIZE: a cut-out of a video, or photographs in motion."""
+    """Luminance of a random scene, NUM_SPIKES x SIZE x SIZE: a cut-out of a video, or photographs in motion."""
     pictures = [path for path in sources.paths if path.suffix.lower() in PICTURES]
     videos = [path for path in sources.paths if path.suffix.lower() in VIDEOS]
     if videos and (not pictures or random.random() < _VIDEO_SHARE):
@@ -294,7 +305,7 @@ def _scene(sources: _Sources, random: np.random.Generator) -> np.ndarray:
 
 
 def _video_scene(path: Path, random: np.random.Generator, between: Between | None) -> np.ndarray:
-    """A cut-out of a video, moved from each frame to the next through the spike instants between them."""
+    """Luminance of a random cut-out of a video, with interpolated frames at the spike frames between its own."""
     if between is None:
         raise BenchError(f"{path} is a video; these samples are made of pictures alone")
     frames = read_video(path, _VIDEO_FRAMES)
@@ -312,14 +323,21 @@ def _video_scene(path: Path, random: np.random.Generator, between: Between | Non
 
 
 def _frames_for(factor: int) -> int:
+    """Number of video frames that a sample takes, at `factor` spike frames from one to the next."""
     return -(-(NUM_SPIKES - 1) // factor) + 1
 
 
 def dead_leaves(random: np.random.Generator, size: int = 192) -> np.ndarray:
-    """A picture of overlapping shaded discs with power-law radii: the statistics of photographs, from nothing."""
+    """A random picture of overlapping shaded discs with power-law radii; its statistics resemble those of photographs.
+
+    Returns
+    -------
+    numpy.ndarray
+        size x size float32 in [0, 1].
+    """
     rows, columns = np.mgrid[0:size, 0:size].astype(np.float32)
     picture = np.zeros((size, size), np.float32)
-    # Radii r with density r^-3 between 3 and a third of the side; the last disc lies on top.
+    # The radii r have density r^-3 between 3 pixels and a third of the side; the last disc lies on top.
     radii = 3 / np.sqrt(1 - random.random(700) * (1 - (9 / size) ** 2))
     for radius, (row, column), (level, slope_row, slope_column, texture) in zip(
         radii, random.random((700, 2)) * size, random.random((700, 4)), strict=True

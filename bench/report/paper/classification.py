@@ -136,13 +136,13 @@ def bd_accuracy(runs: Runs) -> pd.DataFrame:
                 verdict = bd_rate(_curve(first), _curve(second))
                 counts = {sequence_range(curve) for curve in (first, second)}
                 uneven = len(counts) > 1 or " to " in min(counts)
-                chosen = runs.curve(first.iloc[0].to_dict()) | runs.curve(second.iloc[0].to_dict())
+                mask = runs.curve(first.iloc[0].to_dict()) | runs.curve(second.iloc[0].to_dict())
                 lines.append(
                     {
                         "dataset": dataset, "test": test, "against": anchor,
                         "BD-rate [%]": verdict.text(1)
                         + (f" [{sequence_range(second)} against {sequence_range(first)} samples]" if uneven else ""),
-                        "command": f"{runs.command(chosen)} && bench report RUN RUN",
+                        "command": f"{runs.command(mask)} && bench report RUN RUN",
                     }
                 )  # fmt: skip
     return pd.DataFrame(lines)
@@ -156,11 +156,11 @@ def many_tasks(runs: Runs) -> pd.DataFrame:
     of the line. Its bits for classification are those of the cheapest point with at least the line's accuracy, or of
     the most accurate point if none has it.
     """
-    done = runs.table[runs.table["status"].eq("ok")]
+    table = runs.table[runs.table["status"].eq("ok")]
     costs = runs.beside(NETWORKS_FILE, NetworkRow)
     costs = costs[costs["codec"].str.startswith("classifier")]
     lines = []
-    for (dataset, label), rows in done.groupby(["dataset", "label"], sort=False):
+    for (dataset, label), rows in table.groupby(["dataset", "label"], sort=False):
         pairs = _pairs(rows)
         if pairs.empty:
             continue
@@ -177,9 +177,9 @@ def many_tasks(runs: Runs) -> pd.DataFrame:
             }  # fmt: skip
             line |= _two_streams(point, images, labels)
             line["added task, GMAC"] = _added_cost(costs)
-            chosen = runs.table["dataset"].eq(dataset) & runs.table["label"].eq(label)
-            chosen &= runs.table["paradigm"].isin(["atc", point["paradigm"]]) & runs.table["job"].isin(rows["job"])
-            command = [runs.command(chosen), *map(counting, costs.head(1).to_dict("records"))]
+            mask = runs.table["dataset"].eq(dataset) & runs.table["label"].eq(label)
+            mask &= runs.table["paradigm"].isin(["atc", point["paradigm"]]) & runs.table["job"].isin(rows["job"])
+            command = [runs.command(mask), *map(counting, costs.head(1).to_dict("records"))]
             lines.append(line | {"command": " && ".join(command)})
     return pd.DataFrame(lines).fillna("")
 
@@ -214,12 +214,12 @@ def _two_streams(point: dict[str, Any], images: pd.DataFrame, labels: pd.DataFra
     if images.empty or labels.empty:
         return none
     enough = labels[labels["accuracy"] >= point["accuracy"]]
-    chosen = enough.iloc[0] if len(enough) else labels.loc[labels["accuracy"].idxmax()]
-    none |= {"of it classification": f"{chosen['bpp']:.5f}", "ATC's accuracy [%]": f"{100 * chosen['accuracy']:.1f}"}
+    best = enough.iloc[0] if len(enough) else labels.loc[labels["accuracy"].idxmax()]
+    none |= {"of it classification": f"{best['bpp']:.5f}", "ATC's accuracy [%]": f"{100 * best['accuracy']:.1f}"}
     rising = images.sort_values("psnr")
     if not rising["psnr"].min() <= point["psnr"] <= rising["psnr"].max():
         return none | {"bpp, ATC": f"(its PSNR: {rising['psnr'].min():.1f} .. {rising['psnr'].max():.1f} dB)"}
-    bits = float(np.exp(np.interp(point["psnr"], rising["psnr"], np.log(rising["bpp"])))) + float(chosen["bpp"])
+    bits = float(np.exp(np.interp(point["psnr"], rising["psnr"], np.log(rising["bpp"])))) + float(best["bpp"])
     return none | {"bpp, ATC": f"{bits:.5f}", "one stream saves [%]": f"{100 * (1 - point['bpp'] / bits):+.1f}"}
 
 
@@ -295,12 +295,12 @@ def tsne_plots(runs: Runs, folder: Path) -> Iterator[Path]:
                 np.log(probabilities + 1e-6)
             )
             colours = "tab10" if probabilities.shape[1] <= 10 else "nipy_spectral"
-            drawn = axis.scatter(*places.T, c=answers["truth"], cmap=colours, s=9)
+            scatter = axis.scatter(*places.T, c=answers["truth"], cmap=colours, s=9)
             axis.set_title(f"{line['bpp']:.4f} bpp, {100 * line['accuracy']:.1f} %", fontsize=10)
             axis.set_xticks([])
             axis.set_yticks([])
         figure_title(figure, f"Fig. 14, {dataset}: t-SNE of decoded classes, SCI under CAAS")
-        figure.colorbar(drawn, ax=figure.axes, fraction=0.02, label="class")
+        figure.colorbar(scatter, ax=figure.axes, fraction=0.02, label="class")
         path = folder / f"fig_14_{file_name(dataset)}.png"
         figure.savefig(path, dpi=100)
         yield path
@@ -354,8 +354,8 @@ def _recognition_rows(runs: Runs) -> pd.DataFrame:
 def _sci_rows(runs: Runs) -> pd.DataFrame:
     """Classification rows of the paper's model under CAAS."""
     rows = runs.table[runs.table["status"].eq("ok") & runs.table["accuracy"].notna()]
-    wanted = {"paradigm": "caas", "extractor": "sci", "codec": "sci"}
-    return rows[rows[list(wanted)].eq(list(wanted.values())).all(axis=1)]
+    criteria = {"paradigm": "caas", "extractor": "sci", "codec": "sci"}
+    return rows[rows[list(criteria)].eq(list(criteria.values())).all(axis=1)]
 
 
 def _means(runs: Runs) -> pd.DataFrame:

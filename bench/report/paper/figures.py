@@ -69,18 +69,18 @@ class Scene:
 
     def row(self, extractor: str = "sci", analyzer: str = "", **columns: str) -> dict[str, Any]:
         """The first row under CAAS with these column values; the analyzer is by default named as the extractor."""
-        wanted = {"paradigm": "caas", "extractor": extractor, "analyzer": analyzer or extractor, **columns}
+        criteria = {"paradigm": "caas", "extractor": extractor, "analyzer": analyzer or extractor, **columns}
         rows = self.rows
-        for column, value in wanted.items():
+        for column, value in criteria.items():
             rows = rows[rows[column] == value]
         if rows.empty:
-            raise AbsentError("no row with " + ", ".join(f"{key} {value}" for key, value in wanted.items()))
+            raise AbsentError("no row with " + ", ".join(f"{key} {value}" for key, value in criteria.items()))
         return rows.iloc[0].to_dict()
 
     def own(self) -> list[dict[str, Any]]:
         """The rows of the paper's model under CAAS, from the lowest rate to the highest."""
-        wanted = {"paradigm": "caas", "extractor": "sci", "codec": "sci"}
-        rows = self.rows[self.rows[list(wanted)].eq(list(wanted.values())).all(axis=1)]
+        criteria = {"paradigm": "caas", "extractor": "sci", "codec": "sci"}
+        rows = self.rows[self.rows[list(criteria)].eq(list(criteria.values())).all(axis=1)]
         if rows.empty:
             raise AbsentError("no rows of sci under CAAS")
         return rows.sort_values("bpp").to_dict("records")
@@ -170,8 +170,8 @@ def decoded_spikes(scene: Scene) -> Iterator[Tile]:
 
 def pathways(scene: Scene) -> Iterator[Tile]:
     """Fig. 15: results of the ventral pathway alone and of both pathways, and their errors."""
-    compared = (("ventral pathway alone", "sci:ablation=ventral"), ("both pathways", "sci:ablation=dual"))
-    results = [(label, scene.picture(scene.row(name, codec="ffv1"))) for label, name in compared]
+    variants = (("ventral pathway alone", "sci:ablation=ventral"), ("both pathways", "sci:ablation=dual"))
+    results = [(label, scene.picture(scene.row(name, codec="ffv1"))) for label, name in variants]
     truth = scene.truth()
     yield Tile("truth", "", truth)
     for label, result in results:
@@ -228,8 +228,8 @@ def alignment(scene: Scene) -> Iterator[Tile]:
     analyzer: Any = create(Analyzer, "sci:ablation=afr")
     cut = _busiest(np.abs(results["warp"] - truth))
 
-    def tile(title: str, whole: np.ndarray) -> Tile:
-        return Tile(title, f"{psnr(whole, truth):.2f} dB", whole[cut])
+    def tile(title: str, picture: np.ndarray) -> Tile:
+        return Tile(title, f"{psnr(picture, truth):.2f} dB", picture[cut])
 
     yield Tile("truth (detail)", "", truth[cut])
     yield Tile("feature two instants later", "", features[k + 2][cut])
@@ -281,11 +281,11 @@ def paper_sheets(runs: Runs) -> tuple[list[Sheet], list[tuple[str, str]]]:
     for name, what, tiles in FIGURES:
         for sequence, scene in scenes.items():
             try:
-                drawn = tuple(tiles(scene))
+                pictures = tuple(tiles(scene))
             except AbsentError as reason:
                 missing.append((f"{what}: {dataset} {sequence}", str(reason)))
             else:
-                sheets.append(Sheet(f"{name}_{file_name(sequence)}", f"{what}: {dataset} {sequence}", drawn))
+                sheets.append(Sheet(f"{name}_{file_name(sequence)}", f"{what}: {dataset} {sequence}", pictures))
     return sheets, missing
 
 
@@ -337,11 +337,11 @@ def complexity_plot(runs: Runs, bd: pd.DataFrame, folder: Path) -> list[Path]:
         return []
     figure = Figure(figsize=(6.4, 4.8), layout="constrained")
     axis = figure.subplots()
-    named = [(f"{line['dataset']}: {line['test']}", curve) for _, line, curve in places]
+    named_curves = [(f"{line['dataset']}: {line['test']}", curve) for _, line, curve in places]
     labels = list(runs.table["label"].unique())
-    styles = curve_styles(((name, curve["paradigm"], curve["label"]) for name, curve in named), labels)
+    styles = curve_styles(((name, curve["paradigm"], curve["label"]) for name, curve in named_curves), labels)
     names = shortened(styles, LEGEND_WIDTH)
-    for (cost, line, _), (name, _) in zip(places, named, strict=True):
+    for (cost, line, _), (name, _) in zip(places, named_curves, strict=True):
         style = styles[name].plot() | {"markerfacecolor": "none" if cost["external"] else styles[name].colour}
         axis.plot(cost["macs"] / 1e9, line["bd_rate"], label=literal(names[name]), **style)
     axis.axvline(CAMERA_BUDGET / 1e9, color="0.5", linestyle="--", linewidth=1)

@@ -144,22 +144,22 @@ def parts_table(runs: Runs) -> pd.DataFrame:
             if name not in variants or other not in variants:
                 continue
             # Only segments that both variants have are compared: one of them may have failed somewhere.
-            both = variants[name].merge(
+            pairs = variants[name].merge(
                 variants[other], on=["sequence", "segment", "speed_class"], suffixes=("", "_without")
             )
-            both["gain"] = both["psnr"] - both["psnr_without"]
-            line: dict[str, Any] = {"part": title, "dataset": dataset, "sequences": both["sequence"].nunique()}
-            for speed, rows_of_speed in _by_speed(both).items():
+            pairs["gain"] = pairs["psnr"] - pairs["psnr_without"]
+            line: dict[str, Any] = {"part": title, "dataset": dataset, "sequences": pairs["sequence"].nunique()}
+            for speed, rows_of_speed in _by_speed(pairs).items():
                 line[f"gain {speed} [dB]"] = _mean(rows_of_speed, "gain", 2, "+")
                 key = (word, "gain" if speed == "all" else f"gain {speed}")
                 line[f"published {speed}"] = f"+{paper[key]}" if key in paper else ""
             for metric in METRICS:
                 values = scores[scores["metric"] == metric].set_index("job")["value"]
-                both[metric] = both["job"].map(values) - both["job_without"].map(values)
-                if both[metric].notna().any():
-                    line[metric.upper()] = _mean(both, metric, 2, "+")
+                pairs[metric] = pairs["job"].map(values) - pairs["job_without"].map(values)
+                if pairs[metric].notna().any():
+                    line[metric.upper()] = _mean(pairs, metric, 2, "+")
                     line[f"published {metric.upper()}"] = paper.get((word, metric.upper()), "")
-            jobs = [*both["job"], *both["job_without"]]
+            jobs = [*pairs["job"], *pairs["job_without"]]
             line["command"] = runs.command(runs.table["job"].isin(jobs)) + _iqa_command(
                 scores[scores["job"].isin(jobs)]
             )
@@ -209,9 +209,9 @@ def chains_table(runs: Runs) -> pd.DataFrame:
         failed = part[part["status"] != "ok"]
         first = part.iloc[0]
         line = {"paradigm": str(paradigm).upper(), "codec": codec, "point": first["rate_point"]}
-        again = {"command": _profiled(first)}
+        command = {"command": _profiled(first)}
         if len(failed):
-            lines.append(line | {"camera [ms]": f"({failed['reason'].iloc[0]})"} | again)
+            lines.append(line | {"camera [ms]": f"({failed['reason'].iloc[0]})"} | command)
             continue
         camera, cloud = (side_cost(part[part["side"] == side]) for side in ("camera", "cloud"))
         bits = float((part["bits"] * part["frames_per_result"]).sum())
@@ -225,7 +225,7 @@ def chains_table(runs: Runs) -> pd.DataFrame:
             "cloud [GMAC]": _macs(cloud), "cloud [ms]": f"{1000 * cloud['seconds']:.1f}",
             "cloud peak [MB]": f"{cloud['memory'] / 1e6:.0f}",
         }  # fmt: skip
-        lines.append(line | again)
+        lines.append(line | command)
     return pd.DataFrame(lines).fillna("")
 
 
@@ -254,6 +254,7 @@ def side_cost(rows: pd.DataFrame) -> dict[str, float]:
 
 
 def _within(cost: dict[str, float]) -> str:
+    """Whether the cost of a camera side is within the paper's limit, as text."""
     if cost["external"]:
         return "not counted"
     return "yes" if cost["macs"] <= CAMERA_BUDGET else "no"
