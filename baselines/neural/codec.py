@@ -196,9 +196,13 @@ class SmallPreset(Preset):
         """The pair at a rate point."""
         import torch
 
-        (path,) = self.weight_files(rate_point)
-        network = _small_network(type(self.codec), tuple(self.codec.options), device, path, file_sha256(path))
-        return self.codec.small_model(network, torch.tensor([rate_point], device=device))
+        return self.model(torch.tensor([rate_point], device=device))
+
+    def model(self, rate: Tensor) -> FrameModel:
+        """The pair at the rate point of each item of a batch, on the rate points' device."""
+        (path,) = self.weight_files(0)
+        options, device = tuple(self.codec.options), str(rate.device)
+        return self.codec.small_model(_small_network(type(self.codec), options, device, path, file_sha256(path)), rate)
 
     def blank(self) -> FrameModel:
         """The pair at its first rate point."""

@@ -165,12 +165,11 @@ def _kept(identity: str, shape: tuple[int, ...], fill: Callable[[np.ndarray], No
 def _through_codec(frames: np.ndarray, rates: np.ndarray, codec: Any, done: Callable[[int], None]) -> None:
     """Replace features by what the codec's network makes of them."""
     chosen = np.flatnonzero(rates >= 0)
-    network = codec.small_network(0, "cpu")
     for start in range(0, len(chosen), _TOGETHER):
         part = chosen[start : start + _TOGETHER]
         with torch.inference_mode():
             given = torch.from_numpy(frames[part].astype(np.float32) / 255)
-            model = codec.small_model(network, torch.from_numpy(rates[part]))
+            model = codec.chosen.model(torch.from_numpy(rates[part]))
             state, decoded = None, []
             for index in range(given.shape[1]):
                 frame = given[:, index : index + 1]
