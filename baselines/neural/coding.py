@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from baselines.neural.entropy import Tables
-from baselines.neural.latents import Estimator
+from baselines.neural.latents import Estimator, symbols_of
 from bench.errors import StreamError
 
 if TYPE_CHECKING:
@@ -130,10 +130,12 @@ class StreamEncoder(Estimator):
         self._steps.append(_Step(name, self._session.models(prior), channels, _values(z_hat - prior.medians)))
         return z_hat
 
-    def conditional(self, name: str, family: Family, residual: Tensor | None, sigma: Tensor) -> Tensor:
+    def conditional(
+        self, name: str, family: Family, residual: Tensor | None, sigma: Tensor, worth: Tensor | None = None
+    ) -> Tensor:
         """Round and write."""
         assert residual is not None  # noqa: S101 -- a programming error, not a user's
-        symbols = torch.round(residual)
+        symbols = symbols_of(residual, family, sigma, worth)
         if self.count is not None:
             self._uncounted[name, family].append((symbols.flatten(), sigma.flatten()))
         self._steps.append(_Step(name, self._session.models(family), _values(sigma), _values(symbols)))
@@ -249,7 +251,9 @@ class StreamDecoder:
         medians = prior.medians
         return torch.from_numpy(symbols).to(medians) + medians
 
-    def conditional(self, name: str, family: Family, residual: Tensor | None, sigma: Tensor) -> Tensor:
+    def conditional(
+        self, name: str, family: Family, residual: Tensor | None, sigma: Tensor, worth: Tensor | None = None
+    ) -> Tensor:
         """Read one symbol per scale."""
         models = self._session.models(family)
         symbols = self._read(models, models.index(sigma.float().cpu().numpy().reshape(-1)))

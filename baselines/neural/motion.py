@@ -29,6 +29,8 @@ _LEAVING, _FAR = 0.25, 2.0
 _GOING_ON = 0.25
 # What a pixel of difference in motion costs between frames of a video, in squared error.
 _BETWEEN = 6e-5
+# What stands for a stake without limit.
+_NO_LIMIT = 1e9
 # Of the smoothing: steps, and the difference in pixels below which neighbours count as moving together.
 _ROUNDS, _SAME = 16, 0.1
 
@@ -61,10 +63,22 @@ class Known:
 
 def quartered_latent(
     now: Tensor, past: Tensor, rate: Tensor, encoder: nn.Module, channels: int, known: Known | None = None
-) -> Tensor:
-    """The same for motion of quarters of blocks, which are the first eight channels."""
-    found = search_quarters(now, past, _price(rate), known)
-    return _latent(quarter_latent(found), motion_surface(found, False, BLOCK // 2), encoder, channels)
+) -> tuple[Tensor, Tensor]:
+    """The same for motion of quarters of blocks, which are the first eight channels.
+
+    Returns
+    -------
+    latent, stake
+        N x C x h x w each. A channel that is off by d pixels costs about ``stake * d ** 2`` of a block's squared error;
+        of the channels that the network alone fills this is not known, and counts as without limit.
+    """
+    field, curvature = _searched_quarters(now, past, _price(rate), known)
+    batch, _, height, width = field.shape
+    # Each of the four channels of a direction moves every quarter by its own amount.
+    bent = F.pixel_unshuffle(curvature, 2).view(batch, 2, 4, height // 2, width // 2).sum(2)
+    stake = (BLOCK // 2) ** 2 / 2 * bent.repeat(1, 4, 1, 1)
+    stake = F.pad(stake, (0, 0, 0, 0, 0, channels - stake.shape[1]), value=_NO_LIMIT)
+    return _latent(quarter_latent(field), motion_surface(field, False, BLOCK // 2), encoder, channels), stake
 
 
 def _price(rate: Tensor) -> Tensor:
@@ -94,15 +108,22 @@ def search_motion(now: Tensor, past: Tensor, price: Tensor | float) -> Tensor:
     with torch.no_grad():
         prices = _prices(price, now)
         motion = _half_search(halve(now), halve(past), prices)
-        return _at_full_size(now, past, motion, prices)
+        return _at_full_size(now, past, motion, prices)[0]
 
 
-def search_quarters(now: Tensor, past: Tensor, price: Tensor | float, known: Known | None = None) -> Tensor:
+def search_quarters(now: Tensor, past: Tensor, price: Tensor | float) -> Tensor:
     """Motion of 8x8 quarters of blocks, N x 2 x H/8 x W/8, as `search_motion` finds that of blocks.
 
     A quarter has too little in it for a search of its own: it moves like its block or like one around it. So the motion
     of an object ends where the object ends, to eight pixels.
     """
+    return _searched_quarters(now, past, price)[0]
+
+
+def _searched_quarters(
+    now: Tensor, past: Tensor, price: Tensor | float, known: Known | None = None
+) -> tuple[Tensor, Tensor]:
+    """Motion of quarters, and second derivatives of a pixel's squared error along it; N x 2 x H/8 x W/8 each."""
     with torch.no_grad():
         prices = _prices(price, now)
         half_now, half_past = halve(now), halve(past)
@@ -111,8 +132,10 @@ def search_quarters(now: Tensor, past: Tensor, price: Tensor | float, known: Kno
         return _at_full_size(now, past, motion, 4 * prices, known)
 
 
-def _at_full_size(now: Tensor, past: Tensor, motion: Tensor, prices: Tensor, known: Known | None = None) -> Tensor:
-    """Motion refined as it will be used: along a surface, not by one displacement for each block.
+def _at_full_size(
+    now: Tensor, past: Tensor, motion: Tensor, prices: Tensor, known: Known | None = None
+) -> tuple[Tensor, Tensor]:
+    """Motion refined as it will be used (along a surface, not by one displacement for each block), and its curvature.
 
     With what is known, a block goes on as before where that loses little, and follows the frame that predicts it best.
     """
@@ -126,7 +149,7 @@ def _at_full_size(now: Tensor, past: Tensor, motion: Tensor, prices: Tensor, kno
         other, bent, least = _refined(now, known.long_term, motion, flow, 1, 0.5)
         better = least < loss
         found, curvature = torch.where(better, other, found), torch.where(better, bent, curvature)
-    return _smoothed(found, curvature, prices)
+    return _smoothed(found, curvature, prices), curvature
 
 
 def _going_on(now: Tensor, past: Tensor, motion: Tensor, before: Tensor, prices: Tensor) -> Tensor:

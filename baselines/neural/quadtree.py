@@ -71,7 +71,7 @@ class QuadPrior(FixedLayer):
 
     def code(
         self, coder: LatentCoder, name: str, latent: Tensor | None, known: Sequence[Tensor], rate: Tensor,
-        shape: tuple[int, int, int],
+        shape: tuple[int, int, int], worth: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
         """Code a latent.
 
@@ -85,6 +85,9 @@ class QuadPrior(FixedLayer):
             Rate point of each item.
         shape
             (N, h, w).
+        worth
+            Bits that a squared unit of a coefficient's error is worth, of a shape that expands to the latent's: an
+            encoder chooses symbols by it (`baselines.neural.latents.symbols_of`).
 
         Returns
         -------
@@ -109,7 +112,8 @@ class QuadPrior(FixedLayer):
                 scales, means = (out + bias).chunk(2, 1)
             mean = means * gain
             residual = None if scaled is None else _gather(scaled - mean, mask)
-            symbols = coder.conditional(name, SCALES, residual, _gather(scale_of(scales, self.frozen), mask))
+            weighed = None if worth is None or residual is None else _gather(worth * steps.square(), mask)
+            symbols = coder.conditional(name, SCALES, residual, _gather(scale_of(scales, self.frozen), mask), weighed)
             decoded = decoded + (symbols.repeat(1, 4, 1, 1) + mean) * mask
         return decoded.double() * steps.double() if self.frozen else decoded * steps
 

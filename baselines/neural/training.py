@@ -14,7 +14,7 @@ from baselines.neural.codec import INTRA_FINER, SmallModel
 from baselines.neural.entropy import Family, Prior
 from baselines.neural.fixed import freeze
 from baselines.neural.growth import GrowingRecipe
-from baselines.neural.latents import Estimator
+from baselines.neural.latents import Estimator, symbols_of
 from baselines.neural.small import STEPS, slope_of, step_of, store_tables, stream_bits
 from bench.progress import Progress, silent
 
@@ -146,13 +146,16 @@ class TrainingCoder:
         self._add(name, _bits(prior.probability(_noisy(z))))
         return z + (torch.round(z) - z).detach()
 
-    def conditional(self, name: str, family: Family, residual: Tensor | None, sigma: Tensor) -> Tensor:
+    def conditional(
+        self, name: str, family: Family, residual: Tensor | None, sigma: Tensor, worth: Tensor | None = None
+    ) -> Tensor:
         """Symbols of a latent, rounded."""
         assert residual is not None  # noqa: S101 -- training always has the frame
-        bits = _bits(family.probability(torch.round(residual).detach(), sigma))
+        symbols = symbols_of(residual, family, sigma, worth)
+        bits = _bits(family.probability(symbols, sigma))
         led = _bits(family.probability(_noisy(residual), sigma.detach()))
         self._add(name, bits + led - led.detach())
-        return residual + (torch.round(residual) - residual).detach()
+        return residual + (symbols - residual).detach()
 
     def _add(self, name: str, bits: Tensor) -> None:
         self.bits[name] = self.bits[name].to(bits) + bits

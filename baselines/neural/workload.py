@@ -27,7 +27,9 @@ class ZeroDecoder:
         """Hyper-latents at their medians."""
         return torch.zeros(shape, device=self.device) + prior.medians
 
-    def conditional(self, name: str, family: Family, residual: Tensor | None, sigma: Tensor) -> Tensor:
+    def conditional(
+        self, name: str, family: Family, residual: Tensor | None, sigma: Tensor, worth: Tensor | None = None
+    ) -> Tensor:
         """No residual."""
         return torch.zeros_like(sigma)
 

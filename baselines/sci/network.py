@@ -47,6 +47,8 @@ from baselines.neural.small import (
     Residual,
     motion_surface,
     quarter_motion,
+    slope_of,
+    step_of,
     to_frame,
     to_network,
     zeroed,
@@ -61,6 +63,11 @@ KEY_PERIOD = 8
 _FAR = 128.0
 # Share of the long-term reference that training starts with.
 _SHARE = 0.25
+
+
+# What an error of an inter frame's coefficients, and of its motion, is worth: more than in its own frame, since the
+# frames after it are predicted from it.
+_WORTH, _MOTION_WORTH = 3.0, 8.0
 
 
 @dataclass(frozen=True)
@@ -170,6 +177,11 @@ class Refinement(FixedLayer):
 def _at_places(steps: tuple[float, ...], places: int) -> tuple[float, ...]:
     """Steps of every rate point at every kind of place, the places of one rate point together."""
     return tuple(step for step in steps for _ in range(places))
+
+
+def _bit_worth(rate: Tensor) -> Tensor:
+    """Squared error that is worth a bit at the rate point of each item, N x 1 x 1 x 1."""
+    return slope_of(step_of(rate)).view(-1, 1, 1, 1)
 
 
 def _encoder(inputs: int, width: int, halvings: int, latent: int) -> nn.Sequential:
@@ -317,7 +329,8 @@ class VideoNetwork(FixedLayer):
         batch, _, height, width = state.frame.shape
         shape = (batch, height // BLOCK, width // BLOCK)
         past = torch.zeros(batch, self.size.latent, *shape[1:]).to(motion) if state.y is None else state.y
-        decoded = self.prior.code(coder, "y", latent, (self.temporal(context), past), point, shape)
+        worth = _WORTH * steps.square() / _bit_worth(rate)
+        decoded = self.prior.code(coder, "y", latent, (self.temporal(context), past), point, shape, worth)
         plain = to_frame(predicted - 0.5 + self.transform.invert(decoded * steps), self.frozen)
         blocks = self.unshuffle(torch.cat((to_network(plain), to_network(plain) - to_network(predicted)), 1))
         detail, maps = self.refine(torch.cat((snap(blocks, self.frozen), context), 1), point)
@@ -334,13 +347,14 @@ class VideoNetwork(FixedLayer):
     ) -> tuple[Tensor, Tensor]:
         batch, _, height, width = state.frame.shape
         steps = self.motion_rates(point, self.frozen)
-        latent = None
+        latent = worth = None
         if frame is not None:
             rate, known = point // self.size.places, self.known(state)
-            latent = quartered_latent(frame, state.frame, rate, self.mv_encoder, _MOTION, known) / steps
+            motion, stake = quartered_latent(frame, state.frame, rate, self.mv_encoder, _MOTION, known)
+            latent, worth = motion / steps, _MOTION_WORTH * stake * steps.square() / _bit_worth(rate)
         shape = (batch, height // BLOCK, width // BLOCK)
         past = torch.zeros(batch, _MOTION, *shape[1:]).to(state.frame) if state.mv_y is None else state.mv_y
-        decoded = self.mv_prior.code(coder, "mv", latent, (past,), point, shape)
+        decoded = self.mv_prior.code(coder, "mv", latent, (past,), point, shape, worth)
         # In units of four pixels.
         moved = snap((decoded * steps / 4).to(state.frame), self.frozen)
         surface = motion_surface(quarter_motion(moved), self.frozen, BLOCK // 2)

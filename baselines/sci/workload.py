@@ -110,7 +110,7 @@ def _inter_alone(network: VideoNetwork, frame: Tensor, state: State) -> Callable
 
     def run() -> object:
         channels, rate = network.mv_prior.channels, torch.tensor([0])
-        motion = quartered_latent(frame, frame, rate, network.mv_encoder, channels, network.known(state))
+        motion, _ = quartered_latent(frame, frame, rate, network.mv_encoder, channels, network.known(state))
         latent = network.transform(frame) + network.encoder(seen)
         return network.mv_prior.hyper_encoder(pad_to(motion, 4)), network.prior.hyper_encoder(pad_to(latent, 4))
 
