@@ -18,9 +18,9 @@ from baselines.neural.autoregressive import code_autoregressive, on_places
 from baselines.neural.coding import StreamDecoder, StreamEncoder
 from baselines.neural.entropy import GAUSSIAN, LAPLACE, FactorizedPrior
 from baselines.neural.fixed import STEP, FixedConv, FixedGdn, freeze, round_weights, warp_cubic, warp_fixed
-from baselines.neural.latents import Estimator
+from baselines.neural.latents import Estimator, symbols_of
 from baselines.neural.layers import MaskedConv, warp
-from baselines.neural.motion import search_motion, search_quarters
+from baselines.neural.motion import quartered_latent, search_motion, search_quarters
 from baselines.neural.published import _SIGNS
 from baselines.neural.small import SCALES, motion_surface, quarter_latent, quarter_motion, scale_of, stream_bits
 from baselines.neural.spectral import SpectralConv
@@ -93,6 +93,30 @@ def test_real_bits_are_the_estimated_ones(count):
     encoder.conditional("y", SCALES, residual, sigma)
     encoder.end_frame()
     assert 8 * len(encoder.payload()) == pytest.approx(float(encoder.bits["y"]), rel=0.002)
+
+
+def test_symbols_are_smaller_where_their_bits_cost_more_than_the_error():
+    random = torch.Generator().manual_seed(3)
+    residual = 3 * torch.randn(2, 8, 5, 7, generator=random)
+    sigma = 0.05 + torch.rand(residual.shape, generator=random)
+    nearest = torch.round(residual)
+    assert torch.equal(symbols_of(residual, SCALES, sigma), nearest)
+    assert torch.equal(symbols_of(residual, SCALES, sigma, torch.tensor(1e9)), nearest)
+    worth = torch.rand(1, 8, 1, 1, generator=random) * 20
+    symbols = symbols_of(residual, SCALES, sigma, worth)
+
+    def cost(values):
+        bits = -torch.log2(SCALES.probability(values, sigma).clamp_min(2.0**-23))
+        return bits + worth * (residual - values).square()
+
+    smaller = nearest - nearest.sign()
+    assert set((nearest - symbols).abs().unique().tolist()) == {0.0, 1.0}
+    assert torch.equal(symbols, torch.where(cost(smaller) < cost(nearest), smaller, nearest))
+    # What is coded is what is counted: streams hold these symbols.
+    encoder = StreamEncoder()
+    assert torch.equal(encoder.conditional("y", SCALES, residual, sigma, worth), symbols)
+    encoder.end_frame()
+    assert torch.equal(StreamDecoder(encoder.payload()).conditional("y", SCALES, None, sigma), symbols)
 
 
 def test_other_probabilities_are_noticed_and_the_frame_is_named():
@@ -361,6 +385,23 @@ def test_quarters_move_unlike_their_block_where_an_object_ends(one_thread):
         for motion, side in ((blocks, 16), (quarters, 8))
     ]
     assert error[1] < 0.7 * error[0]
+
+
+def test_what_motion_is_at_stake_of_is_what_its_error_costs():
+    """On a smooth pattern: half the second derivative of a block's squared error along each channel of its motion."""
+    rows, columns = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
+
+    def pattern(x):
+        return (0.5 + 0.2 * torch.sin((columns + x) / 6) + 0.1 * torch.sin(rows / 9))[None, None]
+
+    encoder = torch.nn.Conv2d(2, 16, 16, 16)
+    latent, stake = quartered_latent(pattern(1.0), pattern(0.0), torch.tensor([6]), encoder, 16)
+    assert latent.shape == stake.shape == (1, 16, 4, 4)
+    assert (stake[:, 8:] == 1e9).all()
+    inside = stake[0, :8, 1:3, 1:3].mean((1, 2))
+    slope = (0.2 / 6 * torch.cos(columns / 6)).square().mean()  # squared error a pixel of a shift by one pixel
+    assert inside[::2].tolist() == pytest.approx([256 * float(slope)] * 4, rel=0.15)
+    assert (inside[1::2] < inside[::2] / 2).all()  # the pattern is flatter from top to bottom
 
 
 def test_motion_of_quarters_and_its_latent_are_inverse():

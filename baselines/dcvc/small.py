@@ -38,6 +38,7 @@ from baselines.neural.small import (
     Rates,
     Residual,
     block_motion,
+    coefficient_worth,
     to_frame,
     to_network,
     zeroed,
@@ -148,7 +149,8 @@ class SmallVideoNetwork(FixedLayer):
             latent = (self.transform(frame - predicted) + self.encoder(seen)) / steps
         batch, _, height, width = reference.shape
         shape = (batch, height // 16, width // 16)
-        decoded = self.prior.code(coder, "y", latent, (self.temporal(context),), rate, shape)
+        worth = coefficient_worth(steps, rate)
+        decoded = self.prior.code(coder, "y", latent, (self.temporal(context),), rate, shape, worth)
         coefficients = (decoded.double() if self.frozen else decoded) * steps
         detail = self.decoder(coefficients, (context,))
         return to_frame(predicted - 0.5 + self.transform.invert(coefficients) + detail, self.frozen)

@@ -39,6 +39,7 @@ from baselines.neural.small import (
     Rates,
     Residual,
     block_motion,
+    coefficient_worth,
     to_frame,
     to_network,
     zeroed,
@@ -220,7 +221,8 @@ class SmallVideoNetwork(FixedLayer):
         batch, _, height, width = state.frame.shape
         shape = (batch, height // 16, width // 16)
         past = torch.zeros(batch, LATENT, *shape[1:]).to(motion) if state.y is None else state.y
-        decoded = self.prior.code(coder, "y", latent, (self.temporal(contexts[2]), past), rate, shape)
+        known, worth = (self.temporal(contexts[2]), past), coefficient_worth(steps, rate)
+        decoded = self.prior.code(coder, "y", latent, known, rate, shape, worth)
         coefficients = decoded * steps
         detail, feature = self.decoder(coefficients, contexts)
         image = to_frame(predicted - 0.5 + self.transform.invert(coefficients) + detail, self.frozen)

@@ -30,6 +30,7 @@ def code_autoregressive(
     context: MaskedConv | FixedMasked,
     parameters: Callable[[Tensor], tuple[Tensor, Tensor]],
     view: Callable[[Tensor], Tensor] | None = None,
+    worth: Tensor | None = None,
 ) -> Tensor:
     """Code a latent place by place, each conditioned on those decoded before.
 
@@ -45,6 +46,8 @@ def code_autoregressive(
         From hints and context of P places, P x (D + E), to their scales and means, P x C each.
     view
         What the context sees of decoded values, P x C; by default the values themselves.
+    worth
+        Bits that a squared unit of error is worth, for each of C channels; see `symbols_of`.
 
     Returns
     -------
@@ -64,7 +67,7 @@ def code_autoregressive(
         near = F.linear(seen[around].flatten(1), taps, bias)
         scales, means = parameters(torch.cat((known[places], near), 1))
         residual = None if target is None else target[places] - means
-        values = coder.conditional(name, family, residual, scales) + means
+        values = coder.conditional(name, family, residual, scales, worth) + means
         decoded[places] = values
         seen[here] = values if view is None else view(values)
     return decoded.T.reshape(1, channels, height, width)

@@ -48,7 +48,7 @@ class SerialPrior(FixedLayer):
 
     def code(
         self, coder: LatentCoder, name: str, latent: Tensor | None, known: Sequence[Tensor], rate: Tensor,
-        shape: tuple[int, int, int],
+        shape: tuple[int, int, int], worth: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
         """Code a latent; see `baselines.dcvc_dc.small.QuadPrior.code`."""
         batch, height, width = shape
@@ -64,7 +64,8 @@ class SerialPrior(FixedLayer):
             out = self.parameters_net(torch.cat((hints, seen), 1)) + bias
             scales, means = out.chunk(2, 1)
             means = means * gain
-            return coder.conditional(name, SCALES, latent - means, scale_of(scales, self.frozen)) + means
+            symbols = coder.conditional(name, SCALES, latent - means, scale_of(scales, self.frozen), worth)
+            return symbols + means
         flat_gain, flat_bias = gain.flatten(), bias.flatten()
 
         def parameters(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -79,7 +80,8 @@ class SerialPrior(FixedLayer):
         def view(values: Tensor) -> Tensor:
             return snap(values / flat_gain, self.frozen)
 
-        return code_autoregressive(coder, name, SCALES, latent, hints, self.context, parameters, view)
+        channels = None if worth is None else worth.flatten()
+        return code_autoregressive(coder, name, SCALES, latent, hints, self.context, parameters, view, channels)
 
     def calibrate(self, deviation: Tensor) -> None:
         """Start from Laplace scales that fit these standard deviations, rates x C."""
