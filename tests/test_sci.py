@@ -495,23 +495,25 @@ def test_a_stage_says_which_one_it_starts_from(tmp_path, trained, monkeypatch):
         Sci().stage_recipe("3", tmp_path)
 
 
-@pytest.mark.parametrize("before", [0, 2])
-def test_the_last_sequence_of_a_batch_reaches_analysis_uncoded(trained, monkeypatch, before):
+@pytest.mark.parametrize("plain", [0, 1])
+def test_a_sequence_of_luminance_reaches_analysis_uncoded(trained, monkeypatch, plain):
     recipe = small_recipe("3", trained[0])
-    features, moved = torch.rand(3, before + 5, 64, 64), []
-    monkeypatch.setattr(recipe.analysis, "refined", lambda received, motion: moved.append((received, motion)) or motion)
-    batch = features, torch.rand_like(features), torch.tensor(before), torch.tensor(2)
+    features, seen = torch.rand(3, 4, 64, 64), []
+    monkeypatch.setattr(recipe.analysis, "refined", lambda received, motion: seen.append((received, motion)) or motion)
+    batch = features, torch.rand_like(features), torch.tensor([0, 2, 3]), torch.tensor(plain)
     loss, facts = recipe.loss(batch, 0.0)
-    ((received, motion),) = moved
-    seen = features[:, before:]
-    assert torch.isfinite(loss)
-    assert facts["bpp"] > 0
-    assert torch.equal(received[-1], seen[-1])
-    assert not torch.equal(received[:-1], seen[:-1])
-    assert torch.equal(motion[-1:], recipe.analysis.estimate(seen[-1:]))
-    assert motion[1, 0].any() == bool(
-        before
-    )  # an intra frame has none; of the three, this one comes with what was decoded
+    assert torch.isfinite(loss) and facts["bpp"] > 0
+    assert [received.shape[1] for received, _ in seen] == [3, 4, 3]  # neighbours that there are not are left out
+    received, motion = seen[1]
+    assert torch.equal(received[-1], features[-1]) == bool(plain)
+    assert not torch.equal(received[:-1], features[:-1])
+    # Every other sequence, and each uncoded one, comes with motion that was searched.
+    searched = recipe.analysis.estimate(received)
+    same = [torch.equal(given, found) for given, found in zip(motion, searched, strict=True)]
+    assert same == [True, False, True]
+    received, motion = seen[0]
+    same = [torch.equal(given, found) for given, found in zip(motion, recipe.analysis.estimate(received), strict=True)]
+    assert same == [False, True, bool(plain)]
     assert len(spread_rates(3).unique()) == 3
 
 

@@ -11,9 +11,12 @@ from types import TracebackType
 
 def main() -> None:
     """Run the command line; a user's error is one line on standard error and exit code 2."""
-    from bench.cli.app import app
-    from bench.errors import BenchError
-    from bench.tools import claim_process
+    try:
+        from bench.cli.app import app
+        from bench.errors import BenchError
+        from bench.tools import claim_process
+    except KeyboardInterrupt:  # Ctrl-C before anything has begun
+        _fail("interrupted")
 
     claim_process()
     _prepare()

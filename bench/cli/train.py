@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bench.errors import BenchError
-from bench.interfaces import Codec, Component
-from bench.interfaces.recipe import HasSamples, Recipe, Trainable, TrainableInStages
 from bench.paths import word
 from bench.progress import progress_bar
+
+if TYPE_CHECKING:
+    from bench.interfaces import Component
+    from bench.interfaces.recipe import Recipe
 
 # Options of a codec that say how it runs, and what says the same of its training.
 _NOT_TRAINED = {"weights": "--begin FILE", "device": "--device", "stage": "--stage"}
@@ -76,7 +78,9 @@ def train(
     import torch
 
     from bench.fingerprint import file_sha256
+    from bench.interfaces import Codec
     from bench.interfaces.component import parse_spec
+    from bench.interfaces.recipe import HasSamples, Trainable, TrainableInStages
     from bench.registry import create_trained
     from bench.train.loop import Settings, planned_steps, train_codec
     from bench.weights import check_device
@@ -131,6 +135,9 @@ def train(
 
 def _check_options(made: Component, given_samples: bool, extractor: str) -> None:
     """Refuse what has no part in a component's training."""
+    from bench.interfaces import Codec
+    from bench.interfaces.recipe import Trainable
+
     for key, instead in _NOT_TRAINED.items():
         if key in made.options.model_fields_set:
             raise BenchError(f"training does not take {made.name}'s option {key}; use {instead}")
@@ -152,6 +159,7 @@ def _samples(
     """What is trained on, and what the card's figures are from: a component's own samples, or shards of photographs."""
     from baselines.neural.motion import frames_between
     from bench.files import cache_root
+    from bench.interfaces.recipe import HasSamples
     from bench.train.shards import open_shards
 
     cache = cache_root() / "train"
