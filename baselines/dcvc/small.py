@@ -143,13 +143,13 @@ class SmallVideoNetwork(FixedLayer):
         predicted = warp_fixed(reference, motion, self.frozen, FRAME_STEP)
         context = self.refine(warp_fixed(self.extract(to_network(reference)), motion, self.frozen))
         steps = self.rates(rate, self.frozen)
-        latent = None
+        latent = worth = None
         if frame is not None:
             seen = torch.cat((to_network(frame) / 4, FRAME_GAIN * (frame - predicted), context), 1)
             latent = (self.transform(frame - predicted) + self.encoder(seen)) / steps
+            worth = coefficient_worth(steps, rate)
         batch, _, height, width = reference.shape
         shape = (batch, height // 16, width // 16)
-        worth = coefficient_worth(steps, rate)
         decoded = self.prior.code(coder, "y", latent, (self.temporal(context),), rate, shape, worth)
         coefficients = (decoded.double() if self.frozen else decoded) * steps
         detail = self.decoder(coefficients, (context,))

@@ -215,13 +215,14 @@ class SmallVideoNetwork(FixedLayer):
         predicted = warp_fixed(state.frame, motion, self.frozen, FRAME_STEP)
         contexts = self._contexts(state, predicted, motion, index)
         steps = self.rates(rate, self.frozen)
-        latent = None
+        latent = worth = None
         if frame is not None:
             latent = (self.transform(frame - predicted) + self._encode(frame, predicted, contexts)) / steps
+            worth = coefficient_worth(steps, rate)
         batch, _, height, width = state.frame.shape
         shape = (batch, height // 16, width // 16)
         past = torch.zeros(batch, LATENT, *shape[1:]).to(motion) if state.y is None else state.y
-        known, worth = (self.temporal(contexts[2]), past), coefficient_worth(steps, rate)
+        known = self.temporal(contexts[2]), past
         decoded = self.prior.code(coder, "y", latent, known, rate, shape, worth)
         coefficients = decoded * steps
         detail, feature = self.decoder(coefficients, contexts)

@@ -315,15 +315,15 @@ class VideoNetwork(FixedLayer):
         path = self._path(state, motion)
         predicted, context = self._predict(state, motion, path, point)
         steps = self.rates(point, self.frozen)
-        latent = None
+        latent = worth = None
         if frame is not None:
             difference = frame - predicted
             seen = torch.cat((16 * self.unshuffle(difference), 4 * self.unshuffle(frame - 0.5), context), 1)
             latent = (self.transform(difference) + self.encoder(seen)) / steps
+            worth = coefficient_worth(steps, rate)
         batch, _, height, width = state.frame.shape
         shape = (batch, height // BLOCK, width // BLOCK)
         past = torch.zeros(batch, self.size.latent, *shape[1:]).to(motion) if state.y is None else state.y
-        worth = coefficient_worth(steps, rate)
         decoded = self.prior.code(coder, "y", latent, (self.temporal(context), past), point, shape, worth)
         plain = to_frame(predicted - 0.5 + self.transform.invert(decoded * steps), self.frozen)
         blocks = self.unshuffle(torch.cat((to_network(plain), to_network(plain) - to_network(predicted)), 1))

@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+# Names of measures: columns of tables.
+MEASURE_NAME = r"^[a-z][a-z0-9_]{0,39}$"
 _Words = Annotated[str, Field(max_length=40, pattern=r"^[A-Za-z%][^\x00-\x1f\x7f]*$")]
 
 
@@ -27,7 +29,7 @@ class Measure(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")
+    name: str = Field(pattern=MEASURE_NAME)
     heading: _Words
     unit: _Words | None = None
     digits: int = Field(default=4, ge=0, le=9)

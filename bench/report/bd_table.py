@@ -87,6 +87,11 @@ def matrices(bd: pd.DataFrame) -> list[tuple[str, str]]:
     return list(lines[["dataset", "quality"]].drop_duplicates().itertuples(index=False, name=None))
 
 
+def matrix_title(runs: Runs, dataset: str, quality: str) -> str:
+    """What stands above a matrix: the dataset, and the quality where it is not PSNR."""
+    return dataset if quality == PSNR.name else f"{dataset}, by {runs.measure_title(quality)}"
+
+
 def matrix(bd: pd.DataFrame, dataset: str, quality: str = "psnr") -> pd.DataFrame:
     """BD-rate of each test (row) against each anchor (column) as text: percent, or why there is none."""
     lines = bd[(bd["dataset"] == dataset) & (bd["quality"] == quality)]

@@ -16,7 +16,7 @@ from bench.metrics.measures import PSNR
 from bench.metrics.quality import PSNR_CEILING
 from bench.names import file_name
 from bench.report import sections
-from bench.report.bd_table import bd_table, main_qualities, matrices, matrix
+from bench.report.bd_table import bd_table, main_qualities, matrices, matrix, matrix_title
 from bench.report.page import build_page
 from bench.report.pictures import matched_sheets
 from bench.report.plots import rd_plot, short_names
@@ -229,8 +229,8 @@ def _bd_section(bd: pd.DataFrame, runs: Runs) -> list[str]:
         "",
     ]
     for dataset, quality in matrices(bd):
-        by = "" if quality == PSNR.name else f", by {runs.measure_title(quality)}"
-        lines += [f"### {markdown_text(dataset + by)}", "", markdown(matrix(bd, dataset, quality), index=True), ""]
+        title = markdown_text(matrix_title(runs, dataset, quality))
+        lines += [f"### {title}", "", markdown(matrix(bd, dataset, quality), index=True), ""]
         odd = bd[bd["dataset"].eq(dataset) & bd["quality"].eq(quality) & bd["remark"].ne("")]
         remarks = (f"- {line.test} against {line.anchor}: {line.remark}" for line in odd.itertuples())
         lines += [str(markdown_text(remark)) for remark in remarks]

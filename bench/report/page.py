@@ -12,9 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.metrics.measures import PSNR
 from bench.names import file_name, shortened
-from bench.report.bd_table import matrices, matrix
+from bench.report.bd_table import matrices, matrix, matrix_title
 from bench.report.pictures import Sheet
 from bench.report.plots import LEGEND_WIDTH, curve_styles
 from bench.report.rows import CURVE, MEASURES, Runs, curve_names, made_by, measures_in
@@ -62,7 +61,7 @@ def build_page(
     from markupsafe import Markup
 
     places = [] if bd.empty else matrices(bd)
-    cells_of = [(_matrix_name(runs, *place), _matrix(bd, *place)) for place in places]
+    cells_of = [(matrix_title(runs, *place), _matrix(bd, *place)) for place in places]
     csv = {f"bd-{i}": cells.to_csv(index=False) for i, (_, cells) in enumerate(cells_of)}
     csv |= {f"table-{i}": table.cells.to_csv(index=False) for i, table in enumerate(tables)}
     pictures = [_scene(sheet) for sheet in sheets]
@@ -105,10 +104,6 @@ def _environment() -> Any:
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["file_name"] = file_name
     return environment
-
-
-def _matrix_name(runs: Runs, dataset: str, quality: str) -> str:
-    return dataset if quality == PSNR.name else f"{dataset}, by {runs.measure_title(quality)}"
 
 
 def _matrix(bd: pd.DataFrame, dataset: str, quality: str) -> pd.DataFrame:

@@ -228,7 +228,7 @@ def _own_measures(folder: Path, rows: pd.DataFrame) -> dict[str, pd.Series]:
 
 def measures_in(table: pd.DataFrame) -> list[str]:
     """Names of the measures' columns: those of every table, then those that this table has from its tasks."""
-    return [*MEASURES, *(str(name) for name in table if _SEPARATOR in str(name) and not str(name).endswith("_count"))]
+    return [*MEASURES, *(str(name) for name in table if _SEPARATOR in str(name))]
 
 
 def _evaluated(rows: pd.DataFrame, cards: Mapping[str, dict[str, Any]]) -> pd.Series:

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from bench.errors import BenchError
 from bench.files import disk_errors, write_atomic
+from bench.interfaces.measure import MEASURE_NAME
 from bench.results.tables import JobId, TableRow, header, read_table, read_text, row_line, whole_lines, write_table
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class MeasureRow(TableRow):
     """One row of measures.csv: a job's figure of one measure that its task defines itself (`Task.measures`)."""
 
     job: JobId = Field(description="The row of rd.csv.")
-    measure: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$", description="Name of the measure; run.json has the rest.")
+    measure: str = Field(pattern=MEASURE_NAME, description="Name of the measure; run.json has the rest.")
     value: float = Field(allow_inf_nan=False, description="The figure.")
 
 
