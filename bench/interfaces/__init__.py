@@ -1,4 +1,4 @@
-"""The contracts between the suite and its pluggable parts: one small abstract base per kind."""
+"""The interfaces of the suite's components: one abstract base class for each kind."""
 
 from bench.interfaces.analyzer import Analyzer
 from bench.interfaces.codec import Codec, Compressed, Decoded, Encoded, from_uint8, to_uint8

@@ -1,4 +1,7 @@
-"""The analyzer interface: features to a task's result, in the cloud (CTA, CAAS) or on the camera (ATC)."""
+"""The analyzer interface.
+
+An analyzer computes a task's result from features: in the cloud (CTA, CAAS) or on the camera (ATC).
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,22 @@ from bench.interfaces.component import Component
 
 
 class Analyzer(Component):
-    """Turns K feature frames into the result of one task.
+    """Computes the result of one task from K feature frames.
 
-    Subclass it, set `name` and `task`, write `analyze`, and name it in the entry points, group
-    ``bench.analyzers``.
+    To write one, subclass it, set `name` and `task`, and write `analyze`. To publish it, register the class in the
+    entry-point group ``bench.analyzers``.
+
+    Attributes
+    ----------
+    task
+        Name of the task whose results it computes.
     """
 
     task: ClassVar[str] = "reconstruction"
 
     @property
     def classes(self) -> int | None:
-        """Number of classes that its result has; None where results are no classes."""
+        """C, the number of classes of a classifier; None for every other analyzer."""
         return None
 
     @abstractmethod
@@ -33,17 +41,18 @@ class Analyzer(Component):
         features
             K x H x W float32 in [0, 1], decoded (CTA, CAAS) or fresh (ATC).
         motion
-            K x 2 x H x W float32 motion from the previous frame in pixels where the codec decodes one (paper
-            eq. 8), None elsewhere.
+            K x 2 x H x W float32 in pixels, x then y, if the codec decoded motion; else None. It points backward:
+            frame k at p shows what frame k - 1 shows at p + motion[k](p). It is NaN in frames that have none, such as
+            intra frames. An analyzer may refine it, as SCI's does (paper eq. 8).
 
         Returns
         -------
         numpy.ndarray
             For the task ``reconstruction``: K x H x W float32 luminance in [0, 1]; for ``classification``:
-            1 x 1 x C float32 probabilities.
+            1 x 1 x C float32 probabilities of the C classes.
         """
 
     @property
     def weights_sha256(self) -> str:
-        """SHA-256 of the learned weights in hex, empty where there are none."""
+        """SHA-256 of the learned weights in hex; empty without weights."""
         return ""

@@ -1,8 +1,11 @@
-"""Calls of components with a look at what comes back: plain values of the suite's own types, or a line for the author.
+"""Calls of components whose return values are checked and converted to the suite's own types.
 
-Components are written by others, who return what is at hand: NumPy's scalars, lists, arrays of another precision.
-What means the same is turned into it; anything else is refused, with the names of the component and of its method.
-`Codec.encode` and `Codec.decode` do the same for codecs.
+Components of other authors may return NumPy scalars, lists, or arrays of another precision. A value that means the same
+is converted; any other is a `BenchError` that names the component and its method. `Codec.encode` and `Codec.decode` do
+the same for codecs.
+
+An unexpected exception that a component raises before any job starts (availability, rate points, wiring, sequences,
+fingerprint) becomes a `BenchError` with file and line. Within a job it is passed on.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ T = TypeVar("T")
 
 
 def availability(component: Component) -> Availability:
-    """Whether a component can run here."""
+    """Ask a component whether it can run on this machine."""
     state = _asked(component, "available")
     if not isinstance(state, Availability):
         raise wrong(component, "available", "an Availability", state)
@@ -40,7 +43,7 @@ def availability(component: Component) -> Availability:
 
 
 def rate_points(codec: Codec, content: Content) -> tuple[RatePoint, ...]:
-    """A codec's rate points for a content."""
+    """A codec's default rate points for spikes, features or results, lowest rate first; at least one."""
     points = tuple(map(plain, _items(codec, "rate_points_for", content)))
     for point in points:
         if not isinstance(point, int | float | str):
@@ -51,7 +54,7 @@ def rate_points(codec: Codec, content: Content) -> tuple[RatePoint, ...]:
 
 
 def stages(paradigm: Paradigm, tasks: Sequence[str]) -> tuple[Stage, ...]:
-    """A paradigm's wiring, with one stage that sends."""
+    """A paradigm's stages for some tasks, checked by `check_wiring`."""
     wiring = _items(paradigm, "wire", tasks)
     for stage in wiring:
         if not isinstance(stage, Stage):
@@ -64,7 +67,7 @@ def stages(paradigm: Paradigm, tasks: Sequence[str]) -> tuple[Stage, ...]:
 
 
 def sequences(dataset: Dataset) -> list[SequenceInfo]:
-    """A dataset's sequences, with plain numbers."""
+    """A dataset's sequences; numbers are of Python's own types."""
     return [_plain_info(dataset, info) for info in _items(dataset, "sequences")]
 
 
@@ -108,7 +111,7 @@ def _speed_class(value: Any) -> Any:
 
 
 def fingerprint(dataset: Dataset, sequence: str) -> str:
-    """What names a sequence's content. One that names nothing would give one sequence's results to another."""
+    """A hash or name of a sequence's content. It must not be empty, or sequences would share results in the store."""
     name = _asked(dataset, "fingerprint", sequence)
     if not isinstance(name, str) or not name:
         raise wrong(dataset, "fingerprint", "text that names the content", name)
@@ -116,7 +119,7 @@ def fingerprint(dataset: Dataset, sequence: str) -> str:
 
 
 def spikes(dataset: Dataset, info: SequenceInfo, start: int, stop: int) -> np.ndarray:
-    """Spike frames start..stop-1 of a sequence, T x H x W uint8 in {0, 1}."""
+    """Read spike frames start..stop-1 of a sequence, (stop - start) x H x W uint8 in {0, 1}."""
     found = as_array(dataset, "spikes", dataset.open(info.name).spikes(start, stop))
     shape = (stop - start, info.height, info.width)
     if found.shape != shape:
@@ -129,7 +132,7 @@ def spikes(dataset: Dataset, info: SequenceInfo, start: int, stop: int) -> np.nd
 
 
 def truth(dataset: Dataset, info: SequenceInfo, instants: Sequence[int]) -> np.ndarray:
-    """Luminance of a sequence at spike indices, K x H x W float32 in [0, 1]."""
+    """Read a sequence's true luminance at K spike indices, K x H x W float32 in [0, 1]."""
     try:
         found = dataset.open(info.name).truth(instants)
     except LookupError as error:
@@ -138,13 +141,16 @@ def truth(dataset: Dataset, info: SequenceInfo, instants: Sequence[int]) -> np.n
 
 
 def features(extractor: Extractor, spikes: np.ndarray, instants: Sequence[int] | np.ndarray, rate: float) -> np.ndarray:
-    """An extractor's K x H x W float32 features in [0, 1]; what it does to its input stays its own matter."""
+    """Extract K x H x W float32 features in [0, 1]. The extractor gets copies, so it may change its input."""
     found = extractor.extract(spikes.copy(), np.array(instants), rate)
     return _frames(extractor, "extract", found, (len(instants), *spikes.shape[1:]))
 
 
 def result(analyzer: Analyzer, features: np.ndarray, motion: np.ndarray | None = None) -> np.ndarray:
-    """An analyzer's result as float32: of the task ``reconstruction`` K x H x W in [0, 1], else any finite array."""
+    """Analyze features: float32, for the task ``reconstruction`` K x H x W in [0, 1], else of any shape and finite.
+
+    The analyzer gets copies, so it may change its input.
+    """
     found = analyzer.analyze(features.copy(), None if motion is None else motion.copy())
     if analyzer.task == "reconstruction":
         return _frames(analyzer, "analyze", found, features.shape)
@@ -155,12 +161,14 @@ def result(analyzer: Analyzer, features: np.ndarray, motion: np.ndarray | None =
 
 
 def measures(task: Task, result: np.ndarray, truth: np.ndarray, known: Iterable[str]) -> dict[str, Any]:
-    """A task's measures as plain numbers and texts.
+    """Judge a result: a task's measures by name, as Python numbers, texts or None.
 
     Parameters
     ----------
+    result, truth
+        As `Task.evaluate` takes them.
     known
-        Columns of rd.csv that a measure may fill; the task's own measures come to them.
+        Columns of rd.csv that hold measures. The task may also fill its own `measures`.
     """
     own = {measure.name for measure in task.measures}
     found = task.evaluate(result, truth)
@@ -181,10 +189,10 @@ def measures(task: Task, result: np.ndarray, truth: np.ndarray, known: Iterable[
 
 
 def _asked(component: Component, method: str, *arguments: object) -> Any:
-    """What a method that is asked before any job says; a fault of its own is told in one line, with its place."""
+    """Call a method before any job; an unexpected exception becomes one line with file and line number."""
     try:
         return getattr(component, method)(*arguments)
-    except (BenchError, OSError, MemoryError):  # the command line has words for these
+    except (BenchError, OSError, MemoryError):  # the command line prints these in one line
         raise
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]

@@ -1,6 +1,6 @@
 '''The codec interface; this docstring is the adapter tutorial.
 
-A codec turns K frames into bytes and back. A whole adapter::
+A codec turns K frames into bytes and back. This is a complete adapter::
 
     import zlib
 
@@ -13,7 +13,7 @@ A codec turns K frames into bytes and back. A whole adapter::
         """8-bit frames through zlib, coarser steps at lower rates."""
 
         name = "deflate"
-        rate_points = (32, 16, 8)  # quantisation steps; from the lowest rate to the highest
+        rate_points = (32, 16, 8)  # quantisation steps, from the lowest rate to the highest
 
         def compress(self, frames: np.ndarray, rate_point: int, condition: CodingCondition) -> bytes:
             steps = to_uint8(frames) // rate_point
@@ -24,16 +24,16 @@ A codec turns K frames into bytes and back. A whole adapter::
             levels = steps.astype(np.float32) * info.rate_point + info.rate_point / 2
             return np.clip(levels / 255, 0, 1)
 
-That is all. `compress` returns the payload; the base class wraps it into the container, which carries shape,
-rate point, options, weights' hash and a checksum, and hands them back to `decompress` as `info`. Whatever
-`decompress` raises on a damaged payload reaches the user as a one-line `StreamError`.
+`compress` returns the payload. The base class packs it into a container, whose header states the codec, its options,
+the hash of its weights, the content, the shape and the rate point, with a checksum. `decompress` gets this header as
+`info`. Any exception that it raises on a damaged payload is shown to the user as a one-line `StreamError`.
 
-To try one that is being written: ``bench run --codec path/to/deflate.py:Deflate``, ``bench conform
-path/to/deflate.py:Deflate``. To publish one, name it in your package's entry points, group ``bench.codecs``.
+To try a codec while you write it: ``bench run --codec path/to/deflate.py:Deflate`` and ``bench conform
+path/to/deflate.py:Deflate``. To publish it, register the class in the entry-point group ``bench.codecs``.
 
-Optional, with defaults that do nothing: `Options` (typed options), `available` (version and hash, or a
-reason), `rate_points_for` (other rate points for spikes), `check_rate_point`, `lookahead` (for a codec that needs later
-frames), `structures`, `default_chroma`, `weights_sha256`, `preset`.
+Everything else is optional: `Options` (typed options), `available` (version and hash, or why it cannot run here),
+`accepts` (spikes or frames only), `rate_points_for` (other rate points for spikes), `check_rate_point`, `lookahead`
+(for a codec that needs later frames), `structures`, `default_chroma`, `weights_sha256`, `preset`.
 '''
 
 from __future__ import annotations
@@ -65,14 +65,14 @@ from bench.interfaces.values import as_array, as_bytes, as_number, plain, shape_
 
 @dataclass(frozen=True)
 class Compressed:
-    """A payload with what the encoder knows about it.
+    """A payload and the encoder's estimate of its size.
 
     Attributes
     ----------
     payload
-        The bytes that cross the link, without the container.
+        The coded bytes, without the container's header.
     estimated_bits
-        A model's own likelihood estimate, for its own column; None where there is none.
+        Bits by the likelihood of the codec's own entropy model, for the column of that name; None without a model.
     """
 
     payload: bytes
@@ -81,14 +81,16 @@ class Compressed:
 
 @dataclass(frozen=True)
 class Decoded:
-    """Decoded frames with what else the decoder can give an analyzer.
+    """Decoded frames, and decoded motion for the analyzer if the codec codes it.
 
     Attributes
     ----------
     frames
         K x H x W float32 in [0, 1].
     motion
-        K x 2 x H x W float32, pixels from the previous decoded frame (paper eq. 8); None where there is none.
+        K x 2 x H x W float32 in pixels, x then y, or None. It points backward: frame k at p is predicted from the
+        decoded frame k - 1 at p + motion[k](p). It is NaN in frames that have none, such as intra frames. SCI's
+        analyzer refines it (paper eq. 8).
     """
 
     frames: np.ndarray
@@ -96,7 +98,7 @@ class Decoded:
 
     @property
     def sha256(self) -> str:
-        """Hash over the frames' shape and float32 bytes, then over those of the motion where there is one."""
+        """SHA-256 in hex over the shape and the float32 samples of the frames, then of the motion if there is any."""
         state = hashlib.sha256()
         for array in (self.frames, self.motion):
             if array is not None:
@@ -107,7 +109,17 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Encoded:
-    """One container as it crosses the link, with the encoder's estimate beside it."""
+    """An encoded segment.
+
+    Attributes
+    ----------
+    stream
+        The container that crosses the link; its length is the rate.
+    estimated_bits
+        As in `Compressed`.
+    info
+        The container's header.
+    """
 
     stream: bytes
     estimated_bits: float | None = None
@@ -115,7 +127,20 @@ class Encoded:
 
 
 class Codec(Component):
-    """Base of all codecs; see the module's docstring for the tutorial."""
+    """Base class of all codecs; `bench.interfaces.codec` holds a tutorial.
+
+    Attributes
+    ----------
+    accepts
+        What it codes: ``spikes``, ``frames`` (features and results), or both.
+    structures
+        Structures of a coding condition that it can code in.
+    rate_points
+        Its rate points, from the lowest rate to the highest: quantisers, qualities or names.
+    default_chroma
+        Chroma format of its bitstream, for the column `chroma`: ``400``, ``420 neutral``, or empty if it codes no
+        pictures.
+    """
 
     accepts: ClassVar[frozenset[str]] = frozenset({"spikes", "frames"})
     structures: ClassVar[frozenset[Structure]] = frozenset({"low_delay", "random_access"})
@@ -124,24 +149,39 @@ class Codec(Component):
 
     @abstractmethod
     def compress(self, frames: np.ndarray, rate_point: RatePoint, condition: CodingCondition) -> bytes | Compressed:
-        """Code K x H x W float32 frames in [0, 1]; the codec quantises."""
+        """Code frames into a payload.
+
+        Parameters
+        ----------
+        frames
+            K x H x W float32 in [0, 1], {0, 1} if they are spikes. The codec itself quantises them.
+        rate_point
+            One that `check_rate_point` accepts.
+        condition
+            One that `check_condition` accepts.
+
+        Raises
+        ------
+        BenchError
+            For what a user can cause, such as a missing program.
+        """
 
     @abstractmethod
     def decompress(self, payload: bytes, info: StreamInfo) -> np.ndarray | Decoded:
-        """Give back `info.shape` float32 frames in [0, 1] from the payload alone."""
+        """Decode a payload from nothing but itself and the header: float32 frames in [0, 1] of shape `info.shape`."""
 
     @property
     def preset(self) -> str:
-        """The preset that rows and reports print; by default the option of that name."""
+        """Name of the preset, for rows and reports; by default the value of the option `preset`, if there is one."""
         return str(getattr(self.options, "preset", ""))
 
     @property
     def weights_sha256(self) -> str:
-        """SHA-256 of the learned weights in hex, empty where there are none."""
+        """SHA-256 of the learned weights in hex; empty without weights."""
         return ""
 
     def rate_points_for(self, content: Content) -> tuple[RatePoint, ...]:
-        """Rate points, from the lowest rate to the highest, that a run uses for this content by default."""
+        """The rate points that a run uses by default for spikes, features or results, lowest rate first."""
         return self.rate_points
 
     def check_rate_point(self, rate_point: RatePoint) -> None:
@@ -151,18 +191,18 @@ class Codec(Component):
             raise BenchError(f"{self.name}: no rate point {rate_point!r} (it has: {points})")
 
     def takes(self, content: Content) -> bool:
-        """Tell whether the codec codes this content."""
+        """Whether the codec can code this content."""
         return ("spikes" if content.is_spikes else "frames") in self.accepts
 
     def lookahead(self, condition: CodingCondition) -> float:
-        """How many frames after frame k may change what is sent for it under `condition`; infinite: all of them.
+        """How many later frames may change what is sent for a frame; infinite if all of them may.
 
-        The default, none, is what ``low_delay`` asks for: a codec that looks ahead there is refused.
+        ``low_delay`` requires 0, the default: a codec that looks ahead is refused under it.
         """
         return 0
 
     def check_condition(self, condition: CodingCondition) -> None:
-        """Raise `BenchError` if the codec cannot keep to the condition."""
+        """Raise `BenchError` if the codec lacks the structure, or would look ahead in low delay."""
         ahead = self.lookahead(condition)
         if condition.structure not in self.structures:
             raise BenchError(
@@ -176,7 +216,7 @@ class Codec(Component):
             )
 
     def default_condition(self) -> CodingCondition:
-        """The default condition; with ``random_access`` for a codec that cannot code in low delay."""
+        """The default condition: ``low_delay``, or ``random_access`` for a codec that cannot code in low delay."""
         default = CodingCondition()
         try:
             self.check_condition(default)
@@ -197,14 +237,20 @@ class Codec(Component):
         Parameters
         ----------
         frames
-            K x H x W float32 in [0, 1]; {0, 1} where `content` is spikes.
+            K x H x W float32 in [0, 1]; {0, 1} if `content` is spikes.
+        rate_point, condition
+            At what quality, and under which rules.
+        content
+            What the frames are: spikes, features or results.
         chain
-            What stands around the codec, for the container to say.
+            Extractor, analyzer and instants, to be written into the header; None if the codec stands alone.
 
         Raises
         ------
         BenchError
-            If the codec does not take the content, the rate point or the condition, or the frames are not as stated.
+            If the codec does not take the content, the rate point or the condition; if the frames have another dtype,
+            number of dimensions or range, or are too many for one container; or if `compress` raises one or does not
+            return bytes.
         """
         if not self.takes(content):
             raise BenchError(f"{self.name} takes {' and '.join(sorted(self.accepts))} only, not {content.value}")
@@ -214,7 +260,7 @@ class Codec(Component):
         _check_frames(self.name, frames)
         if not fits_container(frames.shape):
             raise BenchError(f"{self.name}: {frames.shape} frames are too many for one stream; code shorter segments")
-        # A copy: what the codec does to its frames is its own matter.
+        # The codec gets a copy, so it may change its input.
         compressed = self.compress(frames.copy(order="C"), rate_point, condition)
         if not isinstance(compressed, Compressed):
             compressed = Compressed(compressed)
@@ -231,8 +277,10 @@ class Codec(Component):
         Raises
         ------
         StreamError
-            If the stream is damaged, of another codec or of other weights, or decodes to other than what its
-            header says. Never returns doubtful frames.
+            If the stream is damaged, or was coded by another codec or with other weights, or if its frames differ from
+            the header in shape or lie outside [0, 1].
+        BenchError
+            If the codec has no such rate point, memory is short, or `decompress` returns something else than frames.
         """
         info, payload = unpack_stream(stream)
         if info.codec != self.name:
@@ -263,19 +311,19 @@ class Codec(Component):
             raise StreamError(f"{error} (as decoded)") from None
         if motion is not None:
             motion, (count, *sides) = as_array(self, "decompress: motion", motion), info.shape
-            if motion.shape != (count, 2, *sides) or np.isinf(motion).any():  # NaN where a frame has none
+            if motion.shape != (count, 2, *sides) or np.isinf(motion).any():  # NaN marks frames without motion
                 raise wrong(self, "decompress: motion", f"{shape_text((count, 2, *sides))} numbers", motion)
             motion = np.ascontiguousarray(motion, np.float32)
         return Decoded(np.ascontiguousarray(frames), motion)
 
 
 def to_uint8(frames: np.ndarray) -> np.ndarray:
-    """Quantise float frames in [0, 1] to 8 bits, rounding half up."""
+    """Quantise float frames in [0, 1] to uint8 levels 0..255; halves are rounded up."""
     return (frames * np.float32(255) + np.float32(0.5)).astype(np.uint8)
 
 
 def from_uint8(frames: np.ndarray) -> np.ndarray:
-    """Turn 8-bit frames into float32 in [0, 1]."""
+    """Convert uint8 frames to float32 in [0, 1]."""
     return frames.astype(np.float32) / np.float32(255)
 
 

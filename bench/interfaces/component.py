@@ -1,4 +1,4 @@
-"""What every pluggable part shares: a name, typed options, availability and a printable spec."""
+"""The base class of all components: name, typed options, availability, and the spec that names them in text."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Availability:
     Attributes
     ----------
     ok
-        True when it can.
+        True if it can.
     version
-        Version of what does the work (encoder library, binary), for the results.
+        Version of the encoder library, binary or weights, for the results.
     sha256
-        Hash of the external binary or of the weights, empty where there is neither.
+        SHA-256 in hex of the external binary or of the weights; empty without either.
     reason
-        Why it cannot run and what to do about it; empty when `ok`.
+        Why it cannot run and what to do about it; empty if `ok`.
     """
 
     ok: bool
@@ -45,12 +45,30 @@ class Availability:
 
 
 class Component(ABC):
-    """A named part with options: codec, extractor, analyzer, dataset or task.
+    """A named part with options: codec, dataset, paradigm, extractor, analyzer or task.
 
-    Subclasses set `name`, and where they have options a nested `ComponentOptions` named `Options`. They are made by
-    the registry from a spec such as ``vvenc:preset=slower``, which stays in `origin`. An option that only
-    says where something lies on this machine (a binary's path) is declared with ``Field(exclude=True)``: it
-    stays out of results and streams, and a stream cannot set it.
+    Subclasses set `name` and, if they have options, a nested class `Options`. An option that only says where something
+    lies on this machine (a binary's path, say) is declared with ``Field(exclude=True)``: results and streams do not
+    contain it, and a stream cannot set it.
+
+    Parameters
+    ----------
+    options
+        Values of the fields of `Options`; text is converted to their types.
+
+    Attributes
+    ----------
+    name
+        Letters, digits, ``-``, ``_`` and ``.``.
+    options
+        The instance of `Options`.
+    origin
+        The spec, such as ``vvenc:preset=slower``, that the registry created the component from; empty otherwise.
+
+    Raises
+    ------
+    BenchError
+        If an option is unknown or its value is wrong.
     """
 
     name: ClassVar[str]
@@ -70,7 +88,7 @@ class Component(ABC):
 
     @property
     def spec(self) -> str:
-        """The name with every option that differs from its default, in a fixed order."""
+        """The name and the options that differ from their defaults: ``name:key=value,key=value``, sorted by key."""
         options = self.options_text
         return f"{self.name}:{options}" if options else self.name
 
@@ -81,14 +99,14 @@ class Component(ABC):
         return ",".join(_quote(f"{key}={_plain(changed[key])}") for key in sorted(changed))
 
     def available(self) -> Availability:
-        """Tell whether the component can run here (default: yes)."""
+        """Whether the component can run on this machine; by default it can."""
         return Availability(ok=True)
 
 
 def parse_spec(spec: str) -> tuple[str, dict[str, str]]:
     """Split ``name:key=value,key=value`` into the name and its options.
 
-    A value that holds a comma is written in double quotes: ``dat:"root=/data/a,b"``.
+    An option whose value contains a comma is written in double quotes: ``dat:"root=/data/a,b"``.
 
     Raises
     ------
@@ -110,7 +128,9 @@ def parse_spec(spec: str) -> tuple[str, dict[str, str]]:
 
 
 def split_names(text: str) -> tuple[str, ...]:
-    """Split a comma-separated list of names; one that holds a comma or begins with a quote stands in double quotes.
+    """Split a comma-separated list of names.
+
+    A name that contains a comma or begins with a quote must be in double quotes, with its own quotes doubled.
 
     Examples
     --------
@@ -135,7 +155,7 @@ def split_names(text: str) -> tuple[str, ...]:
 
 
 def join_names(names: Iterable[str]) -> str:
-    """The list from which `split_names` gives these names."""
+    """Join names into a list that `split_names` splits into the same names."""
     return ",".join(_quote(name) for name in names)
 
 

@@ -1,4 +1,4 @@
-"""The condition card: what makes two points comparable (DESIGN section 4)."""
+"""The condition card: the settings that two points must share to be comparable (docs/protocol.md)."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _DELAYS = {
 }
 Averaging = Literal[
     "over instants, segments, sequences; PSNR of a frame at most 60 dB",
-    "frame mean, then sequence mean",  # of schema 1, whose PSNR had no ceiling
+    "frame mean, then sequence mean",  # schema 1, where PSNR had no upper limit
 ]
 
 
 class CodingCondition(BaseModel):
-    """The part of the card that a codec sees.
+    """The part of the condition card that a codec gets.
 
     Attributes
     ----------
     intra_period
-        Distance of intra frames, in coded frames.
+        Coded frames from one intra frame to the next.
     structure
-        ``low_delay`` (causal: no reordering, and no look at later frames) or ``random_access``.
+        ``low_delay`` (causal: no reordering and no look-ahead) or ``random_access``.
     bit_depth
-        Depth that frames are quantised to before coding. Luma only; a codec without 4:0:0 adds neutral chroma.
+        Bits per luma sample that frames are quantised to before coding. A codec without 4:0:0 adds neutral chroma.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -41,30 +41,38 @@ class CodingCondition(BaseModel):
 
     @property
     def delay(self) -> str:
-        """What `structure` asks of a codec, in the words of the card."""
+        """The rule that `structure` sets for a codec, in words."""
         return _DELAYS[self.structure]
 
 
 class ConditionCard(BaseModel):
-    """Everything that two points must share for a BD figure to mean something.
+    """The settings that two points must share before a BD figure compares them.
+
+    Cards of schema 1 list the instants in `evaluated`. They can still be read, but are no longer written.
 
     Attributes
     ----------
+    task
+        Name of the task.
     num_spikes
-        T, spike frames per segment; what bits per spike is counted over.
+        T, spike frames per segment. Bits per spike are bits / (T * H * W).
     stride, num_frames, margin
-        Coding instants are t_k = margin + k * stride, k = 0..num_frames-1, inside the segment.
+        The K = `num_frames` coding instants of a segment are t_k = margin + k * stride, k = 0..K-1, in spike frames.
     evaluated
-        Which instants count: those that have a truth. Which these are may differ from one recording to another, so each
-        row says it.
-    extractor, analyzer, analyzer_sha256
-        Specs of the analysis chain, and the hash of the analyzer's weights (empty where it has none).
+        Which instants are compared with a truth. Recordings may differ in the instants that have one, so each row lists
+        its own.
+    coding
+        What the codec gets of the card.
     delay
-        What a codec may look at, in words; empty on cards from before there was a rule.
+        The rule for look-ahead, in words; empty on old cards.
+    chroma
+        Only luma is coded and measured.
+    extractor, analyzer
+        Their specs.
+    extractor_sha256, analyzer_sha256
+        SHA-256 of their weights in hex; empty without weights.
     averaging
-        The rule by which frames become a sequence's figure and sequences a set's.
-
-    Cards of schema 1 listed the instants in ``evaluated``; they are read, and written no more.
+        How frames are averaged to a figure of a sequence, and sequences to a figure of a dataset.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -86,6 +94,6 @@ class ConditionCard(BaseModel):
 
     @functools.cached_property
     def digest(self) -> str:
-        """Twelve hex digits that name the card in every row."""
+        """The first twelve hex digits of the SHA-256 of the card's JSON; every row states them in `condition`."""
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]

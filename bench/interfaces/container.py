@@ -1,6 +1,6 @@
-"""The container: the file that crosses the link, with all that its receiver must know (layout: docs/adapters.md).
+"""The container: a coded segment with a header that says how to decode and analyze it (layout: docs/adapters.md).
 
-Version 2 names the chain that its frames belong to. Version 1, which does not, is still read.
+Version 2 also states the analysis chain. Version 1, which does not, can still be read.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ RatePoint = int | float | str
 MAGIC = b"SPK2"
 MAGIC_1 = b"SPK1"
 _PREFIX = len(MAGIC) + 4
-_WEIGHTS = 4  # bytes of a hash over weights that a header holds
+_WEIGHTS = 4  # bytes of the weights' SHA-256 that a header states
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
-# A container holds one segment. More frames or pixels than this are a damaged header, not a huge allocation.
+# Limits of one container, which holds one segment. A header that states more is damaged: no memory is allocated for it.
 MAX_FRAMES = 1 << 16
 _MAX_AREA = 1 << 24
 _MAX_PIXELS = 1 << 30
 
 
 class Content(Enum):
-    """What the frames of a stream are, and so which paradigm sent it."""
+    """What the frames of a stream are: spikes (CTA), features (CAAS) or results (ATC)."""
 
     SPIKES = "spikes"
     FEATURES = "features"
@@ -37,30 +37,30 @@ class Content(Enum):
 
     @property
     def is_spikes(self) -> bool:
-        """True for binary spike frames, False for grey frames (features and results)."""
+        """True for binary spike frames; False for grey frames, which are features and results."""
         return self is Content.SPIKES
 
 
 @dataclass(frozen=True)
 class AnalysisChain:
-    """What stands around the codec: who made the frames of a stream, and who analyzes them.
+    """Extractor, analyzer and coding instants of a stream, so that the cloud can turn it into pictures.
 
     Attributes
     ----------
     extractor
-        Spec of the extractor, on the camera (features, results) or in the cloud (spikes).
+        Spec of the extractor. It runs on the camera (features, results) or in the cloud (spikes).
     analyzer
-        Spec of the analyzer for pictures; empty for the one that the extractor names.
+        Spec of the analyzer for pictures; empty for the extractor's default analyzer.
     weights
-        First four bytes of a hash over the weights of both (`weights_digest`); empty where neither has any.
+        First four bytes of a SHA-256 over the weights of both (`weights_digest`); empty if neither has weights.
     first_instant
-        The first coding instant, as a spike frame of the recording.
+        The first coding instant, as an index of the recording's spike frames.
     stride
         Spike frames from one coding instant to the next.
     margin
-        Spike frames of the segment before its first instant.
+        Spike frames of the segment before its first coding instant.
     spike_rate
-        Spikes per frame that unit luminance fires. Spikes alone need it; None for features and results.
+        Spikes per frame of a pixel at unit luminance. Only streams of spikes state it; None for features and results.
     """
 
     extractor: str
@@ -73,28 +73,28 @@ class AnalysisChain:
 
     @property
     def start(self) -> int:
-        """The segment's first spike frame in the recording."""
+        """Index of the segment's first spike frame in the recording."""
         return self.first_instant - self.margin
 
 
 @dataclass(frozen=True)
 class StreamInfo:
-    """What a container says about its payload.
+    """The header of a container.
 
     Attributes
     ----------
     codec, options
-        Bare name and non-default options of the encoder's codec.
+        Name of the codec without options, and its non-default options as ``key=value,key=value``.
     weights
-        First four bytes of the weights' SHA-256 (eight in version 1); empty where the codec has no weights.
+        First four bytes of the SHA-256 of the codec's weights (eight in version 1); empty without weights.
     content
         What the frames are.
     shape
         (K, H, W) of the frames.
     rate_point
-        The point that the frames were coded at.
+        The rate point that the frames were coded at.
     chain
-        What stands around the codec; None where a codec coded frames by itself, and in version 1.
+        The analysis chain; None in version 1, and if a codec alone coded the frames.
     """
 
     codec: str
@@ -107,12 +107,14 @@ class StreamInfo:
 
 
 def weights_digest(*sha256: str) -> bytes:
-    """What a header says of weights: four bytes of their SHA-256, or of one over several; empty where there are none.
+    """The four bytes by which a header identifies weights; empty without weights.
+
+    For one part they are the first bytes of its hash; for several, those of the SHA-256 of their hashes.
 
     Parameters
     ----------
     sha256
-        Hashes in hex, empty for a part without weights.
+        SHA-256 of each part's weights in hex; empty for a part without weights.
     """
     if len(sha256) == 1 or not any(sha256):
         return bytes.fromhex(sha256[0] if sha256 else "")[:_WEIGHTS]
@@ -120,7 +122,7 @@ def weights_digest(*sha256: str) -> bytes:
 
 
 def pack_stream(info: StreamInfo, payload: bytes) -> bytes:
-    """Build a container: magic, CRC-32 of all that follows, msgpack header, payload."""
+    """Build a container: magic, CRC-32 of everything after it, msgpack header, payload."""
     fields = [info.codec, info.options, _number(info.weights), info.content.value[0], *info.shape, info.rate_point]
     if (chain := info.chain) is not None:
         fields += [chain.extractor, chain.analyzer, _number(chain.weights)]
@@ -136,7 +138,7 @@ def unpack_stream(stream: bytes) -> tuple[StreamInfo, bytes]:
     Raises
     ------
     StreamError
-        If it is foreign, truncated or damaged.
+        If it is not a container, truncated or damaged, or its header states a shape beyond the limits.
     """
     magic = stream[: len(MAGIC)]
     if magic not in (MAGIC, MAGIC_1):
@@ -157,21 +159,21 @@ def unpack_stream(stream: bytes) -> tuple[StreamInfo, bytes]:
 
 
 def fits_container(shape: tuple[int, ...]) -> bool:
-    """Whether one container may hold frames of this shape."""
+    """Whether one container may hold frames of this shape, (K, H, W)."""
     count, height, width = shape
     return count <= MAX_FRAMES and height * width <= _MAX_AREA and count * height * width <= _MAX_PIXELS
 
 
 def describe(error: BaseException) -> str:
-    """An exception as text on one line."""
+    """An exception's type and message as one line, cut to 200 characters."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
 
 
 def _info(fields: list[object], *, first_version: bool) -> StreamInfo:
-    """Check every field of a header; raises ValueError or TypeError where one is not what it should be."""
+    """Check every field of a header; raises ValueError or TypeError for a wrong one."""
     codec, options, weights, content, *shape, rate_point = fields[:8]
-    # A name is a name, never a path: it selects the code that decodes.
+    # The name selects the code that decodes, so it must not be a path.
     if not isinstance(codec, str) or not _NAME.fullmatch(codec) or not isinstance(options, str):
         raise ValueError("codec or options are not what they should be")
     if isinstance(rate_point, bool) or not isinstance(rate_point, int | float | str):
@@ -214,7 +216,7 @@ def _natural(value: object) -> int:
 
 
 def _number(weights: bytes) -> int | None:
-    """Four bytes as a number, which msgpack writes in a byte less than as bytes; None for none."""
+    """Four bytes as a number, which msgpack stores in one byte less than as bytes; None for no bytes."""
     return int.from_bytes(weights, "big") if weights else None
 
 

@@ -1,4 +1,4 @@
-"""The dataset interface: named spike sequences with what is known of the truth."""
+"""The dataset interface: named spike sequences, and their true luminance or class where it is known."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from bench.interfaces.component import Component
 
 @dataclass(frozen=True)
 class SequenceInfo:
-    """What can be known of a sequence without loading it.
+    """Facts about a sequence that are known before it is opened.
 
     Attributes
     ----------
     name
         Unique within the dataset.
     height, width, num_spikes
-        Size of the recording (T spike frames).
+        Size of a frame in pixels, and number of spike frames of the whole recording.
     rate
-        Spikes per frame that unit luminance fires (alpha / theta).
+        Spikes per frame of a pixel at unit luminance (alpha / theta of the camera).
     speed_class
-        ``low``, ``high`` or empty.
+        ``low``, ``high`` or empty if unknown; reports group sequences by it.
     speeds
-        Measured or designed speeds in pixels per spike, by name.
+        Pairs of a name and a speed in pixels per spike frame, measured or designed.
     truth_at
-        The spike indices that have a truth: None for all, an empty tuple for none.
+        Indices of the spike frames whose luminance is known: None for all, an empty tuple for none.
     label
-        Index of its class where the dataset has classes.
+        Index of its class; None without classes.
     rate_estimated
-        Whether `rate` was estimated from the recording, since nothing states it.
+        Whether `rate` was estimated from the recording because nothing states it.
     remark
-        What looks wrong about the sequence, in one line for the user; empty where nothing does.
+        One line for the user on what looks wrong about the sequence; empty if nothing does.
     """
 
     name: str
@@ -53,49 +53,65 @@ class SequenceInfo:
 
     @property
     def rate_text(self) -> str:
-        """The rate for people, with how it is known."""
+        """The rate as text, marked if it was estimated."""
         return f"{self.rate:g} (estimated)" if self.rate_estimated else f"{self.rate:g}"
 
 
 class Recording(ABC):
-    """An opened sequence. Reads what is asked for and no more, so that a recording may exceed memory."""
+    """An open sequence. It reads only the frames that are asked for, so a recording may be larger than memory."""
 
     @abstractmethod
     def spikes(self, start: int, stop: int) -> np.ndarray:
-        """Spike frames start..stop-1 as (stop-start) x H x W uint8 in {0, 1}."""
+        """Read spike frames start..stop-1, (stop - start) x H x W uint8 in {0, 1}."""
 
     def truth(self, instants: SequenceOf[int]) -> np.ndarray:
-        """Luminance at spike indices that have a truth, len(instants) x H x W float32 in [0, 1]."""
+        """Read the true luminance at spike frames, len(instants) x H x W float32 in [0, 1].
+
+        Raises
+        ------
+        LookupError
+            If it is not known at one of the instants.
+        """
         raise LookupError("this recording has no truth")
 
 
 class Dataset(Component):
-    """A set of sequences. Listing is cheap; nothing is simulated or read before `open`.
+    """A set of sequences. Listing them is cheap; nothing is simulated or read before `open`.
 
-    Subclass it, set `name`, write `sequences`, `fingerprint` and `open`, and name it in the entry points, group
-    ``bench.datasets``. `prepare` is what ``bench data get NAME`` calls. A dataset whose spikes cost much to make
-    says `keep = True`; the runner then makes them once.
+    To write one, subclass it, set `name`, and write `sequences`, `fingerprint` and `open`. To publish it, register the
+    class in the entry-point group ``bench.datasets``.
+
+    Attributes
+    ----------
+    keep
+        Whether the runner stores the spikes, because computing them again would take long.
     """
 
     keep: ClassVar[bool] = False
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes that labels are indices of; none by default."""
+        """Names of the classes; a sequence's `label` is an index into them. By default there are none."""
         return ()
 
     @abstractmethod
     def sequences(self) -> list[SequenceInfo]:
-        """All sequences, in a fixed order."""
+        """List all sequences, in a fixed order."""
 
     @abstractmethod
     def fingerprint(self, name: str) -> str:
-        """Names a sequence's content: equal fingerprints mean equal spikes and equal truth."""
+        """A text that identifies a sequence's content: equal fingerprints mean equal spikes and equal truth."""
 
     @abstractmethod
     def open(self, name: str) -> Recording:
-        """Open one sequence."""
+        """Open the sequence of this name."""
 
     def prepare(self, source: Path | None = None) -> str:
-        """Fetch what the dataset needs, or take it from `source`; returns one line that says what was done."""
+        """Download the dataset's data, or take them from `source`; ``bench data get NAME`` calls this.
+
+        Returns
+        -------
+        str
+            One line that says what was done.
+        """
         return f"{self.name}: nothing to fetch"

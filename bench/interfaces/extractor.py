@@ -1,4 +1,7 @@
-"""The extractor interface: spikes to features, on the camera (CAAS, ATC) or in the cloud (CTA)."""
+"""The extractor interface.
+
+An extractor computes features from spikes: on the camera (CAAS, ATC) or in the cloud (CTA).
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,15 @@ from bench.interfaces.component import Component
 
 
 class Extractor(Component):
-    """Turns a spike segment into one feature frame per coding instant.
+    """Computes one feature frame per coding instant from a segment of spikes.
 
-    Subclass it, set `name`, write `extract`, and name it in the entry points, group ``bench.extractors``.
+    To write one, subclass it, set `name`, and write `extract`. To publish it, register the class in the entry-point
+    group ``bench.extractors``.
 
     Attributes
     ----------
     analyzers
-        By task, the analyzer that was made for these features; a task's own default serves where none is named.
+        For each task, the spec of the default analyzer for these features. Other tasks use a default of their own.
     """
 
     analyzers: Mapping[str, str] = {}
@@ -32,17 +36,17 @@ class Extractor(Component):
         spikes
             T x H x W uint8 in {0, 1}.
         instants
-            K spike indices t_k, increasing.
+            K coding instants t_k, increasing, as indices of spike frames.
         rate
-            Spikes per frame that unit luminance fires (alpha / theta); turns firing rates into luminance.
+            Spikes per frame of a pixel at unit luminance (alpha / theta). A firing rate divided by it is a luminance.
 
         Returns
         -------
         numpy.ndarray
-            K x H x W float32 in [0, 1]. At the segment's ends only the spikes that exist are used.
+            K x H x W float32 in [0, 1]. Near the segment's ends, windows contain only the spikes that exist.
         """
 
     @property
     def weights_sha256(self) -> str:
-        """SHA-256 of the learned weights in hex, empty where there are none."""
+        """SHA-256 of the learned weights in hex; empty without weights."""
         return ""

@@ -1,4 +1,4 @@
-"""What a measure is called, how it is printed, and whether curves are compared by it."""
+"""A measure of a task: its name, how tables print it, and whether RD curves are drawn over it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-# Names of measures: columns of tables.
+# A measure's name is a column of tables.
 MEASURE_NAME = r"^[a-z][a-z0-9_]{0,39}$"
 _Words = Annotated[str, Field(max_length=40, pattern=r"^[A-Za-z%][^\x00-\x1f\x7f]*$")]
 
@@ -17,14 +17,14 @@ class Measure(BaseModel):
     Attributes
     ----------
     name
-        Its column: small letters, digits and ``_``.
+        Name of its column: lower-case letters, digits and ``_``, at most 40.
     heading, unit
-        What stands above its column and beside its axis.
+        Text above its column and beside its axis, and the unit there.
     digits
-        Decimals that tables print.
+        Number of decimals in tables.
     quality
-        Whether RD curves are drawn and BD-rates computed over it. More is then better; of an error, give its negative
-        or a figure in dB.
+        Whether RD curves and BD-rates use it. A larger value must then be better: turn an error into its negative, or
+        into dB.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,5 +37,5 @@ class Measure(BaseModel):
 
     @property
     def title(self) -> str:
-        """The heading with the unit."""
+        """The heading with the unit in brackets."""
         return f"{self.heading} [{self.unit}]" if self.unit else self.heading

@@ -1,7 +1,7 @@
-"""The paradigm interface: a wiring of typed stages, each on the camera or in the cloud.
+"""The paradigm interface: a graph of typed stages, each on the camera or in the cloud.
 
-A paradigm is data, not a script: `wire` lists the stages between the spikes and the tasks' results, and the
-runner runs them, keeps what they share and books what they cost to their side. CAAS, for one::
+A paradigm's `wire` lists the stages from the spikes to the tasks' results; it runs nothing. `bench.chain.Chain` runs
+the stages. For example, CAAS::
 
     def wire(self, tasks):
         return (
@@ -41,16 +41,20 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Stage:
-    """One step: its output's name, what it does, where, and the name of the value it reads.
+    """One step of a paradigm.
 
     Attributes
     ----------
     output
-        Name of the value it makes; results are named ``result.<task>``.
+        Name of the value that it computes; the result of a task is named ``result.<task>``.
+    kind, side
+        What it does, and where.
+    source
+        Name of the value that it reads: ``spikes``, or the output of an earlier stage.
     content
         For encode and decode: what the frames are.
     task
-        For analyze: whose result it is.
+        For analyze: name of the task whose result it computes.
     """
 
     output: str
@@ -62,14 +66,18 @@ class Stage:
 
 
 class Paradigm(Component):
-    """An order of the three stages (paper Fig. 2); entry points, group ``bench.paradigms``."""
+    """An order of extraction, analysis and coding (paper Fig. 2).
+
+    To write one, subclass it, set `name`, and write `wire`. To publish it, register the class in the entry-point group
+    ``bench.paradigms``.
+    """
 
     @abstractmethod
     def wire(self, tasks: Sequence[str]) -> tuple[Stage, ...]:
-        """The stages from ``spikes`` to one ``result.<task>`` for each task, in an order that can run."""
+        """List the stages from ``spikes`` to a ``result.<task>`` for each task, each after the one that it reads."""
 
 
-# What each kind of stage reads and makes, by value type.
+# For each kind of stage, the types of value that it can read, and the type that it computes.
 _TYPES = {
     Kind.EXTRACT: ({"spikes"}, "features"),
     Kind.ANALYZE: ({"features"}, "result"),
@@ -79,13 +87,13 @@ _TYPES = {
 
 
 def check_wiring(stages: Sequence[Stage], tasks: Sequence[str]) -> None:
-    """Refuse a graph whose types or sides do not fit.
+    """Check that the types and sides of a paradigm's stages fit together.
 
     Raises
     ------
     ValueError
-        If a stage reads a value that is not there or of another type, a value returns from the cloud to the
-        camera, only something other than bits crosses the link, or a task has no result in the cloud.
+        If a stage reads a value that does not exist or has another type, if anything but bits crosses the link from
+        camera to cloud, if anything goes back, or if a task has no result in the cloud.
     """
     types: dict[str, tuple[str, Side]] = {"spikes": ("spikes", Side.CAMERA)}
     for stage in stages:

@@ -1,4 +1,4 @@
-"""What a learned codec says about its training; `bench.train` does the rest."""
+"""The training interface: recipes that components give, and that `bench.train` follows."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 def refuse_untrained(codec: Codec, trained: str = "small") -> None:
-    """Refuse a preset that there is no recipe for, lest another one's weights go by its name.
+    """Refuse to train a preset that has no recipe: the weights of another preset must not carry its name.
 
     Raises
     ------
     BenchError
-        If the codec's preset is not the trained one.
+        If the codec's preset is not `trained`.
     """
     if codec.preset != trained:
         raise BenchError(
@@ -35,22 +35,22 @@ def refuse_untrained(codec: Codec, trained: str = "small") -> None:
 
 
 class Trainable(ABC):
-    """A component that is trained in one go."""
+    """A component that is trained in one stage."""
 
     @abstractmethod
     def recipe(self) -> Recipe:
-        """How its small preset is trained."""
+        """The recipe that trains the preset ``small``."""
 
 
 class TrainableInStages(ABC):
-    """A component that is trained in stages, each from the weights that the ones before left.
+    """A component that is trained in several stages, each from the weights of the stages before.
 
     Attributes
     ----------
     stages
-        Their names, in order.
+        Names of the stages, in order.
     variants
-        What a training may change for an ablation; None where nothing.
+        A component whose options are what ``bench train --variant`` can change for an ablation; None for no options.
     """
 
     stages: ClassVar[tuple[str, ...]]
@@ -58,51 +58,55 @@ class TrainableInStages(ABC):
 
     @abstractmethod
     def stage_recipe(self, stage: str, earlier: Path, variant: Component | None = None) -> Recipe:
-        """How a stage is trained.
+        """The recipe of a stage.
 
         Parameters
         ----------
+        stage
+            One of `stages`.
         earlier
-            Folder that holds a folder of each stage that was trained before; where one is missing, the shipped weights
-            take its place.
+            Folder with one folder for each stage that was trained before. The shipped weights replace missing ones.
+        variant
+            An instance of `variants`; None for the standard training.
 
         Raises
         ------
         BenchError
-            If there is nothing that the stage could start from.
+            If there are no weights that the stage could start from.
         """
 
 
 class HasSamples(ABC):
-    """A component that is trained on samples of its own instead of recordings of photographs."""
+    """A component that is trained on its own samples instead of the shards that all codecs share."""
 
     @abstractmethod
     def samples(self, stage: str, seed: int, progress: Progress) -> tuple[Any, Any]:
-        """What a stage trains on, and what is held out of it for the card's figures."""
+        """The training samples of a stage, and the held-out samples that validate it for card.json."""
 
 
 class Recipe(ABC):
-    """What a codec says about its training.
+    """How a component is trained: network, data, loss and settings.
 
     Attributes
     ----------
     network
-        Everything that is trained.
+        The network with all parameters that are trained.
     basis
-        Weights that the training starts from or goes through.
+        Files of weights that training starts from or uses; the card states their hashes.
     file
-        Name of the weights that training ends with, the first where there are several.
+        Name of the file of trained weights; the first one if there are several.
     logged
-        Two figures of every step, for the log and the curves.
+        Names of two values of every step, for log.csv and the plotted curves.
     pace
-        Steps a minute of one core, which turns a budget of minutes into steps.
-    rate, warm_rate, batch, crop
-        Largest learning rate, that of a training that begins from trained weights, sequences in a batch, and their side
-        in pixels.
+        Steps per minute on one core, to convert minutes into a number of steps.
+    rate, warm_rate
+        Largest learning rate of a training from random weights, and of one from trained weights.
+    batch, crop
+        Number of sequences in a batch, and side of their frames in pixels.
     checked
-        Held-out samples that the card's figures are from.
+        Number of held-out samples that validation uses.
     warm
-        Whether training begins from weights that were trained before.
+        Whether training starts from trained weights.
     """
 
     network: nn.Module
@@ -118,12 +122,17 @@ class Recipe(ABC):
     warm: bool = False
 
     def begin_from(self, path: Path) -> tuple[int, int]:
-        """Begin from a file's weights where names and shapes fit; returns how many tensors did, and of how many.
+        """Start training from the tensors of a file whose names and shapes fit the network.
+
+        Returns
+        -------
+        tuple
+            Number of tensors that fit, and number of tensors of the network.
 
         Raises
         ------
         BenchError
-            If none does.
+            If no tensor fits, or the file cannot be read as weights.
         """
         from bench.weights import read_weights
 
@@ -138,29 +147,35 @@ class Recipe(ABC):
         return len(fitting), len(own)
 
     def fitted(self, name: str, given: Tensor, own: Tensor) -> Tensor | None:
-        """A tensor of other weights as this network can begin from it; None where it has no use."""
+        """Adapt a tensor `given` by a file to the network's tensor `own` of the same name; None if it does not fit."""
         return given if given.shape == own.shape else None
 
     def prepare(self, shards: Shards, progress: Progress = silent) -> Shards:
-        """What is trained on, made from the common shards: by default, they themselves."""
+        """Derive the training samples from the shards that all codecs share; by default, use them unchanged."""
         return shards
 
     @abstractmethod
     def draw(self, shards: Shards, seed: int, step: int) -> Batch:
-        """Batch of a step; it depends on the arguments alone."""
+        """Draw the batch of a step. It must depend on the arguments alone, so that a training can be repeated."""
 
     @abstractmethod
     def start(self, batch: Batch) -> None:
-        """Fit starting values to the first batch."""
+        """Fit initial values, such as quantisation steps, to the first batch."""
 
     @abstractmethod
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, Mapping[str, float]]:
-        """Loss of a batch at a share of the training in [0, 1), and what to log: the figures of `logged`."""
+        """Compute the loss of a batch, and the values that `logged` names.
+
+        Parameters
+        ----------
+        progress
+            Share of the training that is done, in [0, 1).
+        """
 
     @abstractmethod
     def finish(self, network: nn.Module) -> Mapping[str, Mapping[str, Tensor]]:
-        """Bring a trained network into its shipped form, in place, and return its weights by name of file."""
+        """Convert a trained network, in place, to the form that decoders use; return its tensors by name of file."""
 
     @abstractmethod
     def evaluate(self, network: nn.Module, shards: Shards, progress: Progress = silent) -> list[dict[str, float]]:
-        """Figures on samples that were held out: for codecs ``bpf`` and ``psnr`` at every ``rate_point``."""
+        """Validate a trained network on held-out samples: for codecs, ``bpf`` and ``psnr`` at every ``rate_point``."""

@@ -1,4 +1,4 @@
-"""The task interface: what a result is compared with, and by which measures."""
+"""The task interface. A task says with what truth a result is compared, and by which measures."""
 
 from __future__ import annotations
 
@@ -17,18 +17,24 @@ from bench.interfaces.measure import Measure
 
 
 class Task(Component):
-    """Judges a result against the truth; entry points, group ``bench.tasks``.
+    """Compares results with the truth.
+
+    To write one, subclass it, set `name` and `default_analyzer`, and write `evaluate`. To publish it, register the
+    class in the entry-point group ``bench.tasks``.
 
     Attributes
     ----------
-    truth
-        What it is judged by: the ``luminance`` at the evaluated instants, or the sequence's ``label``.
-    defaults
-        Fields of a run that fit this task better than the general defaults: its datasets and condition.
+    default_analyzer
+        Spec of the analyzer that is used if neither the user nor the extractor names one.
     judges
-        The task whose results it judges in its own way, such as ``reconstruction``: that task's analyzers serve it.
+        Another task, such as ``reconstruction``, whose results and analyzers this task takes; empty for its own.
+    truth
+        The truth that results are compared with: the ``luminance`` at the evaluated instants, or the sequence's
+        ``label``.
+    defaults
+        Fields of a run, such as datasets and frames, that have other defaults for this task.
     measures
-        Those of its own, which rd.csv has no columns for: they go to measures.csv, and reports show them.
+        Measures that rd.csv has no columns for. They are written to measures.csv, and reports show them.
     """
 
     default_analyzer: ClassVar[str]
@@ -38,20 +44,20 @@ class Task(Component):
     measures: ClassVar[Sequence[Measure]] = ()
 
     def analyzer_for(self, extractor: Extractor, dataset: Dataset | None = None) -> str:
-        """The analyzer where none is stated: the one made for the extractor's features, or the task's own."""
+        """Spec of the default analyzer: the extractor's for this task, else `default_analyzer`."""
         return extractor.analyzers.get(self.judges or self.name, self.default_analyzer)
 
     def takes(self, analyzer: Analyzer) -> bool:
-        """Whether an analyzer's results are what it judges."""
+        """Whether the task can judge an analyzer's results."""
         return analyzer.task == (self.judges or self.name)
 
     def check_analyzer(self, analyzer: Analyzer) -> None:
-        """Refuse an analyzer whose results are for another task.
+        """Refuse an analyzer whose results the task cannot judge.
 
         Raises
         ------
         BenchError
-            If they are.
+            If its results are for another task.
         """
         if not self.takes(analyzer):
             raise BenchError(
@@ -60,12 +66,13 @@ class Task(Component):
 
     @abstractmethod
     def evaluate(self, result: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
-        """Measures by name: columns of rd.csv, or its own `measures`.
+        """Compute measures by name: columns of rd.csv, or the task's own `measures`.
 
         Parameters
         ----------
         result
-            Of luminance: frames at the evaluated instants. Of a label: the whole result.
+            The analyzer's result. For luminance, only the frames at the evaluated instants, K x H x W float32.
         truth
-            Luminance at the evaluated instants, or the label as an integer array of no dimension.
+            Luminance at the evaluated instants, K x H x W float32 in [0, 1]; or the label, an integer array without
+            dimensions.
         """

@@ -1,4 +1,4 @@
-"""What components return, as plain values; what cannot be turned into them is refused in their author's words."""
+"""Conversion of values that components return to plain Python and NumPy types, with errors for their authors."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from bench.interfaces.component import Component
 
 
 def plain(value: Any) -> Any:
-    """A NumPy scalar, or an array of one value, as Python's own number or text; anything else as it is."""
+    """Convert a NumPy scalar or an array without dimensions to a Python number or text; return others as they are."""
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         return value.item()
     return value
 
 
 def stated(component: Component, attribute: str) -> str:
-    """A text that a component states of itself; empty for None."""
+    """Read an attribute of a component that must be text; None becomes empty."""
     value = getattr(component, attribute)
     if value is not None and not isinstance(value, str):
         raise wrong(component, attribute, "text", value)
@@ -26,7 +26,7 @@ def stated(component: Component, attribute: str) -> str:
 
 
 def stated_weights(component: Component) -> str:
-    """A component's `weights_sha256`, in hex or empty."""
+    """Read a component's `weights_sha256`: hex digits, or empty."""
     text = stated(component, "weights_sha256")
     try:
         bytes.fromhex(text)
@@ -36,7 +36,7 @@ def stated_weights(component: Component) -> str:
 
 
 def as_bytes(component: Component, method: str, value: object) -> bytes:
-    """Bytes from whatever holds bytes."""
+    """Convert bytes, a bytearray, a memoryview or a uint8 array to bytes."""
     if isinstance(value, np.ndarray) and value.dtype == np.uint8:
         return value.tobytes()
     if not isinstance(value, bytes | bytearray | memoryview):
@@ -45,7 +45,7 @@ def as_bytes(component: Component, method: str, value: object) -> bytes:
 
 
 def as_number(component: Component, method: str, value: Any) -> float:
-    """A number from whatever is one, such as a tensor of one value."""
+    """Convert anything that `float` takes, such as a tensor of one value, to a number."""
     try:
         return float(value)
     except (TypeError, ValueError):
@@ -53,10 +53,10 @@ def as_number(component: Component, method: str, value: Any) -> float:
 
 
 def as_array(component: Component, method: str, value: object) -> np.ndarray:
-    """An array of real numbers, not empty, from an array, a tensor or a list."""
+    """Convert an array, a tensor or a list to an array of real numbers that is not empty."""
     try:
         array = np.asarray(value)
-    except Exception:  # rows of different lengths, a tensor of another device, anything
+    except Exception:  # rows of different lengths, a tensor on another device, or anything else
         array = np.array(None)
     if array.dtype.kind not in "fiub" or 0 in array.shape:
         raise wrong(component, method, "an array of numbers", value)
@@ -64,12 +64,12 @@ def as_array(component: Component, method: str, value: object) -> np.ndarray:
 
 
 def shape_text(shape: tuple[int, ...]) -> str:
-    """A shape as it is read."""
+    """A shape as text, such as ``2 x 64 x 64``."""
     return " x ".join(map(str, shape)) or "a single value"
 
 
 def wrong(component: Component, method: str, wanted: str, value: object) -> BenchError:
-    """The line for a component's author: what a method gave, and what it must give."""
+    """The error that tells a component's author what a method returned and what it must return."""
     given = f"{value!r:.60}" if isinstance(value, str | int | float) else type(value).__name__
     if isinstance(value, np.ndarray):
         given = f"{shape_text(value.shape)} of {value.dtype}"

@@ -1,4 +1,4 @@
-"""What a learned component computes, part by part: what `bench complexity` counts."""
+"""The interface of components whose networks ``bench complexity`` counts, part by part."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Work:
-    """One part.
+    """One part of a component's computation.
 
     Attributes
     ----------
     part, side, frame
-        Its name, where it runs (camera or cloud), and the type of frame (I, P; empty for all).
+        Name of the part, where it runs (``camera``, ``cloud`` or ``both``), and the type of frame that it is for:
+        ``I``, ``P``, or empty for all.
     run
-        Does it once.
+        Computes the part once.
     modules
-        Where its parameters are; those that a run touches count.
+        Modules with its parameters. Only parameters that `run` uses are counted.
     published
-        Row of the paper's tables that it is to be compared with, as ``table/row``; empty for none.
+        Row of the paper's tables with the figures to compare with, as ``table/row``; empty for none.
     """
 
     part: str
@@ -40,4 +41,4 @@ class HasWorkload(ABC):
 
     @abstractmethod
     def workload(self, size: tuple[int, int]) -> Iterator[Work]:
-        """Its parts at H x W, with random weights."""
+        """The component's parts for frames of `size`, (H, W) in pixels, with random weights."""
