@@ -1,4 +1,4 @@
-"""Benchmark of spike-camera compression: the command ``bench``, and the same from Python (`bench.api`)."""
+"""Benchmark suite for spike-camera compression: the command ``bench`` and the same in Python (`bench.api`)."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """What `bench.api` has, imported when it is first asked for: the command line starts without numpy and pandas."""
+    """Import a name from `bench.api` at its first use, so that the command line starts without numpy and pandas."""
     if name not in __all__:
         raise AttributeError(f"module 'bench' has no attribute '{name}'")
     from bench import api

@@ -1,6 +1,6 @@
-"""The suite from Python: ``import bench`` gives what is here, with the defaults of the command line.
+"""The suite from Python. ``import bench`` gives these names; defaults are those of the command line.
 
-For one:
+For example:
 
     import bench
 
@@ -8,7 +8,7 @@ For one:
     done.rows.groupby(["codec", "rate_point"])[["bpp", "psnr"]].mean()
     bench.make_report(done)
 
-Errors of the user's are `bench.errors.BenchError`, with one line that says what is wrong.
+A mistake of the user raises `bench.BenchError`, whose message says in one line what is wrong.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Run:
-    """A run that is measured.
+    """A finished run.
 
     Attributes
     ----------
     folder
-        Where rd.csv, run.json, streams and figures lie.
+        Folder with rd.csv, run.json, streams and figures.
     rows
-        One line for each point, with the columns of rd.csv (docs/results.md).
+        One row for each measured, failed or skipped point, with the columns of rd.csv (docs/results.md).
     """
 
     folder: Path
@@ -74,37 +74,39 @@ def run(
 ) -> Run:
     """Measure a grid of paradigms, codecs and datasets, as ``bench run`` does.
 
-    Points that fail or cannot be measured are rows too, with the reason in the column `reason`.
+    A point that fails or cannot be measured here also has a row; the column `reason` says why.
 
     Parameters
     ----------
     suite, preset
-        A shipped suite by name, or a TOML file, and its size; fields of the grid override the suite's.
+        Name of a shipped suite or path of a TOML file, and the size of a suite that has several. Fields of the grid
+        override those of the suite.
     out
-        Folder of the run; by default one under results/ that is named after the grid.
+        Folder of the run; by default a folder in results/ with the name of the grid.
     resume
-        Go on with the run in the folder.
+        Continue the run in the folder.
     jobs
-        Worker processes, one thread each; 0 is one per core.
+        Number of worker processes with one thread each; 0 means one per core.
     scheduler
-        A Dask scheduler to work on instead: ``tcp://HOST:PORT``, or ``local:N`` for N workers here.
+        Run the jobs on a Dask cluster instead: ``tcp://HOST:PORT``, or ``local:N`` for N workers on this machine.
     job_limit
-        Seconds after which a job is stopped and a failed row (0: never), by default a day.
+        Seconds after which a job is stopped and its row is failed; 0 means never, None a day.
     timing
-        Repeats that every point is timed by, alone, afterwards.
+        Number of repeats for which each point is then encoded and decoded alone, to time it; 0 means no timing.
     figures
-        Draw RD curves and pictures into the run's folder.
-    smoothness, recognition
-        Also take the Laplacian norms of all features; also classify without compression.
+        Draw RD curves and pictures in the run's folder.
+    smoothness
+        Also compute the L1 norm of the Laplacian of all features.
+    recognition
+        Also classify without compression.
     grid
         Fields of `bench.runner.spec.RunSpec`: paradigms, codecs, datasets, extractors, analyzers, tasks, rates,
-        sequences, limit, segments, frames, stride, margin, intra_period, structure, seed. One name may stand without a
-        list.
+        sequences, limit, segments, frames, stride, margin, intra_period, structure, seed. A single name needs no list.
 
     Raises
     ------
     BenchError
-        If a name, option or field is wrong, or the run cannot be written.
+        If a name, option or field is wrong, if the run's folder cannot be written, or if the run is interrupted.
     """
     from bench.request import DAY, Request, choose, measure
     from bench.results.rows import RD_FILE, rd_frame
@@ -119,19 +121,23 @@ def run(
 
 
 def _items(key: str, value: Any) -> Any:
-    """A field as the grid has it: a name alone becomes a list."""
+    """Convert a single name to a tuple, for fields that are lists."""
     if key not in (*GROUPS.values(), "rates", "sequences"):
         return value
     return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
 
 
 def load_runs(*folders: str | Path, trusted: bool = False) -> Runs:
-    """Rows of one or more runs together: `table` is their DataFrame, `points` their means of every sequence.
+    """Load the rows of one or more runs.
+
+    The result's `table` is the DataFrame of all rows; its `points` are their means over the segments of each sequence.
 
     Parameters
     ----------
+    folders
+        Folders of runs.
     trusted
-        The runs are your own: files and programs that their run.json names may be used.
+        Allow the use of files and programs that their run.json name; only for your own runs.
     """
     from bench.report.rows import load_runs
 
@@ -141,12 +147,28 @@ def load_runs(*folders: str | Path, trusted: bool = False) -> Runs:
 def make_report(
     *runs: str | Path | Run, out: str | Path | None = None, page: str | Path | None = None, trusted: bool = False
 ) -> Path:
-    """Build the report of runs, as ``bench report`` does; gives its folder, by default reports/ and the run's name.
+    """Build a report of one or more runs, as ``bench report`` does.
 
     Parameters
     ----------
+    runs
+        Results of `run`, or folders of runs.
+    out
+        Folder of the report; by default reports/ and the name of the first run.
     page
-        Also write all of it as one page for a browser.
+        Path of an HTML file that is to hold the whole report; by default there is none.
+    trusted
+        Allow the use of files and programs that the runs' run.json name; only for your own runs.
+
+    Returns
+    -------
+    pathlib.Path
+        Folder of the report.
+
+    Raises
+    ------
+    BenchError
+        If no run is named, or a folder holds no run that can be read.
     """
     from bench.report.build import build_report
 
@@ -160,12 +182,22 @@ def make_report(
 
 
 def list_components(kind: str = "") -> pd.DataFrame:
-    """Components with their state and what they are, as ``bench list`` does.
+    """List components and whether they can run here, as ``bench list`` does.
 
     Parameters
     ----------
     kind
         codecs, datasets, paradigms, extractors, analyzers or tasks; all by default.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns are kind, name, available (bool), state (version, or why it cannot run) and about.
+
+    Raises
+    ------
+    BenchError
+        If there is no such kind.
     """
     kinds = {group: base for base, group in GROUPS.items() if kind in ("", group)}
     if not kinds:

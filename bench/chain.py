@@ -1,12 +1,12 @@
-"""A paradigm with the parts that run it, from spikes to a result.
+"""A paradigm with the components that run its stages, from spikes to a result.
 
-For one:
+For example:
 
     chain = Chain("caas", "sci")
     sent = chain.camera(spikes, rate=0.6)   # runs on the camera; sent.stream crosses the link
     result = chain.cloud(sent.stream)       # runs in the cloud; result.frames are pictures
 
-Nothing else walks a paradigm's stages. Who wants to keep, time or count what a stage does passes an `around`.
+No other code runs a paradigm's stages. To store, time or count what a stage does, pass a function `around` it.
 """
 
 from __future__ import annotations
@@ -44,23 +44,24 @@ from bench.sampling import Sampling
 PICTURES = "reconstruction"
 SPIKE_THRESHOLD = 0.5
 
-# Runs a stage: told the stage, the value that it reads, and what makes its output from that value.
+# A function that runs a stage. Arguments: the stage, the value that it reads, and a function that computes its output
+# from that value. It returns the output.
 Around = Callable[[Stage, Any, Callable[[Any], Any]], Any]
 C = TypeVar("C", bound=Component)
 
 
 @dataclass(frozen=True)
 class Sent:
-    """What crosses the link.
+    """What the camera sends, and what it was encoded from.
 
     Attributes
     ----------
     stream
-        One container; every byte of it counts.
+        The container that crosses the link; all its bytes count as rate.
     frames
-        What the encoder got: spikes, features or results, K x H x W float32.
+        The encoder's input: spikes, features or results, K x H x W float32.
     estimated_bits
-        What the codec's own model says of the payload, where it has one.
+        Bits by the likelihood of the codec's own entropy model; None without a model.
     """
 
     stream: bytes
@@ -74,14 +75,14 @@ class Sent:
 
 @dataclass(frozen=True)
 class Result:
-    """What the cloud makes of a stream.
+    """What the cloud computes from a stream.
 
     Attributes
     ----------
     frames
-        Pictures K x H x W float32 in [0, 1]; what the task's analyzer gives, for other tasks than pictures.
+        The task's result: pictures, K x H x W float32 in [0, 1], or what the analyzer of another task returns.
     decoded
-        What the codec gave back.
+        The codec's output.
     """
 
     frames: np.ndarray
@@ -92,29 +93,32 @@ class Result:
 
 
 def plainly(_stage: Stage, source: Any, run: Callable[[Any], Any]) -> Any:
-    """Run a stage and do nothing else."""
+    """Run a stage and do nothing else: the default `around`."""
     return run(source)
 
 
 class Chain:
-    """Stages of one paradigm for one task, and extractor, codec and analyzer that run them.
+    """The stages of one paradigm for one task, with the extractor, codec and analyzer that run them.
 
     Parameters
     ----------
     paradigm, codec, extractor, analyzer, task
-        Specs, or components. The analyzer is by default the one that the extractor names for the task.
+        Components, or their specs. By default, the analyzer is the extractor's for the task, else the task's.
 
     Attributes
     ----------
     stages
-        All stages, in the order that they run.
+        All stages, in the order in which they run.
+    encoding, decoding
+        The stages on both ends of the link.
     content
-        What is coded.
+        What is coded: spikes, features or results.
 
     Raises
     ------
     BenchError
-        If a spec is unknown, or the analyzer is for another task.
+        If a spec is unknown, the analyzer is for another task, or the paradigm does not have exactly one encoding and
+        one decoding stage for the task.
     """
 
     def __init__(
@@ -144,12 +148,12 @@ class Chain:
         return f"<Chain: {' '.join(part.spec for part in parts)}>"
 
     def check(self, rate_point: RatePoint, coding: CodingCondition) -> None:
-        """Refuse before any work what the codec would refuse after it.
+        """Check, before any work, that the codec takes the content, the rate point and the condition.
 
         Raises
         ------
         BenchError
-            Saying what the codec takes, and which paradigms send that.
+            If it does not. For a wrong content, the message names the paradigms that send what the codec takes.
         """
         codec, content = self.codec, self.content
         if not codec.takes(content):
@@ -169,20 +173,28 @@ class Chain:
         coding: CodingCondition | None = None,
         start: int = 0,
     ) -> Sent:
-        """Run the stages on the camera.
+        """Run the stages on the camera, on one segment of spikes.
 
         Parameters
         ----------
         spikes
             T x H x W uint8 in {0, 1}.
         rate
-            Spikes per frame that unit luminance fires.
+            Spikes per frame of a pixel at unit luminance.
         sampling
-            Which instants are coded; as many as fit.
+            Stride and margin of the coding instants; as many as fit are coded.
         rate_point
-            The codec's, by default its highest.
+            One of the codec's rate points; by default the last one, with the highest rate.
+        coding
+            The coding condition; by default low delay with an intra period of 16 frames.
         start
-            Where in its recording the first spike frame lies.
+            Index of the segment's first spike frame in its recording, for the stream's header.
+
+        Raises
+        ------
+        BenchError
+            If the codec does not take the content, the rate point or the condition, or a component returns a wrong
+            value.
         """
         sampling = sampling or Sampling()
         points = checked.rate_points(self.codec, self.content)
@@ -193,7 +205,13 @@ class Chain:
         return Sent(encoded.stream, frames, encoded.estimated_bits)
 
     def cloud(self, stream: bytes) -> Result:
-        """Run the stages in the cloud on what `camera` sent."""
+        """Run the stages in the cloud on a stream from `camera`.
+
+        Raises
+        ------
+        StreamError
+            If the stream is damaged, or was coded by another codec or with other weights.
+        """
         info, _ = unpack_stream(stream)
         decoded, chain = self.codec.decode(stream), info.chain
         instants, rate = np.empty(0, np.int64), 1.0
@@ -202,14 +220,16 @@ class Chain:
         return Result(self.after_link(decoded, instants, rate), decoded)
 
     def before_link(self, spikes: Any, instants: np.ndarray, rate: float, around: Around = plainly) -> Any:
-        """What the encoder gets.
+        """Run the stages before the encoder, and return the encoder's input.
 
         Parameters
         ----------
         spikes
-            T x H x W uint8, or whatever stands for them to `around`.
+            T x H x W uint8 in {0, 1}, or whatever `around` can take in their place.
         instants
-            Coding instants, as spike frames.
+            Coding instants, as indices of spike frames.
+        rate
+            Spikes per frame of a pixel at unit luminance.
         """
         values = {"spikes": spikes}
         for stage in self.stages[: self.stages.index(self.encoding)]:
@@ -217,16 +237,16 @@ class Chain:
         return values[self.encoding.source]
 
     def after_link(self, decoded: Decoded, instants: np.ndarray, rate: float, around: Around = plainly) -> np.ndarray:
-        """The task's result from what was decoded.
+        """Run the stages after the decoder, and return the task's result.
 
         Parameters
         ----------
         instants, rate
-            What the extractor needs where it runs in the cloud (CTA).
+            As `before_link` takes them, for an extractor in the cloud (CTA).
         """
         is_spikes = self.content.is_spikes
         values: dict[str, Any] = {self.decoding.output: to_spikes(decoded.frames) if is_spikes else decoded.frames}
-        motion = None if is_spikes else decoded.motion  # that of spikes is of no use to an analyzer of features
+        motion = None if is_spikes else decoded.motion  # motion between spike frames is not motion between features
         for stage in self.stages[self.stages.index(self.decoding) + 1 :]:
             run = partial(self.run, stage, instants, rate, motion=motion)
             values[stage.output] = around(stage, values[stage.source], run)
@@ -236,18 +256,21 @@ class Chain:
     def run(
         self, stage: Stage, instants: np.ndarray, rate: float, source: np.ndarray, motion: np.ndarray | None = None
     ) -> np.ndarray:
-        """Run one stage that extracts or analyzes."""
+        """Run one stage of extraction or analysis on its input `source`; returns float32."""
         if stage.kind is Kind.EXTRACT:
             return checked.features(self.extractor, source, instants, rate)
         return checked.result(self.analyzer, source, motion)
 
     def stated(self, sampling: Sampling, start: int, rate: float) -> AnalysisChain | None:
-        """What a stream's container says of this chain; None where other tasks than pictures leave nothing to say."""
+        """The analysis chain for a stream's header.
+
+        None if the stream is a result of a task other than reconstruction: nothing is left to analyze.
+        """
         pictures = self.analyzer.task == PICTURES
         if self.content is Content.RESULT and not pictures:
             return None
         own = create(Analyzer, create(Task, PICTURES).analyzer_for(self.extractor))
-        analyzer = self.analyzer if pictures else own  # other tasks choose their analyzer themselves
+        analyzer = self.analyzer if pictures else own  # the header names the analyzer for pictures alone
         return AnalysisChain(
             self.extractor.spec,
             "" if analyzer.spec == own.spec else analyzer.spec,
@@ -260,7 +283,7 @@ class Chain:
 
 
 def to_spikes(frames: np.ndarray) -> np.ndarray:
-    """Decoded spike frames as uint8 in {0, 1}: a lossy codec's values become spikes above one half."""
+    """Convert decoded spike frames to uint8 in {0, 1}: a value of a lossy codec above one half is a spike."""
     return (frames > SPIKE_THRESHOLD).astype(np.uint8)
 
 

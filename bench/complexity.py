@@ -1,7 +1,7 @@
-"""Counting: parameters and multiply-accumulates of a component's parts.
+"""Counts parameters and multiply-accumulates of a component's parts.
 
-Convolutions, matrix products and attention are counted by torch's own counter; deformable convolution and warping by
-formulas given here. What else ran is listed by name, and is element-wise.
+Torch's own counter counts convolutions, matrix products and attention; formulas in this file count deformable
+convolution and warping. Other operations, most of them element-wise, are listed by name.
 """
 
 from __future__ import annotations
@@ -18,28 +18,30 @@ from bench.published import stated
 if TYPE_CHECKING:
     from bench.interfaces.workload import Work
 
-# Products for one bilinear sample.
+# Multiplications for one bilinear sample.
 _SAMPLE = 4
-# Width and height that the paper's multiply-accumulates are for.
+# Width and height of the frames for which the paper states multiply-accumulates.
 PUBLISHED_SIZE = (256, 256)
 
 
 @dataclass(frozen=True)
 class Counted:
-    """What a part takes.
+    """Parameters and multiply-accumulates of a part.
 
     Attributes
     ----------
+    part, side, frame
+        As in `bench.interfaces.workload.Work`.
     parameters
-        Of the part's modules that it uses.
+        Number of parameters that the part uses.
     macs
-        Multiply-accumulates.
+        Number of multiply-accumulates of one run.
     uncounted
-        Operations that are not among the macs, with how often each ran.
+        Name of each operation that is not in `macs`, and how often it ran.
     table
-        The paper's table that has figures for it; empty where none has.
+        The table of the paper that states figures for this part; empty for none.
     published
-        Its parameters (millions) and multiply-accumulates (billions, of 256 x 256).
+        The paper's parameters in millions, and multiply-accumulates in billions for a frame of 256 x 256.
     """
 
     part: str
@@ -53,12 +55,12 @@ class Counted:
 
 
 def count(works: Iterable[Work]) -> list[Counted]:
-    """Run every part once and count it."""
+    """Run each part once, and count its parameters and multiply-accumulates."""
     return [_count(work) for work in works]
 
 
 def _count(work: Work) -> Counted:
-    # With gradients enabled but none wanted, layers take the form that they were trained in.
+    # Gradients stay enabled, so that layers run in the form in which they are trained; no parameter needs one.
     for module in work.modules:
         module.requires_grad_(False)
     with watch() as found:
@@ -73,16 +75,16 @@ def _count(work: Work) -> Counted:
 
 @dataclass
 class Watched:
-    """What torch computed while it was watched.
+    """What torch computed inside a `watch`.
 
     Attributes
     ----------
     macs
-        Multiply-accumulates, set when watching ends.
+        Number of multiply-accumulates; set when the `watch` ends.
     touched
-        Storages of the tensors that went into operations.
+        Storages of all tensors that were inputs of operations.
     others
-        Operations that are not among the macs, with how often each ran.
+        Name of each operation that is not in `macs`, and how often it ran.
     """
 
     macs: int = 0
@@ -92,7 +94,7 @@ class Watched:
 
 @contextmanager
 def watch() -> Iterator[Watched]:
-    """Count what this thread computes with torch."""
+    """Count what torch computes in this thread, within a ``with`` block."""
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils.flop_counter import FlopCounterMode, flop_registry
@@ -126,7 +128,7 @@ def _warping(image: Any, grid: Any, *rest: Any, out_shape: Any = None, **more: A
 
 
 def _deformable(image: Any, weight: Any, *rest: Any, out_shape: Any = None, **more: Any) -> int:
-    """A convolution whose every tap is sampled and, where there are masks (the last argument says), weighted."""
+    """A convolution whose taps are sampled and, if the last argument says so, multiplied by masks."""
     batch, outputs, height, width = out_shape
     masked = bool(rest[-1])
     sampled = image[1] * prod(weight[2:]) * (_SAMPLE + masked)
@@ -134,7 +136,7 @@ def _deformable(image: Any, weight: Any, *rest: Any, out_shape: Any = None, **mo
 
 
 def _published(row: str) -> tuple[float | None, float | None]:
-    """Parameters and multiply-accumulates that the paper states for ``table/row``."""
+    """Parameters (millions) and multiply-accumulates (billions) that the paper states in ``table/row``."""
     table, _, name = row.partition("/")
     found = {column: float(value) for (of, column), value in stated(table).items() if of == name}
     return found.get("parameters"), found.get("macs")

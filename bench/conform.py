@@ -1,4 +1,4 @@
-"""The conformance kit: what every codec of the suite must do, run against any codec."""
+"""The conformance kit: checks of the rules that every codec must follow, for ``bench conform``."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from bench.interfaces import Codec, CodingCondition, Content, Encoded, RatePoint
 from bench.interfaces.checked import availability, rate_points
 from bench.runner.decode import close_server, decode_fresh
 
-# Odd sizes, one pixel, one frame, and frames whose sides no block size divides. Spikes need nothing else.
+# (K, H, W): one pixel, one frame, odd sides, and sides that are no multiples of a codec's blocks.
 SHAPES = ((1, 1, 1), (1, 7, 13), (2, 33, 65), (2, 130, 200), (17, 16, 16))
 _CONDITIONS = (CodingCondition(), CodingCondition(structure="random_access"))
-# Where frames begin to differ: right after the first intra frame, within a later group of eight, and right after the
-# second intra frame.
+# The causality check changes all frames from these on: right after the first intra frame, within the second group of
+# eight, and right after the second intra frame.
 _CUTS = (1, 10, 17)
-# What numeric libraries read when they start.
+# Variables from which numeric libraries read their number of threads, when they are loaded.
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass(frozen=True)
 class Result:
-    """One check's name and what went wrong, empty where nothing did."""
+    """Name of a check, and what went wrong; empty if nothing did."""
 
     check: str
     problem: str = ""
 
 
 def conform(codec: Codec) -> Iterator[Result]:
-    """Run every check on a codec; each gives one result."""
+    """Run all checks on a codec and yield a result for each; if the codec is unavailable, only for the first one."""
     checks: list[tuple[str, Callable[[Codec], str]]] = [
         ("available", _available),
         ("odd sizes, one frame, all zero, all one", _sizes),
@@ -70,7 +70,7 @@ def conform(codec: Codec) -> Iterator[Result]:
 
 
 def _told(error: BaseException, codec: Codec, before: list[str]) -> str:
-    """What is reported of an error: file and line where it is unexpected, few words where it was told `before`."""
+    """Text for an error, with file and line if it is unexpected; shortened if it was already reported (`before`)."""
     text = str(error) if isinstance(error, BenchError) else one_line(f"{type(error).__name__}: {error}")
     unexpected: BaseException | None = error
     while isinstance(unexpected, BenchError):
@@ -83,21 +83,34 @@ def _told(error: BaseException, codec: Codec, before: list[str]) -> str:
 
 
 def _place(error: BaseException, codec: Codec) -> str:
-    """File and line of the codec's own code that an error came from, or of the last code that ran."""
+    """File and line of an error: the innermost call in the codec's own files, or else the innermost of all."""
     files, calls = _sources(codec), traceback.extract_tb(error.__traceback__)
     last = ([call for call in calls if call.filename in files] or calls)[-1]
     return f"{last.filename}:{last.lineno}"
 
 
 def _sources(codec: Codec) -> set[str]:
-    """Files that a codec's classes are written in."""
+    """Source files of a codec's class and its base classes, without those of `bench`."""
     kinds = [kind for kind in type(codec).__mro__ if kind.__module__ not in ("builtins", "abc")]
     files = {inspect.getsourcefile(kind) for kind in kinds if not kind.__module__.startswith("bench.")}
     return {file for file in files if file}
 
 
 def sample(codec: Codec, shape: tuple[int, int, int] = (9, 64, 72), seed: int = 0) -> np.ndarray:
-    """Frames that the codec takes: a moving smooth texture, or spikes of it."""
+    """Draw frames that the codec takes: a smooth texture in motion, or spikes of it if the codec takes only spikes.
+
+    Parameters
+    ----------
+    shape
+        (K, H, W).
+    seed
+        Seeds the noise, and the spikes.
+
+    Returns
+    -------
+    numpy.ndarray
+        K x H x W float32 in [0, 1], or in {0, 1} for spikes.
+    """
     random = np.random.default_rng(seed)
     rows, columns = np.mgrid[0 : shape[1], 0 : shape[2]]
     frames = np.empty(shape, np.float32)
@@ -174,13 +187,13 @@ def _fresh_process(codec: Codec) -> str:
 
 
 def _fresh(codec: Codec, stream: bytes) -> str:
-    """Hash of what a fresh process decodes."""
+    """Decode a stream in a new process, and return the SHA-256 of the frames."""
     with tempfile.TemporaryDirectory() as folder:
         return decode_fresh(stream, Path(folder), codec.origin)[1]
 
 
 def _threads(codec: Codec) -> str:
-    """Networks and numeric libraries add in another order with other threads: that must not reach the frames."""
+    """With other numbers of threads, numeric libraries sum in another order; the decoded frames must not change."""
     stream = _encode(codec, sample(codec)).stream
     usual = os.environ.get("OMP_NUM_THREADS") or str(os.cpu_count())
     other = "3" if usual == "1" else "1"
@@ -191,7 +204,7 @@ def _threads(codec: Codec) -> str:
         finally:
             close_server()
 
-    # A thread has a server of its own, which reads the number of threads when it starts.
+    # Each thread has a decoding server of its own. A new one reads the number of threads when it starts.
     with mock.patch.dict(os.environ, dict.fromkeys(_THREADS, other)), ThreadPoolExecutor(1) as pool:
         sha256 = pool.submit(decode).result()
     return "" if sha256 == _fresh(codec, stream) else f"{other} threads decode other frames than {usual}"
@@ -225,7 +238,7 @@ def _none_decode(codec: Codec, streams: list[bytes]) -> str:
 
 
 def _payload(codec: Codec, count: int = 16) -> str:
-    """Behind a right checksum a codec may decode damage to wrong frames, but must not crash or change shape."""
+    """A damaged payload with a valid checksum may decode to wrong frames, but not crash or change the shape."""
     frames = sample(codec)
     info, payload = unpack_stream(_encode(codec, frames).stream)
     random = np.random.default_rng(1)
@@ -256,7 +269,7 @@ def _monotone(codec: Codec) -> str:
 
 
 def _alone(codec: Codec) -> str:
-    """Every byte is counted: decoding needs no file that the encoder left, nor what it coded last."""
+    """All information is in the stream: decoding needs neither files of the encoder nor its state."""
     places = {Path.cwd(), *(Path(file).parent for file in _sources(codec))}
     places.discard(Path(tempfile.gettempdir()).resolve())  # other programs write there too
     before = set().union(*map(_names, places))
@@ -273,7 +286,7 @@ def _alone(codec: Codec) -> str:
 
 @contextmanager
 def _temporary_folder() -> Iterator[Path]:
-    """A new folder for temporary files, of this process and of those that it starts; removed at the end."""
+    """Redirect temporary files of this process and its children to a new folder, which is removed at the end."""
     with (
         tempfile.TemporaryDirectory() as folder,
         mock.patch.dict(os.environ, {"TMPDIR": folder}),
@@ -283,15 +296,15 @@ def _temporary_folder() -> Iterator[Path]:
 
 
 def _names(folder: Path) -> set[str]:
-    """Paths in a folder, but for what tools keep for themselves."""
+    """Paths in a folder, except hidden files and Python's caches."""
     return {str(path) for path in folder.iterdir() if not path.name.startswith((".", "__pycache__"))}
 
 
 def _causal(codec: Codec) -> str:
-    """Under each condition the frames before a change come back the same, but for those within the stated look ahead.
+    """Under each condition, a change of later frames does not change earlier ones, except within the stated look-ahead.
 
-    What follows the change is once another scene, once the same scene with other noise: a temporal filter leaves out
-    frames that are too different, and so hides from the first alone.
+    The later frames change twice: to another scene, and to the same scene with other noise. A temporal filter ignores
+    frames that differ too much, so the first change alone would not reveal it.
     """
     for condition in _CONDITIONS:
         ahead = codec.lookahead(condition)
@@ -306,8 +319,8 @@ def _causal(codec: Codec) -> str:
             after = codec.decode(_encode(codec, changed, condition=condition).stream).frames
             if differing := [k for k in range(cut - int(ahead)) if not np.array_equal(before[k], after[k])]:
                 return (
-                    f"{condition.structure}: frame {differing[0]} decodes to something else when frames from {cut} on "
-                    f"are others ({ahead:g} frames of look ahead are stated)"
+                    f"{condition.structure}: frame {differing[0]} decodes differently when frames from {cut} on change "
+                    f"(the codec states a look-ahead of {ahead:g} frames)"
                 )
     return ""
 

@@ -1,17 +1,18 @@
-"""The one exception type that a user can cause, and what others said as a part of its line."""
+"""Exceptions for mistakes of users, and text of other programs as one line of a message."""
 
 
 class BenchError(Exception):
-    """A mistake or a missing thing outside the suite: one line that says what is wrong and what to do.
+    """A mistake of the user, or something that is missing on this machine.
 
-    The command line prints the message and exits with code 2. Any other exception is a bug.
+    The message says in one line what is wrong and what to do. The command line prints it and exits with code 2. Any
+    other exception is a bug.
     """
 
 
 class StreamError(BenchError):
-    """A stream that is truncated, corrupt, foreign or made with other weights."""
+    """A stream is truncated or damaged, is not of this suite, or was coded by another codec or with other weights."""
 
 
 def one_line(text: str) -> str:
-    """What a program or a library said, as printable text on one line."""
+    """Convert the output of a program or library to one line of printable text."""
     return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))

@@ -1,4 +1,4 @@
-"""Files: the user's cache, writing whole files or none, and what a disk may refuse."""
+"""Files: the folder of the user's cache, atomic writing, and errors of the disk."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ UNFINISHED = ".new-"
 
 
 class FatalError(BenchError):
-    """A fault of this machine, not of a codec (a full disk): it ends the run, and later jobs are not tried."""
+    """A fault of this machine and not of a codec, such as a full disk. It ends the run; later jobs do not start."""
 
 
 def cache_root() -> Path:
-    """The suite's folder in the user's cache: BENCH_CACHE, or the platform's own place.
+    """The folder of the suite's cache: the value of BENCH_CACHE, or a folder in the platform's user cache.
 
     Raises
     ------
     BenchError
-        If the user has no home folder, and nothing else is stated.
+        If BENCH_CACHE is not set and the user has no home folder.
     """
     stated = os.environ.get("BENCH_CACHE")
     try:
@@ -43,13 +43,21 @@ DISK_ERRORS = frozenset(
 )
 
 
-# What a run that ends early tells its user.
+# End of the message of a run that stops early.
 GO_ON = "; what was measured is kept, go on with --resume"
 
 
 @contextmanager
 def disk_errors(place: Path, hint: str = "") -> Iterator[None]:
-    """Turn a full or read-only disk, or a file where a folder should be, into one line that ends the run."""
+    """Turn an `OSError` of the disk (full, read-only, a file in place of a folder) into a `FatalError`.
+
+    Parameters
+    ----------
+    place
+        The file or folder that is written, for the message.
+    hint
+        What the user can do, appended to the message.
+    """
     try:
         yield
     except OSError as error:
@@ -59,23 +67,23 @@ def disk_errors(place: Path, hint: str = "") -> Iterator[None]:
 
 
 def disk_message(place: object, error: OSError, hint: str = "") -> str:
-    """What a user reads when the disk is at fault."""
+    """The message for an error of the disk."""
     return f"cannot write under {place}: {error.strerror}{hint}{GO_ON}"
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
+    """Write a file atomically: it exists either with all data or not at all."""
     with whole_file(path) as file:
         file.write(data)
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that is there once all is written, or not at all."""
+    """Open a file for atomic writing: it appears under its name when the ``with`` block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{UNFINISHED}{uuid.uuid4().hex}")
     try:
-        with unfinished.open("xb") as file:  # with the permissions that the umask says; some file systems have no chmod
+        with unfinished.open("xb") as file:  # permissions follow the umask; some file systems have no chmod
             yield file
         unfinished.replace(path)
     except BaseException:

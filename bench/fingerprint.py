@@ -1,7 +1,7 @@
-"""Hashes of what can change a result: a component's code with all it imports, files, arrays.
+"""Hashes of everything that can change a result: a component's code with its imports, options, weights and files.
 
-Code is hashed as its syntax tree, so comments, docstrings and layout change nothing. Pythons of different versions
-mostly, but not always, parse a file into the same tree; where they do not, results are made anew.
+Code is hashed by its syntax tree, so comments, docstrings and layout do not matter. Different versions of Python may
+parse a file to different trees; results are then computed again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FIRST_PARTY = ("bench", "baselines", "paradigms")
 
 
 def digest(value: object) -> str:
-    """SHA-256 in hex of a JSON-able value, keys sorted."""
+    """SHA-256 in hex of a value as JSON with sorted keys; a value that JSON lacks counts as its text."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -33,16 +33,16 @@ def _file_sha256(path: Path, size: int, mtime_ns: int) -> str:
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 in hex of a file, read once per process while it stays unchanged."""
+    """SHA-256 in hex of a file. The process reads it again only if its size or time of change differs."""
     status = path.stat()
     return _file_sha256(path, status.st_size, status.st_mtime_ns)
 
 
 def component_fingerprint(component: Component) -> str:
-    """Name, options, weights and code of a component in one hash.
+    """One SHA-256 in hex over name, options, weights and code of a component.
 
-    The code is that of its class's module and of every module of the suite (or of its own package) that it
-    imports, directly or not, with the versions of the third-party packages that those import.
+    Its code is the module of its class and all modules of the suite, or of its own package, that this module imports
+    directly or indirectly, together with the versions of the third-party packages that they import.
     """
     return digest(
         [
@@ -56,7 +56,7 @@ def component_fingerprint(component: Component) -> str:
 
 @functools.cache
 def code_fingerprint(module: str) -> str:
-    """Hash of a module's code and of what it imports, first-party by syntax tree, third-party by version."""
+    """SHA-256 in hex of a module's code and its imports: the suite's by syntax tree, third-party ones by version."""
     own = (*_FIRST_PARTY, module.partition(".")[0])
     hashes: dict[str, str] = {}
     foreign: set[str] = set()
@@ -72,7 +72,7 @@ def code_fingerprint(module: str) -> str:
         for imported in imports:
             top = imported.partition(".")[0]
             if top in own or not (top in sys.stdlib_module_names or top in _distributions()):
-                queue.append(imported)  # the suite's, or a file that belongs to no package and so has no version
+                queue.append(imported)  # of the suite, or a file outside all packages, which has no version
             else:
                 foreign.add(top)
     return digest([sorted(hashes.items()), {name: _version(name) for name in sorted(foreign)}])
@@ -88,7 +88,7 @@ def _source_of(name: str) -> Path | None:
 
 
 def _spec_of(name: str) -> ModuleSpec | None:
-    """Where a module would come from; unlike `find_spec`, without importing what it lies in (a network, and torch)."""
+    """The spec of a module. Unlike `find_spec`, this does not import its parent packages, which may import torch."""
     parent = name.rpartition(".")[0]
     try:
         if parent in sys.modules:
@@ -110,7 +110,7 @@ def _read_code(source: bytes, name: str, is_package: bool) -> tuple[str, frozens
 
 
 def _plain(node: object) -> object:
-    """A syntax tree as tuples, without docstrings, places in the file and whatever is empty."""
+    """A syntax tree as nested tuples, without docstrings, line numbers and empty fields."""
     if isinstance(node, list):
         return [_plain(item) for item in node if not _does_nothing(item)]
     if not isinstance(node, ast.AST):
@@ -125,7 +125,7 @@ def _does_nothing(node: object) -> bool:
 
 
 def _imports(tree: ast.Module, name: str, *, is_package: bool) -> set[str]:
-    """Modules that a source names, with `from a import b` giving both a and a.b."""
+    """Modules that a source imports. `from a import b` counts as both a and a.b, since b may be a module."""
     found: set[str] = set()
     package = name if is_package else name.rpartition(".")[0]
     for node in ast.walk(tree):

@@ -1,4 +1,4 @@
-"""Names that users choose (of datasets, sequences, codecs) as names of files and as words in figures."""
+"""Converts names that users choose (of datasets, sequences, codecs) to file names and to labels in figures."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-# Characters of a file's name, so that prefix and suffix have room everywhere.
+# Longest file name in characters: file systems allow 255 bytes, and prefix and suffix need room.
 _MOST = 80
 _HASH = 8
-# Windows keeps these names for devices.
+# Windows reserves these names for devices.
 _RESERVED = re.compile(r"con|prn|aux|nul|com\d|lpt\d")
 
 
 def file_name(*parts: str) -> str:
-    """A name for a file or folder, without suffix, that every file system and shell takes.
+    """Name of a file or folder, without suffix, that is valid in every file system and shell.
 
-    Small letters, digits, ``-`` and ``_`` stay as they are. Where anything else is lost, or where another name could
-    give the same file (capitals, long names), digits of a hash follow, so that two names are never one file.
+    Lower-case letters, digits, ``-`` and ``_`` are kept. If any other character is replaced, or another name could give
+    the same file name (upper case, long names), digits of a hash are appended. So different names never share a file.
 
     Parameters
     ----------
     parts
-        Names that make it together, such as dataset and sequence.
+        Names that are joined, such as dataset and sequence.
 
     Examples
     --------
@@ -43,12 +43,12 @@ def file_name(*parts: str) -> str:
 
 
 def _like_another(text: str) -> bool:
-    """Whether it is a device's name, or looks as if a hash had been added."""
+    """Whether the text is reserved by Windows, or ends like a name with an appended hash."""
     return bool(_RESERVED.fullmatch(text) or re.search(rf"-[0-9a-f]{{{_HASH}}}$", text))
 
 
 def short(text: str, most: int) -> str:
-    """A text, or its beginning and end where it has more characters than a figure has room for."""
+    """Shorten a text to `most` characters by replacing its middle with an ellipsis."""
     if len(text) <= most:
         return text
     end = most // 3
@@ -56,7 +56,7 @@ def short(text: str, most: int) -> str:
 
 
 def shortened(names: Iterable[str], most: int) -> dict[str, str]:
-    """Different names as `short` gives them, numbered where two would be alike."""
+    """Shorten names as `short` does, and number those that would be equal; returns the short text of each name."""
     names = dict.fromkeys(names)
     texts: dict[str, str] = {name: name for name in names if len(name) <= most}
     taken = set(texts)

@@ -1,4 +1,4 @@
-"""Paths, names and texts as users give them."""
+"""Reads paths and text files that users give, and lists folders."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from pathlib import Path
 
 from bench.errors import BenchError
 
-# What other systems leave in folders; what begins with a dot (.DS_Store, ._x) is hidden in any case.
+# Files that operating systems create in folders by themselves. Names with a leading dot (.DS_Store, ._x) are hidden
+# in any case.
 _LEFT_BEHIND = frozenset(
     {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "#recycle", "$recycle.bin"}
 )
 
 
 def user_path(text: str | Path) -> Path:
-    """A path that a user gives in an option, a variable or a file: ``~`` is the home folder, as in a shell."""
-    return Path(os.path.expanduser(text))  # noqa: PTH111 (pathlib's own raises where there is no home folder)
+    """Convert a path from an option, a variable or a file of the user; ``~`` is the home folder, as in a shell."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111 (pathlib's method raises if there is no home folder)
 
 
 def natural_order(path: str | Path) -> tuple[list[str | int], str]:
-    """Sort key of a name in which numbers count as numbers: frame9 comes before frame10.
+    """Sort key that compares the numbers in names as numbers: frame9 comes before frame10.
 
     Examples
     --------
@@ -32,22 +33,22 @@ def natural_order(path: str | Path) -> tuple[list[str | int], str]:
 
 
 def is_left_behind(path: Path) -> bool:
-    """Whether a file or folder is hidden, or one that a system keeps for itself."""
+    """Whether a file or folder is hidden, or was created by an operating system for itself."""
     return path.name.startswith(".") or path.name.lower() in _LEFT_BEHIND
 
 
 def listed(folder: Path, suffixes: tuple[str, ...] = ()) -> list[Path]:
-    """What lies in a folder, in the natural order of names; hidden files and those of other systems do not count.
+    """List a folder in `natural_order`, without hidden files and those of operating systems (`is_left_behind`).
 
     Parameters
     ----------
     suffixes
-        Only files that end so, in small letters: ``.png`` also takes ``.PNG``.
+        List only files with one of these suffixes, written in lower case; ``.png`` also matches ``.PNG``.
 
     Raises
     ------
     BenchError
-        If it is no folder, or cannot be read.
+        If it is not a folder, or cannot be read.
     """
     try:
         inside = sorted(folder.iterdir(), key=lambda path: natural_order(path.name))
@@ -58,7 +59,7 @@ def listed(folder: Path, suffixes: tuple[str, ...] = ()) -> list[Path]:
 
 
 def read_user_text(path: Path) -> str:
-    """A text file that a user wrote, UTF-8 with or without a byte order mark.
+    """Read a text file of the user: UTF-8, with or without a byte order mark.
 
     Raises
     ------
@@ -74,7 +75,7 @@ def read_user_text(path: Path) -> str:
 
 
 def word(text: str) -> str:
-    """A text as part of a folder's name."""
+    """Replace the characters of a text that are unsafe in a folder's name by ``-``."""
     return "".join(c if c.isalnum() or c in "-_." else "-" for c in text)
 
 

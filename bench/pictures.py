@@ -1,4 +1,4 @@
-"""Pictures: files as luma, frames as grey levels and PNG."""
+"""Reads picture files as luma, and converts frames to grey levels and PNG."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _TIFF_BITS, _TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 
 
 def read_grey(path: Path) -> np.ndarray:
-    """Read a picture as luma, turned as its EXIF orientation says.
+    """Read a picture as luma, rotated by its EXIF orientation.
 
     Returns
     -------
     numpy.ndarray
-        H x W uint8, or uint16 where a grey picture has 16 bits.
+        H x W uint8, or uint16 for a grey picture of 16 bits.
 
     Raises
     ------
     BenchError
-        If the file is missing or not a picture, or could be read only in part: colours of more than 8 bits a channel,
-        floats, colour models other than RGB, transparency, several pictures in one file.
+        If the file is missing or not a picture, or reading it would lose information: colours of more than 8 bits per
+        channel, floats, colour models other than RGB, transparency, or several pictures in one file.
     """
     from PIL import Image, ImageOps
 
@@ -45,17 +45,22 @@ def read_grey(path: Path) -> np.ndarray:
             return np.asarray(upright) if upright.mode == "L" else luma(np.asarray(upright.convert("RGB")))
     except BenchError:
         raise
-    except Exception as error:  # its readers fail in many ways on damaged files, and refuse to fill the memory
+    except Exception as error:  # Pillow raises many types for damaged files, and refuses pictures of excessive size
         raise BenchError(f"{path} cannot be read as a picture: {one_line(str(error))}") from None
 
 
 def read_same(paths: Iterable[Path], where: Path) -> np.ndarray:
-    """Read pictures of one size and depth as K x H x W.
+    """Read K pictures of one size and depth as K x H x W uint8 or uint16.
+
+    Parameters
+    ----------
+    where
+        The folder or file that the message names if they differ.
 
     Raises
     ------
     BenchError
-        If they differ, which is said of `where`; or as `read_grey` does.
+        If their sizes or depths differ, or `read_grey` cannot read one.
     """
     frames = [read_grey(path) for path in paths]
     if len(sizes := {frame.shape for frame in frames}) > 1:
@@ -66,14 +71,14 @@ def read_same(paths: Iterable[Path], where: Path) -> np.ndarray:
 
 
 def luminance(levels: np.ndarray) -> np.ndarray:
-    """Levels of 8 or 16 bits as float32 in [0, 1]."""
+    """Convert uint8 or uint16 levels to float32 in [0, 1]."""
     return levels.astype(np.float32) / np.iinfo(levels.dtype).max
 
 
 def _unreadable(image: Picture) -> str:
-    """What of a picture would get lost; empty where nothing would."""
+    """Why reading a picture would lose information; empty if it would not."""
     tags = getattr(image, "tag_v2", {})
-    # Pillow opens colours of 16 bits in a mode of 8, and cuts them; only the raw mode and the TIFF tag tell.
+    # Pillow cuts colours of 16 bits to a mode of 8 bits; only the raw mode and the TIFF tag show this.
     deep = any(";16" in str(tile[-1]) for tile in getattr(image, "tile", ())) or max(tags.get(_TIFF_BITS, (8,))) > 8
     if image.mode.startswith("I;16"):
         inverted = tags.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO
@@ -82,7 +87,7 @@ def _unreadable(image: Picture) -> str:
         mode = f"colours of more than 8 bits (opened as {image.mode})" if deep else f"mode {image.mode}"
         return f"pictures of {mode} are not read; save it as 8-bit grey or RGB, or as 16-bit grey"
     count = getattr(image, "n_frames", 1)
-    if count > 1 and image.format != "MPO":  # a photograph with its preview
+    if count > 1 and image.format != "MPO":  # an MPO file is a photograph with its preview
         return f"the file holds {count} pictures; save each one as a file"
     return ""
 
@@ -95,17 +100,17 @@ def _transparent(image: Picture) -> bool:
 
 
 def luma(rgb: np.ndarray) -> np.ndarray:
-    """BT.601 luma of ... x 3 uint8 or uint16, rounded to the same type."""
+    """BT.601 luma of ... x 3 uint8 or uint16 RGB values, rounded, as ... of the same type."""
     return (rgb @ np.array([0.299, 0.587, 0.114]) + 0.5).astype(rgb.dtype.newbyteorder("="))
 
 
 def grey_levels(frames: np.ndarray) -> np.ndarray:
-    """Frames as 8-bit grey; a spike is white."""
+    """Convert uint8 spikes (1 becomes white), or float frames clipped to [0, 1], to uint8 grey levels."""
     return frames * np.uint8(255) if frames.dtype == np.uint8 else to_uint8(np.clip(frames, 0, 1))
 
 
 def png(frame: np.ndarray) -> bytes:
-    """H x W grey levels as a PNG file."""
+    """Encode H x W uint8 grey levels as a PNG file."""
     import io
 
     from PIL import Image

@@ -1,4 +1,4 @@
-"""What long work tells of how far it is."""
+"""Progress of long work, on a terminal, in a notebook or in a log."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from typing import Any
 
 from bench.errors import one_line
 
-# Takes how much is done, of how much, and a label.
+# A function that shows progress. Arguments: number of steps done, number of all steps, and a label.
 Progress = Callable[[int, int, str], None]
 
 _LINE_SECONDS = 60.0
 
 
 def silent(done: int, total: int, label: str) -> None:
-    """The progress that nobody watches."""
+    """Show no progress."""
 
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Progress]:
-    """A bar with remaining time on a terminal and in a notebook, a line a minute elsewhere.
+    """Show progress within a ``with`` block, which gets a function ``update(done, total, label)``.
 
-    Gives ``update(done, total, label)``.
+    A terminal shows a bar with the remaining time, a notebook one line that is updated; elsewhere, such as in a log,
+    one line is written to standard error each minute.
     """
     if (ipython := _notebook()) is not None:
         yield _line_in_place(title, ipython)
@@ -55,7 +56,7 @@ def progress_bar(title: str) -> Iterator[Progress]:
 
 @contextmanager
 def _line_a_minute(title: str) -> Iterator[Progress]:
-    """Progress for logs: after each minute a line to standard error, also while a step takes long."""
+    """Write a line to standard error each minute, by a thread, so that it also appears during a long step."""
     began, ended, done_so_far, last_label = time.monotonic(), threading.Event(), "begun", ""
 
     def update(done: int, total: int, label: str) -> None:
@@ -65,7 +66,7 @@ def _line_a_minute(title: str) -> Iterator[Progress]:
     def tell() -> None:
         while not ended.wait(_LINE_SECONDS):
             line = f"{title}: {done_so_far} after {(time.monotonic() - began) / 60:.0f} min{last_label}"
-            with suppress(OSError, ValueError):  # whoever read it has gone
+            with suppress(OSError, ValueError):  # the reader of standard error has ended
                 print(one_line(line), file=sys.stderr, flush=True)
 
     teller = threading.Thread(target=tell, daemon=True)
@@ -78,14 +79,14 @@ def _line_a_minute(title: str) -> Iterator[Progress]:
 
 
 def _notebook() -> Any:
-    """IPython, where this is the kernel of a notebook."""
+    """The module IPython if this process is the kernel of a notebook, else None."""
     ipython = sys.modules.get("IPython")
     kernel = ipython is not None and type(ipython.get_ipython()).__name__ == "ZMQInteractiveShell"
     return ipython if kernel else None
 
 
 def _line_in_place(title: str, ipython: Any) -> Progress:
-    """Progress of a cell: one line of its output, written anew."""
+    """Show progress as one line of a notebook cell's output, which each update replaces."""
     began = time.monotonic()
     line = ipython.display.display({"text/plain": title}, raw=True, display_id=True)
 

@@ -1,4 +1,4 @@
-"""Rate points between what a user writes, what a codec has and what a row says."""
+"""Matches rate points that a user writes with those that a codec has."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNO
 
 
 def written_point(text: str) -> RatePoint:
-    """A rate point as a user wrote it: a number where the same text comes of it, else text (``01``, ``1e1``)."""
+    """Convert text to a number if the number's text is the same; other text, such as ``01`` or ``1e1``, stays text."""
     if _NUMBER.fullmatch(text):
         for kind in (int, float):
             try:
                 if str(number := kind(text)) == text:
                     return number
-            except ValueError:  # no whole number, or more digits than Python reads
+            except ValueError:  # not an integer, or more digits than Python converts
                 continue
     return text
 
 
 def own_point(codec: Codec, content: Content, written: RatePoint) -> RatePoint:
-    """The codec's own rate point that was meant: the one of the same text, else of the same number.
+    """The codec's own rate point for what a user wrote: the one with the same text, else the one with the same number.
 
-    ``37.0`` and ``"37"`` are the quantiser 37, and ``1`` is the point ``"1"`` of a codec whose points are texts. Where
-    the codec lists no such point, whole numbers are whole; the codec says whether it takes them.
+    So ``37.0`` and ``"37"`` mean the quantiser 37, and ``1`` means the point ``"1"`` of a codec whose points are texts.
+    If the codec lists neither, the written point is returned, as an integer if the codec's points are integers;
+    `Codec.check_rate_point` then decides.
     """
     text, number = str(written), _number(written)
     points = (*checked.rate_points(codec, content), *map(plain, getattr(codec, "rate_points", ())))

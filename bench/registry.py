@@ -1,4 +1,4 @@
-"""Finds components by name through entry points, or in a file being written."""
+"""Creates components by name, from entry points, from classes registered in Python, or from a Python file."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ C = TypeVar("C", bound=Component)
 K = TypeVar("K", bound=Component)
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
-# Options of one machine that files may set: what they name is read, never run.
+# Options with places on one machine that suite files may set: the files that they name are read and never executed.
 _READ_ONLY = frozenset({"root", "weights", "device", "limit_seconds"})
 
 GROUPS: dict[type[Component], str] = {
@@ -45,17 +45,17 @@ GROUPS: dict[type[Component], str] = {
 }
 
 
-# Specs of the classes that this session has registered.
+# Specs of the classes that this process has registered with `register`.
 _SESSION: dict[tuple[type[Component], str], str] = {}
 
 
 def names(base: type[Component]) -> list[str]:
-    """Names registered for this kind of component, sorted."""
+    """Names of all components of a kind, sorted."""
     return sorted({*_entries(base), *(name for kind, name in _SESSION if kind is base)})
 
 
 def states(base: type[Component]) -> Iterator[tuple[str, bool, str, str]]:
-    """Every component of a kind: its name, whether it can run here, its version or why not, and what it is."""
+    """Yield, for each component of a kind: name, whether it can run here, version or why it cannot, description."""
     from bench.interfaces.checked import availability
 
     for name in names(base):
@@ -71,15 +71,26 @@ def states(base: type[Component]) -> Iterator[tuple[str, bool, str, str]]:
 
 
 def register(component: type[K]) -> type[K]:
-    """Make a class of this session known by its name, as a decorator or a call; again, it replaces the one before.
+    """Register a component's class under its `name`, for this Python process; use it as a decorator or a function.
 
-    Workers and decoders are processes of their own, so the class is written into a file of the user's cache, with all
-    that it refers to, and named by that file in whatever runs it. What is registered again is measured again.
+    Registering another class of the same name replaces the first; its results are measured again. Workers and decoders
+    run in other processes. They load the class, with everything that it refers to, from a file in the user's cache.
+
+    Parameters
+    ----------
+    component
+        Subclass of `Codec`, `Paradigm`, `Extractor`, `Analyzer`, `Dataset` or `Task`.
+
+    Returns
+    -------
+    type
+        The same class.
 
     Raises
     ------
     BenchError
-        If it is no class of a component, or cannot be written.
+        If it is not such a class, its name is wrong or belongs to an installed component, or it cannot be pickled or
+        written.
     """
     import base64
 
@@ -95,7 +106,7 @@ def register(component: type[K]) -> type[K]:
         raise BenchError(f"the {base.__name__.lower()} {component.name} is installed; give the class another name")
     try:
         written = base64.b85encode(cloudpickle.dumps(component)).decode()
-    except Exception as error:  # whatever the class refers to may refuse
+    except Exception as error:  # objects that the class refers to may refuse pickling
         raise BenchError(f"{component.__qualname__} cannot be written: {type(error).__name__}: {error}") from error
     text = _SESSION_FILE.format(name=component.__name__, written=written)
     path = cache_root() / "session" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.py"
@@ -105,7 +116,7 @@ def register(component: type[K]) -> type[K]:
     return component
 
 
-# The class says that it lies here, so that its fingerprint is this file's.
+# The class gets the file as its module, so that its fingerprint is a hash of the file.
 _SESSION_FILE = '''"""{name}, a class that a session has registered."""
 
 import base64
@@ -117,19 +128,26 @@ import pickle
 
 
 def session_spec(base: type[Component], spec: str) -> str:
-    """A spec as other processes understand it: what this session has registered is named by its file."""
+    """Convert a spec for use in other processes: the name of a class registered here becomes its file."""
     name, separator, options = spec.partition(":")
     return _SESSION[base, name] + separator + options if (base, name) in _SESSION else spec
 
 
 def create(base: type[C], spec: str) -> C:
-    """Make a component from ``name:key=value,...`` or ``path/to/file.py:Class:key=value,...``.
+    """Create a component from its spec.
+
+    Parameters
+    ----------
+    base
+        Kind of component, such as `bench.interfaces.Codec`.
+    spec
+        ``name:key=value,...``, or ``path/to/file.py:Class:key=value,...``.
 
     Raises
     ------
     BenchError
-        If the name is unknown (the nearest names are given), the file or class cannot be loaded, or an option
-        is wrong.
+        If the name is unknown (the message gives similar names), the file or class cannot be loaded, or an option is
+        wrong.
     """
     spec = session_spec(base, spec)
     path, separator, rest = spec.partition(".py:")
@@ -146,19 +164,19 @@ def create(base: type[C], spec: str) -> C:
         component: C = found(**options)
     except BenchError:
         raise
-    except Exception as error:  # an abstract method that is not written, or whatever a constructor does
+    except Exception as error:  # an abstract method is missing, or the constructor fails
         raise BenchError(f"'{spec}' cannot be made: {type(error).__name__}: {error}") from error
     component.origin = spec
     return component
 
 
 def component_class(base: type[C], name: str) -> type[C]:
-    """The registered class of a name, whose options can be looked at without a component.
+    """The class that an entry point registers under a name, to read its options without creating a component.
 
     Raises
     ------
     BenchError
-        If the name is unknown, or what is registered is no such class.
+        If the name is unknown, or the entry point does not name such a class.
     """
     found = _load(base, name)
     if not (isinstance(found, type) and issubclass(found, base)):
@@ -167,22 +185,29 @@ def component_class(base: type[C], name: str) -> type[C]:
 
 
 def _check_name(component: type[Component], spec: str) -> None:
-    """Refuse a name that specs, rows and streams could not carry."""
+    """Refuse a class whose name cannot stand in specs, rows and streams."""
     name = getattr(component, "name", None)
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise BenchError(f"'{spec}': the class's name must be of letters, digits, '-', '_' and '.', not {name!r}")
 
 
 def check_foreign(base: type[Component], spec: str, where: str, remedy: str) -> None:
-    """Refuse a spec that stands in a file and would run what the file chooses: Python code, or a program.
+    """Refuse a spec from a file if it could execute Python code or a program that the file chooses.
 
-    Suite files and runs come from others. What they name is registered by an installed package, and of its options
-    that say something of one machine they set those alone that are read.
+    Suite files and runs may come from other people. They may name only components of installed packages, and set only
+    options that cannot name a program.
+
+    Parameters
+    ----------
+    where
+        Name of the file, for the message.
+    remedy
+        What to do if the user trusts the file, for the message.
 
     Raises
     ------
     BenchError
-        With `remedy`, what to do where the file is to be trusted; or as `create` does.
+        If the spec could execute something, or the name is unknown.
     """
     if ".py:" in spec:
         raise BenchError(f"{where} names code to be run, '{spec}': {remedy}")
@@ -194,23 +219,26 @@ def check_foreign(base: type[Component], spec: str, where: str, remedy: str) -> 
 
 
 def create_trained(spec: str) -> Component:
-    """Make a codec, or where no codec has the name, an analyzer: what is trained and counted."""
+    """Create a component that can be trained or counted: the codec of this name, or else the analyzer."""
     return create(trained_kind(spec), spec)
 
 
 def trained_kind(spec: str) -> type[Component]:
-    """Codec, or analyzer where no codec has the name."""
+    """`Codec`, or `Analyzer` if only an analyzer has this name."""
     name = spec.partition(":")[0]
     return Analyzer if name in {*names(Analyzer)} - {*names(Codec)} else Codec
 
 
 def codec_for_stream(info: StreamInfo, spec: str = "") -> Codec:
-    """Make the codec that a stream's header names, with the header's options.
+    """Create the codec that a stream's header names, with the header's options.
 
     Parameters
     ----------
+    info
+        The stream's header.
     spec
-        The codec as given on this machine, for what a header cannot say: a file's path, a binary's place.
+        Spec of the codec on this machine, for what a header does not contain, such as paths; by default the name
+        alone.
 
     Raises
     ------
@@ -230,19 +258,22 @@ def codec_for_stream(info: StreamInfo, spec: str = "") -> Codec:
 
 
 def part_for_stream(base: type[C], stated: str, spec: str = "") -> C:
-    """Make the extractor or analyzer that a stream's header states.
+    """Create the extractor or analyzer that a stream's header names.
 
     Parameters
     ----------
+    base
+        `Extractor` or `Analyzer`.
     stated
-        The part's spec in the header.
+        Its spec in the header.
     spec
-        The part as given on this machine, for what a header cannot say: a file's path, the place of weights.
+        Its spec on this machine, for what a header does not contain, such as paths; by default the header's.
 
     Raises
     ------
     StreamError
-        If the header names what is not registered, an option that a stream may not set, or another part than `spec`.
+        If the header names a component that is not installed, sets an option that a stream may not set, or differs
+        from `spec`.
     """
     kind = base.__name__.lower()
     if spec:
@@ -258,7 +289,7 @@ def part_for_stream(base: type[C], stated: str, spec: str = "") -> C:
 
 
 def _local_options(found: object) -> set[str]:
-    """Options of a component, or of its class, that say something of one machine."""
+    """Names of the options of a component or its class that hold for one machine, such as paths."""
     fields = getattr(found, "Options", ComponentOptions).model_fields
     return {name for name, field in fields.items() if field.exclude}
 
@@ -292,7 +323,7 @@ def _load(base: type[Component], name: str) -> object:
         raise BenchError(f"no {kind} named '{name}': {hint} (`bench list {GROUPS[base]}` shows all)")
     try:
         return entries[name].load()
-    except (Exception, SystemExit) as error:  # another package's import may fail in any way
+    except (Exception, SystemExit) as error:  # importing another package can raise anything
         raise BenchError(f"{kind} '{name}' cannot be loaded: {type(error).__name__}: {error}") from error
 
 

@@ -1,4 +1,4 @@
-"""What is asked of a run, from the command line or from Python: both choose, place and measure by these functions."""
+"""Requests for a run. The command line and Python share these functions to plan and measure it."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ ProgressBar = Callable[[str], AbstractContextManager[Progress]]
 
 @dataclass(frozen=True)
 class Request:
-    """What is measured, and how.
+    """What a run measures, and how.
 
     Attributes
     ----------
     suite
-        Grids, and what is measured beside their rows.
+        The grids, and further measurements besides their rows.
     plan
-        Their jobs.
+        The jobs of the grids.
     out
-        Folder of the run; None for one under results/ that is named after the grid.
+        Folder of the run; None for a folder in results/ with the name of the grid.
     resume
-        Go on with the run in the folder.
+        Continue the run in the folder.
     jobs
-        Worker processes of this machine, one thread each; 0 is one per core.
+        Number of worker processes on this machine, with one thread each; 0 means one per core.
     scheduler
-        A Dask scheduler to work on instead: ``tcp://HOST:PORT``, or ``local:N`` for N workers here.
+        Run the jobs on a Dask cluster instead: ``tcp://HOST:PORT``, or ``local:N`` for N workers on this machine.
     job_limit
-        Seconds after which a job is stopped and a failed row; 0 is never.
+        Seconds after which a job is stopped and its row is failed; 0 means never.
     timing
-        Repeats that every point is timed by, alone, afterwards.
+        Number of repeats for which each point is then encoded and decoded alone, to time it; 0 means no timing.
     figures
-        Draw RD curves and pictures into the run's folder.
+        Draw RD curves and pictures in the run's folder.
     command
-        The command line that asks, for run.json; none from Python.
+        The command line, for run.json; empty from Python.
     """
 
     suite: Suite
@@ -66,16 +66,16 @@ class Request:
 
 @dataclass
 class Measured:
-    """What a request came to.
+    """The outcome of a request.
 
     Attributes
     ----------
     report
-        Folder, and how many rows there are of each status.
+        The run's folder, and the number of rows of each status.
     more
-        Files that were written beside the rows.
+        Files of further measurements.
     figures
-        Pictures that were drawn.
+        Files of figures.
     """
 
     report: RunReport
@@ -86,19 +86,22 @@ class Measured:
 def choose(
     suite: str = "", preset: str = "", smoothness: bool = False, recognition: bool = False, **grid: object
 ) -> tuple[Suite, Plan]:
-    """The suite and plan of a request.
+    """Read the suite of a request, and plan its jobs.
 
     Parameters
     ----------
     suite, preset
-        A shipped suite by name or a TOML file, and its size; without one, the grid alone.
+        Name of a shipped suite or path of a TOML file, and the size of a suite that has several. Without a suite, the
+        fields of the grid define the request.
+    smoothness, recognition
+        Add these measurements to those of the suite.
     grid
-        Fields of `RunSpec`; they override those of a suite.
+        Fields of `RunSpec`; they override those of the suite.
 
     Raises
     ------
     BenchError
-        If a field, name or option is wrong, or nothing fits.
+        If a field, name or option is wrong, or no job can be planned.
     """
     if preset and not suite:
         raise BenchError("a preset chooses among the sizes of a suite; a codec's preset is written codec:preset=NAME")
@@ -109,19 +112,19 @@ def choose(
 
 
 def measure(request: Request, bar: ProgressBar, told: Callable[[RunReport], None] = lambda _: None) -> Measured:
-    """Measure what is asked for.
+    """Measure a request's jobs, then its further measurements and figures.
 
     Parameters
     ----------
     bar
-        Makes a progress bar of a title.
+        Function that shows a progress bar with a title, such as `bench.progress.progress_bar`.
     told
-        Is given the run's report once the rows are there.
+        Function that is called with the run's report as soon as all rows are written.
 
     Raises
     ------
     BenchError
-        If the run cannot begin, or is interrupted; what was measured is kept.
+        If the run cannot start, or is interrupted; finished points are kept.
     """
     suite, plan, store = request.suite, request.plan, open_store()
     if suite.recognition:
@@ -171,10 +174,10 @@ def _folder(plan: Plan, resume: bool) -> Path:
     if not resume:
         return free_folder(parent, name)
     for folder in sorted(parent.glob(f"{glob.escape(name)}*"), key=natural_order, reverse=True):
-        with contextlib.suppress(BenchError):  # other folders of this name may hold anything
+        with contextlib.suppress(BenchError):  # other folders with such a name may hold no run
             if read_run_file(folder)["plan"] == plan.digest:
                 return folder
-    raise BenchError(f"no run of this grid under {parent}/ to go on with; leave --resume away or give --out")
+    raise BenchError(f"no run of this grid under {parent}/ to go on with; leave out --resume, or give --out")
 
 
 def _bare(spec: str) -> str:

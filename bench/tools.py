@@ -1,4 +1,4 @@
-"""Runs external programs: argument lists, no shell, checked return codes, time limits, no orphans."""
+"""Runs external programs without a shell, with checked exit codes and time limits, and ends them with this process."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from pathlib import Path
 from bench.errors import BenchError, one_line
 
 _OWN = "BENCH_OWN_PROCESS"
-_GRACE_SECONDS = 3.0  # for a program that was told to end to end its own
+_GRACE_SECONDS = 3.0  # time for a program that gets SIGTERM to end its own children
 _running: dict[int, subprocess.Popen[bytes]] = {}
 _lock = threading.RLock()  # `kill_tools` also runs in signal handlers
 
 
 def claim_process() -> None:
-    """Say that this process is the suite's own, as are those that it starts: no user's, whose settings stay."""
+    """Mark this process and its children as the suite's own, whose global settings the suite may change."""
     os.environ[_OWN] = "1"
 
 
 def is_own_process() -> bool:
-    """Whether this is the command line, a worker or a decoder, and no Python session of a user."""
+    """Whether this process is the command line, a worker or a decoder, and not a user's own Python process."""
     return _OWN in os.environ
 
 
@@ -40,17 +40,23 @@ def run_tool(
     cwd: Path | None = None,
     accept: Sequence[int] = (0,),
 ) -> tuple[bytes, str]:
-    """Run a program to its end.
+    """Run a program and wait for its end.
 
-    The program gets a session of its own, so that Ctrl-C reaches the suite alone and `kill_tools` reaches the
-    program with its children.
+    The program runs in a new session (process group), so that Ctrl-C reaches only the suite, and `kill_tools` reaches
+    the program with its children.
 
     Parameters
     ----------
+    arguments
+        The program and its arguments.
     stdin
-        Bytes for standard input.
+        Bytes for its standard input; None for no input.
+    limit_seconds
+        Time after which it is stopped.
+    cwd
+        Its working folder; by default that of this process.
     accept
-        Exit codes that count as success.
+        Exit codes that mean success.
 
     Returns
     -------
@@ -60,8 +66,8 @@ def run_tool(
     Raises
     ------
     BenchError
-        If it cannot be started, runs past its limit or exits non-zero; the last lines of its error output
-        are in the message.
+        If it cannot be started, exceeds its time limit or exits with another code; the message then contains the last
+        lines of its error output.
     """
     name = Path(arguments[0]).name
     process = start_tool(
@@ -90,7 +96,14 @@ def run_tool(
 def start_tool(
     arguments: Sequence[str | Path], *, stdin: int = subprocess.PIPE, stderr: int | None = None, cwd: Path | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start a program whose standard output is read; `stop_tool` and `kill_tools` end it.
+    """Start a program with a pipe for its standard output; end it with `stop_tool` or `kill_tools`.
+
+    Parameters
+    ----------
+    arguments
+        The program and its arguments.
+    stdin, stderr, cwd
+        As `subprocess.Popen` takes them.
 
     Raises
     ------
@@ -114,7 +127,7 @@ def start_tool(
 
 
 def stop_tool(process: subprocess.Popen[bytes]) -> None:
-    """End a program that was started, with its children."""
+    """End a program from `start_tool` and its children."""
     _end([process], _GRACE_SECONDS)
     process.communicate()
     with _lock:
@@ -123,25 +136,25 @@ def stop_tool(process: subprocess.Popen[bytes]) -> None:
 
 @atexit.register
 def kill_tools(grace_seconds: float = _GRACE_SECONDS) -> None:
-    """Stop every program that this process has running; done when it ends, too.
+    """Stop all programs that this process runs. This also happens when the process exits.
 
     Parameters
     ----------
     grace_seconds
-        How long they have to end programs that they started themselves.
+        Time between SIGTERM, on which a program can end its own children, and SIGKILL.
     """
     with _lock:
         _end([*_running.values()], grace_seconds)
 
 
 def leave(*_: object) -> None:
-    """End this process and every program that it has running, at once; for signals' handlers."""
+    """Kill all programs that this process runs, and exit with code 1; usable as a signal handler."""
     kill_tools(grace_seconds=0)
     os._exit(1)
 
 
 def _end(processes: Sequence[subprocess.Popen[bytes]], grace_seconds: float) -> None:
-    """Tell programs to end, and kill what is left of their sessions when they have, or after a while."""
+    """Send SIGTERM to programs, wait until they end or the time is over, and kill the rest of their sessions."""
     if grace_seconds:
         for process in processes:
             _send(process, signal.SIGTERM)
@@ -159,12 +172,12 @@ def _send(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
 
 @functools.cache
 def ffmpeg_binary() -> Path:
-    """The ffmpeg that IMAGEIO_FFMPEG_EXE names, by its path or as a program on PATH; else that of imageio-ffmpeg.
+    """Path of ffmpeg: the one that IMAGEIO_FFMPEG_EXE names, as a path or a program on PATH, else imageio-ffmpeg's.
 
     Raises
     ------
     BenchError
-        If there is none.
+        If there is no such program.
     """
     stated = os.environ.get("IMAGEIO_FFMPEG_EXE")
     if stated:

@@ -1,4 +1,4 @@
-"""Weight files: safetensors, or the authors' checkpoints read without running any code in them."""
+"""Reads files of weights: safetensors, and PyTorch checkpoints, without executing code that they contain."""
 
 from __future__ import annotations
 
@@ -18,13 +18,18 @@ _WRAPPERS = ("state_dict", "net", "model", "network")
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read a checkpoint: name -> tensor, unwrapped and without ``module.`` prefixes.
+    """Read the tensors of a file of weights.
+
+    Returns
+    -------
+    dict
+        Tensors by name, on the CPU. Enclosing dictionaries such as ``state_dict`` and the prefix ``module.`` of names
+        are removed.
 
     Raises
     ------
     BenchError
-        If the file is missing, a web page or something else than a checkpoint, holds code or values that are not
-        finite.
+        If the file is missing or not a checkpoint, or contains code or values that are not finite.
     """
     tensors = _unwrap(_read(path), path)
     for name, tensor in tensors.items():
@@ -34,12 +39,17 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def check_device(device: str) -> None:
-    """Refuse a device that this machine has not.
+    """Check that torch can use a device on this machine.
+
+    Parameters
+    ----------
+    device
+        ``cpu``, ``cuda`` or ``cuda:N``.
 
     Raises
     ------
     BenchError
-        If torch does not know it, or there is no CUDA.
+        If it is another device, or CUDA is not available.
     """
     import torch
 
@@ -54,17 +64,19 @@ def check_device(device: str) -> None:
 def load_into(
     network: nn.Module, tensors: Mapping[str, Tensor], path: Path | str, optional: Sequence[str] = ()
 ) -> None:
-    """Load every parameter of a network.
+    """Copy tensors into all parameters and buffers of a network, in place.
 
     Parameters
     ----------
+    path
+        The file that the tensors are from, for messages.
     optional
-        Suffixes of names that a checkpoint may lack or hold in any shape: tables that are computed here.
+        Suffixes of names that are not loaded: tables that the network computes itself.
 
     Raises
     ------
     BenchError
-        If names or shapes differ, naming some.
+        If names or shapes differ; the message gives some of them.
     """
     import torch
 
@@ -86,26 +98,30 @@ def load_into(
 
 @functools.lru_cache(maxsize=8)
 def restored(network: type[nn.Module], arguments: tuple[Hashable, ...], path: Path, device: str, sha256: str) -> Any:
-    """A network with the weights of a file, in evaluation mode, read once per process.
+    """Create a network with the weights of a file, in evaluation mode. The process keeps the last eight networks.
 
     Parameters
     ----------
     network, arguments
-        Its class, and what it is made with.
+        Class of the network, and the arguments of its constructor.
+    path
+        File of the weights.
+    device
+        Device that the network runs on.
     sha256
-        The file's hash: a file that changed is read again.
+        The file's hash, so that a file that changed is read again.
     """
     import torch
 
     restored_network = network(*arguments)
     load_into(restored_network, read_weights(path), path)
-    # Convolutions with few channels take three quarters of the time in channels-last.
+    # In channels-last order, convolutions of few channels take three quarters of the time.
     restored_network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return restored_network.eval()
 
 
 def files_sha256(paths: Sequence[Path]) -> str:
-    """One SHA-256 over files in the given order."""
+    """SHA-256 in hex over the hashes of files, in the given order."""
     state = hashlib.sha256()
     for path in paths:
         with path.open("rb") as stream:
@@ -141,7 +157,7 @@ def _read(path: Path) -> object:
                 f"{path} holds other objects than tensors, and loading them could run code: refused"
             ) from None
         raise BenchError(f"{path} is not a checkpoint: {first[:120]}") from None
-    except Exception as error:  # readers of damaged files fail in many ways
+    except Exception as error:  # torch raises many types for damaged files
         raise BenchError(f"{path} is not a checkpoint, or is cut off: {' '.join(str(error).split())[:120]}") from None
 
 
