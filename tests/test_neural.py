@@ -326,7 +326,7 @@ def test_mistakes_are_one_line(arguments, words, monkeypatch, capsys, tmp_path):
         ("dcvc-dc", {"metric": "psnr"}),
         ("dcvc-dc:metric=ssim", {"metric": "ssim"}),
         ("dcvc-dc:metric=ssim,preset=official,weights=a", {"metric": "ssim"}),
-        ("dcvc-dc:weights=b", "parity compares with weights=a, not b; leave the option away"),
+        ("dcvc-dc:weights=b", "parity compares with weights=a, not b; leave out the option"),
         ("dcvc-dc:preset=small", "parity compares with preset=official, not small"),
         ("dcvc-dc:device=cuda", "parity compares with device=cpu, not cuda"),
         ("dcvc-dc:metric=best", "option 'metric'"),

@@ -241,7 +241,7 @@ def test_a_preset_without_a_recipe_is_not_trained_under_its_name(spec, refused):
         (["dcvc:weights=x"], "training does not take dcvc's option weights; use --begin FILE"),
         (["dcvc:device=cuda"], "training does not take dcvc's option device; use --device"),
         (["classifier:stage=3"], "training does not take classifier's option stage; use --stage"),
-        (["classifier", "--samples", "8"], "classifier is trained on its own dataset: leave --data"),
+        (["classifier", "--samples", "8"], "classifier is trained on its own dataset: leave out --data"),
         (["dcvc:metric=msssim"], "chooses among the checkpoints of the preset official"),
     ],
 )

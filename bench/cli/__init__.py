@@ -1,4 +1,4 @@
-"""The command line: one file per group of verbs, heavy imports inside the verb that needs them."""
+"""The command line. Each file holds a group of verbs; only the verb that needs a heavy package imports it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import TracebackType
 
 
 def main() -> None:
-    """Run the command line; a user's error is one line on standard error and exit code 2."""
+    """Run the command line. A user's error prints one line to standard error and exits with code 2."""
     try:
         from bench.cli.app import app
         from bench.errors import BenchError
@@ -21,7 +21,7 @@ def main() -> None:
     claim_process()
     _prepare()
 
-    # A shell leaves ~ as it is after --out= and within quotes, and no shell expands it where none starts the program.
+    # Shells do not expand ~ after --out= or within quotes, and without a shell nothing expands it.
     sys.argv[1:] = [_expanded(argument) for argument in sys.argv[1:]]
     try:
         app(prog_name="bench")
@@ -34,11 +34,11 @@ def main() -> None:
     except UnicodeEncodeError as error:
         _fail(f"a name cannot be written as UTF-8 text: {error}")
     except SystemExit as end:
-        if end.code == 130:  # how typer hands on Ctrl-C
+        if end.code == 130:  # typer's exit code for Ctrl-C
             _fail("interrupted")
         module, place = _innermost(end.__traceback__)
         if module.partition(".")[0] not in ("bench", "click", "typer"):
-            _fail(f"{place} called sys.exit({end.code!r}), which ends programs; it is to raise an exception instead")
+            _fail(f"{place} called sys.exit({end.code!r}), which ends the program; it should raise an exception")
         raise
     except BrokenPipeError:
         sys.stderr.close()
@@ -48,17 +48,17 @@ def main() -> None:
 
 
 def _prepare() -> None:
-    """Print what the terminal has no letters for as escapes, and end by signals as by Ctrl-C: with all that runs."""
+    """Print characters that the terminal lacks as escapes, and handle SIGTERM and SIGHUP like Ctrl-C."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:  # nohup has it ignored
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP, and that stays
             signal.signal(number, signal.default_int_handler)
 
 
 def _innermost(traceback: TracebackType | None) -> tuple[str, str]:
-    """Module, and file with line, where an exception was raised."""
+    """Module that raised an exception, and text with its file and line."""
     module = place = ""
     while traceback:
         module = str(traceback.tb_frame.f_globals.get("__name__"))
@@ -68,7 +68,7 @@ def _innermost(traceback: TracebackType | None) -> tuple[str, str]:
 
 
 def _expanded(argument: str) -> str:
-    """An argument, or the value of an option, that begins with ``~/``, with the home folder in its place."""
+    """Replace a leading ``~/`` of an argument, or of the value in ``--option=value``, by the home folder."""
     from bench.paths import user_path
 
     option, equals, value = argument.partition("=")
@@ -78,7 +78,7 @@ def _expanded(argument: str) -> str:
 
 
 def _fail(message: str) -> None:
-    from bench.errors import one_line  # the message may quote a file, which has no commands for the terminal
+    from bench.errors import one_line  # the message may quote a file's text, which must not control the terminal
 
     sys.stderr.write(f"bench: {one_line(message)}\n")
     sys.exit(2)

@@ -1,4 +1,4 @@
-"""What verbs share: the store's place, parsing of lists, progress."""
+"""Functions that several verbs use: opening the store, parsing lists, printing remarks, writing text."""
 
 from __future__ import annotations
 
@@ -15,19 +15,25 @@ if TYPE_CHECKING:
 
 
 def open_store() -> Store:
-    """The store in the user's cache (BENCH_CACHE moves it)."""
+    """Open the store in the user's cache; BENCH_CACHE names another folder."""
     from bench.runner import store
 
     return store.open_store()
 
 
 def split(text: str) -> tuple[str, ...]:
-    """Split a comma-separated list; commas that belong to options (``a:k=v,k=v``) do not split."""
+    """Split a comma-separated list of specs. A comma between options of one spec (``a:k=v,k=v``) does not split.
+
+    Raises
+    ------
+    BenchError
+        If a quote is not closed.
+    """
     if text.count('"') % 2:
         raise BenchError(f"'{text}': a quote is not closed; within double quotes, a quote is doubled")
     parts: list[str] = []
     for part in (piece.strip() for piece in re.findall(r'(?:[^,"]|"[^"]*")+', text)):
-        # "k=v" after a component with options goes on with those options.
+        # "k=v" after a spec with options is another option of that spec.
         if parts and "=" in part and ":" in parts[-1] and ":" not in part.partition("=")[0]:
             parts[-1] += "," + part
         else:
@@ -36,7 +42,7 @@ def split(text: str) -> tuple[str, ...]:
 
 
 def rate_points(text: str) -> tuple[int | float | str, ...]:
-    """Comma-separated rate points, as names are; whole numbers and decimals become numbers."""
+    """Parse a comma-separated list of rate points; integers and decimals become numbers."""
     from bench.interfaces import split_names
     from bench.rates import written_point
 
@@ -44,12 +50,12 @@ def rate_points(text: str) -> tuple[int | float | str, ...]:
 
 
 def remarks(infos: Iterable[SequenceInfo]) -> Iterator[str]:
-    """What looks wrong about sequences, a line each."""
+    """Yield one line for each sequence that looks wrong."""
     yield from (f"note: {one_line(info.name)}: {one_line(info.remark)}" for info in infos if info.remark)
 
 
 def save_text(path: Path, text: str) -> None:
-    """Write a file that the user named, whole or not at all."""
+    """Write a file that the user named, atomically."""
     from bench.files import disk_errors, write_atomic
 
     with disk_errors(path):

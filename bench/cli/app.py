@@ -1,4 +1,4 @@
-"""The verbs' assembly."""
+"""The application that collects all verbs."""
 
 from __future__ import annotations
 

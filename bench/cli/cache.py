@@ -18,13 +18,16 @@ def register(app: typer.Typer) -> None:
 
 
 def cache(
-    prune: Annotated[bool, typer.Option("--prune", help="Remove stored results: by --days, then by --gib.")] = False,
-    days: Annotated[float | None, typer.Option(min=0, help="Keep results that were used within so many days.")] = None,
-    gib: Annotated[float | None, typer.Option(min=0, help="Keep the last used results, so many GiB of them.")] = None,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove stored results by --days, then by --gib.")] = False,
+    days: Annotated[float | None, typer.Option(min=0, help="Keep results used within the last N days.")] = None,
+    gib: Annotated[
+        float | None, typer.Option(min=0, help="Keep the most recently used results, N GiB at most.")
+    ] = None,
 ) -> None:
-    """Show what lies in the cache, and remove stored results; runs may go on, and make anew what they miss.
+    """Show the size of the cache, or remove stored results from it.
 
-    Fetched data (data/...) is not pruned; remove its folder, and `bench data get` fetches it again.
+    Runs may continue meanwhile: they compute missing results again. Downloaded data (data/...) are not pruned; you can
+    remove their folder, and `bench data get` downloads them again.
     """
     from rich.console import Console
     from rich.table import Table

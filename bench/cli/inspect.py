@@ -1,4 +1,4 @@
-"""``bench list``, ``doctor``, ``conform`` and ``explain``: what is there, whether it works, where a row is from."""
+"""``bench list``, ``doctor``, ``conform`` and ``explain``: components, this machine, codecs under test, and rows."""
 
 from __future__ import annotations
 
@@ -27,9 +27,11 @@ def list_components(
     kind: Annotated[
         str, typer.Argument(help="codecs, datasets, paradigms, extractors, analyzers, tasks or suites.")
     ] = "",
-    name: Annotated[str, typer.Argument(help="One of them: its options and rate points, or a suite's grids.")] = "",
+    name: Annotated[
+        str, typer.Argument(help="Name of one, to print its options and rate points, or a suite's grids.")
+    ] = "",
 ) -> None:
-    """List components, each available or why not; or all about one of them.
+    """List components and whether they can run here, or describe one of them.
 
     Examples:
 
@@ -94,7 +96,7 @@ def _describe(base: type[Component], name: str) -> None:
 
 
 def _values(annotation: object) -> str:
-    """What an option may be."""
+    """The values of an option, or their type, as text."""
     if get_origin(annotation) is Literal:
         return " ".join(map(str, get_args(annotation)))
     return annotation.__name__ if isinstance(annotation, type) else str(annotation)
@@ -133,7 +135,7 @@ def _words(value: object) -> str:
 
 
 def doctor() -> None:
-    """Check this machine: what works, what does not and what to do; exit code 1 where the default job cannot run."""
+    """Print what works on this machine and what to do about the rest; exit code 1 if the default job cannot run."""
     import shutil
 
     from bench.files import cache_root
@@ -160,7 +162,7 @@ def doctor() -> None:
 def conform(
     codec: Annotated[str, typer.Argument(help="A codec: name, name:key=value, or path/to/file.py:Class.")],
 ) -> None:
-    """Run the conformance kit on a codec; exit code 1 where a check fails."""
+    """Check a codec with the conformance kit; exit code 1 if a check fails."""
     from bench.conform import conform as run_checks
     from bench.interfaces import Codec
     from bench.registry import create
@@ -178,9 +180,9 @@ def conform(
 
 def explain(
     row: Annotated[str, typer.Argument(help="A job's twelve hex digits, RUN#JOB, or TABLE.csv:LINE of a report.")],
-    results: Annotated[Path, typer.Option(help="Where runs are searched.")] = Path("results"),
+    results: Annotated[Path, typer.Option(help="Folder in which runs are searched.")] = Path("results"),
 ) -> None:
-    """Print a row (or a line of a report's table), its condition card, and the command that makes it again."""
+    """Print a row, or a line of a report's table, with its condition card and the command that measures it again."""
     from bench.results.explain import explain_cell, explain_row
 
     for line in explain_cell(row) if ".csv:" in row else explain_row(row, results):

@@ -1,4 +1,4 @@
-"""``bench iqa``."""
+"""``bench iqa``: quality scores without a reference."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ def register(app: typer.Typer) -> None:
 
 
 def iqa(
-    run: Annotated[Path, typer.Argument(help="Folder of a run, with the pictures it kept.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a run that keeps its pictures.")],
     metrics: Annotated[
         str, typer.Option(help="niqe, brisque, musiq, ilniqe, pi, dbcnn, cnniqa; several with commas.")
     ] = "niqe,brisque,musiq",
 ) -> None:
-    """Score a run's reconstructions without a reference (pyiqa, extra `iqa`), into iqa.csv beside its rows.
+    """Score a run's reconstructions without a reference (pyiqa, extra `iqa`); writes iqa.csv to the run's folder.
 
-    NIQE and BRISQUE work without a network after `bench data get iqa`. A metric whose weights cannot be had leaves
-    rows with the reason. Exit code 1 where a picture could not be scored, or no metric could be had at all.
+    NIQE and BRISQUE need no network after `bench data get iqa`. If the weights of a metric cannot be downloaded, its
+    rows say why. Exit code 1 if a picture could not be scored, or no metric was available.
     """
     from collections import Counter
 

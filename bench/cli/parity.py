@@ -1,4 +1,4 @@
-"""``bench parity``: learned codecs beside their authors' own results."""
+"""``bench parity``: our networks of published codecs against their authors' results."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ def register(app: typer.Typer) -> None:
 
 def parity(
     codec: Annotated[
-        str, typer.Argument(help="A codec with published networks, with or without options: dcvc or dcvc-dc.")
+        str, typer.Argument(help="A codec with published networks, name or name:key=value: dcvc or dcvc-dc.")
     ],
-    weights: Annotated[Path, typer.Option(help="Folder with the checkpoints.")],
-    case: Annotated[Path, typer.Option(help="A case: frames and what the authors' code gave for them (.npz).")],
-    rate_point: Annotated[str, typer.Option(help="0..3 or levelN; by default as the case's name says.")] = "",
-    precision: Annotated[str, typer.Option(help="float32 or float64; by default as the case's name says.")] = "",
+    weights: Annotated[Path, typer.Option(help="Folder with the authors' checkpoints.")],
+    case: Annotated[Path, typer.Option(help="File with frames and the results of the authors' code (.npz).")],
+    rate_point: Annotated[str, typer.Option(help="0..3 or levelN; by default from the case's name.")] = "",
+    precision: Annotated[str, typer.Option(help="float32 or float64; by default from the case's name.")] = "",
 ) -> None:
-    """Compare a codec's networks with their authors' results; exit code 1 past the bounds.
+    """Compare a codec's networks with their authors' results; exit code 1 if a difference exceeds its bound.
 
-    The bounds are 1e-4 in float32 and 1e-9 in float64: for frames absolute, for bits per pixel relative.
+    The bounds are 1e-4 in float32 and 1e-9 in float64, absolute for frames and relative for bits per pixel.
     """
     from rich.console import Console
     from rich.table import Table
@@ -43,7 +43,7 @@ def parity(
     fixed = {"preset": "official", "device": "cpu", "weights": str(weights)}
     for key, value in fixed.items():
         if options.get(key, value) != value:
-            raise BenchError(f"parity compares with {key}={value}, not {options[key]}; leave the option away")
+            raise BenchError(f"parity compares with {key}={value}, not {options[key]}; leave out the option")
     official = kind(**options, **{key: value for key, value in fixed.items() if key not in options})
     table = Table(box=None, pad_edge=False)
     for column in ("frame", "component", "largest difference", "bound", ""):

@@ -1,4 +1,4 @@
-"""``bench profile``."""
+"""``bench profile``: cost of the stages of a chain."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ def register(app: typer.Typer) -> None:
 
 
 def profile(
-    paradigm: Annotated[str, typer.Option(help="cta, atc, caas; several with commas.")] = "caas",
-    codec: Annotated[str, typer.Option(help="Codecs, as name or name:key=value.")] = "sci",
-    dataset: Annotated[str, typer.Option(help="A dataset.")] = "s-motion",
-    sequence: Annotated[str, typer.Option(help="Name of a sequence; the first by default.")] = "",
+    paradigm: Annotated[str, typer.Option(help="cta, atc or caas; several with commas.")] = "caas",
+    codec: Annotated[str, typer.Option(help="Codecs, as name or name:key=value; several with commas.")] = "sci",
+    dataset: Annotated[str, typer.Option(help="Dataset of the sequence.")] = "s-motion",
+    sequence: Annotated[str, typer.Option(help="Name of the sequence; the first by default.")] = "",
     extractor: Annotated[str, typer.Option(help="The extractor.")] = "sci",
     analyzer: Annotated[str, typer.Option(help="The analyzer; the extractor's own by default.")] = "",
     rate: Annotated[str, typer.Option(help="Rate point; the middle one of each codec by default.")] = "",
-    repeats: Annotated[int, typer.Option(min=1, help="Timed repeats of each stage.")] = 5,
+    repeats: Annotated[int, typer.Option(min=1, help="Number of times that each stage is timed.")] = 5,
     out: Annotated[Path, typer.Option(help="CSV file to write.")] = Path("profile.csv"),
 ) -> None:
-    """Cost of every stage of a chain: parameters, multiply-accumulates, bits, seconds, peak memory, by side and frame.
+    """Measure the cost of each stage of a chain: parameters, multiply-accumulates, bits, seconds and peak memory.
 
-    Stages run one at a time, each in a process of its own. Run it on an idle machine.
+    Costs are per frame, by side and type of frame. Stages run one at a time, each in a process of its own. Use an idle
+    machine.
     """
     from bench.measure.profile import Profiled, ProfileRow, profile_chains
     from bench.results.tables import write_table

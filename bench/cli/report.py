@@ -1,4 +1,4 @@
-"""``bench report``."""
+"""``bench report``: figures and tables of runs."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def report(
     runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
     out: Annotated[Path | None, typer.Option(help="Folder of the report; reports/<run> by default.")] = None,
     page: Annotated[
-        Path | None, typer.Option(help="Also write all of it as one page for a browser, 5 MB, offline.")
+        Path | None, typer.Option(help="HTML file to write, 5 MB: the whole report as one page that needs no network.")
     ] = None,
     trust: Annotated[
-        bool, typer.Option("--trust", help="The runs are your own: use the files and programs that run.json names.")
+        bool, typer.Option("--trust", help="Use the files and programs that run.json names; only for your own runs.")
     ] = False,
 ) -> None:
-    """Build RD plots, BD-rate matrix, tables and pictures from the rows of one or more runs."""
+    """Build a report with RD plots, BD-rates, tables and pictures from the rows of one or more runs."""
     from bench.report.build import build_report
     from bench.results.document import read_run_file
 

@@ -1,4 +1,4 @@
-"""``bench run``."""
+"""``bench run``: measure a grid."""
 
 from __future__ import annotations
 
@@ -24,20 +24,24 @@ def register(app: typer.Typer) -> None:
 
 def run(
     suite: Annotated[
-        str, typer.Option(help="A shipped suite by name, or a TOML file; flags override its fields.")
+        str, typer.Option(help="Name of a shipped suite, or a TOML file; options override its fields.")
     ] = "",
     preset: Annotated[str, typer.Option(help="Size of a suite that has several; its first one by default.")] = "",
-    paradigm: Annotated[str, typer.Option(help="cta, atc, caas; several with commas.")] = "",
-    codec: Annotated[str, typer.Option(help="Codecs, as name or name:key=value, or path/to/file.py:Class.")] = "",
+    paradigm: Annotated[str, typer.Option(help="cta, atc or caas; several with commas.")] = "",
+    codec: Annotated[str, typer.Option(help="Codecs, as name, name:key=value or path/to/file.py:Class.")] = "",
     dataset: Annotated[str, typer.Option(help="Datasets, as name or name:key=value.")] = "",
-    extractor: Annotated[str, typer.Option(help="Extractors.")] = "",
-    analyzer: Annotated[str, typer.Option(help="Analyzers; the task's own by default.")] = "",
-    task: Annotated[str, typer.Option(help="reconstruction, classification; both with a comma or plus.")] = "",
+    extractor: Annotated[str, typer.Option(help="Extractors, as name or name:key=value.")] = "",
+    analyzer: Annotated[str, typer.Option(help="Analyzers; by default the extractor's, else the task's.")] = "",
+    task: Annotated[str, typer.Option(help="reconstruction or classification; both with a comma or plus.")] = "",
     rates: Annotated[str, typer.Option(help="Rate points for all codecs (42,37); each codec's own by default.")] = "",
-    sequences: Annotated[str, typer.Option(help="Names of sequences to keep; one with a comma in double quotes.")] = "",
-    limit: Annotated[int | None, typer.Option(help="Sequences per dataset (0: all).")] = None,
-    segments: Annotated[int | None, typer.Option(help="Segments per recording (0: all that fit).")] = None,
-    frames: Annotated[int | None, typer.Option(help="K, coding instants per segment.")] = None,
+    sequences: Annotated[
+        str, typer.Option(help="Names of the sequences to use; a name with a comma in double quotes.")
+    ] = "",
+    limit: Annotated[int | None, typer.Option(help="Largest number of sequences per dataset (0: all).")] = None,
+    segments: Annotated[
+        int | None, typer.Option(help="Largest number of segments per recording (0: all that fit).")
+    ] = None,
+    frames: Annotated[int | None, typer.Option(help="K, number of coding instants per segment.")] = None,
     stride: Annotated[int | None, typer.Option(help="Spike frames between coding instants.")] = None,
     margin: Annotated[
         int | None, typer.Option(help="Spike frames before the first and after the last instant.")
@@ -45,26 +49,32 @@ def run(
     intra_period: Annotated[int | None, typer.Option(help="Coded frames from one intra frame to the next.")] = None,
     structure: Annotated[str | None, typer.Option(help="low_delay or random_access.")] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Seed of random parts; no shipped part has any, it is kept with each row.")
+        int | None,
+        typer.Option(help="Seed for components that draw random numbers (none of ours does); each row states it."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run; results/<grid> by default.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
-    jobs: Annotated[int, typer.Option(min=0, help="Worker processes, one thread each (0: one per core).")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")] = False,
+    jobs: Annotated[
+        int, typer.Option(min=0, help="Number of worker processes with one thread each (0: one per core).")
+    ] = 0,
     scheduler: Annotated[
-        str, typer.Option(help="A Dask scheduler to work on instead: tcp://HOST:PORT, or local:N for N workers here.")
+        str, typer.Option(help="Run on a Dask cluster instead: tcp://HOST:PORT, or local:N for N workers here.")
     ] = "",
     job_limit: Annotated[
-        float, typer.Option(min=0, help="Seconds after which a job in the pool is stopped and a failed row (0: never).")
+        float,
+        typer.Option(min=0, help="Seconds after which a job in the pool is stopped and its row is failed (0: never)."),
     ] = 24 * 3600,
-    figures: Annotated[bool, typer.Option(help="Draw RD curves and pictures into the run's folder.")] = True,
-    timing: Annotated[int, typer.Option(min=0, help="Then time every point alone, so many repeats.")] = 0,
-    smoothness: Annotated[bool, typer.Option(help="Also take the Laplacian norms of all features.")] = False,
+    figures: Annotated[bool, typer.Option(help="Draw RD curves and pictures in the run's folder.")] = True,
+    timing: Annotated[int, typer.Option(min=0, help="Afterwards, time each point alone with this many repeats.")] = 0,
+    smoothness: Annotated[
+        bool, typer.Option(help="Also compute the L1 norm of the Laplacian of all features.")
+    ] = False,
     recognition: Annotated[
-        bool, typer.Option(help="Also classify without compression, by every representation of the paper's Table VI.")
+        bool, typer.Option(help="Also classify without compression, from each representation of the paper's Table VI.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
 ) -> None:
-    """Measure a grid of paradigms, codecs and datasets; exit code 1 where a point failed, or nothing was measured.
+    """Measure a grid of paradigms, codecs and datasets; exit code 1 if a point failed or nothing was measured.
 
     Examples:
 
@@ -109,7 +119,7 @@ def run(
 
 
 def _print_notes(plan: Plan) -> None:
-    """Truths that no segment codes, rates that no one stated, and what looks wrong about sequences."""
+    """Print truths that no segment contains, spike rates that were estimated, and what looks wrong about sequences."""
     for note in plan.notes:
         typer.echo(note)
     infos = {(job.dataset, job.info.name): job.info for job in plan.jobs}.values()

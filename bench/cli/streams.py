@@ -1,4 +1,4 @@
-"""``bench encode``, ``decode`` and ``verify``: single streams, and a run's archived ones."""
+"""``bench encode``, ``decode`` and ``verify``: streams of recordings, and the stored streams of a run."""
 
 from __future__ import annotations
 
@@ -23,28 +23,31 @@ def register(app: typer.Typer) -> None:
 def encode(
     recording: Annotated[Path, typer.Argument(help="A .dat recording.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The file that crosses the link.")],
-    codec: Annotated[str, typer.Option(help="Codec.")] = "vvenc",
+    codec: Annotated[str, typer.Option(help="Codec, as name or name:key=value.")] = "vvenc",
     paradigm: Annotated[str, typer.Option(help="cta, atc or caas.")] = "caas",
-    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT, where the recording has no sidecar.")] = "",
-    camera: Annotated[str, typer.Option(help="The camera whose raw dump it is: sps10.")] = "",
-    rate: Annotated[str, typer.Option(help="Rate point; the codec's highest by default.")] = "",
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT, for a recording without a sidecar.")] = "",
+    camera: Annotated[str, typer.Option(help="Camera that wrote the recording as a raw dump: sps10.")] = "",
+    rate: Annotated[str, typer.Option(help="Rate point; by default the one with the highest rate.")] = "",
     spike_rate: Annotated[
-        float | None, typer.Option(help="Spikes per frame at unit luminance; a sidecar's, or estimated, by default.")
+        float | None, typer.Option(help="Spikes per frame at unit luminance; by default the sidecar's, else estimated.")
     ] = None,
     extractor: Annotated[str, typer.Option(help="Extractor: on the camera, or in the cloud (CTA).")] = "sci",
     analyzer: Annotated[
         str, typer.Option(help="Analyzer: in the cloud, or on the camera (ATC); the extractor's own by default.")
     ] = "",
-    start: Annotated[int, typer.Option(min=0, help="First spike frame.")] = 0,
+    start: Annotated[int, typer.Option(min=0, help="Index of the first spike frame.")] = 0,
     frames: Annotated[
-        int, typer.Option(min=0, help="K, coding instants (0: as many as fit, and all spikes to the end for CTA).")
+        int,
+        typer.Option(min=0, help="K, number of coding instants (0: as many as fit; for CTA, all spikes to the end)."),
     ] = 0,
     stride: Annotated[int, typer.Option(min=1, help="Spike frames between coding instants.")] = Sampling.stride,
-    margin: Annotated[int, typer.Option(min=0, help="Spike frames before the first instant.")] = Sampling.margin,
+    margin: Annotated[
+        int, typer.Option(min=0, help="Spike frames before the first and after the last instant.")
+    ] = Sampling.margin,
     intra_period: Annotated[int, typer.Option(min=1, help="Coded frames from one intra frame to the next.")] = 16,
     structure: Annotated[str, typer.Option(help="low_delay or random_access.")] = "low_delay",
 ) -> None:
-    """Encode a recording as the camera would; a long one in segments, one after another in the file."""
+    """Encode a recording as the camera would. A long recording becomes several segments in one file."""
     from bench.runner.spec import make_spec
     from bench.stream.recording import Cut, encode_recording
 
@@ -61,32 +64,36 @@ def encode(
 
 
 def decode(
-    stream: Annotated[Path, typer.Argument(help="A stream made by `bench encode` or archived by a run.")],
+    stream: Annotated[Path, typer.Argument(help="A stream from `bench encode`, or from a run's folder.")],
     out: Annotated[
         Path,
         typer.Option(
             "--out", "-o", help="A folder for PNG pictures, or a file: .npy, .png, .mp4, .mkv, .gif; .dat for spikes."
         ),
     ],
-    codec: Annotated[str, typer.Option(help="Codec as given on this machine, where its name is not enough.")] = "",
+    codec: Annotated[str, typer.Option(help="Codec with its paths on this machine, if its name is not enough.")] = "",
     extractor: Annotated[
-        str, typer.Option(help="Extractor as given on this machine, or of a stream that does not say it.")
+        str, typer.Option(help="Extractor with its paths on this machine, or for a stream that does not state it.")
     ] = "",
     analyzer: Annotated[
-        str, typer.Option(help="Analyzer as given on this machine, or of a stream that does not say it.")
+        str, typer.Option(help="Analyzer with its paths on this machine, or for a stream that does not state it.")
     ] = "",
     spike_rate: Annotated[
-        float | None, typer.Option(help="Spikes per frame at unit luminance, of spikes that do not say it.")
+        float | None,
+        typer.Option(help="Spikes per frame at unit luminance, for a stream of spikes that does not state it."),
     ] = None,
     stride: Annotated[
-        int | None, typer.Option(min=1, help="Spike frames between instants, of spikes that do not say it (8).")
+        int | None, typer.Option(min=1, help="Spike frames between instants, for a stream that does not state it (8).")
     ] = None,
     margin: Annotated[
-        int | None, typer.Option(min=0, help="Spike frames before the first, of spikes that do not say it (20).")
+        int | None,
+        typer.Option(min=0, help="Spike frames before the first instant, for a stream that does not state it (20)."),
     ] = None,
-    raw: Annotated[bool, typer.Option("--raw", help="What the codec decodes, without analysis.")] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Write the codec's output, without extraction and analysis.")
+    ] = False,
 ) -> None:
-    """Decode a stream to frames, as the cloud would; the stream says how."""
+    """Decode a stream to frames, as the cloud would. The stream names codec, extractor and analyzer."""
     from bench.stream.analysis import StatedChain
     from bench.stream.recording import decode_stream
 
@@ -97,12 +104,12 @@ def decode(
 
 
 def verify(
-    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
     trust: Annotated[
-        bool, typer.Option("--trust", help="The run is your own: use the files and programs that its run.json names.")
+        bool, typer.Option("--trust", help="Use the files and programs that run.json names; only for your own run.")
     ] = False,
 ) -> None:
-    """Decode a run's streams again in fresh processes and compare; exit code 1 where one differs."""
+    """Decode a run's streams in new processes and compare them with its rows; exit code 1 if one differs."""
     from bench.results.document import read_run_file
     from bench.results.rows import RD_FILE, rd_frame
     from bench.runner.verify import verify_run

@@ -1,4 +1,4 @@
-"""``bench train``: make the weights of a learned codec's small preset."""
+"""``bench train``: train the small preset of a learned codec, or a classifier."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bench.interfaces import Component
     from bench.interfaces.recipe import Recipe
 
-# Options of a codec that say how it runs, and what says the same of its training.
+# Options of a codec that cannot be given for its training, and the options of `bench train` to use instead.
 _NOT_TRAINED = {"weights": "--begin FILE", "device": "--device", "stage": "--stage"}
 
 
@@ -31,47 +31,51 @@ def train(
         typer.Argument(help="dcvc, dcvc-dc, spikecodec, sci, or classifier:on=EXTRACTOR,data=DATASET."),
     ],
     data: Annotated[
-        Path | None, typer.Option(help="Folder of photographs or videos; without one, drawn dead leaves.")
+        Path | None, typer.Option(help="Folder of training photographs or videos; without it, synthetic dead leaves.")
     ] = None,
     validation: Annotated[
-        Path | None, typer.Option(help="Folder that the card's figures are from; without one, dead leaves.")
+        Path | None,
+        typer.Option(
+            help="Folder of held-out photographs or videos for validation; without it, synthetic dead leaves."
+        ),
     ] = None,
     minutes: Annotated[
         float | None,
         typer.Option(
             min=0.1,
-            help="Limit of each stage, without data and validation; plans its steps, by the recipe's pace on one core, "
-            "unless --steps does (60 without --steps).",
+            help="Time limit of each stage, without data and validation. Without --steps, also sets the number of "
+            "steps, from the recipe's steps per minute on one core (60 minutes by default).",
         ),
     ] = None,
-    steps: Annotated[int, typer.Option(min=0, help="Steps of each stage; without --minutes, no limit of time.")] = 0,
+    steps: Annotated[
+        int, typer.Option(min=0, help="Number of steps of each stage; without --minutes, there is no time limit.")
+    ] = 0,
     samples: Annotated[
-        int | None, typer.Option(min=8, help="Recordings that are simulated for training (1600).")
+        int | None, typer.Option(min=8, help="Number of simulated recordings for training (1600).")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seeds data, starting weights and noise.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed for data, initial weights and noise.")] = 0,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the run (default train/CODEC, or train/CODEC-VARIANT).")
+        Path | None, typer.Option(help="Folder of the training; by default train/CODEC or train/CODEC-VARIANT.")
     ] = None,
     extractor: Annotated[
-        str, typer.Option(help="Extractor whose features a codec of frames is trained on (dcvc, dcvc-dc); TFP without.")
+        str, typer.Option(help="Extractor whose features dcvc or dcvc-dc is trained on; TFP by default.")
     ] = "",
     stage: Annotated[
         str,
-        typer.Option(help="Stage of a codec that is trained in stages (docs/sci.md), or all in order."),
+        typer.Option(help="Name of one training stage (docs/sci.md), or all in order."),
     ] = "all",
-    variant: Annotated[
-        str, typer.Option(help="What training changes for an ablation, as key=value,key=value (docs/sci.md).")
-    ] = "",
+    variant: Annotated[str, typer.Option(help="Changes for an ablation, as key=value,key=value (docs/sci.md).")] = "",
     begin: Annotated[
-        Path | None, typer.Option(help="Weights to begin from where names and shapes fit, instead of random ones.")
+        Path | None,
+        typer.Option(help="File of weights to start from; tensors whose name or shape does not fit are ignored."),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the training in the folder.")] = False,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
-    """Train a small codec or classifier: weights, card.json, log.csv, curve.png and a checkpoint in the run's folder.
+    """Train a small codec or classifier; writes weights, card.json, log.csv, curve.png and a checkpoint to a folder.
 
-    Codecs that are trained in stages have a folder each of them, and a stage starts from the weights of the ones
-    before. Killed runs go on with --resume, and end with the weights of an unbroken one.
+    A codec that is trained in stages gets a folder for each stage, and a stage starts from the weights of earlier ones.
+    A training that was killed continues with --resume, and ends with the same weights as one without a break.
     """
     import math
 
@@ -92,7 +96,7 @@ def train(
     _check_options(made, own_samples and bool(data or validation or samples), extractor)
     check_device(device)
     if not os.environ.get("OMP_NUM_THREADS"):
-        torch.set_num_threads(1)  # minutes and pace are those of one core; more threads than free cores wait for it
+        torch.set_num_threads(1)  # minutes and pace hold for one core, and threads without a free core cost time
     known = made.stages if isinstance(made, TrainableInStages) else ()
     if stage != "all" and stage not in known:
         raise BenchError(f"{made.name} has no stage '{stage}' (it has: {', '.join(known) or 'none'})")
@@ -114,7 +118,7 @@ def train(
         limit = math.inf if steps and not minutes else 60 * (minutes or 60)
         planned = steps or (planned_steps(folder) if resume else None) or max(1, round(limit / 60 * recipe.pace))
         settings = Settings(label, trained_on.digest, planned, seed, basis)
-        # A recording takes as long as a few steps: short trainings are not to be followed by a longer validation.
+        # Validating a recording takes as long as a few steps: the validation of a short training must not exceed it.
         recipe.checked = min(recipe.checked, max(2, planned // 16))
         typer.echo(
             f"training {label}: {planned} steps"
@@ -134,7 +138,7 @@ def train(
 
 
 def _check_options(made: Component, given_samples: bool, extractor: str) -> None:
-    """Refuse what has no part in a component's training."""
+    """Refuse options that have no effect on a component's training."""
     from bench.interfaces import Codec
     from bench.interfaces.recipe import Trainable
 
@@ -142,9 +146,9 @@ def _check_options(made: Component, given_samples: bool, extractor: str) -> None
         if key in made.options.model_fields_set:
             raise BenchError(f"training does not take {made.name}'s option {key}; use {instead}")
     if extractor and not (isinstance(made, Trainable) and isinstance(made, Codec) and "frames" in made.accepts):
-        raise BenchError(f"{made.name} is not trained on the features of an extractor: leave --extractor away")
+        raise BenchError(f"{made.name} is not trained on the features of an extractor: leave out --extractor")
     if given_samples:
-        raise BenchError(f"{made.name} is trained on its own dataset: leave --data, --validation and --samples away")
+        raise BenchError(f"{made.name} is trained on its own dataset: leave out --data, --validation and --samples")
 
 
 def _samples(
@@ -156,7 +160,7 @@ def _samples(
     seed: int,
     extractor: str,
 ) -> tuple[Any, Any]:
-    """What is trained on, and what the card's figures are from: a component's own samples, or shards of photographs."""
+    """The training samples and the held-out samples: the component's own, or shards of simulated recordings."""
     from baselines.neural.motion import frames_between
     from bench.files import cache_root
     from bench.interfaces.recipe import HasSamples
@@ -174,7 +178,7 @@ def _samples(
 
 
 def _features_of(extractor: str, shards: Any, progress: Any) -> Any:
-    """Shards with an extractor's features in place of TFP's."""
+    """Replace the TFP features of shards by those of an extractor."""
     from bench.fingerprint import component_fingerprint
     from bench.interfaces import Extractor, checked
     from bench.registry import create
