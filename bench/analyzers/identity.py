@@ -1,4 +1,4 @@
-"""The identity analyzer, for features that already are estimates of the scene."""
+"""The identity analyzer, for features that are already estimates of the luminance."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from bench.interfaces import Analyzer
 
 
 class Identity(Analyzer):
-    """Returns the features as the reconstruction. With it, ATC and CAAS code the same frames."""
+    """Returns the features unchanged as the reconstruction, so that ATC and CAAS code the same frames."""
 
     name = "identity"
 
     def analyze(self, features: np.ndarray, motion: np.ndarray | None = None) -> np.ndarray:
-        """Return the features, K x H x W luminance in [0, 1]."""
+        """Return the features themselves, K x H x W float32 luminance in [0, 1]; motion is not used."""
         return features

@@ -1,4 +1,4 @@
-"""TFI, texture from inter-spike intervals: the luminance is one over the time between two spikes."""
+"""TFI, texture from inter-spike intervals: luminance is proportional to one over the time between two spikes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from bench.spikes import interval_rate
 
 
 class Tfi(Extractor):
-    """One over the inter-spike interval around each instant, divided by the camera's rate."""
+    """One over the inter-spike interval around each instant, divided by the spike rate at unit luminance."""
 
     name = "tfi"
 
     class Options(ComponentOptions):
-        """Options: number of spike frames that are searched on each side of the instant."""
+        """Options: `window`, the number of spike frames in which spikes are searched on each side of an instant."""
 
         window: int = Field(default=32, ge=1)
 

@@ -1,4 +1,4 @@
-"""TFP, texture from playback: the luminance is the firing rate in a window."""
+"""TFP, texture from playback: luminance is proportional to the firing rate in a window."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from bench.spikes import firing_rate
 
 
 class Tfp(Extractor):
-    """Mean firing rate over `window` spike frames around each instant, divided by the camera's rate."""
+    """Mean firing rate over `window` spike frames around each instant, divided by the spike rate at unit luminance."""
 
     name = "tfp"
 
     class Options(ComponentOptions):
-        """Options: length of the window in spike frames."""
+        """Options: `window`, its length in spike frames."""
 
         window: int = Field(default=21, ge=1)
 

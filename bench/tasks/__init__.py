@@ -1,1 +1,1 @@
-"""Tasks: what results are for, and the measures that judge them."""
+"""Tasks: each compares results with the truth, by its own measures."""

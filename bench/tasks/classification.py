@@ -1,4 +1,4 @@
-"""Classification: the result is the class of the object that moves in the sequence."""
+"""Classification: the result is the probabilities of the classes of the object that moves in a sequence."""
 
 from __future__ import annotations
 
@@ -12,34 +12,42 @@ from bench.interfaces import Dataset, Extractor, Task
 
 
 class Classification(Task):
-    """Whether the most probable class is the true one (paper section V-D).
+    """Accuracy of the most probable class (paper section V-D).
 
-    A result is the probabilities of C classes as a frame of 1 x 1 x C float32, so that ATC can code it with any codec.
+    A result is the probabilities of C classes as one frame, 1 x 1 x C float32, so that ATC can code it with any codec.
     """
 
     name = "classification"
     default_analyzer = "classifier"
     truth = "label"
-    # Six coding instants take T = 81 spike frames. Two cores code 160 samples in three minutes; `--limit 0` takes all.
+    # Six coding instants take T = 81 spike frames. Two cores code 160 sequences in three minutes; `--limit 0` is all.
     defaults: ClassVar[Mapping[str, Any]] = {"datasets": ("s-digits",), "frames": 6, "limit": 160}
 
     def analyzer_for(self, extractor: Extractor, dataset: Dataset | None = None) -> str:
-        """Spec of the classifier that was trained on the features of this extractor, for the dataset's classes."""
+        """Spec of the classifier that was trained on the extractor's features of the dataset."""
         made = extractor.analyzers.get(self.name, f"{self.default_analyzer}:on={extractor.name}")
         return f"{made},data={dataset.name}" if dataset else made
 
     def evaluate(self, result: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
-        """Judge one result.
+        """Compare the most probable class with the label.
+
+        Parameters
+        ----------
+        result
+            1 x 1 x C float32 probabilities.
+        truth
+            The label, an integer array without dimensions.
 
         Returns
         -------
         dict
-            ``accuracy``, 1 or 0; and ``label``, ``predicted`` and ``probabilities``, the columns of classification.csv.
+            ``accuracy``: 1.0 if the classes agree, else 0.0. ``label`` and ``predicted``: indices of the true and the
+            most probable class. ``probabilities``: all probabilities as text, for classification.csv.
 
         Raises
         ------
         BenchError
-            If the result has too few classes for the label.
+            If the label is C or more.
         """
         found, label = result.reshape(-1), int(truth)
         if label >= len(found):

@@ -1,4 +1,4 @@
-"""Scene reconstruction: the result is the luminance at each coding instant."""
+"""Reconstruction: the result is the luminance at each coding instant."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ class Reconstruction(Task):
     default_analyzer = "identity"
 
     def evaluate(self, result: np.ndarray, truth: np.ndarray) -> dict[str, float | int]:
-        """``psnr``, ``psnr_of_mse``, ``capped_frames``, ``ssim`` and ``ms_ssim`` of frames (`evaluate_frames`)."""
+        """Compute the measures of K x H x W frames; `bench.metrics.quality.evaluate_frames` describes them."""
         return evaluate_frames(result, truth)
