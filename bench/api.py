@@ -130,7 +130,8 @@ def _items(key: str, value: Any) -> Any:
 def load_runs(*folders: str | Path, trusted: bool = False) -> Runs:
     """Load the rows of one or more runs.
 
-    The result's `table` is the DataFrame of all rows; its `points` are their means over the segments of each sequence.
+    The result's `table` is the DataFrame of all rows, a job of several runs once; its `points` are their means over the
+    segments of each sequence.
 
     Parameters
     ----------
@@ -138,6 +139,11 @@ def load_runs(*folders: str | Path, trusted: bool = False) -> Runs:
         Folders of runs.
     trusted
         Allow the use of files and programs that their run.json name; only for your own runs.
+
+    Raises
+    ------
+    BenchError
+        If a run cannot be read, or two runs state different results for the same job.
     """
     from bench.report.rows import load_runs
 
