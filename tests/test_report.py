@@ -147,4 +147,4 @@ def test_figures_without_streams_are_missing_with_the_reason(suite, bench, tmp_p
     assert not list((tmp_path / "bare").glob("fig_1*.png"))
     text = (tmp_path / "bare" / "README.md").read_text()
     assert "Fig. 16, motion before and after FMVR" in text
-    assert "a run keeps them where it was made" in text
+    assert "stay on the machine where the run was made" in text

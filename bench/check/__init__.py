@@ -1,1 +1,1 @@
-"""The gate: a run against a reference."""
+"""Compares a run with a reference run, as a gate for changes."""

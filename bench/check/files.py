@@ -1,4 +1,4 @@
-"""What a check is written to: Markdown for a pull request, JUnit XML for CI, and a new reference."""
+"""Writes the result of a check as Markdown for a pull request and as JUnit XML for CI, and makes a new reference."""
 
 from __future__ import annotations
 
@@ -11,12 +11,20 @@ from bench.files import disk_errors
 from bench.report.table import markdown_text
 from bench.results.rows import RD_FILE, RUN_FILE
 
-# A comment on GitHub has room for 65,536 characters.
+# Most lines of the table: a comment on GitHub has room for 65,536 characters.
 _MOST_LINES = 200
 
 
 def markdown_page(found: Check, run: Path, reference: Path) -> str:
-    """A table of what changed, worst first."""
+    """The text of a Markdown page: counts, and a table of the rows and curves that are not the same, worst first.
+
+    Parameters
+    ----------
+    found
+        The check.
+    run, reference
+        Folders of the two runs.
+    """
     order = list(Finding)[::-1]
     shown = [line for line in found.lines if line.finding not in (Finding.SAME, Finding.ABSENT)]
     shown.sort(key=lambda line: (not line.finding.bad, order.index(line.finding)))
@@ -36,7 +44,13 @@ def markdown_page(found: Check, run: Path, reference: Path) -> str:
 
 
 def junit_xml(found: Check) -> str:
-    """One test case for every row and curve."""
+    """The text of a JUnit XML file: a test case for each row and curve, skipped where neither run measured the row.
+
+    Parameters
+    ----------
+    found
+        The check.
+    """
     suite = ElementTree.Element("testsuite", name="bench check", tests=str(len(found.lines)))
     suite.set("failures", str(len(found.failures)))
     suite.set("skipped", str(found.absent))
@@ -51,8 +65,14 @@ def junit_xml(found: Check) -> str:
 
 
 def update_reference(run: Path, reference: Path) -> None:
-    """Make a run the reference: its rows and its provenance, without the streams."""
-    finished_run(run)  # one that is damaged or says nothing replaces nothing
+    """Make a run the reference: copy its rd.csv and run.json into the reference's folder, which is created if need be.
+
+    Raises
+    ------
+    BenchError
+        If the run is unreadable, not finished or has no measured row; the reference then stays as it is.
+    """
+    finished_run(run)  # raises where the run cannot be a reference
     with disk_errors(reference):
         reference.mkdir(parents=True, exist_ok=True)
         for name in (RD_FILE, RUN_FILE):

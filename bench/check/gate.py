@@ -1,8 +1,9 @@
-"""``bench check`` and ``bench compare``: one run against another.
+"""``bench check`` and ``bench compare``: compare one run with another.
 
-A row whose result cannot depend on the machine is compared exactly: bits and hash of the decoded frames. That is so
-where neither codec nor extractor nor analyzer has learned weights, and the external binaries are the same. All other
-rows are compared with a tolerance, for curves (BD-rate) and for points (quality). Time is advice.
+A row whose result is the same on every machine is compared exactly: its bits and the hash of its decoded frames. These
+are the rows where neither codec nor extractor nor analyzer has learned weights, and both runs used the same external
+binaries. All other rows are compared with a tolerance: curves by BD-rate and accuracy, points by quality. Slower rows
+are listed, but never fail a check.
 """
 
 from __future__ import annotations
@@ -21,22 +22,23 @@ from bench.metrics.bd import Curve, Verdict, bd_rate, mean_verdict
 from bench.report.bd_table import compare_curves
 from bench.report.rows import CURVE, Runs, codec_label, load_runs
 
-# What makes a row of one run the other's counterpart; conditions are compared by their cards.
+# Rows of two runs that agree in these columns are compared; their conditions are compared by the cards.
 _PLACE = (
     "dataset", "sequence", "segment", "task", "paradigm", "extractor", "analyzer", "codec", "options", "rate_point",
     "seed",
 )  # fmt: skip
 _CURVE = ("dataset", "task", "paradigm", "extractor", "analyzer", "codec", "preset", "options", "seed")
-# Of the cards: other weights of the same chain are what a check is for, other instants or GOPs are not.
+# Fields of the condition card that may differ: a check is for new weights of the same chain, too.
 _WEIGHTS = ("extractor_sha256", "analyzer_sha256")
+# Ratio of seconds above which a row is listed as slower.
 _SLOWER = 1.5
-# What makes curves of two runs counterparts in `bench compare`.
+# Curves of two runs that agree in these columns are compared by `bench compare`.
 _CHAIN = [name for name in CURVE if name != "condition"]
 _LABEL = _CHAIN.index("label")
 
 
 class Finding(Enum):
-    """What became of a row or a curve."""
+    """The result of comparing one row or curve with the reference."""
 
     SAME = "same"
     BETTER = "better"
@@ -53,7 +55,7 @@ class Finding(Enum):
 
 @dataclass(frozen=True)
 class Line:
-    """One thing that was compared."""
+    """One line of a check: the finding for a row or curve, the row's or curve's name, and its figures as text."""
 
     finding: Finding
     name: str
@@ -62,16 +64,18 @@ class Line:
 
 @dataclass(frozen=True)
 class Tolerance:
-    """What learned codecs may lose.
+    """The losses that rows compared with tolerance may have.
 
     Attributes
     ----------
     bd_rate
-        Percent, of a curve.
-    psnr, ssim
-        dB, and units of SSIM and MS-SSIM, of a point.
+        Percent of BD-rate of a curve; where there is no BD-rate, percent of its bits.
+    psnr
+        PSNR of a point, dB.
+    ssim
+        SSIM or MS-SSIM of a point.
     accuracy
-        Share of samples, of a curve that classifies.
+        Mean accuracy of a curve, as share of its rows, from 0 to 1.
     """
 
     bd_rate: float = 1.0
@@ -82,9 +86,16 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Check:
-    """The lines of a check, the advice, and how many rows were compared exactly and with tolerance.
+    """The result of a check.
 
-    Rows that neither run measured are compared with nothing; `absent` counts them.
+    Attributes
+    ----------
+    lines
+        One line for each row and for each curve that is compared with tolerance.
+    advice
+        A text for each row that became slower.
+    exact, tolerant
+        Number of rows that were compared exactly and with tolerance; rows that neither run measured are in neither.
     """
 
     lines: tuple[Line, ...]
@@ -94,29 +105,36 @@ class Check:
 
     @property
     def absent(self) -> int:
-        """How many rows neither run measured."""
+        """Number of rows that neither run measured."""
         return sum(line.finding is Finding.ABSENT for line in self.lines)
 
     @property
     def counts(self) -> str:
-        """How many rows were compared, in words."""
+        """The numbers of rows that were compared exactly, with tolerance and not at all, as text."""
         rest = f", {self.absent} measured in neither" if self.absent else ""
         return f"{self.exact} rows compared exactly, {self.tolerant} with tolerance{rest}"
 
     @property
     def failures(self) -> list[Line]:
-        """What is worse, or differs where it must not."""
+        """The lines that fail the check: worse ones, and rows that differ though they are compared exactly."""
         return [line for line in self.lines if line.finding.bad]
 
 
 def check_runs(run: Path, reference: Path, tolerance: Tolerance) -> Check:
     """Compare a run with a reference run.
 
+    Parameters
+    ----------
+    run, reference
+        Folders of the two runs.
+    tolerance
+        The losses that pass.
+
     Raises
     ------
     BenchError
-        If they cannot be compared: unreadable, not finished or without a measured row, other conditions, or rows of
-        the reference that the run does not have.
+        If the runs cannot be compared: one is unreadable, not finished or without a measured row, their conditions
+        differ, or the reference has rows that the run does not have.
     """
     new, old = finished_run(run), finished_run(reference)
     pairs, added = _paired(new, old, run, reference)
@@ -131,12 +149,12 @@ def check_runs(run: Path, reference: Path, tolerance: Tolerance) -> Check:
 
 
 def finished_run(folder: Path) -> Runs:
-    """A run that can be compared.
+    """Load a run and check that it can be compared.
 
     Raises
     ------
     BenchError
-        If it is unreadable, not finished, or has no measured row.
+        If the run is unreadable, not finished, or has no measured row.
     """
     runs = load_runs([folder])
     if runs.documents[str(folder)]["status"] != "finished":
@@ -147,14 +165,14 @@ def finished_run(folder: Path) -> Runs:
     return runs
 
 
-# A line of `Runs.table`, whose columns are its attributes: half the memory of a dict.
+# A line of `Runs.table` as a named tuple of its columns, which takes half the memory of a dict.
 Row = Any
 _place = attrgetter(*_PLACE)
 _curve = attrgetter(*_CURVE)
 
 
 def _paired(new: Runs, old: Runs, run: Path, reference: Path) -> tuple[list[tuple[Row, Row, bool]], list[Row]]:
-    """Rows of both runs side by side, with whether they must be equal; and those that are new."""
+    """Pairs of rows (new, old) with whether they must be equal, and the rows that only the new run has."""
     ours, theirs = ({_place(row): row for row in runs.table.itertuples(index=False)} for runs in (new, old))
     if missing := [row for place, row in theirs.items() if place not in ours]:
         raise BenchError(
@@ -189,7 +207,7 @@ def _cards(runs: Runs) -> dict[str, dict[str, Any]]:
 
 
 def _name(row: Row) -> str:
-    """All that tells a row from others: what is as usual (segment 0, seed 0, reconstruction) is left out."""
+    """The name of a row, different for each row; segment, seed and task are omitted where 0, 0 and reconstruction."""
     where = f"{row.dataset}/{row.sequence}" + (f"@{row.segment}" if row.segment else "")
     return f"{_curve_name(row)} {row.rate_point} {where}"
 
@@ -224,19 +242,19 @@ def _row_line(now: Row, before: Row, exact: bool, tolerance: Tolerance) -> Line:
 
 
 def _lost(now: float, before: float, limit: float) -> bool:
-    """Whether a measure fell by more than its limit, or is missing now; two infinite ones are equal."""
+    """Whether a measure fell by more than its limit, or is missing now; two infinite values are equal."""
     return bool(pd.notna(before) and now != before and not before - now <= limit)
 
 
 def _close(now: float, before: float) -> bool:
-    """Equal but for a metric's own rounding on another machine; two missing values are equal."""
+    """Whether two values are equal up to a metric's rounding on another machine; two missing values are equal."""
     if pd.isna(now) or pd.isna(before):
         return bool(pd.isna(now) and pd.isna(before))
     return now == before or abs(now - before) < 1e-3
 
 
 def _curve_lines(pairs: Iterable[tuple[Row, Row]], tolerance: Tolerance) -> list[Line]:
-    """BD-rate of every curve that is compared with tolerance; rates of points where there is none."""
+    """A line with the BD-rate of every curve, or where there is none, with its change of bits; and its accuracy."""
     curves: dict[tuple[Any, ...], list[tuple[Row, Row]]] = {}
     for pair in pairs:
         if pair[0].status == pair[1].status == "ok":
@@ -261,19 +279,19 @@ def _curve_lines(pairs: Iterable[tuple[Row, Row]], tolerance: Tolerance) -> list
 
 
 def _accuracy_lines(rows: list[tuple[Row, Row]], name: str, tolerance: Tolerance) -> list[Line]:
-    """Where a curve classifies: its mean accuracy over all samples and points, since one sample is right or wrong."""
+    """A line with a curve's mean accuracy over all its rows: a single row is only right or wrong. Empty without any."""
     known = [(now.accuracy, before.accuracy) for now, before in rows if pd.notna(before.accuracy)]
     if not known:
         return []
     now, before = (sum(side) / len(known) for side in zip(*known, strict=True))
-    lost = not before - now <= tolerance.accuracy  # also where a row has none any more
+    lost = not before - now <= tolerance.accuracy  # also true where a row has no accuracy now (NaN)
     return [
         Line(Finding.WORSE if lost else Finding.SAME, name, f"accuracy {before:.4f} -> {now:.4f} ({len(known)} rows)")
     ]
 
 
 def _bd(rows: Iterable[tuple[Row, Row]]) -> Verdict:
-    """Mean BD-rate over sequences; that the conditions agree has been seen to."""
+    """Mean BD-rate over sequences; `_paired` has checked that the conditions agree."""
     sequences: dict[tuple[str, int], list[tuple[Row, Row]]] = {}
     for pair in rows:
         sequences.setdefault((pair[0].sequence, pair[0].segment), []).append(pair)
@@ -287,7 +305,7 @@ def _bd(rows: Iterable[tuple[Row, Row]]) -> Verdict:
 
 
 def _advice(pairs: Iterable[tuple[Row, Row, bool]]) -> list[str]:
-    """Where the timing lane of both was run: what became slower."""
+    """A text for each row that became slower, among the rows that were timed in both runs."""
     slower = []
     for now, before, _ in pairs:
         for kind in ("encode", "decode"):
@@ -298,12 +316,18 @@ def _advice(pairs: Iterable[tuple[Row, Row, bool]]) -> list[str]:
 
 
 def compare_runs(first: Path, second: Path) -> tuple[pd.DataFrame, list[str]]:
-    """BD-rate and BD-PSNR of every curve that two runs share, the second against the first; and what else they have.
+    """BD figures of every curve that two runs share, the second run against the first.
+
+    Returns
+    -------
+    tuple
+        One line per quality and curve (`bench.report.bd_table.compare_curves`), and a note for each run that has curves
+        of its own.
 
     Raises
     ------
     BenchError
-        If one of them is not finished or has no measured row, or they share no curve.
+        If one of the runs is not finished or has no measured row, or they share no curve.
     """
     tables = [finished_run(folder).table for folder in (first, second)]
     table = compare_curves(*tables)

@@ -21,9 +21,9 @@ class NetworkRow(TableRow):
     codec: str = Field(pattern=r"^\w", description="Codec with its non-default options.")
     width: int = Field(description="W, pixels.")
     height: int = Field(description="H, pixels.")
-    part: str = Field(description="What was counted.")
+    part: str = Field(description="The part of the codec that the line counts.")
     side: str = Field(description="camera, cloud or both.")
-    frame: Literal["", "I", "P"] = Field(description="Type of coded frame; empty for parts that know none.")
+    frame: Literal["", "I", "P"] = Field(description="Type of coded frame; empty for parts that do not depend on it.")
     parameters: int = Field(description="Parameters of the part's modules that it uses.")
     macs: int = Field(description="Multiply-accumulates a frame.")
     table: str = Field(default="", description="The paper's table that has figures for this part.")
@@ -47,7 +47,7 @@ def count_networks(codec: str, preset: str, width: int, height: int) -> list[Net
     Raises
     ------
     BenchError
-        If the codec is not one of the suite's networks, or has no such preset.
+        If the codec is unknown, is not one of the suite's networks, or has no such preset.
     """
     model = create_trained(codec)
     if not isinstance(model, HasWorkload):

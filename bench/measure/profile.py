@@ -69,16 +69,16 @@ class ProfileRow(TableRow):
     rate_point: str = Field(description="The codec's rate point.")
     stage: Literal["extract", "analyze", "encode", "decode"] = Field(description="extract, analyze, encode or decode.")
     side: Literal["camera", "cloud"] = Field(description="camera or cloud.")
-    frame: Literal["", "I", "P"] = Field(description="Type of coded frame; empty for stages that know none.")
+    frame: Literal["", "I", "P"] = Field(description="Type of coded frame; empty for extract and analyze.")
     frames_per_result: float = Field(description="Frames of this kind for each result: CTA codes many spike frames.")
     parameters: int | None = Field(default=None, description="Parameters that the stage used; empty where unknown.")
     macs: Number = Field(default=None, description="Multiply-accumulates a frame; empty for external programs.")
     not_counted: str = Field(default="", description="Operations not among the macs, with how often each ran.")
     bits: Number = Field(default=None, description="Bits a frame, for encode.")
-    seconds: Number = Field(default=None, description="Seconds a frame, median of the exclusive lane.")
+    seconds: Number = Field(default=None, description="Seconds a frame, median of several runs of the stage alone.")
     spread: Number = Field(default=None, description="Its median absolute deviation, seconds.")
     peak_memory: int | None = Field(
-        default=None, description="Bytes at the peak of a process that did this alone, and of a program that it ran."
+        default=None, description="Bytes at the peak of the stage's process, plus those of a program that it runs."
     )
     threads: int | None = Field(default=None, description="Threads that torch had.")
     device: str = Field(default="", description="Device of the stage's networks.")

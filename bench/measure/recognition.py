@@ -21,7 +21,7 @@ class RecognitionRow(TableRow):
 
     dataset: str = Field(description="Dataset with its non-default options.")
     sequence: str = Field(description="The sequence.")
-    camera: Literal["spike", "event"] = Field(description="The camera that looked.")
+    camera: Literal["spike", "event"] = Field(description="Kind of the simulated camera: spike or event.")
     representation: str = Field(
         pattern=r"^(etof|bei|sbne|tfp|tfi|sci)$",
         description="Extractor, or encoding of events, that the classifier was trained on.",
@@ -33,6 +33,11 @@ class RecognitionRow(TableRow):
 
 def check_classifiers(datasets: Iterable[str]) -> None:
     """Refuse datasets for which a classifier lacks its weights, before hours are spent on rows.
+
+    Parameters
+    ----------
+    datasets
+        Specs of datasets.
 
     Raises
     ------
@@ -54,6 +59,13 @@ def _classifier(dataset: Dataset, on: str) -> Analyzer:
 
 def recognise(datasets: Sequence[str], progress: Callable[[int, int, str], None]) -> list[RecognitionRow]:
     """Classify every sequence of the datasets in every representation, by the classifier that was trained on it.
+
+    Parameters
+    ----------
+    datasets
+        Specs of datasets.
+    progress
+        Called with the number of finished classifications, the number of all and the representation.
 
     Raises
     ------
@@ -81,7 +93,7 @@ def _classified(dataset: Any, on: str) -> Iterator[RecognitionRow]:
     analyzer = _classifier(dataset, on)
     shown = shown_by(on)
     for index, info in enumerate(checked.sequences(dataset)):
-        # In 8 bits, as in training, and as a lossless codec would pass them on.
+        # Features are rounded to 8 bits: the classifiers were trained on such, and a lossless codec delivers such.
         features = from_uint8(to_uint8(represent(shown, dataset.open(info.name), info.rate, index)))
         yield RecognitionRow(
             schema_version=1,

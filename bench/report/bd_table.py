@@ -88,7 +88,7 @@ def matrices(bd: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def matrix_title(runs: Runs, dataset: str, quality: str) -> str:
-    """What stands above a matrix: the dataset, and the quality where it is not PSNR."""
+    """The heading of a matrix: the dataset, and the quality where it is not PSNR."""
     return dataset if quality == PSNR.name else f"{dataset}, by {runs.measure_title(quality)}"
 
 

@@ -81,6 +81,7 @@ def _matched(part: pd.DataFrame) -> tuple[dict[str, float], float, int]:
 
 
 def _of_all(count: int, whole: int) -> int | str:
+    """A number of sequences; where it is not that of all, both numbers as text."""
     return count if count == whole else f"{count} of {whole}"
 
 

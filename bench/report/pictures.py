@@ -31,7 +31,7 @@ class Tile:
     Attributes
     ----------
     title, words
-        What the picture shows, and a second line: rate and quality where it is a result.
+        The two lines above the picture: what it shows, and for a result its rate and quality.
     image
         H x W in [0, 1]; H x W x 3 where it is coloured.
     """

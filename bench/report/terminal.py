@@ -19,7 +19,13 @@ _UNPRINTED = {"bpf", "psnr_of_mse", "rate_error"}
 
 
 def print_run(done: RunReport) -> None:
-    """Print a run's averages, the reasons of rows that are not measured, and notes."""
+    """Print a run's averages, the reasons of rows that are not measured, and notes.
+
+    Parameters
+    ----------
+    done
+        The summary of the run; its rows are read from its folder.
+    """
     console = Console(markup=False)
     runs = load_runs([done.folder])
     table, measures = runs.table, {key: value for key, value in runs.measures.items() if key not in _UNPRINTED}
@@ -30,7 +36,7 @@ def print_run(done: RunReport) -> None:
     if capped := int(table["capped_frames"].sum()):
         console.print(
             f"{capped} evaluated frames equal their truth, or nearly, and count as {PSNR_CEILING:.0f} dB; "
-            "rd.csv has PSNR of the mean MSE beside (psnr_of_mse)",
+            "rd.csv also has the PSNR of the mean MSE (psnr_of_mse)",
             highlight=False, soft_wrap=True,
         )  # fmt: skip
     reasons = table[table["status"].ne("ok")].groupby(["status", "codec", "reason"], sort=False).size()

@@ -1,1 +1,1 @@
-"""Rows and files of a run: what they hold, how they are written, read and explained."""
+"""The rows and files of a run: their columns and fields, and how they are written, read and explained."""

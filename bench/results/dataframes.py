@@ -96,6 +96,13 @@ def parquet_path(path: Path) -> Path:
 def write_parquet(path: Path, model: type[BaseModel], least: int = PARQUET_ROWS) -> Path | None:
     """Write a Parquet copy of a finished CSV table next to it, which is read faster; the CSV file stays the reference.
 
+    Parameters
+    ----------
+    path, model
+        The CSV file, and what a row of it is.
+    least
+        Number of rows from which a copy is written.
+
     Returns
     -------
     The Parquet file; None where the table has fewer than `least` rows, or cells that only the reader by rows accepts.

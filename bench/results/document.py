@@ -44,6 +44,15 @@ def origin(document: dict[str, Any], kind: str, name: str) -> str:
 def usable_origin(document: dict[str, Any], base: type[Component], name: str) -> str:
     """As `origin`, for a component that the caller is about to create and run on this machine.
 
+    Parameters
+    ----------
+    document
+        Content of run.json (`read_run_file`).
+    base
+        Base class of the component's kind, such as `Codec`.
+    name
+        The component's name in rows.
+
     Raises
     ------
     BenchError

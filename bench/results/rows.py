@@ -121,7 +121,13 @@ def codec_spec(codec: str, options: str) -> str:
 
 
 def write_rows(path: Path, rows: Iterable[RDRow]) -> None:
-    """Write rd.csv as a whole."""
+    """Write the whole rd.csv; an existing file is replaced.
+
+    Raises
+    ------
+    FatalError
+        If the disk is full or refuses the file.
+    """
     write_table(path, RDRow, rows)
 
 
@@ -129,6 +135,18 @@ class RowLog:
     """A table that grows while a run goes on: each row is appended and flushed as soon as it is measured.
 
     Opening the file again removes an unfinished last line, which a killed run may leave.
+
+    Parameters
+    ----------
+    path
+        The CSV file; it is created with its header if need be.
+    model
+        What a row of the table is.
+
+    Raises
+    ------
+    FatalError
+        If the disk is full or refuses the file, also from `append`.
     """
 
     def __init__(self, path: Path, model: type[TableRow] = RDRow) -> None:

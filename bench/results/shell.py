@@ -9,7 +9,7 @@ import shlex
 
 
 def flag(name: str, value: object) -> str:
-    """A flag with its quoted value; ``=`` joins a value that begins with a dash, which else would be read as a flag."""
+    """A flag and its quoted value. A value that begins with a dash is joined by ``=``, so it is not read as a flag."""
     quoted = shlex.quote(str(value))
     return f"{name}={quoted}" if quoted.startswith("-") else f"{name} {quoted}"
 

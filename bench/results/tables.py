@@ -90,7 +90,13 @@ def row_line(row: BaseModel) -> str:
 
 
 def write_table(path: Path, model: type[Row], rows: Iterable[Row]) -> None:
-    """Write a whole table; its folder is created if need be."""
+    """Write a whole table; its folder is created if need be.
+
+    Raises
+    ------
+    FatalError
+        If the disk is full or refuses the file.
+    """
     with disk_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, (header(model) + "".join(map(row_line, rows))).encode())

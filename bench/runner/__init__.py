@@ -1,1 +1,1 @@
-"""Turns a grid into jobs, runs them, keeps what they share, and writes rows."""
+"""Expands a grid into jobs, runs the jobs, stores the intermediate results that they share, and writes their rows."""

@@ -1,4 +1,4 @@
-"""What lies in the user's cache, and the removal of stored results that no run has used for long."""
+"""The contents of the user's cache, and the removal of stored results that no run has used for a long time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,17 @@ _ENTRIES = "[0-9a-f][0-9a-f]"  # folders of a store's entries
 
 @dataclass(frozen=True)
 class Part:
-    """A folder of the cache: how many files it has, their bytes, and when the last of them was written or used."""
+    """A folder of the cache.
+
+    Attributes
+    ----------
+    name
+        Path of the folder below the cache's root.
+    files, size
+        Number of its files, and their bytes.
+    used
+        When the last of them was written or used, in seconds since the epoch; 0 for an empty folder.
+    """
 
     name: str
     files: int
@@ -39,7 +49,7 @@ class _Entry:
 
 
 def parts(root: Path) -> list[Part]:
-    """The folders of a cache, the stored results first; those of fetched data one by one."""
+    """The folders of a cache: the stored results, then each downloaded dataset, then all others."""
     folders = sorted(path for path in root.glob("*") if path.is_dir() and path.name not in ("store", "data"))
     data = sorted(path for path in root.glob("data/*") if path.is_dir())
     return [_part(root, folder) for folder in (root / "store", *data, *folders) if folder.is_dir()]
@@ -54,21 +64,33 @@ def _part(root: Path, folder: Path) -> Part:
 def _files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
     for above, _, names in os.walk(folder):
         for name in names:
-            with contextlib.suppress(FileNotFoundError):  # a run that goes on beside this has removed it
+            with contextlib.suppress(FileNotFoundError):  # a run that is active meanwhile has removed it
                 path = Path(above, name)
                 yield path, path.lstat()
 
 
 def prune(store: Store, days: float, most: float) -> tuple[int, int]:
-    """Remove the results that were not used for so many days, then the least recently used ones above so many bytes.
+    """Remove results that no run has used for a number of days, then the least recently used ones above a size.
 
-    Runs may go on beside it: to them a removed result is one that was never there, and is made anew. What killed runs
-    and earlier versions of the suite left behind goes too.
+    Runs may be active meanwhile: a run computes a removed result again. Unfinished files, locks and working folders of
+    killed runs and of earlier versions of the suite are removed, too.
+
+    Parameters
+    ----------
+    days
+        Results that were not used for more than so many days are removed.
+    most
+        Bytes that the remaining results may take.
 
     Returns
     -------
     tuple
-        How many results were removed, and their bytes.
+        Number of removed results, and their bytes.
+
+    Raises
+    ------
+    FatalError
+        If the files cannot be removed.
     """
     entries = sorted(_entries(store.root), key=lambda entry: entry.used)
     total, oldest = sum(entry.size for entry in entries), time.time() - days * DAY
@@ -86,7 +108,7 @@ def prune(store: Store, days: float, most: float) -> tuple[int, int]:
 
 
 def _entries(root: Path) -> list[_Entry]:
-    """Stored results; the file that is read first comes first."""
+    """The stored results; of each, the file that the store reads first comes first."""
     entries: defaultdict[str, _Entry] = defaultdict(_Entry)
     for folder in root.glob(_ENTRIES):
         for path, state in sorted(_files(folder), key=lambda file: file[0].suffix, reverse=True):
@@ -99,7 +121,7 @@ def _entries(root: Path) -> list[_Entry]:
 
 
 def _remove_remains(root: Path) -> None:
-    """Remove what no living process can need: unfinished files, locks and working folders of the day before."""
+    """Remove unfinished files, locks and working folders that are older than a day: no running process needs them."""
     yesterday = time.time() - DAY
     for path in (*root.glob(f"{_ENTRIES}/{UNFINISHED}*"), *root.glob("locks/*"), *root.glob("scratch/*/*")):
         with contextlib.suppress(OSError):
@@ -108,7 +130,7 @@ def _remove_remains(root: Path) -> None:
             if path.name.startswith(UNFINISHED):
                 path.unlink()
             elif path.is_dir():
-                if not path.with_suffix(".lock").exists():  # an earlier version's, which had no locks there
+                if not path.with_suffix(".lock").exists():  # from an earlier version, which had no locks there
                     shutil.rmtree(path)
             elif lock := take_lock(path, wait=False):
                 shutil.rmtree(path.with_suffix(""), ignore_errors=True)

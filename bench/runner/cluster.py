@@ -1,8 +1,8 @@
-"""Runs jobs on a Dask cluster: the same pure functions as the local pool's, on workers of other machines.
+"""Runs jobs on a Dask cluster: workers on other machines call the same pure functions as those of the local pool.
 
-A worker uses the store in its own cache (BENCH_CACHE; a shared folder does for several), and rows and streams come back
-to the client. Before it runs a job it checks that it has what the client has: the same code, weights, binary and data.
-A worker that lacks something is left out for what it lacks, which is no fault of the codec.
+A worker uses the store in its own cache (several workers may share one: BENCH_CACHE names its folder), and sends rows
+and streams back to the client. Before it runs a job, it checks that its code, weights, binaries and data are those of
+the client. A worker that differs gets no jobs that need the part in which it differs; their rows do not fail for it.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from bench.runner.store import Store, open_store
 
 _CONNECT_SECONDS = 10
 _WORKER_SECONDS = 60
-_LOOK_SECONDS = 5
-_EVERYTHING = "all jobs"
+_LOOK_SECONDS = 5  # longest time until a change of workers is noticed
+_EVERYTHING = "all jobs"  # stands for the part that a worker lacks which can run no job
 
 
 @contextlib.contextmanager
 def _silent(*names: str) -> Iterator[None]:
-    """Keep loggers from printing: what matters of their log is said in one line."""
+    """Silence loggers: what matters of their many lines is printed as one line of the suite's own."""
     loggers = [logging.getLogger(name) for name in names]
     before = [logger.handlers for logger in loggers]
     for logger in loggers:
@@ -50,7 +50,17 @@ def _silent(*names: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Unfit:
-    """A worker's answer that it cannot run a job: which part it lacks, and why."""
+    """A worker's answer that it cannot run a job.
+
+    Attributes
+    ----------
+    part
+        The part that the worker lacks, such as ``codec vvenc``.
+    reason
+        Why it lacks the part.
+    worker
+        The worker's address.
+    """
 
     part: str
     reason: str
@@ -58,12 +68,13 @@ class Unfit:
 
 
 class ClusterLane:
-    """Where a run's jobs go: a Dask scheduler that runs already, or one of this machine's own.
+    """The lane (`bench.runner.pool.Lane`) of a Dask cluster.
 
     Parameters
     ----------
     scheduler
-        ``tcp://HOST:PORT`` or ``tls://HOST:PORT``, or ``local:N`` for N workers here.
+        ``tcp://HOST:PORT`` or ``tls://HOST:PORT`` of a running scheduler, or ``local:N`` to start one with N workers on
+        this machine.
 
     Raises
     ------
@@ -83,9 +94,9 @@ class ClusterLane:
         self.notes: list[str] = []
 
     def run(self, jobs: Sequence[Job], store: Store) -> Iterator[Finished]:
-        """Run jobs on whatever workers there are, also those that come later, and give each as it finishes.
+        """Run jobs on all workers, including those that join later, and yield each job when it finishes.
 
-        Workers use stores of their own.
+        Workers use the stores of their own machines, not `store`.
 
         Raises
         ------
@@ -108,7 +119,7 @@ class ClusterLane:
         with contextlib.ExitStack() as stack:
             address: object = self.scheduler
             if kind == "local":
-                # No limit of memory: Dask would pause or kill workers for what the local pool lets them have.
+                # Without a memory limit, as in the local pool: at the limit, Dask would pause or kill workers.
                 limits = {"threads_per_worker": 1, "memory_limit": None, "dashboard_address": None}
                 address = stack.enter_context(distributed.LocalCluster(n_workers=int(count), **limits))
             try:
@@ -123,7 +134,7 @@ class ClusterLane:
 
 
 class _Submission:
-    """Jobs on their way through one client: never more at once than keeps all workers busy."""
+    """Jobs that are submitted through one client, only as many at a time as keep all workers busy."""
 
     def __init__(self, client: Any, scheduler: str) -> None:
         self.client, self.scheduler = client, scheduler
@@ -131,10 +142,10 @@ class _Submission:
         self.notes: list[str] = []
         self.known: set[str] = set()
         self.unfit: defaultdict[str, dict[str, str]] = defaultdict(dict)  # part -> worker -> why it lacks the part
-        self.running: dict[Any, tuple[Job, set[str]]] = {}  # with the workers that may run it; none stated: all
+        self.running: dict[Any, tuple[Job, set[str]]] = {}  # with the workers it is restricted to; empty: any worker
 
     def together(self, waiting: deque[Job], suspects: list[Job]) -> Iterator[Finished]:
-        """Submit what waits until all has come back; jobs whose workers died too often go to `suspects`."""
+        """Submit waiting jobs until all have ended; jobs whose workers died too often are added to `suspects`."""
         while waiting or self.running:
             with self._reaching():
                 refused = self._fill(waiting)
@@ -150,12 +161,12 @@ class _Submission:
                     yield answer
 
     def _fill(self, waiting: deque[Job]) -> list[Finished]:
-        """Submit jobs while there is room; gives those that no worker can run."""
+        """Submit jobs while there is room; returns those that no worker can run."""
         workers = self.client.nthreads()
         self.threads = max(self.threads, sum(workers.values()))
         self._look_at(set(workers) - self.known)
         for future, (job, fitting) in [*self.running.items()]:
-            if fitting and not fitting & workers.keys():  # all that could run it are gone
+            if fitting and not fitting & workers.keys():  # no worker is left that can run it
                 future.cancel()
                 del self.running[future]
                 waiting.appendleft(job)
@@ -168,7 +179,7 @@ class _Submission:
         return refused
 
     def _look_at(self, workers: set[str]) -> None:
-        """Leave out new workers on which the suite cannot be loaded."""
+        """Exclude new workers on which the suite cannot be loaded."""
         if workers:
             for worker, said in self.client.run(_suite, workers=sorted(workers), on_error="return").items():
                 if isinstance(said, BaseException):
@@ -176,7 +187,7 @@ class _Submission:
             self.known |= workers
 
     def _submit(self, job: Job, workers: set[str]) -> str:
-        """Send a job to the workers that fit; why it cannot be run where none does."""
+        """Send a job to the workers that can run it; returns why none can, or an empty text."""
         parts = _parts(job)
         lacking = {worker: why for part in (*parts, _EVERYTHING) for worker, why in self.unfit[part].items()}
         fitting = workers - lacking.keys()
@@ -191,7 +202,7 @@ class _Submission:
         return ""
 
     def _done(self) -> list[tuple[Any, Job]]:
-        """Wait for jobs, but not so long that a change of workers goes unnoticed."""
+        """The jobs that have ended, after a wait that is short enough to notice a change of workers."""
         from distributed import wait
 
         if not self.running:
@@ -203,7 +214,7 @@ class _Submission:
         return [(future, self.running.pop(future)[0]) for future in done]
 
     def _answer(self, future: Any, job: Job) -> Finished | Unfit | None:
-        """What came of a job; nothing where its worker died each time that it was tried."""
+        """The answer of a job's worker; None where the worker died each time that the job was tried."""
         from distributed import KilledWorker
 
         try:
@@ -218,7 +229,7 @@ class _Submission:
 
     @contextlib.contextmanager
     def _reaching(self) -> Iterator[None]:
-        """Say in one line that the scheduler is gone, whatever a call to it ended with."""
+        """Turn every error that a lost scheduler causes into one line."""
         try:
             yield
         except (OSError, CancelledError, asyncio.CancelledError, AttributeError) as error:
@@ -234,12 +245,12 @@ class _Submission:
 
 
 def _suite() -> str:
-    """Loads with this module all that jobs need of the suite."""
+    """Imports this module on a worker, and with it all modules of the suite that jobs need."""
     return __name__
 
 
 def _on_worker(job: Job, wanted: dict[str, str]) -> Finished | Unfit:
-    """Run a job where everything is as the client has it."""
+    """Run a job, if this worker has the same parts as the client."""
     from distributed import get_worker
 
     worker = get_worker().address
@@ -254,18 +265,18 @@ def _on_worker(job: Job, wanted: dict[str, str]) -> Finished | Unfit:
 
 
 def _difference(job: Job, part: str, fingerprint: str) -> str:
-    """Why a part on this machine is not what the client has; empty where it is."""
+    """How a part on this machine differs from the client's; empty where it does not."""
     try:
         found = _fingerprint(*_named_parts(job)[part])
     except BenchError as error:
         return str(error)
-    except Exception as error:  # whatever a component of this machine does is no reason to end the run
+    except Exception as error:  # no error of a component on this machine may end the run
         return f"{type(error).__name__}: {error}"
     return "" if found == fingerprint else "other code, weights, binary or data than the client's"
 
 
 def _parts(job: Job) -> dict[str, str]:
-    """Fingerprints of all that a job's row depends on, by what a user calls it."""
+    """Fingerprints of all parts that a job's row depends on, by the names that users know them by."""
     return {name: _fingerprint(*part) for name, part in _named_parts(job).items()}
 
 
@@ -283,7 +294,7 @@ def _named_parts(job: Job) -> dict[str, tuple[type[Component], str, str]]:
 
 @functools.lru_cache(maxsize=4096)
 def _fingerprint(base: type[Component], spec: str, sequence: str) -> str:
-    """The fingerprint of a component with its binary, or of a dataset's sequence, on the machine that asks."""
+    """The fingerprint of a component and its binary, or of a dataset's sequence, on this machine."""
     component = component_for(base, spec)
     state = checked.availability(component)
     if not state.ok:

@@ -1,7 +1,8 @@
-"""Fresh processes that streams are decoded in, each with the file alone.
+"""Fresh processes that decode streams; the input of each is the stream's file and nothing else.
 
-Importing torch takes longer than decoding a short stream. So a server, ``python -m bench.runner.decode``, forks the
-decoders: it has imported what the last of them needed, and never touched a stream, weights or a codec itself.
+Importing torch takes longer than decoding a short stream. Therefore a server, ``python -m bench.runner.decode``, forks
+a decoder for each stream. The server imports the modules that earlier decoders needed, but it never reads a stream or
+weights and never creates a codec, so nothing passes from one decoder to the next.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from bench.tools import claim_process, leave, start_tool, stop_tool
 def decode_fresh(
     stream: bytes, folder: Path, codec: str = "", limit_seconds: float = 4 * 3600.0
 ) -> tuple[Decoded, str]:
-    """Decode a stream in a new process that gets the file alone.
+    """Decode a stream in a new process whose only input is the stream's file.
 
     Parameters
     ----------
@@ -40,7 +41,9 @@ def decode_fresh(
     folder
         An empty working folder.
     codec
-        The codec as given on this machine (see `bench.registry.codec_for_stream`).
+        Spec of the codec on this machine (`bench.registry.codec_for_stream`); by default the stream's header names it.
+    limit_seconds
+        Time after which the decoder is stopped.
 
     Returns
     -------
@@ -50,11 +53,13 @@ def decode_fresh(
     Raises
     ------
     BenchError
-        If it does not decode.
+        If the stream cannot be decoded, or the decoder dies or exceeds its time.
+    OSError
+        If the decoder cannot read or write a file.
     """
     source, target = (folder / "stream.spk").absolute(), (folder / "decoded").absolute()
     write_atomic(source, stream)
-    # The server may be older than the working folder and the environment of today.
+    # The server may have been started with another working folder and environment than this process has now.
     request = {
         "arguments": [str(source), str(target), codec],
         "folder": str(Path.cwd()),
@@ -76,31 +81,31 @@ def decode_fresh(
     return Decoded(frames, np.load(motion, allow_pickle=False) if motion.exists() else None), found["sha256"]
 
 
-_mine = threading.local()
+_mine = threading.local()  # the server of each thread
 
 
 def _server() -> subprocess.Popen[bytes]:
-    """The server of this thread."""
+    """The server of this thread, which is started if there is none."""
     if not hasattr(_mine, "server"):
         _mine.server = start_server()
     return _mine.server
 
 
 def start_server() -> subprocess.Popen[bytes]:
-    """Start a server, which ends with its standard input."""
-    # -P: the working folder is no place to import from.
+    """Start a server; it ends when its standard input is closed."""
+    # -P: the process must not import modules that happen to lie in the working folder.
     return start_tool([sys.executable, "-P", "-m", "bench.runner.decode"])
 
 
 def close_server() -> None:
-    """End the server of this thread; the next stream of the thread has a new one start."""
+    """End the server of this thread; the thread's next stream starts a new one."""
     if hasattr(_mine, "server"):
         stop_tool(_mine.server)
         del _mine.server
 
 
 def _ask(request: dict[str, Any], limit_seconds: float) -> dict[str, Any]:
-    """Have the server decode, and wait for the answer."""
+    """Send a request to the server and wait for its answer."""
     server = _server()
     assert server.stdin is not None and server.stdout is not None  # noqa: S101 -- `start_tool` makes both
     try:
@@ -121,11 +126,11 @@ def _ask(request: dict[str, Any], limit_seconds: float) -> dict[str, Any]:
 
 
 def serve() -> None:
-    """Fork a decoder for each line of standard input, and answer with what it says, or how it ended."""
+    """Fork a decoder for each request, a JSON line of standard input; print its answer, or how the process ended."""
     child = 0
 
     def end(*_: object) -> None:
-        """Leave once the decoder, which was told to end too, has ended what it runs."""
+        """Exit after the decoder: it gets the same signal, and first ends the programs that it runs."""
         with contextlib.suppress(ChildProcessError):
             if child:
                 os.waitpid(child, 0)
@@ -145,14 +150,14 @@ def serve() -> None:
         answer: dict[str, Any] = json.loads(said) if said else {"ended": os.waitstatus_to_exitcode(status)}
         modules = answer.pop("modules", [])
         print(json.dumps(answer), flush=True)
-        # The next decoder finds imported what this one had to import.
+        # Import what this decoder had to import, so that the next one need not.
         for name in modules:
             with contextlib.suppress(Exception):
                 importlib.import_module(name)
 
 
 def _decoder(request: dict[str, Any], sender: int) -> int:
-    """Decode in this process and send the answer; what a codec prints goes into a file. 0 when done."""
+    """Decode in this process and send the answer; the codec's output goes into a file. Returns the exit code."""
     before = set(sys.modules)
     try:
         os.chdir(request["folder"])

@@ -1,4 +1,4 @@
-"""Runs one job: walks the paradigm's stages, takes from the store what is there, and books seconds to sides."""
+"""Runs one job: the stages of its paradigm, with results from the store where it has them, and their times."""
 
 from __future__ import annotations
 
@@ -44,7 +44,17 @@ from bench.spikes import PackedSpikes
 
 @dataclass(frozen=True)
 class StageTime:
-    """Seconds that one stage took when it ran; a stage taken from the store has none."""
+    """The time of one stage that ran; a stage whose result comes from the store has no time.
+
+    Attributes
+    ----------
+    kind
+        Kind of stage: ``simulate``, ``extract``, ``encode``, ``decode``, ``analyze`` or ``evaluate``.
+    side
+        ``camera``, ``cloud`` or ``bench``.
+    seconds
+        Wall-clock seconds.
+    """
 
     kind: str
     side: str
@@ -53,7 +63,21 @@ class StageTime:
 
 @dataclass
 class Outcome:
-    """A finished job: its rows, its stream, its result at the middle instant as a PNG, and what its stages took."""
+    """The results of one job.
+
+    Attributes
+    ----------
+    row
+        Its row of rd.csv.
+    classes, measures
+        Its row of classification.csv and its rows of measures.csv, where its task has any.
+    stream
+        The container that crosses the link; empty where the job failed or was skipped.
+    picture
+        PNG file of the result at one instant (`shown_instant`); empty where results are no pictures.
+    times
+        Times of the stages that ran.
+    """
 
     row: RDRow
     classes: ClassRow | None = None
@@ -65,19 +89,19 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Value:
-    """What flows between stages: an identity that keys what follows, and the array when it is asked for."""
+    """A value between two stages: its identity, which the keys of later results contain, and a function to load it."""
 
     identity: str
     load: Callable[[], np.ndarray]
 
 
 def run_job(job: Job, store: Store) -> Outcome:
-    """Run a job, or take it from the store.
+    """Run a job; results that the store has are not computed again.
 
     Raises
     ------
     MissError
-        If something would have to be made and the store may not.
+        If the store lacks a result and may not make it (`Store.make`).
     BenchError
         If a stage fails.
     """
@@ -87,12 +111,12 @@ def run_job(job: Job, store: Store) -> Outcome:
 
 
 def failed(job: Job, reason: str) -> Outcome:
-    """The outcome of a job that raised."""
+    """The outcome of a job that failed: a row with the reason, as one line."""
     return Outcome(_row(job, status="failed", reason=" ".join(reason.split())))
 
 
 def sent_frames(job: Job, store: Store) -> np.ndarray:
-    """The K x H x W float32 frames that a job's encoder gets."""
+    """The frames that a job's encoder gets: K x H x W float32, under CTA the T x H x W spike frames."""
     return _JobRun(job, store).sent_frames()
 
 
@@ -111,7 +135,7 @@ class _JobRun:
         self.times: list[StageTime] = []
 
     def outcome(self) -> Outcome:
-        """Camera side to the stream; then one stored evaluation of everything behind the link."""
+        """Run the camera side up to the stream; all that follows is evaluated and stored as one result."""
         spikes = self._spikes()
         entry = self._encode(self._frames(spikes))
         chain = self.chain
@@ -171,7 +195,7 @@ class _JobRun:
     # The camera side
 
     def _spikes(self) -> _Value:
-        """The segment's spikes: from the store where they cost much to make, else straight from the file."""
+        """The segment's spikes: from the store where they take long to make (`Dataset.keep`), else from the file."""
         job = self.job
         stop = job.start + job.card.num_spikes
         shape = (job.card.num_spikes, job.info.height, job.info.width)
@@ -196,16 +220,16 @@ class _JobRun:
         return digest([what, sequence_fingerprint(self.dataset, self.job.info.name), extent])
 
     def _frames(self, spikes: _Value) -> _Value:
-        """What the encoder gets."""
+        """The frames that the encoder gets."""
         value: _Value = self.chain.before_link(spikes, self.instants, self.rate, self._kept)
         return value
 
     def sent_frames(self) -> np.ndarray:
-        """What the encoder gets."""
+        """The same as an array."""
         return self._frames(self._spikes()).load().astype(np.float32, copy=False)
 
     def _kept(self, stage: Stage, source: _Value, run: Callable[[np.ndarray], np.ndarray]) -> _Value:
-        """An extraction or analysis on the camera, stored, since all codecs and rate points share it."""
+        """Run an extraction or analysis on the camera and store its result, which all codecs and rate points share."""
         part = self.chain.extractor if stage.kind is Kind.EXTRACT else self.chain.analyzer
         key = digest(
             [
@@ -220,7 +244,7 @@ class _JobRun:
         return _Value(entry.identity, functools.cache(entry.array))
 
     def _encode(self, source: _Value) -> Entry:
-        """Encode, once for the same frames: ATC's result and CAAS's feature may be the same picture."""
+        """Encode the frames, only once for equal ones: results of ATC may be the same pictures as features of CAAS."""
         job, codec, content = self.job, self.chain.codec, self.chain.content
         kind = Content.SPIKES if content.is_spikes else Content.FEATURES
         key = digest(
@@ -243,7 +267,7 @@ class _JobRun:
 
         entry = self._timed("encode", "camera", key, make)
         info, payload = unpack_stream(entry.data)
-        # The container says what its frames are, and what stands around the codec.
+        # Chains with equal frames share the payload; the header states the content and the parts of this chain.
         stated = self.chain.stated(Sampling(job.card.stride, job.card.margin), job.start, job.info.rate)
         stream = pack_stream(replace(info, content=content, chain=stated), payload)
         return Entry(hashlib.sha256(stream).hexdigest(), entry.facts, stream)
@@ -251,7 +275,7 @@ class _JobRun:
     # Behind the link
 
     def _cloud(self, entry: Entry, spikes: _Value, truth_key: str) -> Made:
-        """Decode in a fresh process, run what is left of the stages, and measure."""
+        """Decode in a fresh process, run the remaining stages, and measure the result."""
         measures: dict[str, Any] = {}
         began = time.perf_counter()
         with self.store.scratch() as folder:
@@ -288,14 +312,22 @@ class _JobRun:
 
 
 def shown_instant(evaluated: Sequence[int], num_frames: int) -> int:
-    """The instant that pictures of a job show: the middle one of those that are evaluated, or of all where none is."""
+    """The number k of the coding instant that a job's picture shows.
+
+    Parameters
+    ----------
+    evaluated
+        Numbers of the instants with a truth; the middle one is shown.
+    num_frames
+        K, number of all instants; the middle one is shown where none has a truth.
+    """
     instants = evaluated or range(num_frames)
     return instants[len(instants) // 2]
 
 
 @functools.lru_cache(maxsize=4096)
 def sequence_fingerprint(dataset: Dataset, sequence: str) -> str:
-    """A sequence's fingerprint, asked for once per process: it may mean hashing a long file."""
+    """A sequence's fingerprint, computed once per process: it may need the hash of a long file."""
     return checked.fingerprint(dataset, sequence)
 
 

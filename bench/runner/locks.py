@@ -1,6 +1,7 @@
-"""Locks that the kernel holds: however their process ends, they are let go of, and they leave no file behind.
+"""Locks on files that the kernel holds and releases, however their process ends.
 
-Unlike a process's number, such a lock means the same to containers and machines that share a folder.
+A file with a process's number would not do: containers and machines that share a folder count processes each for
+itself, whereas all of them respect such a lock.
 """
 
 from __future__ import annotations
@@ -27,26 +28,31 @@ class Lock:
     path
         The lock's file.
     handle
-        The open file that the kernel has locked; a plain number, which no garbage collection closes.
+        Descriptor of the open file that the kernel has locked; a number, so garbage collection does not close it.
     """
 
     path: Path
     handle: int
 
     def release(self) -> None:
-        """Remove the file, then let go: whoever waits for it takes note that it is gone, and makes another."""
+        """Remove the file, then unlock it: a process that waits for it sees that it is gone, and creates another."""
         with contextlib.suppress(OSError):
             self.path.unlink()
         os.close(self.handle)
 
 
 def take_lock(path: Path, *, wait: bool = True) -> Lock | None:
-    """Take the lock of a file, which is made where it does not exist.
+    """Lock a file, which is created if it does not exist.
+
+    Parameters
+    ----------
+    wait
+        Whether to wait for a process that holds the lock.
 
     Returns
     -------
     Lock or None
-        None where another holds it and this process is not to wait.
+        None where another process holds the lock and `wait` is false.
 
     Raises
     ------
@@ -73,14 +79,14 @@ def take_lock(path: Path, *, wait: bool = True) -> Lock | None:
         except BaseException:
             os.close(handle)
             raise
-        os.close(handle)  # its holder has removed the file since it was opened
+        os.close(handle)  # the previous holder has removed the file since it was opened here: try again
 
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a file, after waiting for it."""
+    """Wait for the lock of a file, and hold it within the context; raises as `take_lock`."""
     lock = take_lock(path)
-    assert lock is not None  # noqa: S101 -- it was waited for
+    assert lock is not None  # noqa: S101 -- only `wait=False` gives None
     try:
         yield
     finally:
@@ -88,6 +94,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def _is_at(handle: int, path: Path) -> bool:
+    """Whether an open file is the one that now lies at the path."""
     try:
         return os.path.samestat(os.fstat(handle), path.stat())
     except FileNotFoundError:

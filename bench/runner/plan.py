@@ -1,4 +1,4 @@
-"""From a run's spec to its list of jobs, before anything heavy is loaded or simulated."""
+"""Expands the specification of a run into its list of jobs, before anything heavy is loaded or simulated."""
 
 from __future__ import annotations
 
@@ -39,22 +39,30 @@ _NO_POINT = "not at this rate point: "
 
 @dataclass(frozen=True)
 class Job:
-    """One row to be: everything that a worker needs, by name and number.
+    """The work for one row, in names and numbers alone, so that it can be sent to a worker.
 
     Attributes
     ----------
     dataset, paradigm, task, extractor, analyzer, codec
-        Specs from which the registry makes the components again.
+        Specs from which a worker creates the components.
     info
         The sequence.
     start
         First spike frame of the segment in the recording.
+    card
+        Condition card of the row.
     evaluated
-        Coding instants k whose result has a truth.
+        Numbers k of the coding instants whose result has a truth.
+    seed
+        Seed of the run.
+    rate_point
+        The codec's rate point.
+    availability
+        Whether the codec can run here, with its version and the hash of its binaries.
     skip
         Why the job is not run; empty where it is.
     id
-        Twelve hex digits over what names the job's cell in the grid, the same on every machine.
+        Twelve hex digits of a hash of the job's place in the grid, the same on every machine.
     """
 
     dataset: str
@@ -80,13 +88,13 @@ class Job:
 
     @property
     def evaluated_text(self) -> str:
-        """The evaluated instants as a row has them."""
+        """The evaluated instants as the column `evaluated` of a row states them."""
         return "all" if len(self.evaluated) == self.card.num_frames else " ".join(map(str, self.evaluated))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A run's jobs in the order of their rows, with what was found out on the way."""
+    """The jobs of a run in the order of their rows, and the grids that they come from."""
 
     specs: tuple[RunSpec, ...]
     jobs: tuple[Job, ...]
@@ -98,12 +106,12 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """Names the plan: the same jobs in the same order."""
+        """Twelve hex digits that identify the plan: plans with the same jobs in the same order have the same ones."""
         return digest([job.id for job in self.jobs])[:12]
 
     @property
     def notes(self) -> list[str]:
-        """One line for each recording whose earliest truths no segment can code, so that they are not evaluated."""
+        """One line for each recording with truths before the first evaluated instant, which no segment can code."""
         firsts: dict[tuple[str, str], tuple[int, Job]] = {}
         for job in self.jobs:
             if job.evaluated:
@@ -121,18 +129,19 @@ class Plan:
         ]
 
     def summary(self) -> dict[str, int]:
-        """Number of jobs to run and to skip."""
+        """Number of jobs (``jobs``), of those to run (``to run``) and of those to skip (``to skip``)."""
         skipped = sum(bool(job.skip) for job in self.jobs)
         return {"jobs": len(self.jobs), "to run": len(self.jobs) - skipped, "to skip": skipped}
 
 
 def make_plan(*specs: RunSpec) -> Plan:
-    """List the jobs of one or more grids; one that two grids share is in the first.
+    """List the jobs of one or more grids; a job that several grids share is listed once, with the first of them.
 
     Raises
     ------
     BenchError
-        If a name is unknown, a dataset is not available, or all its recordings are too short for the condition.
+        If a name is unknown; a dataset is not available or does not fit a task or classifier; all its recordings are
+        too short for the condition; or no job is left, or none that has a rate point of its codec.
     """
     jobs: dict[str, Job] = {}
     for job in itertools.chain.from_iterable(map(_grid, specs)):
@@ -159,7 +168,7 @@ def _grid(spec: RunSpec) -> list[Job]:
 
 
 def _check_datasets(spec: RunSpec) -> None:
-    """Refuse two datasets that rows could not tell apart (two folders read by the same kind of dataset)."""
+    """Refuse two datasets that rows cannot tell apart, such as two folders that the same kind of dataset reads."""
     named = [create(Dataset, dataset).spec for dataset in spec.datasets]
     twice = {name for name in named if named.count(name) > 1}
     if twice:
@@ -167,7 +176,7 @@ def _check_datasets(spec: RunSpec) -> None:
 
 
 def _cells(spec: RunSpec) -> Iterator[Job]:
-    """Everything of a job but its codec and rate point."""
+    """The cells of a grid: jobs that lack only codec and rate point."""
     for dataset_spec in spec.datasets:
         dataset = create(Dataset, dataset_spec)
         state = checked.availability(dataset)
@@ -196,7 +205,7 @@ def _cells(spec: RunSpec) -> Iterator[Job]:
 
 
 def _check_classes(dataset: Dataset, analyzer: str) -> None:
-    """Refuse a classifier of another number of classes."""
+    """Refuse a classifier for another number of classes than the dataset has."""
     told = component_for(Analyzer, analyzer).classes
     if told is not None and told != len(dataset.classes):
         raise BenchError(f"{analyzer} tells {told} classes apart, {dataset.name} has {len(dataset.classes)}")
@@ -228,13 +237,13 @@ def _at_rate_points(cell: Job, spec: RunSpec, entry: CodecEntry, codec: Codec, a
 
 
 def _elsewhere(codec: Codec, cell: Job) -> str:
-    """Which paradigms code what a codec takes."""
+    """A hint at the paradigms that code what a codec takes; empty where there are none."""
     fitting = [name for name in names(Paradigm) if codec.takes(coded_content(name, cell.task))]
     return f" (--paradigm {','.join(fitting)} codes that)" if fitting else ""
 
 
 def _refusal(check: Callable[[Any], None], value: object) -> str:
-    """Why a codec has no part in what was given for all codecs; empty where it has."""
+    """Why a codec refuses a value that was given for all codecs; empty where it accepts it."""
     try:
         check(value)
     except BenchError as error:
@@ -243,7 +252,7 @@ def _refusal(check: Callable[[Any], None], value: object) -> str:
 
 
 def _job_id(job: Job) -> str:
-    """Hash of the components' canonical specs and the place in the grid."""
+    """Hash of the components' specs, as rows state them, and of the job's place in the grid."""
     kinds: dict[type[Component], str] = {
         Dataset: job.dataset,
         Paradigm: job.paradigm,
@@ -259,26 +268,26 @@ def _job_id(job: Job) -> str:
 
 @functools.lru_cache(maxsize=256)
 def component_for(base: type[Any], spec: str) -> Any:
-    """The component of a spec, made once per process."""
+    """The component that a spec names, created once per process; raises as `bench.registry.create`."""
     return create(base, spec)
 
 
 @functools.lru_cache(maxsize=256)
 def _canonical(base: type[Component], spec: str) -> str:
-    """A spec as rows have it."""
+    """A spec as rows state it."""
     return str(component_for(base, spec).spec)
 
 
 @functools.lru_cache(maxsize=256)
 def coded_content(paradigm: str, task: str) -> Content:
-    """What a paradigm sends for a task."""
+    """The content that a paradigm codes for a task."""
     stages = checked.stages(component_for(Paradigm, paradigm), [task])
     return next(stage.content for stage in stages if stage.kind is Kind.ENCODE and stage.content)
 
 
 @functools.lru_cache(maxsize=256)
 def default_analyzer(extractor: str, task: str, dataset: str = "") -> str:
-    """The analyzer for a task where none is stated."""
+    """The spec of the analyzer that a task takes by default, for an extractor and (if it is named) a dataset."""
     judged: Task = component_for(Task, task)
     return judged.analyzer_for(
         component_for(Extractor, extractor), component_for(Dataset, dataset) if dataset else None
@@ -296,12 +305,12 @@ def _analyzers(spec: RunSpec, dataset: str, extractor: str, task: str) -> list[s
 
 
 def _segments(dataset: Dataset, spec: RunSpec) -> list[tuple[SequenceInfo, int, str]]:
-    """Chosen sequences, each with the starts of its segments; where there is none, with the reason.
+    """The selected sequences: one entry for each segment, with its start, or one with the reason why there is none.
 
     Raises
     ------
     BenchError
-        If no recording has a segment.
+        If no sequence has a segment, or names are unknown, not unique or unfit for a table.
     """
     infos = checked.sequences(dataset)
     named = [info.name for info in infos]
@@ -336,7 +345,7 @@ def _segments(dataset: Dataset, spec: RunSpec) -> list[tuple[SequenceInfo, int, 
 
 
 def _starts(info: SequenceInfo, spec: RunSpec) -> list[int]:
-    """Consecutive segments; where only some instants have a truth, the first segment codes the first that it can."""
+    """The starts of consecutive segments; the first one is placed by the truths where only some instants have one."""
     need = spec.num_spikes
     if info.num_spikes < need:
         fits = spec.sampling.count(info.num_spikes)
@@ -352,9 +361,9 @@ def _starts(info: SequenceInfo, spec: RunSpec) -> list[int]:
 
 
 def _first_start(info: SequenceInfo, spec: RunSpec) -> int:
-    """Where a segment starts, so that the first known instant that can be coded is, as far as can be from intra frames.
+    """The start of a segment that codes the earliest possible truth, as far as possible from an intra frame.
 
-    Intra frames are better than their neighbours, so a lone evaluated instant must not sit on one by accident.
+    Intra frames have a higher quality than their neighbours, so a single evaluated instant must not be one by accident.
     """
     truths = sorted(info.truth_at or ())
     period = spec.intra_period

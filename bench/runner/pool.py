@@ -1,4 +1,4 @@
-"""Runs jobs, in this process or in a pool of worker processes, one thread each."""
+"""Runs jobs in a pool of worker processes on this machine."""
 
 from __future__ import annotations
 
@@ -29,37 +29,38 @@ from bench.tools import claim_process, kill_tools
 
 @dataclass(frozen=True)
 class Finished:
-    """A job's outcome, with the traceback where a bug, not the user, made it fail."""
+    """A job's outcome, and the traceback (`bug`) where a bug made it fail, not the user's input."""
 
     job: Job
     outcome: Outcome
     bug: str = ""
 
 
+# The function that a worker calls for a job.
 Work = Callable[[Job, Store], Outcome]
 
 
 class Lane(Protocol):
-    """Where a run's jobs are worked on.
+    """Workers that run the jobs of a run: processes on this machine, or a cluster.
 
     Attributes
     ----------
     workers
-        How many jobs are under way at once.
+        Number of jobs that run at the same time.
     notes
-        What a user should know of the workers when the run has ended.
+        Lines for the user on the workers, complete when the run has ended.
     """
 
     workers: int
     notes: list[str]
 
     def run(self, jobs: Sequence[Job], store: Store) -> Iterator[Finished]:
-        """Run jobs and give each as it finishes.
+        """Run jobs and yield each one when it finishes.
 
         Parameters
         ----------
         store
-            The run's, for workers that have none of their own.
+            The run's store, for workers without one of their own.
         """
         ...
 
@@ -67,14 +68,15 @@ class Lane(Protocol):
 def suspects_alone(
     together: Callable[[deque[Job], list[Job]], Iterator[Finished]], jobs: Sequence[Job], reason: str
 ) -> Iterator[Finished]:
-    """Run jobs together; those that were under way when a worker died once more, each alone.
+    """Run jobs together; those that were running when a worker died are run once more, each alone.
 
     Parameters
     ----------
     together
-        Works on what waits, takes it away from there, and puts into its second argument what may have killed a worker.
+        Function that runs jobs. It removes them from its first argument, and appends to its second one those that may
+        have killed a worker.
     reason
-        Of the failed row of a job that kills its worker again.
+        Reason in the failed row of a job that kills its worker again.
     """
     waiting = deque(jobs)
     while waiting:
@@ -88,10 +90,19 @@ def suspects_alone(
 
 
 class LocalLane:
-    """Worker processes of this machine, of one thread each.
+    """The lane of worker processes on this machine, with one thread each.
 
-    OMP_NUM_THREADS may give them more, but all of them together no more than there are cores: above that, threads wait
-    for one another most of the time.
+    OMP_NUM_THREADS may give each process more threads, but all together never have more than there are cores: with
+    more, threads wait for one another most of the time.
+
+    Parameters
+    ----------
+    workers
+        Number of processes.
+    work
+        Function that they call for each job.
+    limit_seconds
+        Time limit of a job; 0 for none.
     """
 
     def __init__(self, workers: int, work: Work = run_job, limit_seconds: float = 0) -> None:
@@ -99,18 +110,18 @@ class LocalLane:
         self.notes: list[str] = []
 
     def run(self, jobs: Sequence[Job], store: Store) -> Iterator[Finished]:
-        """Run jobs and give each as it finishes.
+        """Run jobs and yield each one when it finishes.
 
-        A job that fails or takes longer than the limit (0: none) becomes a row; a full disk or an interrupt ends the
-        run. When a worker dies (out of memory, killed), all jobs that were under way are tried once more, each alone,
-        and the one that kills its worker again becomes a failed row. One worker is a process of its own too: when this
-        process is killed, the worker notices and stops its encoder.
+        A job that fails or exceeds the time limit gives a failed row; a full disk or an interrupt ends the run. When a
+        worker dies (out of memory, killed), all jobs that were running are tried once more, each alone; one that kills
+        its worker again gives a failed row. A single worker is a process of its own, too: it notices when this process
+        is killed, and stops its encoder.
         """
         together = functools.partial(self._pool, store)
         return suspects_alone(together, jobs, "the worker process died (killed, or out of memory)")
 
     def _pool(self, store: Store, waiting: deque[Job], suspects: list[Job]) -> Iterator[Finished]:
-        """Work on what waits until all is done or a worker dies; what was under way then goes to `suspects`."""
+        """Run waiting jobs until all are done or a worker dies; the jobs that ran then are added to `suspects`."""
         workers = min(self.workers, len(waiting))
         pool = ProcessPoolExecutor(
             workers,
@@ -143,7 +154,7 @@ def _threads(workers: int) -> int:
 
 
 def _stop(pool: ProcessPoolExecutor) -> None:
-    """End a pool at once: its workers kill their tools when they are told to go."""
+    """End a pool at once; a worker that is terminated kills the external programs that it runs."""
     processes = list((pool._processes or {}).values())
     pool.shutdown(wait=False, cancel_futures=True)
     for process in processes:
@@ -153,14 +164,14 @@ def _stop(pool: ProcessPoolExecutor) -> None:
 
 
 def _attempt_within(job: Job, store_root: Path, work: Work, limit_seconds: float) -> Finished:
-    """Work on a job for so long; the signal reaches Python code, and `bench.tools` ends a program that it waits for."""
+    """Run a job with a time limit: a signal interrupts Python code, and `bench.tools` then ends the program it runs."""
 
     def late(*_: object) -> None:
         raise BenchError(f"the job ran past its limit of {limit_seconds:g} s and was stopped")
 
     signal.signal(signal.SIGALRM, late)
     try:
-        # Again after a second, should something have swallowed it.
+        # The signal is repeated every second, in case the job catches the exception.
         signal.setitimer(signal.ITIMER_REAL, limit_seconds, 1)
         try:
             return attempt(job, store_root, work)
@@ -168,12 +179,18 @@ def _attempt_within(job: Job, store_root: Path, work: Work, limit_seconds: float
             signal.setitimer(signal.ITIMER_REAL, 0)
     except FatalError:
         raise
-    except BenchError as error:  # the limit, met outside of what `attempt` guards
+    except BenchError as error:  # the time limit was reached outside of `attempt`
         return Finished(job, failed(job, str(error)))
 
 
 def attempt(job: Job, store_root: Path, work: Work = run_job) -> Finished:
-    """Work on a job with the store at a place; a fault of its own becomes its row, a full disk is raised."""
+    """Run a job with the store in a folder; an error of the job becomes its failed row.
+
+    Raises
+    ------
+    FatalError
+        If the disk is full or refuses a file.
+    """
     try:
         return Finished(job, work(job, Store(store_root)))
     except FatalError:
@@ -188,7 +205,7 @@ def attempt(job: Job, store_root: Path, work: Work = run_job) -> Finished:
         return Finished(
             job, failed(job, "out of memory; shorter segments (--frames) or fewer workers (--jobs) need less")
         )
-    except SystemExit as end:  # of code that was written to be a program
+    except SystemExit as end:  # from code that was written as a program
         text = f"a component called sys.exit({end.code!r}), which ends programs; it is to raise an exception instead"
         return Finished(job, failed(job, text), traceback.format_exc())
     except Exception as error:
@@ -197,7 +214,7 @@ def attempt(job: Job, store_root: Path, work: Work = run_job) -> Finished:
 
 
 def start_worker(environment: dict[str, str], store_root: Path) -> None:
-    """Prepare a worker: no Ctrl-C of its own, tools end with it, and it ends with its parent."""
+    """Prepare a worker process: it ignores Ctrl-C, ends with its parent, and then ends the programs that it runs."""
     os.environ.update(environment)
     claim_process()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -206,8 +223,8 @@ def start_worker(environment: dict[str, str], store_root: Path) -> None:
     if parent is not None:
         watch = functools.partial(_leave_after, parent.sentinel)
         threading.Thread(target=watch, daemon=True).start()
-    # Working folders of codecs lie in the store too, where the next run sweeps what a killed worker left.
-    with contextlib.suppress(FatalError):  # a disk that has filled up is told of by the job that needs it
+    # Working folders of codecs are in the store: the next run removes those of a worker that was killed.
+    with contextlib.suppress(FatalError):  # the job that needs the disk reports that it is full
         tempfile.tempdir = str(Store(store_root).make_scratch())
 
 

@@ -1,4 +1,4 @@
-"""A run: plan, store, pool, rows and provenance, resumable at any moment."""
+"""Runs a plan into a folder: rows, streams, pictures and provenance. A run can be resumed after any interruption."""
 
 from __future__ import annotations
 
@@ -55,7 +55,19 @@ from bench.runner.store import Store
 
 @dataclass
 class RunReport:
-    """What a run came to: how many rows of each status, and what a user should know of the workers."""
+    """The summary of a run.
+
+    Attributes
+    ----------
+    folder
+        The run's folder.
+    states
+        Number of rows by status.
+    notes
+        Lines for the user, on workers and on points that could not be timed.
+    seconds
+        Wall-clock seconds of this call.
+    """
 
     folder: Path
     states: Counter[str]
@@ -74,15 +86,20 @@ def run_plan(
     progress: Progress,
     command: str = "",
 ) -> RunReport:
-    """Run a plan into a folder, with what the store lacks worked on in a lane.
+    """Run a plan into a folder.
 
-    Rows are appended to rd.csv as they come and put into the plan's order at the end; a row that is there is
-    never measured again under `resume`, unless it failed.
+    Each row is appended to rd.csv as soon as it is measured; at the end the rows are put into the plan's order.
 
     Parameters
     ----------
+    lane
+        The workers that run the jobs of which the store lacks a result.
+    resume
+        Whether to continue the run in the folder: rows that were measured are kept, all others are tried again.
+    timing
+        How often encoding and decoding of each point are timed, alone, after all jobs; 0 for never.
     command
-        The command line that asks for it, for run.json; none from Python.
+        The user's command line, for run.json; empty for a call from Python.
 
     Raises
     ------
@@ -132,18 +149,18 @@ def run_plan(
 
 
 def _outcomes(jobs: Sequence[Job], store: Store, lane: Lane) -> Iterable[Finished]:
-    """What the store has comes at once; the rest is run, neighbouring jobs on different sequences."""
+    """The outcomes of jobs: first those that the store has, then those that a lane runs."""
     known = Store(store.root, make=False)
     missing: list[Job] = []
     for job in jobs:
         try:
             outcome = run_job(job, known)
-        except (Exception, SystemExit):  # not there; or a fault, which the worker that runs the job puts into its row
+        except (Exception, SystemExit):  # a result is missing, or the job fails: the worker that runs it reports why
             missing.append(job)
         else:
             yield Finished(job, outcome)
     if missing:
-        # Jobs of one sequence wait for each other's simulation and extraction, so they are spread out.
+        # Jobs on one sequence wait for each other's simulation and extraction, so neighbours are on different ones.
         yield from lane.run(sorted(missing, key=_spread_key), store)
 
 
@@ -173,6 +190,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _rows_so_far(plan: Plan, folder: Path, resume: bool) -> dict[str, RDRow]:
+    """The rows by job that a resumed run keeps; raises `BenchError` where the folder holds another run."""
     path = folder / RD_FILE
     if not path.exists():
         return {}
@@ -223,7 +241,7 @@ def _label(job: Job) -> str:
 
 
 def _by_side(times: Mapping[tuple[str, str], float]) -> dict[str, dict[str, float]]:
-    """Seconds by side and kind of stage, from the lane that the jobs ran in (not a timing of codecs)."""
+    """Seconds by side and kind of stage. Jobs ran side by side, so these seconds do not tell how fast a codec is."""
     booked: dict[str, dict[str, float]] = {}
     for (side, kind), seconds in times.items():
         booked.setdefault(side, {})[kind] = round(seconds, 3)
@@ -231,7 +249,7 @@ def _by_side(times: Mapping[tuple[str, str], float]) -> dict[str, dict[str, floa
 
 
 def _facts(plan: Plan) -> dict[str, Any]:
-    """What run.json says of the plan; hashed once, when the run begins."""
+    """The fields of run.json that follow from the plan; computed once, when the run begins."""
     return {
         "plan": plan.digest,
         "grids": [spec.model_dump(mode="json") for spec in plan.specs],
@@ -256,7 +274,7 @@ def _write_run_file(folder: Path, document: dict[str, Any]) -> None:
 
 
 def _specs(plan: Plan) -> dict[str, tuple[type[Component], list[str]]]:
-    """Every kind of component that the plan uses, with the specs it was given."""
+    """By kind of component: its base class, and the specs that the plan uses."""
     return {
         group: (base, sorted({getattr(job, base.__name__.lower()) for job in plan.jobs}))
         for base, group in GROUPS.items()
@@ -264,7 +282,7 @@ def _specs(plan: Plan) -> dict[str, tuple[type[Component], list[str]]]:
 
 
 def _origins(plan: Plan) -> dict[str, dict[str, str]]:
-    """Components as given on this machine, by the names that rows have."""
+    """The specs of components as the user gave them on this machine, by the names that rows have."""
     return {
         kind: {component_for(base, spec).spec: spec for spec in specs} for kind, (base, specs) in _specs(plan).items()
     }
@@ -286,7 +304,7 @@ def _inputs(plan: Plan) -> dict[str, dict[str, str]]:
 
 
 def _timing_lane(plan: Plan, folder: Path, store: Store, repeats: int, progress: Progress, notes: list[str]) -> None:
-    """Time every finished point alone, and note why one cannot be timed; what was timed is kept in any case."""
+    """Time every measured point alone, and note why a point cannot be timed; after an interrupt the times are kept."""
     path = folder / RD_FILE
     rows, jobs = read_rows(path), {job.id: job for job in plan.jobs}
     try:
@@ -299,14 +317,14 @@ def _timing_lane(plan: Plan, folder: Path, store: Store, repeats: int, progress:
                 rows[index] = row.model_copy(update=_timed(job, stream_path(folder, job.id), store, repeats))
             except FatalError:
                 raise
-            except (Exception, SystemExit) as error:  # the codec's, which has done the same before
+            except (Exception, SystemExit) as error:  # the codec fails, though it did the same in the run
                 notes.append(one_line(f"not timed: {_label(job)}: {type(error).__name__}: {error}"))
     finally:
         write_rows(path, rows)
 
 
 def _timed(job: Job, path: Path, store: Store, repeats: int) -> dict[str, float]:
-    """Columns of a point that is encoded and decoded alone: one warm-up, then `repeats` of each; median and spread."""
+    """The columns of times of a point, seconds: medians and spreads over `repeats` runs, after one warm-up."""
     codec = component_for(Codec, job.codec)
     stream = path.read_bytes()
     info, _ = unpack_stream(stream)
@@ -328,5 +346,6 @@ def _repeat(repeats: int, action: Callable[[], object]) -> list[float]:
 
 
 def _median(values: Sequence[float]) -> tuple[float, float]:
+    """Median and median absolute deviation."""
     middle = statistics.median(values)
     return middle, float(np.median(np.abs(np.array(values) - middle)))

@@ -1,4 +1,4 @@
-"""What a run is asked to do: the one source of defaults for flags and for suite files."""
+"""The specification of a run: its fields, which are those of suite files too, and the defaults of all options."""
 
 from __future__ import annotations
 
@@ -29,7 +29,17 @@ _KINDS = {group: base for base, group in GROUPS.items()}
 
 
 class CodecEntry(BaseModel):
-    """One codec of a grid, with what holds for it alone."""
+    """One codec of a grid, and the limits that hold for it alone.
+
+    Attributes
+    ----------
+    codec
+        Name or spec.
+    rates
+        Its rate points; empty means those of the grid.
+    paradigms
+        The paradigms that it is measured under; empty means all of the grid.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -39,22 +49,31 @@ class CodecEntry(BaseModel):
 
 
 class RunSpec(BaseModel):
-    """A grid of jobs under one set of conditions. A suite file is this model in TOML, or several of them (`Suite`).
+    """A grid of jobs under one set of conditions. A suite file holds this model in TOML, or several of them (`Suite`).
 
     Attributes
     ----------
+    name
+        Name of the run's folder; empty for one that names the grid.
+    datasets, paradigms, extractors, tasks
+        Names or specs; jobs are made of all combinations.
     codecs
         Names or specs; an entry ``{codec = "vvenc", rates = [42, 37], paradigms = ["caas"]}`` limits one codec.
     analyzers
-        Empty means what the extractor names for the task, else the task's own default.
+        Names or specs; empty means the analyzer that the extractor names for the task, else the task's own default.
     rates
         Rate points for every codec that names none; empty means each codec's own.
     sequences, limit
-        Names to keep (empty: all), and how many per dataset (0: all).
+        Names of the sequences (empty: all), and how many of each dataset at most (0: all).
     segments
-        How many consecutive segments of each recording (0: as many as fit).
-    frames, stride, margin, intra_period, structure
-        The condition (DESIGN: T = margin + (frames - 1) * stride + 1 + margin spike frames per segment).
+        Number of consecutive segments of each recording (0: as many as fit).
+    frames, stride, margin
+        Number K of coding instants in a segment, spike frames from one instant to the next, and spike frames before the
+        first and after the last one. A segment has T = 2 margin + (K - 1) stride + 1 spike frames (docs/protocol.md).
+    intra_period, structure
+        See `bench.interfaces.CodingCondition`.
+    seed
+        Seed of the run.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -80,7 +99,7 @@ class RunSpec(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _defaults_of_tasks(cls, fields: Any) -> Any:
-        """What the first task with defaults of its own has in place of the general ones."""
+        """Use the defaults of the first task that has its own, for fields that are not given."""
         tasks = fields.get("tasks")
         for task in tasks if isinstance(tasks, list | tuple) else ():
             if defaults := create(Task, str(task)).defaults:
@@ -97,7 +116,7 @@ class RunSpec(BaseModel):
     @field_validator(*_KINDS)
     @classmethod
     def _names_of_this_session(cls, value: tuple[Any, ...], info: ValidationInfo) -> tuple[Any, ...]:
-        """Workers are processes of their own: a class that this session has registered is named by its file."""
+        """Name classes that were registered from Python by their files, from which worker processes can import them."""
         base = _KINDS[str(info.field_name)]
         return tuple(
             item.model_copy(update={"codec": session_spec(base, item.codec)})
@@ -108,7 +127,7 @@ class RunSpec(BaseModel):
 
     @property
     def coding(self) -> CodingCondition:
-        """What a codec sees of the condition."""
+        """The part of the condition that a codec sees."""
         return CodingCondition(intra_period=self.intra_period, structure=self.structure)
 
     @property
@@ -122,19 +141,25 @@ class RunSpec(BaseModel):
         return Sampling(self.stride, self.margin)
 
     def check_names(self) -> None:
-        """Make every named component once, so that a wrong name or option ends the run before it starts."""
+        """Create every named component once, so that a wrong name or option ends the run before it starts.
+
+        Raises
+        ------
+        BenchError
+            If a name or option is wrong.
+        """
         for key, base in _KINDS.items():
             for item in getattr(self, key):
                 create(base, item.codec if isinstance(item, CodecEntry) else item)
 
 
 def make_spec(**values: object) -> RunSpec:
-    """Validate values into a `RunSpec`.
+    """Create a `RunSpec` from the values of its fields.
 
     Raises
     ------
     BenchError
-        With the first wrong field in one line.
+        If a field is wrong; the message is one line and names the first one.
     """
     try:
         return RunSpec(**values)  # type: ignore[arg-type]
@@ -143,20 +168,23 @@ def make_spec(**values: object) -> RunSpec:
 
 
 class Suite(BaseModel):
-    """Grids that one run measures together, and what is measured beside their rows.
+    """The grids that one run measures together, and the measurements that it makes besides their rows.
 
     Attributes
     ----------
+    grids
+        At least one grid.
     iqa
-        Metrics without a reference to score every kept picture by (`bench iqa`).
+        No-reference metrics that score every picture of the run (`bench iqa`).
     smoothness
-        Whether the Laplacian norms of all features are taken.
+        Whether to compute the Laplacian norms of all features.
     recognition
-        Whether every representation of Table VI classifies all sequences of the classified datasets, uncompressed.
+        Whether to classify all sequences of the classification tasks' datasets without compression, in every
+        representation of the paper's Table VI.
     count
-        Codecs whose networks are counted (`bench complexity`).
+        Codecs whose parameters and multiply-accumulates are counted (`bench complexity`).
     profile
-        Chains whose stages are timed alone: ``paradigm codec`` (`bench profile`).
+        Chains whose stages are profiled alone, as ``paradigm codec`` (`bench profile`).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -178,27 +206,31 @@ class Suite(BaseModel):
 
 
 SUITES = Path(__file__).parents[1] / "suites"
+# Fields of `Suite` besides its grids.
 _BESIDE = ("iqa", "smoothness", "recognition", "count", "profile")
 
 
 def load_suite(suite: str, preset: str = "", **stated: object) -> Suite:
-    """Read a suite: one that the package ships, by name, or a TOML file.
+    """Read a suite: the name of one that the package ships, or a TOML file.
 
-    A file holds the fields of `RunSpec` and of `Suite`. In tables ``[[presets.NAME]]`` it holds several grids, for
-    which the fields at its top are defaults; of several presets one is chosen. A file comes from anyone, so its
-    components are registered ones (`bench.registry.check_foreign`).
+    A file holds the fields of `RunSpec` and of `Suite`. A preset is one or more tables ``[[presets.NAME]]``; each table
+    is a grid, and the fields at the top of the file are the defaults of all grids. A file may come from anyone, so it
+    may only name registered components (`bench.registry.check_foreign`).
 
     Parameters
     ----------
+    suite
+        Name or path.
     preset
         Name of the preset; the file's first one by default.
     stated
-        Fields that replace the file's, in every grid.
+        Fields that replace those of every grid.
 
     Raises
     ------
     BenchError
-        If it cannot be read, is not TOML, has a wrong field or no such preset, or names what would be run.
+        If the file cannot be read, is not TOML, has a wrong field or no such preset, or names a file or program that
+        would be run.
     """
     path = _suite_path(suite)
     try:
@@ -227,14 +259,14 @@ def load_suite(suite: str, preset: str = "", **stated: object) -> Suite:
 
 
 def suite_presets(suite: str) -> list[str]:
-    """The names of a suite's presets, the default first; one without a name where it has none.
+    """The names of a suite's presets, the default first; a single empty name where it has none.
 
     Raises
     ------
     BenchError
         As `load_suite`.
     """
-    load_suite(suite)  # says what is wrong with it
+    load_suite(suite)  # raises where the file is wrong
     return list(tomllib.loads(_suite_path(suite).read_text(encoding="utf-8-sig")).get("presets", {"": []}))
 
 
@@ -243,7 +275,7 @@ def _suite_path(suite: str) -> Path:
 
 
 def _overridden(grid: dict[str, Any], stated: dict[str, Any]) -> dict[str, Any]:
-    """A grid with other fields. A codec that it limits keeps its limits, but gives way to rate points for all."""
+    """A grid with some fields replaced. Limits of single codecs stay; rate points for all codecs replace their own."""
     fields = {**grid, **stated}
     listed = grid.get("codecs")
     if not isinstance(listed, list) or not {"codecs", "rates"} & set(stated):
@@ -260,7 +292,7 @@ def _overridden(grid: dict[str, Any], stated: dict[str, Any]) -> dict[str, Any]:
 
 
 def _named(fields: dict[str, Any]) -> Iterator[tuple[type[Component], str]]:
-    """Every component that fields of a suite file name; what is of a wrong type is left to the model."""
+    """Base class and spec of every component that fields of a suite file name; values of wrong types are skipped."""
     lists = {key: value for key, value in fields.items() if isinstance(value, list)}
     for key, base in _KINDS.items():
         for item in lists.get(key, ()):

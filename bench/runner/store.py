@@ -1,7 +1,7 @@
-"""A content-addressed store for what stages make.
+"""A content-addressed store for the results of stages.
 
-An entry's key is a hash over everything that can change it; an entry is written once, by atomic rename, and its
-own hash is checked at every read, so a half-written, damaged or pruned entry counts as absent and is made again.
+The key of an entry is a hash of everything that can change the entry. An entry is written once, by atomic rename, and
+the hash of its data is checked at every read: an incomplete or damaged entry counts as absent and is made again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from bench.runner.locks import Lock, locked, take_lock
 
 
 class MissError(Exception):
-    """The store lacks an entry and may not make it."""
+    """The store lacks an entry and may not make it (`Store.make`)."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class Entry:
     Attributes
     ----------
     identity
-        SHA-256 of the data: what a later stage's key is made of.
+        SHA-256 of the data in hex; the keys of later stages contain it.
     facts
-        What was noted when it was made (seconds, estimates).
+        Facts that are stored with the data, such as ``estimated_bits``.
     data
         The bytes.
     """
@@ -49,10 +49,11 @@ class Entry:
     data: bytes
 
     def array(self) -> np.ndarray:
-        """The data as the array that it was."""
+        """The array that the data are (`array_bytes`)."""
         return np.load(io.BytesIO(self.data), allow_pickle=False)
 
 
+# The data and the facts of a new entry.
 Made = tuple[bytes, dict[str, Any]]
 _LOCK = ".lock"
 _DAY = 24 * 3600.0
@@ -60,14 +61,37 @@ _ELSEWHERE = " (BENCH_CACHE names another folder)"
 
 
 class Store:
-    """Entries under a folder. With `make=False` a missing entry raises `MissError` instead of being made."""
+    """The entries in a folder.
+
+    Parameters
+    ----------
+    root
+        The folder.
+    make
+        Whether to make an entry that is absent; if not, `get` raises `MissError`.
+    """
 
     def __init__(self, root: Path, *, make: bool = True) -> None:
         self.root = root
         self.make = make
 
     def get(self, key: str, maker: Callable[[], Made]) -> Entry:
-        """Read an entry; make it first, once, even with several processes asking."""
+        """Read an entry; if it is absent, make it first, only once even if several processes ask for it.
+
+        Parameters
+        ----------
+        key
+            Hash of everything that can change the entry, in hex.
+        maker
+            Function that returns the data and facts of the entry.
+
+        Raises
+        ------
+        MissError
+            If the entry is absent and may not be made.
+        FatalError
+            If the disk is full or refuses a file.
+        """
         found = self._read(key)
         if found is not None:
             return found
@@ -83,7 +107,7 @@ class Store:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A working folder of this process's own, gone afterwards."""
+        """A working folder for this process alone, which is removed at the end of the context."""
         folder, lock = self._make_scratch()
         try:
             yield folder
@@ -92,29 +116,29 @@ class Store:
             lock.release()
 
     def make_scratch(self) -> Path:
-        """A new working folder that is this process's until it ends; then `sweep` removes it."""
+        """A new working folder for this process alone; once the process has ended, `sweep` removes it."""
         return self._make_scratch()[0]
 
     def _make_scratch(self) -> tuple[Path, Lock]:
         with disk_errors(self.root, _ELSEWHERE):
             self._scratch.mkdir(parents=True, exist_ok=True)
             folder = self._scratch / uuid.uuid4().hex
-            lock = take_lock(folder.with_suffix(_LOCK))  # before there is a folder that `sweep` could take
-            assert lock is not None  # noqa: S101 -- it was waited for
+            lock = take_lock(folder.with_suffix(_LOCK))  # before the folder exists, so that `sweep` cannot remove it
+            assert lock is not None  # noqa: S101 -- only `wait=False` gives None
             folder.mkdir()
             return folder, lock
 
     def sweep(self) -> None:
-        """Remove working folders that ended processes left behind, as told by their locks."""
+        """Remove the working folders of processes that have ended: nobody holds their locks."""
         for path in self._scratch.glob(f"*{_LOCK}"):
-            with suppress(OSError):  # another user's
+            with suppress(OSError):  # the folder of another user
                 if lock := take_lock(path, wait=False):
                     shutil.rmtree(path.with_suffix(""), ignore_errors=True)
                     lock.release()
 
     @property
     def _scratch(self) -> Path:
-        # Machines may share a store on a file system that keeps locks to each machine, so each has a folder of its own.
+        # Machines may share a store on a file system whose locks hold on one machine only: each has its own folder.
         return self.root / "scratch" / (platform.node() or "here")
 
     def _paths(self, key: str) -> tuple[Path, Path]:
@@ -139,9 +163,9 @@ class Store:
             return None
         if not isinstance(noted, dict) or hashlib.sha256(data).hexdigest() != noted.get("sha256"):
             return None
-        with suppress(OSError):  # a store that may only be read
+        with suppress(OSError):  # the store is read-only
             if time.time() - facts_path.stat().st_mtime > _DAY:
-                os.utime(facts_path)  # when it was last used, to the day: what `bench cache --prune` goes by
+                os.utime(facts_path)  # the time of last use, to within a day, for `bench cache --prune`
         return Entry(noted["sha256"], noted["facts"], data)
 
     def _write(self, key: str, data: bytes, facts: dict[str, Any]) -> None:
@@ -158,7 +182,7 @@ def open_store() -> Store:
 
 
 def array_bytes(array: np.ndarray) -> bytes:
-    """An array as .npy bytes."""
+    """The bytes of a .npy file that holds the array."""
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     return buffer.getvalue()

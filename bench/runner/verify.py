@@ -1,4 +1,4 @@
-"""Decodes a run's archived streams again, each in a fresh process, and compares with what the rows state."""
+"""Decodes the streams that a run keeps, each in a fresh process, and compares bits and frames with the run's rows."""
 
 from __future__ import annotations
 
@@ -19,19 +19,28 @@ from bench.tools import kill_tools
 
 @dataclass(frozen=True)
 class Check:
-    """One row's stream: sound, or what is wrong with it."""
+    """The check of one row's stream: `problem` says what is wrong with it, and is empty where nothing is."""
 
     row: RDRow
     problem: str = ""
 
 
 def verify_run(folder: Path, store: Store, trusted: bool = False) -> Iterator[Check]:
-    """Check every measured row's stream, as many at a time as there are cores.
+    """Check the stream of every measured row, as many at a time as there are cores; yields the checks by row.
+
+    Parameters
+    ----------
+    folder
+        The run's folder.
+    store
+        Store for working folders.
+    trusted
+        See `bench.results.document.read_run_file`.
 
     Raises
     ------
     BenchError
-        If none of the streams is here, or run.json names code or a program as a row's codec and the run is not trusted.
+        If the run has no streams, or run.json names code or a program as a row's codec and the run is not trusted.
     """
     document = read_run_file(folder, trusted)
     rows = [row for row in read_rows(folder / RD_FILE) if row.status == "ok"]
@@ -50,7 +59,7 @@ def verify_run(folder: Path, store: Store, trusted: bool = False) -> Iterator[Ch
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
             yield from pool.map(check, rows, codecs)
-        except BaseException:  # an interrupt: leaving the pool waits for its threads, and they for their processes
+        except BaseException:  # an interrupt: the end of the pool waits for its threads, which wait for processes
             pool.shutdown(wait=False, cancel_futures=True)
             kill_tools()
             raise

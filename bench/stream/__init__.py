@@ -1,1 +1,1 @@
-"""One recording: the stream that crosses the link, and what is made of it."""
+"""Encodes one recording to the stream that crosses the link, and decodes such streams to frames."""

@@ -1,4 +1,4 @@
-"""What is made of a stream's decoded frames: as its container says, or where it does not, as its user does."""
+"""The analysis of a stream's decoded frames: its container states it, or else the user does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.interfaces import Analyzer, Content, Extractor, StreamInfo, Task, wei
 from bench.registry import create, part_for_stream
 from bench.sampling import Sampling
 
-# Which options have a part in the analysis of a stream that does not say how it is analyzed; results need none.
+# For streams that do not state their analysis: the options that it depends on, and those of them without a default.
 _MATTER = {
     Content.SPIKES: ("extractor", "spike_rate", "analyzer", "stride", "margin"),
     Content.FEATURES: ("extractor", "analyzer"),
@@ -22,7 +22,17 @@ _NEEDED = ("extractor", "spike_rate")
 
 @dataclass(frozen=True)
 class StatedChain:
-    """What a user says of a stream's chain; empty or None for what the stream is to say itself."""
+    """The parts of a stream's chain that the user states; those that are empty or None are taken from the stream.
+
+    Attributes
+    ----------
+    extractor, analyzer
+        Specs on this machine.
+    spike_rate
+        Spikes per frame that unit luminance fires.
+    stride, margin
+        See `bench.sampling.Sampling`.
+    """
 
     extractor: str = ""
     analyzer: str = ""
@@ -33,7 +43,17 @@ class StatedChain:
 
 @dataclass(frozen=True)
 class Analysis:
-    """What follows decoding; rate and instants matter for spikes alone."""
+    """The analysis of decoded frames.
+
+    Attributes
+    ----------
+    content
+        What the frames are.
+    extractor, analyzer
+        The extractor runs only where the frames are spikes.
+    spike_rate, sampling
+        Spikes per frame that unit luminance fires, and the coding instants; only spikes need them.
+    """
 
     content: Content
     extractor: Extractor
@@ -52,12 +72,12 @@ class Analysis:
 
 
 def analyzer_for_pictures(extractor: Extractor, spec: str = "") -> Analyzer:
-    """The analyzer that a spec names, by default the extractor's own.
+    """Create the analyzer that a spec names, by default the extractor's own.
 
     Raises
     ------
     BenchError
-        If its results are no pictures.
+        If the spec is wrong, or the analyzer's results are no pictures.
     """
     pictures = create(Task, PICTURES)
     analyzer = create(Analyzer, spec or pictures.analyzer_for(extractor))
@@ -66,14 +86,23 @@ def analyzer_for_pictures(extractor: Extractor, spec: str = "") -> Analyzer:
 
 
 def analysis_of(path: Path, info: StreamInfo, stated: StatedChain) -> Analysis | None:
-    """The analysis that a stream asks for; None where nothing is left to do, since its frames are results.
+    """The analysis of a stream; None where its frames are results already.
+
+    Parameters
+    ----------
+    path
+        The stream's file, for messages.
+    info
+        The stream's header.
+    stated
+        What the user states.
 
     Raises
     ------
     BenchError
-        If the user contradicts the stream, or has to say what it does not.
+        If the user contradicts the stream, or must state what it does not.
     StreamError
-        If what the stream asks for is not here, or has other weights.
+        If the stream's extractor or analyzer is not installed, or has other weights here.
     """
     _check_stated(path, info, stated)
     chain, content = info.chain, info.content
@@ -98,7 +127,7 @@ def analysis_of(path: Path, info: StreamInfo, stated: StatedChain) -> Analysis |
         parts = f"extractor {extractor.spec} and analyzer {analyzer.spec}"
         raise StreamError(
             f"{path} states other weights of {parts} ({chain.weights.hex() or 'none'}, here {here.hex() or 'none'}): "
-            "name theirs in --extractor or --analyzer, or take --raw"
+            "give those weights with --extractor or --analyzer, or use --raw"
         )
     if content is Content.RESULT:
         return None
@@ -106,9 +135,9 @@ def analysis_of(path: Path, info: StreamInfo, stated: StatedChain) -> Analysis |
 
 
 def _check_stated(path: Path, info: StreamInfo, stated: StatedChain) -> None:
-    """Refuse what contradicts the stream or has no part in its analysis, and ask for what it does not say.
+    """Refuse options that contradict the stream or do not matter for it, and the lack of those that it needs.
 
-    Extractor and analyzer are compared when they are made.
+    Extractor and analyzer are compared when they are created.
     """
     chain, content = info.chain, info.content
     given = {key: value for key, value in vars(stated).items() if value not in ("", None)}
@@ -116,16 +145,14 @@ def _check_stated(path: Path, info: StreamInfo, stated: StatedChain) -> None:
     if chain is None and missing:
         options = " and ".join(map(_option, missing))
         raise BenchError(
-            f"{path} holds {content.value} and does not say how they are analyzed: state {options}, or take --raw"
+            f"{path} holds {content.value} and does not say how they are analyzed: give {options}, or use --raw"
         )
     for key, value in given.items():
         in_stream = None if chain is None else getattr(chain, key)
         if in_stream is None and key not in _MATTER[content]:
-            raise BenchError(f"{path} holds {content.value}: {_option(key)} has no part in decoding it, leave it away")
+            raise BenchError(f"{path} holds {content.value}, to which {_option(key)} does not apply: omit it")
         if in_stream is not None and key not in ("extractor", "analyzer") and value != in_stream:
-            raise BenchError(
-                f"{path} states {key.replace('_', ' ')} {in_stream:g}, not {value:g}: leave {_option(key)} away"
-            )
+            raise BenchError(f"{path} states {key.replace('_', ' ')} {in_stream:g}, not {value:g}: omit {_option(key)}")
 
 
 def _option(key: str) -> str:

@@ -1,4 +1,4 @@
-"""Decoded frames as the file or the folder that a user names: its suffix says what is written."""
+"""Writes decoded frames to the file or folder that a user names; the suffix of the name decides on the format."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from bench.pictures import grey_levels, png
 from bench.spikes import PackedSpikes
 from bench.tools import ffmpeg_binary, run_tool
 
-FRAMES_PER_SECOND = 25  # of videos; frames have no time of their own but their place among the spikes
+FRAMES_PER_SECOND = 25  # of videos: frames have a place among the spike frames, but no time in seconds
 _UNFINISHED = ".new-"
-# What ffmpeg is told. H.264 is what every player takes; FFV1 and GIF keep the frames as they are.
+# Arguments of ffmpeg. Every player shows H.264; FFV1 and GIF keep the 8-bit frames without loss.
 _VIDEOS = {
     ".mp4": ["-c:v", "libx264", "-crf", "12", "-pix_fmt", "yuv420p", "-movflags", "+faststart"],
     ".mkv": ["-c:v", "ffv1", "-pix_fmt", "gray"],
@@ -29,40 +29,44 @@ _FILES = (".npy", ".dat", ".png", *_VIDEOS)
 
 
 def kind_of_output(out: Path) -> str:
-    """The suffix that says what kind of file `out` is to be, in small letters; empty for a folder.
+    """The suffix of `out` in small letters, which decides on the format; empty for a folder of pictures.
 
     Raises
     ------
     BenchError
-        If no such kind is known.
+        If no format has this suffix.
     """
     kind = "" if out.is_dir() else out.suffix.lower()
     if kind and kind not in _FILES:
         raise BenchError(
-            f"{out}: nothing is written as {out.suffix}; use {', '.join(_FILES)}, or the name of a folder for pictures"
+            f"{out}: cannot write {out.suffix} files; use {', '.join(_FILES)}, or the name of a folder for pictures"
         )
     return kind
 
 
 def write_frames(out: Path, parts: Iterator[np.ndarray], shape: tuple[int, int, int], *, spikes: bool) -> str:
-    """Write frames as they come; nothing is there before all is written.
+    """Write frames part by part; the file or the pictures appear under their names only when all are written.
 
     Parameters
     ----------
+    out
+        File or folder.
     parts
-        The frames in parts of K x H x W: uint8 in {0, 1} for spikes, else float32 in [0, 1].
+        The frames in parts of any number of H x W frames: uint8 in {0, 1} for spikes, else float32 in [0, 1].
     shape
-        (K, H, W) of all of them.
+        (K, H, W) of all frames together.
+    spikes
+        Whether the frames are spikes.
 
     Returns
     -------
     str
-        What was written, for the user.
+        Name of the file or folder for the user, with the frame rate of a video.
 
     Raises
     ------
     BenchError
-        If the kind of file does not fit the frames, or the folder holds other files.
+        If the format does not fit the frames, the folder holds other files, or the disk refuses to write.
     """
     kind, count = kind_of_output(out), shape[0]
     if kind == ".dat" and not spikes:
@@ -87,7 +91,7 @@ def write_frames(out: Path, parts: Iterator[np.ndarray], shape: tuple[int, int, 
 
 @contextmanager
 def write_errors(out: Path) -> Iterator[None]:
-    """Turn what a disk refuses into one line."""
+    """Turn errors of the disk into a `BenchError` that names the output."""
     try:
         yield
     except OSError as error:
@@ -103,7 +107,7 @@ def _encoded(kind: str, frames: np.ndarray, spikes: bool) -> bytes:
 
 
 def _write_folder(out: Path, parts: Iterator[np.ndarray], count: int) -> None:
-    """Numbered pictures, of which none may stay from another stream."""
+    """Write numbered pictures; a folder that holds any other file is refused, such as pictures of another stream."""
     names = [f"{index:04d}.png" for index in range(count)]
     is_new = not out.exists()
     others = [] if is_new else [path.name for path in listed(out) if path.name not in set(names)]
@@ -128,7 +132,7 @@ def _write_folder(out: Path, parts: Iterator[np.ndarray], count: int) -> None:
 
 def _write_video(out: Path, parts: Iterator[np.ndarray], shape: tuple[int, int, int]) -> None:
     kind = out.suffix.lower()
-    odd = [side % 2 if kind == ".mp4" else 0 for side in shape[1:]]  # 4:2:0 has even sides
+    odd = [side % 2 if kind == ".mp4" else 0 for side in shape[1:]]  # 4:2:0 needs even sides
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=_UNFINISHED) as folder:
         raw, video = (Path(folder, name).resolve() for name in ("frames", f"video{kind}"))

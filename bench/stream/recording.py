@@ -1,4 +1,4 @@
-"""One recording to one file that crosses the link, and back to frames; a long one in segments, so memory is bounded."""
+"""Encodes one recording into one file, and decodes such files; long recordings in segments, which bounds the memory."""
 
 from __future__ import annotations
 
@@ -29,17 +29,24 @@ from bench.stream.analysis import Analysis, StatedChain, analysis_of
 from bench.stream.outputs import kind_of_output, write_frames
 from bench.stream.segments import Segment, read_segments, write_segments
 
-# A stream says what its frames are, and so which of the shipped paradigms sent it.
+# The paradigm that runs the cloud's stages for a content.
 _PARADIGMS = {Content.SPIKES: "cta", Content.FEATURES: "caas", Content.RESULT: "atc"}
-_MOST_SPIKES = 1 << 27  # in one segment: as float32, which codecs get, they take 512 MB
+_MOST_SPIKES = 1 << 27  # in one segment: as float32, the type that codecs get, they take 512 MB
 _DARK = 8  # mean grey, of 255, below which pictures look black
 
 
 @dataclass(frozen=True)
 class Cut:
-    """Which part of a recording is coded: T = margin + (frames - 1) * stride + 1 + margin from `start` on.
+    """The part of a recording that is coded: T = 2 margin + (frames - 1) stride + 1 spike frames.
 
-    Where `frames` is 0, as many instants as fit; spikes are then coded to the recording's end.
+    Attributes
+    ----------
+    start
+        Index of its first spike frame.
+    frames
+        Number of coding instants; 0 for as many as fit (spikes are then coded to the recording's end).
+    stride, margin
+        See `bench.sampling.Sampling`.
     """
 
     start: int = 0
@@ -53,12 +60,18 @@ class Cut:
         return Sampling(self.stride, self.margin)
 
     def fitted(self, name: str, num_spikes: int) -> Cut:
-        """The same cut with `frames` filled in; raises `BenchError` where it does not fit."""
+        """The same cut of a recording of `num_spikes` spike frames, with the number of instants in place of 0.
+
+        Raises
+        ------
+        BenchError
+            If the recording, which `name` names, is too short for the cut.
+        """
         left = max(num_spikes - self.start, 0)
         room = self.sampling.count(left)
         frames = self.frames or room
         if not 1 <= frames <= room:
-            hint = "leave --frames away" if room else "use a smaller --margin or --start"
+            hint = "omit --frames" if room else "use a smaller --margin or --start"
             raise BenchError(
                 f"{name}: {left} spike frames from {self.start} on hold {room} instants at stride "
                 f"{self.stride} with margin {self.margin}, not {max(frames, 1)}: {hint}"
@@ -67,18 +80,25 @@ class Cut:
 
     @property
     def num_spikes(self) -> int:
-        """T."""
+        """T, the number of spike frames."""
         return self.sampling.num_spikes(self.frames)
 
     @property
     def stop(self) -> int:
-        """The spike frame after the last one."""
+        """Index of the spike frame after the last one."""
         return self.start + self.num_spikes
 
     def segments(self, pixels: int, intra_period: int) -> list[Cut]:
-        """The cut in parts that each fit into memory, with the instants of all following one another at the stride.
+        """Divide the cut into parts that each fit into memory; the instants of all parts are one stride apart.
 
-        A part holds whole intra periods where one fits, so that no more frames are coded intra than in one stream.
+        A part has whole intra periods if one fits, so that segments have no more intra frames than one stream would.
+
+        Parameters
+        ----------
+        pixels
+            Pixels of a frame, H * W.
+        intra_period
+            Distance of intra frames, in coded frames.
         """
         most = self.sampling.count(min(_MOST_SPIKES // pixels, MAX_FRAMES - self.stride))
         most = max(most - most % intra_period or most, 1)
@@ -109,10 +129,29 @@ def encode_recording(
 
     Parameters
     ----------
-    size, camera, spike_rate
-        What no sidecar says of the recording; the rate is estimated where nothing states it.
+    recording, out
+        The .dat file, and the file to write.
+    cut
+        The part of the recording to code.
+    coding
+        Intra period and structure.
+    codec, paradigm, extractor, analyzer
+        Specs; the analyzer is by default the extractor's own.
+    progress
+        Called before every segment.
     warn
-        Is told what looks wrong.
+        Called with one line for the user where the recording looks wrong.
+    size, camera, spike_rate
+        Facts of the recording that no sidecar file states (`bench.datasets.dat.Dat`). The rate, in spikes per frame of
+        unit luminance, is estimated where nothing states it.
+    rate_point
+        The codec's rate point, by default its highest.
+
+    Raises
+    ------
+    BenchError
+        If a spec is wrong, the codec is not available or does not take the content, the recording is unreadable or
+        shorter than the cut, or the file cannot be written.
     """
     if recording.is_dir():
         raise BenchError(f"{recording} is a folder; name one .dat recording")
@@ -130,7 +169,7 @@ def encode_recording(
     fitted = cut.fitted(recording.name, info.num_spikes)
     parts = fitted.segments(info.height * info.width, coding.intra_period)
     stops = [part.stop for part in parts]
-    if chain.content.is_spikes:  # without gaps between segments, and to the end where no number of frames is stated
+    if chain.content.is_spikes:  # code the spikes between segments too, and, without a stated number, up to the end
         following = [*(part.start for part in parts[1:]), fitted.stop if cut.frames else info.num_spikes]
         stops = [max(pair) for pair in zip(stops, following, strict=True)]
     opened = dataset.open(info.name)
@@ -157,7 +196,7 @@ def encode_recording(
 
 
 class _Camera:
-    """What is before the link, and how bright the pictures are that it has coded."""
+    """The camera's stages, and the mean grey of the pictures that they have coded."""
 
     def __init__(self, chain: Chain, rate_point: RatePoint | None, coding: CodingCondition) -> None:
         self.chain, self.coding = chain, coding
@@ -168,11 +207,11 @@ class _Camera:
 
     @property
     def grey(self) -> float:
-        """Mean grey, of 255, of the pictures coded so far; white where spikes are coded."""
+        """Mean grey of the pictures coded so far, from 0 to 255; 255 where spikes are coded."""
         return 255 * self._grey / self._pictures if self._pictures else 255.0
 
     def stream(self, spikes: np.ndarray, part: Cut, info: SequenceInfo) -> bytes:
-        """Run the stages on a part's T x H x W spikes; gives one container."""
+        """Run the stages on the T x H x W spikes of a part; returns one container."""
         sent = self.chain.camera(spikes, info.rate, part.sampling, self.rate_point, self.coding, part.start)
         if not self.chain.content.is_spikes:
             self._pictures += len(sent.frames)
@@ -189,21 +228,33 @@ def decode_stream(
     stated: StatedChain | None = None,
     raw: bool = False,
 ) -> str:
-    """Run the cloud's stages on a stream, as its container says; returns one line for the user.
+    """Run the cloud's stages on a stream, as its container states them; returns one line for the user.
 
-    Results of segments follow one another; of decoded spikes, which overlap by the margins, each is written once.
+    The results of all segments are written in order. Decoded spikes of neighbouring segments overlap by the margins;
+    each spike frame is written once.
 
     Parameters
     ----------
+    path, out
+        File of the stream, and file or folder to write (docs/protocol.md has the formats).
+    progress
+        Called before every segment.
     codec
-        The codec as given on this machine, for what a header cannot say.
+        Spec of the codec on this machine (`bench.registry.codec_for_stream`); by default the stream's header names it.
     stated
-        What the user says of the chain.
+        The parts of the chain that the user states.
     raw
-        Write what the codec decodes, without analysis; a .dat file takes nothing else.
+        Whether to write the decoded frames without analysis, as is always done for a .dat file.
+
+    Raises
+    ------
+    BenchError
+        If the options do not fit the stream, or the output cannot be written.
+    StreamError
+        If the stream is damaged, or needs a part that is not installed here.
     """
     _check_distinct(path, out)
-    # Headers alone: of streams, one at a time is in memory.
+    # Only the headers are kept: no more than one stream is in memory.
     heads = [replace(segment, stream=b"") for segment in read_segments(path)]
     info = heads[0].info
     _check_one_recording(path, heads)
@@ -236,24 +287,24 @@ def decode_stream(
 
 
 class _Cloud:
-    """What is behind the link: a decoder, and the analysis of what it gives, if any."""
+    """The cloud's stages: a decoder, and the analysis of its frames, if any."""
 
     def __init__(self, codec: Codec, content: Content, analysis: Analysis | None) -> None:
         self.codec, self.content, self.analysis = codec, content, analysis
         self.gives_spikes = content.is_spikes and analysis is None
 
     def first(self, start: int, end: int) -> int:
-        """The first frame of a segment from `start` on that is not in the segment before, which ends at `end`."""
+        """Number of frames to skip in a segment from `start` on: those in the previous segment, which ends at `end`."""
         if self.gives_spikes and start > end:
             raise StreamError(f"no segment has the spikes from {end} to {start}")
         return end - start if self.gives_spikes else 0
 
     def count(self, frames: int) -> int:
-        """How many frames a segment of so many coded ones gives."""
+        """Number of result frames of a segment with `frames` coded ones."""
         return self.analysis.sampling.count(frames) if self.analysis and self.content.is_spikes else frames
 
     def result(self, segment: Segment) -> np.ndarray:
-        """Decode one container, and analyze it; spikes are uint8."""
+        """Decode and analyze one container: K x H x W float32, or T x H x W uint8 where the result is spikes."""
         decoded, analysis = self.codec.decode(segment.stream), self.analysis
         if self.gives_spikes:
             return to_spikes(decoded.frames)
@@ -264,7 +315,7 @@ class _Cloud:
 
 
 def _check_one_recording(path: Path, heads: list[Segment]) -> None:
-    """Refuse segments of different recordings, and those that do not follow one another at the stride."""
+    """Refuse segments of different recordings, and segments whose instants are not one stride apart."""
     info = heads[0].info
     for head in heads:
         chain = head.info.chain
@@ -284,4 +335,4 @@ def _check_one_recording(path: Path, heads: list[Segment]) -> None:
 
 def _check_distinct(source: Path, out: Path) -> None:
     if source.resolve() == out.resolve():
-        raise BenchError(f"{out} is what is read; write to another file")
+        raise BenchError(f"{out} is the input itself; write to another file")

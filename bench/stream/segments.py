@@ -1,8 +1,9 @@
-"""A file of several streams: the segments of a recording that is too long for one.
+"""Files of several streams: the segments of a recording that is too long for one stream.
 
-``SPKL``, then in msgpack the number of segments and their containers. Each container has a checksum of its own and says
-where in the recording it belongs; the number tells a truncated file. Older files, whose containers do not say it, have
-pairs instead: a segment's first spike frame and its container.
+Such a file has the four bytes ``SPKL``, and then in msgpack the number of segments and their containers. Each container
+has a checksum of its own, and states its place in the recording; the number of segments reveals a truncated file. In
+files of earlier versions, whose containers do not state their place, a pair stands for each container: the index of the
+segment's first spike frame, and the container.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ class Segment:
     Attributes
     ----------
     start
-        Its first spike frame in the recording; 0 for a lone stream that does not say it.
+        Index of its first spike frame in the recording; 0 for a single stream that does not state it.
     info
         Its header.
     stream
-        The container itself.
+        The bytes of the container.
     """
 
     start: int
@@ -42,9 +43,21 @@ class Segment:
 
 
 def write_segments(path: Path, count: int, streams: Iterator[bytes]) -> int:
-    """Write so many containers as they come; returns the file's size.
+    """Write containers one by one; returns the size of the file in bytes.
 
-    The file is there whole or not at all. A single segment is written as the plain stream that it is.
+    The file appears only when it is complete. A single container is written as it is, without a header around it.
+
+    Parameters
+    ----------
+    count
+        Number of containers.
+    streams
+        The containers.
+
+    Raises
+    ------
+    BenchError
+        If the file cannot be written.
     """
     with write_errors(path), whole_file(path) as file:
         if count > 1:
@@ -55,12 +68,14 @@ def write_segments(path: Path, count: int, streams: Iterator[bytes]) -> int:
 
 
 def read_segments(path: Path) -> Iterator[Segment]:
-    """Read a file's containers one after another.
+    """Read the containers of a file one by one.
 
     Raises
     ------
     StreamError
-        If the file is foreign, truncated or damaged.
+        If the file is no stream of this suite, or is truncated or damaged.
+    BenchError
+        If the file is missing or unreadable.
     """
     try:
         with path.open("rb") as file:
@@ -72,11 +87,11 @@ def read_segments(path: Path) -> Iterator[Segment]:
             parts = msgpack.Unpacker(file, max_buffer_size=size, max_bin_len=size)
             count = _whole(parts.unpack())
             if count < 2:
-                raise ValueError("fewer than are ever written")
+                raise ValueError("fewer than two segments")
             for _ in range(count):
                 yield _segment(parts.unpack())
             if file.read(1) or parts.tell() + len(_MANY) != size:
-                raise ValueError("more than it says")
+                raise ValueError("more bytes than its segments have")
     except OSError as error:
         raise BenchError(f"{path}: {error.strerror}") from None
     except StreamError as error:
@@ -88,16 +103,16 @@ def read_segments(path: Path) -> Iterator[Segment]:
 def _segment(item: Any, *, lone: bool = False) -> Segment:
     start, stream = (None, item) if isinstance(item, bytes) else item
     if not isinstance(stream, bytes):
-        raise ValueError("no container where one should be")
+        raise ValueError("a container is expected")
     info, _ = unpack_stream(stream)
     in_chain = None if info.chain is None else info.chain.start
     places = {place for place in (start, in_chain) if place is not None} or ({0} if lone else set())
     if len(places) != 1:
-        raise ValueError("a segment's place is not what it should be")
+        raise ValueError("a segment's place is missing or contradictory")
     return Segment(_whole(places.pop()), info, stream)
 
 
 def _whole(value: object) -> int:
     if not isinstance(value, int) or value < 0:
-        raise ValueError("not a number where one should be")
+        raise ValueError("a number is expected")
     return value

@@ -85,9 +85,9 @@ def train(
     resume
         Whether to continue the training that the folder holds.
     progress
-        Called after every step.
+        Called after every step with its number, the planned number and the latest figures of the log.
     limit_seconds
-        No step begins after so many seconds in this process, except the first one.
+        Time limit of this process: after it, no further step begins. At least one step is made.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Training data: photographs or videos in motion before a simulated spike camera, memory-mapped from disk.
+"""Training data: moving photographs and videos, recorded by a simulated spike camera and memory-mapped from disk.
 
 A sample is the recording of a square scene over one intra period: its spikes, and at each coding instant the true
 luminance and the TFP features. Without a folder of pictures, scenes are composed of synthetic pictures (`dead_leaves`),
@@ -124,6 +124,8 @@ class Shards:
             Text that identifies everything on which the features depend.
         extract
             Function from T x S x S spikes and K instants to K x S x S features in [0, 1].
+        progress
+            Called with the number of finished samples, the number of all and a label.
         """
         path = self.folder / f"features-{digest([key, self.digest])[:16]}.npy"
         if not path.is_file():
@@ -183,6 +185,8 @@ def open_shards(
         Folder that keeps samples, in one folder for each combination of sources, number, seed and code.
     samples, seed
         Number of samples, and seed of their scenes.
+    progress
+        Called with the number of finished samples, the number of all and a label.
     between
         Function that interpolates between frames of videos (`Between`); needed if the folder has videos.
 
@@ -211,7 +215,7 @@ class _Sources:
 
 
 def _sources(data: Path | None) -> list[Path]:
-    """All pictures and videos in a folder and below it, without what file managers leave there."""
+    """All pictures and videos in a folder and below it, without the files that file managers create there."""
     if data is None:
         return []
     if not data.is_dir():
@@ -257,7 +261,7 @@ def _write(folder: Path, sources: _Sources, samples: int, seed: int, progress: P
 
 
 def _in_processes(write: Callable[[int], None], samples: int) -> Iterator[None]:
-    """Write every sample, if there are many with a process for each core: samples do not depend on each other."""
+    """Write every sample; if there are many, in one process for each core, since samples are independent."""
     if samples < _MANY:
         yield from map(write, range(samples))
         return
@@ -292,7 +296,7 @@ def _write_sample(folder: Path, sources: _Sources, seed: int, number: int) -> No
 
 
 def _scene(sources: _Sources, random: np.random.Generator) -> np.ndarray:
-    """Luminance of a random scene, NUM_SPIKES x SIZE x SIZE: a cut-out of a video, or photographs in motion."""
+    """Luminance of a random scene, NUM_SPIKES x SIZE x SIZE: a cut-out of a video, or moving pictures."""
     pictures = [path for path in sources.paths if path.suffix.lower() in PICTURES]
     videos = [path for path in sources.paths if path.suffix.lower() in VIDEOS]
     if videos and (not pictures or random.random() < _VIDEO_SHARE):

@@ -1,1 +1,1 @@
-"""The paper's tables and figures from measured rows, beside the published values."""
+"""The paper's tables and figures, made from measured rows and compared with the published values."""

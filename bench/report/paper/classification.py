@@ -31,7 +31,7 @@ _TSNE_SAMPLES = 400
 
 
 def table_vi(runs: Runs) -> pd.DataFrame:
-    """Table VI: accuracy without compression, one line per run, dataset and representation."""
+    """The paper's Table VI: accuracy without compression, one line per run, dataset and representation."""
     from baselines.recognition.representations import TABLE_VI
 
     paper = stated("VI")
@@ -56,7 +56,7 @@ def table_vi(runs: Runs) -> pd.DataFrame:
 
 
 def table_vii(runs: Runs) -> pd.DataFrame:
-    """Table VII: bits saved (BS) against raw spikes, and accuracy lost (AD) against uncompressed features."""
+    """The paper's Table VII: bits saved (BS) against raw spikes, accuracy lost (AD) against uncompressed features."""
     paper = stated("VII")
     columns = sorted({column for _, column in paper}, key=_bpp)
     uncompressed = _recognition_rows(runs)
@@ -93,7 +93,7 @@ def table_vii(runs: Runs) -> pd.DataFrame:
 
 
 def table_viii(runs: Runs) -> pd.DataFrame:
-    """Table VIII: precision, recall and F1 of each class at the highest rate of SCI under CAAS."""
+    """The paper's Table VIII: precision, recall and F1 of each class at the highest rate of SCI under CAAS."""
     from sklearn.metrics import classification_report
 
     paper = stated("VIII")
@@ -420,30 +420,32 @@ def _draw_many_tasks(material: Material, folder: Path) -> Iterator[Path]:
 SECTIONS = (
     TableSection(
         "table_vi", "Table VI, accuracy without compression",
-        "The same backbone and budget for all; the event camera is simulated before the same scenes, and SpiReco "
-        "is in kind: TFI with learned denoising and motion enhancement; ours, aligned, has these two as well "
-        "(docs/classification.md).",
+        "All classifiers have the same backbone and training budget. The event camera is simulated on the same scenes. "
+        "SpiReco is rebuilt in its main parts: TFI with learned denoising and motion enhancement. Ours has these two "
+        "parts as well, after an alignment of its features (docs/classification.md).",
         6, lambda material: table_vi(material.runs),
     ),
     TableSection(
         "table_vii", "Table VII, bits saved and accuracy lost",
-        "SCI under CAAS. BS is against raw spikes (1 bpp), AD against Table VI's accuracy of the same samples.",
+        "SCI under CAAS. BS: bits saved against raw spikes (1 bpp). AD: accuracy lost against that of the same samples "
+        "in Table VI.",
         7, lambda material: table_vii(material.runs),
     ),
     TableSection(
         "table_viii", "Table VIII, classification report",
-        "SCI under CAAS at its highest rate point. The paper does not say which rate its figures are of.",
+        "SCI under CAAS at its highest rate point. The paper does not state the rate of its figures.",
         8, lambda material: table_viii(material.runs),
     ),
     TableSection(
-        "bd_accuracy", "BD-rate over accuracy", "Of mean curves; in brackets why there is none.", 9,
+        "bd_accuracy", "BD-rate over accuracy", "Computed from mean curves; in brackets why there is no figure.", 9,
         lambda material: bd_accuracy(material.runs),
     ),
     TableSection(
         "many_tasks", "Two tasks, one stream or two",
-        "Total bits for reconstruction and classification. One stream serves both under CAAS and CTA; ATC sends "
-        "one for each result, here at the PSNR of the line and at least its accuracy where it has that. "
-        "Added task: the classifier, in the cloud for one stream, on the camera for ATC.",
+        "Total bits for reconstruction and classification. Under CAAS and CTA one stream serves both tasks. ATC sends "
+        "one stream for each task, compared here at the PSNR of the line and, where ATC reaches it, at least its "
+        "accuracy. Added task: the cost of the classifier, which runs in the cloud for one stream, for ATC on the "
+        "camera.",
         10, lambda material: many_tasks(material.runs),
     ),
     PlotSection(_draw_plots, in_run=True),

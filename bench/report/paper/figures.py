@@ -68,7 +68,7 @@ class Scene:
     rows: pd.DataFrame
 
     def row(self, extractor: str = "sci", analyzer: str = "", **columns: str) -> dict[str, Any]:
-        """The first row under CAAS with these column values; the analyzer is by default named as the extractor."""
+        """The first row under CAAS with these column values; the analyzer is by default the one of the same name."""
         criteria = {"paradigm": "caas", "extractor": extractor, "analyzer": analyzer or extractor, **columns}
         rows = self.rows
         for column, value in criteria.items():
@@ -89,7 +89,7 @@ class Scene:
         """Decode the stream of a row."""
         path = stream_path(Path(row["run"]), row["job"])
         if not path.exists():
-            raise AbsentError(f"no stream {path}; a run keeps them where it was made")
+            raise AbsentError(f"no stream {path}; streams stay on the machine where the run was made")
         stream = path.read_bytes()
         info, _ = unpack_stream(stream)
         spec = usable_origin(self.runs.documents[row["run"]], Codec, codec_spec(row["codec"], row["options"]))
@@ -99,7 +99,7 @@ class Scene:
         """A row's result at the shown instant, H x W float32 in [0, 1]."""
         picture = result_picture(row)
         if picture is None:
-            raise AbsentError(f"no picture of row {row['job']}; a run keeps them where it was made")
+            raise AbsentError(f"no picture of row {row['job']}; pictures stay on the machine where the run was made")
         return picture
 
     @property
@@ -325,7 +325,7 @@ def complexity_plot(runs: Runs, bd: pd.DataFrame, folder: Path) -> list[Path]:
     costs = costs.assign(label=costs["codec"].map(_label))
     anchor = next((name for name in bd["anchor"].unique() if name.startswith("CAAS vvenc")), "")
     lines = bd[bd["anchor"].eq(anchor) & bd["quality"].eq("psnr") & bd["bd_rate"].notna()]
-    # CTA needs a hundred times the bits: on an axis that reaches it, the other points could not be told apart.
+    # CTA needs a hundred times the bits: on an axis with its points, the other ones would lie on one another.
     lines = lines[~lines["test"].str.startswith("CTA")]
     places = []
     for line in lines.to_dict("records"):
@@ -345,7 +345,7 @@ def complexity_plot(runs: Runs, bd: pd.DataFrame, folder: Path) -> list[Path]:
         style = styles[name].plot() | {"markerfacecolor": "none" if cost["external"] else styles[name].colour}
         axis.plot(cost["macs"] / 1e9, line["bd_rate"], label=literal(names[name]), **style)
     axis.axvline(CAMERA_BUDGET / 1e9, color="0.5", linestyle="--", linewidth=1)
-    figure_title(figure, f"BD-rate against {anchor} (open: its encoder cannot be counted)")
+    figure_title(figure, f"BD-rate against {anchor} (open mark: operations of the encoder not counted)")
     axis.set_xlabel("camera side, GMAC a result (dashed: the paper's budget of 10)")
     axis.set_ylabel("BD-rate [%], lower is better")
     axis.grid(True, color="0.92", linewidth=0.6)

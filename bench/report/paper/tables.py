@@ -40,7 +40,7 @@ _PARTS = (
 
 
 def table_ii(runs: Runs) -> pd.DataFrame:
-    """Table II: Laplacian norms of features, means over sequences."""
+    """The paper's Table II: Laplacian norms of features (`bench.metrics.smoothness`), means over sequences."""
     rows = runs.beside(SMOOTHNESS_FILE, SmoothnessRow)
     rows = rows[rows["extractor"].isin(list(_FEATURES))]
     paper = stated("II")
@@ -58,9 +58,9 @@ def table_ii(runs: Runs) -> pd.DataFrame:
 
 
 def table_iii(runs: Runs) -> pd.DataFrame:
-    """Table III: bits per spike and PSNR of each codec under CTA.
+    """The paper's Table III: bits per spike and PSNR of each codec under CTA.
 
-    Measured and published points stand side by side by the order of their rates.
+    A line has a measured point and a published one of the same place in the order of rates.
     """
     points = runs.points
     means = mean_points(judged(points[points["paradigm"].eq("cta")]))
@@ -90,7 +90,7 @@ def table_iii(runs: Runs) -> pd.DataFrame:
 
 
 def networks_table(runs: Runs, table: str) -> pd.DataFrame:
-    """Table IX or X (`table`): parameters and multiply-accumulates of the networks at the paper's size."""
+    """The paper's Table IX or X (`table`): parameters and multiply-accumulates of the paper's networks at 256x256."""
     rows = runs.beside(NETWORKS_FILE, NetworkRow)
     rows = rows[rows["table"] == table]
     lines = []
@@ -134,7 +134,10 @@ def uncompressed_table(runs: Runs) -> pd.DataFrame:
 
 
 def parts_table(runs: Runs) -> pd.DataFrame:
-    """The gain of each part of the paper's model: variants trained alike with and without it, lossless features."""
+    """The paper's ablations (section V-E): the gain of each part of the model, with lossless features.
+
+    Each part is the difference between two variants that were trained alike, one with the part and one without.
+    """
     rows, scores, paper = runs.uncompressed, _scores(runs), stated("V-E")
     rows = rows.assign(variant=(rows["analyzer"].str.extract(r"ablation=(\w+)")[0]))
     lines = []
@@ -264,7 +267,7 @@ def _macs(cost: dict[str, float]) -> str:
     return f"{cost['macs'] / 1e9:.2f}" + (" + codec" if cost["external"] else "")
 
 
-_SMALL = "the shipped small preset; its trainings are short ones for the ablation variants (docs/sci.md)"
+_SMALL = "the shipped small preset; the two variants of the ablation are trained for few steps (docs/sci.md)"
 SECTIONS = (
     TableSection(
         "table_ii", "Table II, smoothness of features", f"Measured: {_SMALL}.", 2,
@@ -272,12 +275,12 @@ SECTIONS = (
     ),
     TableSection(
         "table_iii", "Table III, CTA",
-        "Points in the order of their rates; the paper's VTM has more bits at higher QP, the wrong way round. "
-        "libvvenc stands beside VTM.",
+        "Measured and published points are paired by the order of their rates, not by QP: the paper's VTM has more "
+        "bits at higher QPs, which contradicts what a QP is. libvvenc is compared with the paper's VTM.",
         3, lambda material: table_iii(material.runs),
     ),
     TableSection(
-        "table_iv", "Table IV, BD-rate under CAAS", "libvvenc stands beside the paper's VTM.", 4,
+        "table_iv", "Table IV, BD-rate under CAAS", "libvvenc is compared with the paper's VTM.", 4,
         lambda material: pd.DataFrame() if material.bd.empty else table_iv(material.runs, material.bd),
     ),
     TableSection(
@@ -286,26 +289,28 @@ SECTIONS = (
     ),
     TableSection(
         "table_ix", "Table IX, what each contribution costs",
-        "Counted at 256x256 at the paper's size, which has no weights and is not run, so no time stands beside the "
-        "paper's; its Flops are multiply-accumulates.",
+        "Networks of the paper's size, counted at 256x256. They have no weights here and are not run, so the paper's "
+        "times have no counterpart. The paper's Flops are multiply-accumulates.",
         20, lambda material: networks_table(material.every, "IX"),
     ),
     TableSection(
-        "table_x", "Table X, encoder and decoder", "Counted likewise.", 21,
+        "table_x", "Table X, encoder and decoder", "Counted as for Table IX.", 21,
         lambda material: networks_table(material.every, "X"),
     ),
     TableSection(
         "complexity", "What a result costs, by chain",
-        "Measured on one machine, each stage alone. Break-even: on a slower link than this, coding is faster than "
-        "sending raw spikes; camera and link are taken one after the other.",
+        "Measured on one machine, each stage alone. Break-even link: on a slower link, coding is faster than sending "
+        "raw spikes, if the camera codes first and sends afterwards.",
         22, lambda material: chains_table(material.every),
     ),
     TableSection(
-        "uncompressed", "Without compression", "Features sent whole.", 23,
+        "uncompressed", "Quality without compression", "Features are sent losslessly.", 23,
         lambda material: uncompressed_table(material.every),
     ),
     TableSection(
-        "ablations", "What each part is worth", "Trained alike with and without it, features sent whole.", 24,
+        "ablations", "Gain of each part of the model",
+        "Each line compares a variant with the part and one without it, trained alike; features are sent losslessly.",
+        24,
         lambda material: parts_table(material.every),
     ),
 )  # fmt: skip
