@@ -1,4 +1,4 @@
-"""What the lossless spike codecs share: they take {0, 1} frames only and have one rate point."""
+"""What the lossless spike codecs share: they take frames of {0, 1} only and have one rate point."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ class LosslessSpikeCodec(Codec):
 
     @abstractmethod
     def pack(self, spikes: np.ndarray) -> bytes:
-        """Code T x H x W uint8 in {0, 1}."""
+        """Code spikes, T x H x W uint8 in {0, 1}."""
 
     @abstractmethod
     def unpack(self, payload: bytes, shape: tuple[int, int, int]) -> np.ndarray:
-        """Give back T x H x W uint8 in {0, 1}."""
+        """Decode spikes, T x H x W uint8 in {0, 1}; `shape` is (T, H, W)."""
 
     def compress(self, frames: np.ndarray, rate_point: RatePoint, condition: CodingCondition) -> bytes:
-        """Refuse frames that are not binary, then `pack`."""
+        """Code float32 frames by `pack`; raises `BenchError` if they are not binary."""
         spikes = frames.astype(np.uint8)
         if not np.array_equal(spikes, frames):
             raise BenchError(f"{self.name}: frames are not binary spikes")
         return self.pack(spikes)
 
     def decompress(self, payload: bytes, info: StreamInfo) -> np.ndarray:
-        """`unpack`, as float32."""
+        """Decode by `unpack`, to float32 frames."""
         return self.unpack(payload, info.shape).astype(np.float32)
 
 
 def to_bits(spikes: np.ndarray) -> bytes:
-    """Eight spikes to a byte, in raster order, time slowest; the last byte is filled with zeros."""
+    """Pack T x H x W spikes in raster order, eight to a byte, the first in the lowest bit; zeros fill the last byte."""
     return np.packbits(spikes, axis=None, bitorder="little").tobytes()
 
 

@@ -1,4 +1,4 @@
-"""What the conventional video codecs share: padding, raw planes, and ffmpeg as the engine of five of them."""
+"""What the conventional video codecs share: QP rate points, padding, raw video, and ffmpeg, which runs five of them."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from bench.interfaces import (
 )
 from bench.tools import ffmpeg_binary, run_tool
 
-FRAME_RATE = 50  # nominal: the quantiser is constant, so it changes header bits at most
-_CROPPED = 128  # most rows or columns that a decoder has beyond what it shows
+FRAME_RATE = 50  # nominal: QP is constant, so it changes header bits at most
+_CROPPED = 128  # a decoder may hold this many more rows and columns than it outputs
 PixelFormat = Literal["gray", "yuv420p", "yuv420p10le"]
 
 
@@ -41,11 +41,18 @@ class VideoOptions(ComponentOptions):
 
 
 class QpCodec(Codec):
-    """A codec whose rate points are constant quantisers, written from the lowest rate to the highest.
+    """A codec whose rate points are constant quantisation parameters (QP), listed from the lowest rate to the highest.
 
-    The default points were chosen on the training part of s-reds: from a coarse picture to where a finer
-    quantiser begins to code the noise of TFP features, after which PSNR falls as the rate rises. On spikes they
-    go from illegible to nearly lossless.
+    The default points were chosen on the training part of s-reds. They go from a coarse picture to the QP below which a
+    codec spends bits on the noise of TFP features, so that PSNR falls as the rate rises. On spikes they go from
+    illegible to nearly lossless.
+
+    Attributes
+    ----------
+    spike_rate_points
+        Default rate points for spikes (CTA).
+    qp_range
+        Lowest and highest QP that the encoder takes.
     """
 
     rate_points = (47, 42, 37, 32)
@@ -53,11 +60,11 @@ class QpCodec(Codec):
     qp_range: ClassVar[tuple[int, int]] = (0, 51)
 
     def rate_points_for(self, content: Content) -> tuple[RatePoint, ...]:
-        """Coarser quantisers for spikes, around those of the paper's Table III."""
+        """The default rate points; those for spikes are coarser, around the QPs of the paper's Table III."""
         return self.spike_rate_points if content.is_spikes else self.rate_points
 
     def check_rate_point(self, rate_point: RatePoint) -> None:
-        """Any whole quantiser in range is a rate point."""
+        """Raise `BenchError` unless the rate point is a whole QP within `qp_range`."""
         low, high = self.qp_range
         if not isinstance(rate_point, int) or not low <= rate_point <= high:
             raise BenchError(f"{self.name}: QP must be a whole number from {low} to {high}, not {rate_point!r}")
@@ -76,7 +83,7 @@ def pad_frames(frames: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def to_planes(frames: np.ndarray, pixel_format: PixelFormat) -> bytes:
-    """Write K x H x W uint8 luma as raw video; formats with chroma get neutral chroma. H, W even for 4:2:0."""
+    """Write K x H x W uint8 luma as raw video; formats with chroma get neutral chroma, and need even H and W."""
     if pixel_format == "gray":
         return frames.tobytes()
     count, height, width = frames.shape
@@ -88,7 +95,13 @@ def to_planes(frames: np.ndarray, pixel_format: PixelFormat) -> bytes:
 
 
 def from_planes(data: bytes, height: int, width: int, pixel_format: PixelFormat) -> np.ndarray:
-    """Read the luma of raw video as K x H x W uint8; ten bits are rounded to eight."""
+    """Read the luma of raw video as K x H x W uint8; ten bits are rounded to eight.
+
+    Raises
+    ------
+    BenchError
+        If the data does not hold whole frames.
+    """
     ten_bit = pixel_format == "yuv420p10le"
     samples = height * width if pixel_format == "gray" else height * width * 3 // 2
     values = np.frombuffer(data, "<u2" if ten_bit else "u1")
@@ -113,10 +126,16 @@ def _ffmpeg_facts() -> tuple[str, frozenset[str]]:
 
 
 class FfmpegCodec(Codec):
-    """A codec that ffmpeg encodes and decodes, through pipes, one elementary stream per sequence.
+    """A codec that ffmpeg encodes and decodes through pipes, one elementary stream per segment.
 
-    A subclass names ffmpeg's encoder, the pixel format and the muxer, and maps rate point and condition to the
-    encoder's options.
+    A subclass sets the attributes below, and maps rate point and condition to the encoder's options.
+
+    Attributes
+    ----------
+    encoder, muxer, pixel_format
+        ffmpeg's names of them.
+    align, min_side
+        Frames are padded until both sides are multiples of `align` and at least `min_side`.
     """
 
     encoder: ClassVar[str]
@@ -129,14 +148,14 @@ class FfmpegCodec(Codec):
 
     @abstractmethod
     def encoder_options(self, rate_point: RatePoint, condition: CodingCondition) -> dict[str, object]:
-        """Output options of ffmpeg beyond codec, format and threads."""
+        """Output options of ffmpeg for a rate point and condition, besides codec, format and threads."""
 
     def surplus(self, count: int, condition: CodingCondition) -> int:
-        """How many more frames than `count` the encoder must get; their packets, the last ones, are dropped."""
+        """Number of frames to append to the `count` frames that are coded; their packets are dropped."""
         return 0
 
     def available(self) -> Availability:
-        """Whether ffmpeg has the encoder; version and hash are ffmpeg's, which carries the library."""
+        """Whether ffmpeg has the encoder; version and hash are those of ffmpeg, which contains its library."""
         try:
             version, encoders = _ffmpeg_facts()
         except BenchError as error:
@@ -147,7 +166,7 @@ class FfmpegCodec(Codec):
         return Availability(True, f"{self.encoder} in ffmpeg {version}", file_sha256(ffmpeg_binary()))
 
     def compress(self, frames: np.ndarray, rate_point: RatePoint, condition: CodingCondition) -> bytes:
-        """Encode; the encoder's own frame count must be K."""
+        """Encode K frames; raises `BenchError` if ffmpeg fails or its log counts another number of frames."""
         import ffmpeg
 
         height, width = pad_size(frames.shape[1], frames.shape[2], self.align, self.min_side)
@@ -175,7 +194,7 @@ class FfmpegCodec(Codec):
         return stream
 
     def decompress(self, payload: bytes, info: StreamInfo) -> np.ndarray:
-        """Decode with ffmpeg's own decoder and cut the padding off."""
+        """Decode with ffmpeg and cut the padding off; raises `BenchError` if it does not give K frames."""
         import ffmpeg
 
         count, height, width = info.shape

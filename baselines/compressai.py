@@ -1,8 +1,8 @@
-"""Bridge to CompressAI: the models of its zoo, with weights that a user has, as codecs.
+"""The models of CompressAI's zoo as codecs, with checkpoints that the user has.
 
 Image models code every frame by itself; ``ssf2020`` codes each intra period as one sequence. Streams are CompressAI's
-own strings. Its networks are floating point: that a stream decodes with another library version, device or thread count
-is not promised, and a difference goes unnoticed. Its decoder dies of damaged strings, so a checksum stands before them.
+own strings. Its networks run in floating point: with another library version, device or number of threads a stream may
+decode to other frames, and nothing notices. Its decoder crashes on damaged strings, so a checksum stands before them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _HEAD = struct.Struct("<I")
-# The largest factor by which a model of the zoo makes frames smaller.
+# Sides are padded to multiples of this, the largest factor by which a model of the zoo downsamples.
 _MULTIPLE = 128
 
 
@@ -55,9 +55,10 @@ class CompressAi(Codec):
     rate_points = tuple(range(1, 10))
 
     class Options(ComponentOptions):
-        """Options: the model and what it was trained for; where its checkpoints lie, and what device runs it.
+        """Options: the model and the metric it was trained for; the folder of its checkpoints, and the device.
 
-        `weights` is a folder with files named as CompressAI's downloads; by default where it puts them.
+        The files in `weights` have the names of CompressAI's downloads. By default it is the folder that CompressAI
+        downloads to.
         """
 
         model: Literal[
@@ -70,11 +71,11 @@ class CompressAi(Codec):
 
     @property
     def preset(self) -> str:
-        """Model and metric."""
+        """Model and metric, for rows and reports."""
         return f"{self.options.model} {self.options.metric}"
 
     def available(self) -> Availability:
-        """Whether CompressAI is installed, and which checkpoints are here."""
+        """Whether CompressAI is installed and has a checkpoint of the model."""
         if importlib.util.find_spec("compressai") is None:
             return Availability(
                 False, reason="CompressAI is not installed (see docs/learned.md: its numpy pin needs --no-deps)"
@@ -88,25 +89,25 @@ class CompressAi(Codec):
 
     @property
     def weights_sha256(self) -> str:
-        """One hash over the checkpoints that are here."""
+        """One SHA-256 over the checkpoints that are here."""
         return digest([file_sha256(self.weight_file(point)) for point in self.rate_points_for(Content.FEATURES)])
 
     def rate_points_for(self, content: Content) -> tuple[RatePoint, ...]:
-        """The qualities whose checkpoints are here."""
+        """The qualities whose checkpoints are here; raises `BenchError` if there are none."""
         found = tuple(point for point in self.rate_points if self._find(point) is not None)
         if not found:
             raise BenchError(f"{self.name}: no checkpoints of {self.preset} in {self._folder()}")
         return found
 
     def weight_file(self, rate_point: RatePoint) -> Path:
-        """The checkpoint of a quality."""
+        """The checkpoint of a quality; raises `BenchError` if it is not here."""
         path = self._find(rate_point)
         if path is None:
             raise BenchError(f"{self.name}: no checkpoint of {self.preset}, quality {rate_point}, in {self._folder()}")
         return path
 
     def compress(self, frames: np.ndarray, rate_point: RatePoint, condition: CodingCondition) -> bytes:
-        """Code every frame, or every intra period, by itself."""
+        """Code every frame by itself; ``ssf2020`` codes every intra period by itself."""
         import torch
 
         from baselines.neural.layers import pad_to
@@ -130,7 +131,7 @@ class CompressAi(Codec):
         return _HEAD.pack(zlib.crc32(packed)) + packed
 
     def decompress(self, payload: bytes, info: StreamInfo) -> np.ndarray:
-        """Decode with CompressAI; what it raises on a payload that is not its own becomes a `StreamError`."""
+        """Decode with CompressAI; raises `StreamError` if the checksum differs."""
         import torch
 
         packed = payload[_HEAD.size :]

@@ -7,7 +7,7 @@ from bench.interfaces import CodingCondition, RatePoint
 
 
 class Ffv1(FfmpegCodec):
-    """FFV1 with its range coder: 8-bit frames without further loss. In NUT, as FFV1 has no elementary stream."""
+    """FFV1 with its range coder: lossless for 8-bit frames. It travels in NUT, since it has no elementary stream."""
 
     name = "ffv1"
     encoder = "ffv1"
@@ -18,5 +18,5 @@ class Ffv1(FfmpegCodec):
     min_side = 1
 
     def encoder_options(self, rate_point: RatePoint, condition: CodingCondition) -> dict[str, object]:
-        """Version 3, range coder with large context; contexts carry over until the next intra frame."""
+        """Version 3, range coder with large contexts, whose states last until the next intra frame."""
         return {"level": 3, "coder": "range_def", "context": 1, "g": condition.intra_period, "slicecrc": 1}

@@ -1,11 +1,11 @@
 """Inter-spike intervals with an adaptive entropy coder.
 
-An interval of n frames is coded as n-1 times "not yet" and one "now", each decision with the probability that
-earlier frames taught for its context: the frames since the pixel's last spike, and its last two intervals. For a
-pixel of steady light the interval alternates between two neighbouring lengths, so nearly all decisions are
-certain. Deciding frame by frame keeps encoder and decoder in step without any side information.
+An interval of n frames is coded as n - 1 times "not yet" and one "now". The probability of each decision is counted
+over earlier frames in its context: the frames since the pixel's last spike, and its last two intervals. In steady light
+a pixel's interval alternates between two neighbouring lengths, so nearly all decisions are certain. Coding frame by
+frame keeps encoder and decoder in step without side information.
 
-Counts are integers and probabilities one IEEE division of them, so every machine gets the same coder tables.
+A probability is one IEEE division of two integer counts, so every machine gets the same coder tables.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from baselines._spikes import LosslessSpikeCodec
 from bench.errors import StreamError
 from bench.interfaces import Availability
 
-_LONGEST = 31  # longer waits and intervals share the last context
+_LONGEST = 31  # frames; longer waits and intervals share the last context
 _SIDE = _LONGEST + 1
 
 
 class _Contexts:
-    """State per pixel and counts per context; the same on both sides."""
+    """Each pixel's state and each context's counts; the same in encoder and decoder."""
 
     def __init__(self, pixels: int) -> None:
         self.waited = np.zeros(pixels, np.int32)
@@ -33,12 +33,12 @@ class _Contexts:
         self.visits = np.full(_SIDE**3, 2, np.int64)
 
     def probabilities(self) -> tuple[np.ndarray, np.ndarray]:
-        """Context and spike probability of every pixel for the next frame."""
+        """Context (integer) and spike probability of every pixel for the next frame."""
         context = (self.before_last * _SIDE + self.last) * _SIDE + self.waited
         return context, self.spikes[context] / self.visits[context]
 
     def learn(self, context: np.ndarray, frame: np.ndarray) -> None:
-        """Count a coded frame and move every pixel on."""
+        """Count a coded frame and update the state of every pixel."""
         size = len(self.visits)
         self.visits += np.bincount(context, minlength=size)
         self.spikes += np.bincount(context, frame, size).astype(np.int64)
@@ -61,7 +61,7 @@ class Isi(LosslessSpikeCodec):
         return Availability(True, f"constriction {version('constriction')}")
 
     def pack(self, spikes: np.ndarray) -> bytes:
-        """Code frame after frame, all pixels of a frame at once."""
+        """Code frame by frame, all pixels of a frame at once."""
         coder = constriction.stream.queue.RangeEncoder()
         model = constriction.stream.model.Bernoulli(perfect=False)
         contexts = _Contexts(spikes[0].size)
@@ -72,7 +72,7 @@ class Isi(LosslessSpikeCodec):
         return coder.get_compressed().astype("<u4").tobytes()
 
     def unpack(self, payload: bytes, shape: tuple[int, int, int]) -> np.ndarray:
-        """Decode frame after frame; the coder must end where the payload ends."""
+        """Decode frame by frame; raises `StreamError` if the payload holds more, or no whole words."""
         if len(payload) % 4:
             raise StreamError(f"isi: {len(payload)} bytes are not whole 32-bit words")
         coder = constriction.stream.queue.RangeDecoder(np.frombuffer(payload, "<u4").astype(np.uint32))

@@ -1,4 +1,4 @@
-"""Raw spikes, eight to a byte: the 1 bit per spike that every rate is measured against."""
+"""Raw spikes, eight to a byte: the 1 bit per spike that other rates are compared with."""
 
 from __future__ import annotations
 

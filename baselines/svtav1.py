@@ -27,11 +27,11 @@ class SvtAv1(QpCodec, FfmpegCodec):
         preset: int = Field(default=6, ge=0, le=13)
 
     def lookahead(self, condition: CodingCondition) -> float:
-        """None in low delay; else its largest group of pictures and the reach of its temporal filter."""
+        """0 in low delay, else its largest group of pictures and the reach of its temporal filter."""
         return 0 if condition.structure == "low_delay" else 32 + 8
 
     def encoder_options(self, rate_point: RatePoint, condition: CodingCondition) -> dict[str, object]:
-        """Key frames every intra period exactly; prediction structure by the condition."""
+        """Constant quantiser index, key frames exactly every intra period, prediction structure of the condition."""
         parameters = {
             "rc": 0,
             "qp": rate_point,

@@ -1,8 +1,9 @@
-"""The VVC reference software (VTM), by subprocess.
+"""The VVC reference software (VTM), run as a subprocess.
 
-EncoderApp and DecoderApp are found by the options `encoder` and `decoder`, by the environment variables
-VTM_ENCODER and VTM_DECODER, or on PATH as EncoderApp[Static] and DecoderApp[Static]; the configuration files by
-`cfg`, VTM_CFG, or as cfg/ in a folder above the encoder. Luma is coded as 4:0:0 with eight input bits.
+The options `encoder` and `decoder`, or else the environment variables VTM_ENCODER and VTM_DECODER, name the binaries;
+otherwise EncoderApp[Static] and DecoderApp[Static] are searched on PATH. The configuration files are in the folder that
+the option `cfg` or VTM_CFG names, otherwise in cfg/ in a folder above the encoder. Luma is coded as 4:0:0 with eight
+input bits.
 """
 
 from __future__ import annotations
@@ -67,11 +68,11 @@ class Vtm(QpCodec):
         return Availability(True, f"VTM {versions.pop()}", digest(hashes))
 
     def lookahead(self, condition: CodingCondition) -> float:
-        """None in low delay, whose configuration filters with past frames; else its group and the filter's reach."""
+        """0 in low delay, whose configuration filters past frames only, else its GOP and the filter's reach."""
         return 0 if condition.structure == "low_delay" or condition.intra_period == 1 else 16 + 4
 
     def compress(self, frames: np.ndarray, rate_point: RatePoint, condition: CodingCondition) -> bytes:
-        """Encode in a working folder of its own; the log's bits and frames must be those of the file."""
+        """Encode in a temporary folder; raises `BenchError` if the log's frames or bits are not those of the file."""
         count, height, width = frames.shape
         structure = "intra" if condition.intra_period == 1 else condition.structure
         with tempfile.TemporaryDirectory(prefix="vtm-") as folder:
@@ -104,7 +105,7 @@ class Vtm(QpCodec):
         return data
 
     def decompress(self, payload: bytes, info: StreamInfo) -> np.ndarray:
-        """Decode to eight bits."""
+        """Decode to eight bits; raises `BenchError` if the number of frames is not K."""
         count, height, width = info.shape
         with tempfile.TemporaryDirectory(prefix="vtm-") as folder:
             stream, target = Path(folder, "stream.vvc"), Path(folder, "decoded.yuv")
@@ -122,7 +123,7 @@ class Vtm(QpCodec):
         return from_uint8(decoded)
 
     def _check_log(self, log: str, frames: int, size: int) -> None:
-        """Compare the encoder's own account with the file: frames coded, bits written."""
+        """Compare the frames and bits that the encoder's log states with those of the file."""
         coded = [int(bits) for bits in re.findall(r"^POC\s+\d+.*?(\d+) bits", log, re.MULTILINE)]
         if len(coded) != frames:
             raise BenchError(f"vtm: the encoder's log counts {len(coded)} frames, not {frames}")

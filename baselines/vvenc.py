@@ -1,8 +1,7 @@
 """VVC by libvvenc, through ffmpeg.
 
-libvvenc takes 4:2:0 with ten bits only: luma is shifted up by two bits beside neutral chroma. Perceptual
-adaptation is switched off, since PSNR is the measure. The intra period goes in by frames (ffmpeg's own option
-counts seconds).
+libvvenc takes only 4:2:0 with ten bits: luma is shifted up by two bits, and chroma is neutral. Perceptual adaptation is
+off, since PSNR is the measure. The intra period is given in frames, through vvenc-params.
 """
 
 from __future__ import annotations
@@ -31,13 +30,13 @@ class Vvenc(QpCodec, FfmpegCodec):
         preset: Literal["faster", "fast", "medium", "slow", "slower"] = "faster"
 
     def lookahead(self, condition: CodingCondition) -> float:
-        """None in low delay; else its group of pictures and the reach of its temporal filter."""
+        """0 in low delay, else its group of pictures and the reach of its temporal filter."""
         return 0 if condition.structure == "low_delay" or condition.intra_period == 1 else 16 + 6
 
     def surplus(self, count: int, condition: CodingCondition) -> int:
-        """Without reordering libvvenc keeps 15 and 16 frames to itself when its input ends; of 17 it gives all back.
+        """Fill up to 17 frames where libvvenc would return none: without reordering it does so for 15 and 16 frames.
 
-        What it sends for the first ones does not depend on those that follow.
+        The packets of the first frames do not depend on those that follow.
         """
         return 17 - count if condition.structure == "low_delay" and count in (15, 16) else 0
 

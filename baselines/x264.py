@@ -11,7 +11,7 @@ _LOOKAHEAD = 68  # rc-lookahead and bframes of the preset veryslow
 
 
 class X264(QpCodec, FfmpegCodec):
-    """x264 at constant QP, 4:0:0, tuned for PSNR, without the settings text that it writes into streams."""
+    """x264 at constant QP, 4:0:0, tuned for PSNR; the text of settings that it writes into streams is removed."""
 
     name = "x264"
     encoder = "libx264"
@@ -29,11 +29,11 @@ class X264(QpCodec, FfmpegCodec):
         ] = "medium"
 
     def lookahead(self, condition: CodingCondition) -> float:
-        """None in low delay; with B pictures as many frames as the slowest preset weighs for their placing."""
+        """0 in low delay, else as many frames as the slowest preset looks ahead to place B pictures."""
         return 0 if condition.structure == "low_delay" else _LOOKAHEAD
 
     def encoder_options(self, rate_point: RatePoint, condition: CodingCondition) -> dict[str, object]:
-        """Closed GOPs of exactly the intra period; no B pictures in low delay."""
+        """Constant QP, closed GOPs of exactly the intra period, no B pictures in low delay."""
         period = condition.intra_period
         parameters: dict[str, object] = {"keyint": period, "min-keyint": 1, "scenecut": 0, "open-gop": 0}
         if condition.structure == "low_delay":

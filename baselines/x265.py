@@ -11,7 +11,7 @@ _LOOKAHEAD = 48  # rc-lookahead and bframes of the preset veryslow
 
 
 class X265(QpCodec, FfmpegCodec):
-    """x265 at constant QP, 4:0:0, tuned for PSNR, without the settings text that it writes into streams."""
+    """x265 at constant QP, 4:0:0, tuned for PSNR, without the text of settings that it can write into streams."""
 
     name = "x265"
     encoder = "libx265"
@@ -29,11 +29,11 @@ class X265(QpCodec, FfmpegCodec):
         ] = "medium"
 
     def lookahead(self, condition: CodingCondition) -> float:
-        """None in low delay; with B pictures as many frames as the slowest preset weighs for their placing."""
+        """0 in low delay, else as many frames as the slowest preset looks ahead to place B pictures."""
         return 0 if condition.structure == "low_delay" else _LOOKAHEAD
 
     def encoder_options(self, rate_point: RatePoint, condition: CodingCondition) -> dict[str, object]:
-        """Closed GOPs of exactly the intra period; no B pictures in low delay."""
+        """Constant QP, closed GOPs of exactly the intra period, no B pictures in low delay."""
         period = condition.intra_period
         parameters: dict[str, object] = {
             "qp": rate_point,
@@ -42,8 +42,8 @@ class X265(QpCodec, FfmpegCodec):
             "scenecut": 0,
             "open-gop": 0,
             "info": 0,
-            # On 4:0:0 its analysis for weighted prediction reads chroma that is not there: with it, one encoding
-            # in five of the same frames differs from the others.
+            # On 4:0:0 the analysis for weighted prediction reads chroma that does not exist: one in five encodings
+            # of the same frames then differs from the others.
             "weightp": 0,
             "weightb": 0,
             "pools": "none" if self.options.threads == 1 else self.options.threads,

@@ -11,7 +11,7 @@ from bench.interfaces import Availability, ComponentOptions
 
 
 class Zstd(LosslessSpikeCodec):
-    """Zstandard over packed bits, a general-purpose floor."""
+    """Zstandard over packed bits, a general-purpose baseline."""
 
     name = "zstd"
 
@@ -29,7 +29,7 @@ class Zstd(LosslessSpikeCodec):
         return zstandard.ZstdCompressor(level=self.options.level).compress(to_bits(spikes))
 
     def unpack(self, payload: bytes, shape: tuple[int, int, int]) -> np.ndarray:
-        """Decompress, to no more than the frames need."""
+        """Decompress to no more bytes than the frames need; raises `ValueError` if the payload states more."""
         limit = -(-int(np.prod(shape, dtype=np.int64)) // 8)
         if zstandard.frame_content_size(payload) > limit:
             raise ValueError("the compressed frame states more bytes than the spikes have")

@@ -13,7 +13,7 @@ class AnalyzeThenCompress(Paradigm):
     name = "atc"
 
     def wire(self, tasks: Sequence[str]) -> tuple[Stage, ...]:
-        """One stream of results for each task."""
+        """The stages: for each task one stream of K result frames."""
         stages = [Stage("features", Kind.EXTRACT, Side.CAMERA, "spikes")]
         for task in tasks:
             stages += [

@@ -13,7 +13,7 @@ class CompressAndAnalyzeSimultaneously(Paradigm):
     name = "caas"
 
     def wire(self, tasks: Sequence[str]) -> tuple[Stage, ...]:
-        """One stream of K feature frames, whatever the tasks."""
+        """The stages: one stream of K feature frames for all tasks."""
         return (
             Stage("features", Kind.EXTRACT, Side.CAMERA, "spikes"),
             Stage("stream", Kind.ENCODE, Side.CAMERA, "features", Content.FEATURES),

@@ -13,7 +13,7 @@ class CompressThenAnalyze(Paradigm):
     name = "cta"
 
     def wire(self, tasks: Sequence[str]) -> tuple[Stage, ...]:
-        """One stream of T spike frames, whatever the tasks."""
+        """The stages: one stream of T spike frames for all tasks."""
         return (
             Stage("stream", Kind.ENCODE, Side.CAMERA, "spikes", Content.SPIKES),
             Stage("decoded", Kind.DECODE, Side.CLOUD, "stream", Content.SPIKES),
