@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 class Official(Preset):
-    """The authors' checkpoints: networks of its own for each of four rate points."""
+    """The authors' checkpoints: separate networks for each of four rate points."""
 
     rate_points = (0, 1, 2, 3)
 
     def weight_files(self, rate_point: RatePoint) -> tuple[Path, ...]:
-        """The intra and the inter checkpoint."""
+        """The intra and the inter checkpoint; raises `BenchError` if one is missing."""
         folder, metric = self.codec.folder(), self.codec.options.metric
         quality = int(rate_point) + 3
         image = "cheng2020-anchor" if metric == "psnr" else "bmshj2018-hyperprior-ms-ssim"
@@ -41,7 +41,7 @@ class Official(Preset):
         return _Official(image.to(device), video.to(device))
 
     def blank(self) -> FrameModel:
-        """Those of the highest rate points."""
+        """Untrained networks of the size that the highest rate points have."""
         from baselines.dcvc.image import Cheng2020Anchor
         from baselines.dcvc.video import VideoNetwork
 
@@ -49,17 +49,17 @@ class Official(Preset):
 
 
 class Dcvc(NeuralCodec, Trainable):
-    """DCVC (NeurIPS 2021).
+    """DCVC (Li, Li and Lu, NeurIPS 2021).
 
-    The preset `official` has the authors' four rate points 0..3, each with networks of its own; `metric` selects what
-    they were trained for, and with it the intra codec (cheng2020-anchor or bmshj2018-hyperprior).
+    The preset `official` has the authors' four rate points 0..3, each with its own networks. `metric` selects what they
+    were trained for, and with it the intra codec (cheng2020-anchor or bmshj2018-hyperprior).
     """
 
     name = "dcvc"
     presets: ClassVar[Mapping[str, type[Preset]]] = {"small": SmallPreset, "official": Official}
 
     class Options(NeuralOptions):
-        """Options, with what the official checkpoints were trained for."""
+        """Options of every learned codec, and the metric that the official checkpoints were trained for."""
 
         metric: Literal["psnr", "msssim"] = "psnr"
 
@@ -81,7 +81,13 @@ class Dcvc(NeuralCodec, Trainable):
         return DcvcRecipe()
 
     def parity(self, case: Case) -> Iterator[Difference]:
-        """Compare the networks with the authors' results: their estimates, and the frames of their streams."""
+        """Compare the networks with the authors' results: estimated bits and frames, and the frames of their streams.
+
+        Raises
+        ------
+        BenchError
+            If the case's frames or arrays do not fit, or there is no such rate point.
+        """
         import torch
 
         from baselines.neural.latents import Estimator
@@ -140,7 +146,7 @@ def _networks(image_file: Path, video_file: Path) -> tuple[Cheng2020Anchor | Sca
     from bench.weights import read_weights
 
     tensors = read_weights(image_file)
-    # The number of channels tells the quality: 128 up to 3 (cheng2020) or 5 (bmshj2018), 192 above.
+    # The number of channels depends on the quality: 128 up to 3 (cheng2020) or 5 (bmshj2018), 192 above.
     plain, residual = tensors.get("g_a.0.weight"), tensors.get("g_a.0.conv1.weight")
     image: Cheng2020Anchor | ScaleHyperprior
     if plain is not None and plain.ndim == 4:

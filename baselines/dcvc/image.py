@@ -1,6 +1,6 @@
 """DCVC's intra networks: CompressAI's cheng2020-anchor (for PSNR) and bmshj2018-hyperprior (for MS-SSIM).
 
-Parameter names are those of the checkpoints that DCVC points to, older than today's CompressAI.
+Parameter names are those of the checkpoints that DCVC points to, which are older than the current CompressAI.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class EntropyBottleneck(Prior):
         """Probability of each rounded hyper-latent, N x C x h x w."""
         x = z_hat.transpose(0, 1).flatten(1)[:, None]
         lower, upper = self._logits(x - 0.5), self._logits(x + 0.5)
-        # The side where both sigmoids are small, so that their difference keeps its digits.
+        # Subtract on the side where both sigmoids are small, so that their difference keeps its precision.
         side = -(lower + upper).sign().detach()
         mass = (torch.sigmoid(side * upper) - torch.sigmoid(side * lower)).abs()
         return mass.view(z_hat.shape[1], z_hat.shape[0], *z_hat.shape[2:]).transpose(0, 1)
@@ -163,7 +163,7 @@ class Cheng2020Anchor(nn.Module):
         self.gaussian_conditional = _GaussianBuffers()
 
     def code(self, coder: LatentCoder, frame: Tensor | None, size: tuple[int, int]) -> Tensor:
-        """Code one frame as a stream does: the mean is taken off before rounding.
+        """Code one frame as a stream does: the mean is subtracted before rounding.
 
         Parameters
         ----------
@@ -183,7 +183,10 @@ class Cheng2020Anchor(nn.Module):
         )
 
     def estimate(self, coder: Estimator, frame: Tensor) -> Tensor:
-        """Code one frame as the authors' estimates do: all places at once, rounded without their means."""
+        """Code one frame as the authors' estimates do: all places at once, rounded without subtracting the means.
+
+        Same arguments and result as `code`.
+        """
         y, hints = self._latent(coder, frame, (frame.shape[2], frame.shape[3]))
         assert y is not None  # noqa: S101 -- a frame was given
         y_hat = torch.round(y)
@@ -243,5 +246,5 @@ class ScaleHyperprior(nn.Module):
         return self.g_s(coder.conditional("y", GAUSSIAN, y, scales))
 
     def estimate(self, coder: Estimator, frame: Tensor) -> Tensor:
-        """Same as `code`: without means both roundings agree."""
+        """Same as `code`: without means both ways of rounding agree."""
         return self.code(coder, frame, (frame.shape[2], frame.shape[3]))

@@ -1,8 +1,8 @@
-"""DCVC in small: luma, one variable-rate network for intra and one for inter frames, in fixed-point arithmetic.
+"""The small DCVC: luma only, one variable-rate network each for intra and inter frames, in fixed-point arithmetic.
 
-The architecture is that of `image.py` and `video.py`, narrow: divisive normalisation, hyperpriors with a serial 5x5
-spatial prior, one context at full size from the warped features of the last frame, and a temporal prior from that
-context. Beside its transforms stand the linear paths of `baselines.neural.small`.
+The architecture is that of `image.py` and `video.py` with fewer channels: divisive normalisation, hyperpriors with a
+serial 5x5 spatial prior, one context at full size from the warped features of the previous frame, and a temporal prior
+from that context. The linear paths of `baselines.neural.small` run beside its transforms.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _MOTION = 16
 
 
 class Synthesis(nn.Module):
-    """Branch of the decoder: coefficients, and the context where there is one, to the full frame's detail."""
+    """Branch of the decoder: from coefficients, and the context if there is one, to the full frame's detail."""
 
     def __init__(self, channels: int, context: int = 0) -> None:
         super().__init__()
@@ -63,13 +63,13 @@ class Synthesis(nn.Module):
         self.last = FixedConv(_FULL, 1, zero=True)
 
     def forward(self, coefficients: Tensor, context: Sequence[Tensor] = ()) -> Tensor:
-        # Coefficients are small beside the range: times eight, their grid is 1/512.
+        # Coefficients are small compared with the fixed-point range: times eight, they are on a grid of 1/512.
         x = self.up(snap(8 * coefficients.to(self.last.conv.weight), self.last.frozen))
         return self.last(self.blocks(self.first(torch.cat((x, *context), 1)))) / FRAME_GAIN
 
 
 class SmallImageNetwork(FixedLayer):
-    """Intra frames, after cheng2020-anchor."""
+    """Codes intra frames, after cheng2020-anchor."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,7 +83,15 @@ class SmallImageNetwork(FixedLayer):
         self.decoder = Synthesis(LATENT)
 
     def code(self, coder: LatentCoder, frame: Tensor | None, rate: Tensor, shape: tuple[int, int, int]) -> Tensor:
-        """Code frames N x 1 x H x W; returns them decoded. `shape` is (N, H, W)."""
+        """Code frames N x 1 x H x W in [0, 1], None when decoding; returns them decoded.
+
+        Parameters
+        ----------
+        rate
+            Rate point of each of the N items.
+        shape
+            (N, H, W), H and W multiples of 16.
+        """
         steps = self.rates(rate, self.frozen)
         latent = None
         if frame is not None:
@@ -94,14 +102,14 @@ class SmallImageNetwork(FixedLayer):
         return to_frame(self.transform.invert(coefficients) + self.decoder(coefficients), self.frozen)
 
     def calibrate(self, frames: Tensor) -> None:
-        """Fit the prior's first scales to what the transform gives for these frames."""
+        """Set the prior's starting scales from the transform of these frames, N x 1 x H x W."""
         with torch.no_grad():
             deviation = self.transform(frames - 0.5).std((0, 2, 3))
             self.prior.calibrate(deviation / torch.tensor(STEPS)[:, None].to(deviation))
 
 
 class SmallVideoNetwork(FixedLayer):
-    """Inter frames."""
+    """Codes inter frames."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -137,9 +145,17 @@ class SmallVideoNetwork(FixedLayer):
         self.decoder = Synthesis(LATENT, _FULL)
 
     def code(self, coder: LatentCoder, frame: Tensor | None, reference: Tensor, rate: Tensor) -> Tensor:
-        """Code frames N x 1 x H x W given those decoded before."""
+        """Code frames N x 1 x H x W in [0, 1], None when decoding; returns them decoded.
+
+        Parameters
+        ----------
+        reference
+            The frames decoded before, N x 1 x H x W.
+        rate
+            Rate point of each of the N items.
+        """
         motion = self._code_motion(coder, frame, reference, rate)
-        # Motion compensation alone predicts the frame; what is left of it goes through the linear path.
+        # Motion compensation alone predicts the frame; the linear path codes the difference.
         predicted = warp_fixed(reference, motion, self.frozen, FRAME_STEP)
         context = self.refine(warp_fixed(self.extract(to_network(reference)), motion, self.frozen))
         steps = self.rates(rate, self.frozen)
@@ -170,14 +186,14 @@ class SmallVideoNetwork(FixedLayer):
         return snap_motion(4 * motion, self.frozen)
 
     def calibrate(self, frames: Tensor, past: Tensor) -> None:
-        """Fit the prior's first scales to the differences of successive frames, motion ignored."""
+        """Set the prior's starting scales from the differences of successive frames, without motion compensation."""
         with torch.no_grad():
             deviation = self.transform(frames - past).std((0, 2, 3))
             self.prior.calibrate(deviation / torch.tensor(STEPS)[:, None].to(deviation))
 
 
 class SmallDcvcModel(SmallModel):
-    """The small networks."""
+    """The small networks as a `FrameModel`."""
 
     def code(
         self, coder: LatentCoder, frame: Tensor | None, index: int, size: tuple[int, int], state: Any

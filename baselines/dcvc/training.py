@@ -7,7 +7,7 @@ from baselines.neural.training import SmallRecipe
 
 
 class DcvcRecipe(SmallRecipe):
-    """As the paper's: every inter frame counts the same."""
+    """Every inter frame has the same weight, as in DCVC's paper."""
 
     pace = 18.0
 

@@ -48,8 +48,9 @@ def _entropy_parameters(sizes: tuple[int, int, int, int]) -> nn.Sequential:
 class VideoNetwork(nn.Module):
     """Codes one RGB frame given the frame decoded before it.
 
-    Motion is estimated, coded (mv_z, mv_y) and refined; features of the reference, warped by it, are the context that
-    the encoder, the decoder and the temporal prior of y see. Both latents have hyperpriors and serial spatial priors.
+    Motion is estimated, coded (mv_z, mv_y) and refined. Features of the reference, warped by this motion, are the
+    context of the encoder, the decoder and the temporal prior of y. Both latents have hyperpriors and serial spatial
+    priors.
     """
 
     published_name = "DCVC's inter network"
@@ -103,7 +104,7 @@ class VideoNetwork(nn.Module):
         self.opticFlow = SpyNet()
 
     def code(self, coder: LatentCoder, frame: Tensor | None, reference: Tensor) -> Tensor:
-        """Code one frame as a stream does: each latent's mean is taken off before rounding.
+        """Code one frame as a stream does: each latent's mean is subtracted before rounding.
 
         Parameters
         ----------
@@ -127,9 +128,9 @@ class VideoNetwork(nn.Module):
         return self._reconstruct(y_hat, context)
 
     def estimate(self, coder: Estimator, frame: Tensor, reference: Tensor) -> Tensor:
-        """Code one frame as the authors' estimates do: all places at once, over latents rounded without their means.
+        """Code one frame as the authors' estimates do: all places at once, rounded without subtracting the means.
 
-        Gives other frames than `code`; both are the authors'. Same arguments and result as `code`.
+        Same arguments and result as `code`, but other frames; the authors' code has both ways.
         """
         mv_y, hints = self._motion_latent(coder, frame, reference)
         assert mv_y is not None  # noqa: S101 -- a frame was given

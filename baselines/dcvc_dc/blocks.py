@@ -55,7 +55,7 @@ class ResidualUp(nn.Module):
 
 
 class DepthConv(nn.Module):
-    """1x1, depthwise 3x3, 1x1, beside the identity or a 1x1 adaptor."""
+    """A 1x1, a depthwise 3x3 and a 1x1 convolution, added to the input or to its 1x1 adaptor."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -65,18 +65,18 @@ class DepthConv(nn.Module):
         self.adaptor = Pointwise(inputs, outputs) if inputs != outputs else nn.Identity()
 
     def before(self, places: Tensor) -> Tensor:
-        """What comes before the depthwise layer, of places P x C."""
+        """Run the layers before the depthwise one on places, P x C."""
         first, activation = self.conv1
         return activation(first.on_places(places))  # type: ignore[operator]
 
     def after(self, deep: Tensor, places: Tensor) -> Tensor:
-        """What comes after it, of its output and the block's input."""
+        """Run the layers after the depthwise one on its output and the block's input, P x C each."""
         beside = self.adaptor.on_places(places) if isinstance(self.adaptor, Pointwise) else places
         return self.conv2.on_places(deep).add_(beside)
 
 
 class FeedForward(nn.Module):
-    """Two 1x1 convolutions with a wide layer between (video network)."""
+    """Two 1x1 convolutions through a wide layer (video network)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ class DepthConvBlock(nn.Module):
         self.block = nn.Sequential(DepthConv(inputs, outputs), feed_forward)
 
     def forward(self, *maps: Tensor) -> Tensor:
-        """From maps, whose channels are taken together, to one."""
+        """Join the maps N x C x H x W along the channels and run both blocks on them."""
         depth_conv, feed_forward = self.block
         assert isinstance(depth_conv, DepthConv)  # noqa: S101 -- as made above
         assert isinstance(feed_forward, FeedForward | GatedFeedForward)  # noqa: S101

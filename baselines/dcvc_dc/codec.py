@@ -27,16 +27,16 @@ _LEVELS = 64
 
 
 class Official(Preset):
-    """The authors' checkpoints: a pair for all rate points, and 64 levels between the first and the last."""
+    """The authors' checkpoints: one pair of networks for four rate points and for 64 levels between the outer two."""
 
     rate_points = (0, 1, 2, 3)
 
     def check_rate_point(self, rate_point: RatePoint, further: Sequence[RatePoint] = ()) -> None:
-        """Rate points and levels."""
+        """Raise `BenchError` unless the point is a rate point, level0..level63, or one of `further`."""
         super().check_rate_point(rate_point, [*further, *(f"level{i}" for i in range(_LEVELS))])
 
     def weight_files(self, rate_point: RatePoint) -> tuple[Path, ...]:
-        """The intra and the inter checkpoint."""
+        """The intra and the inter checkpoint; raises `BenchError` if one is missing."""
         folder, metric = self.codec.folder(), self.codec.options.metric
         return tuple(
             find_file(folder, f"cvpr2023_{kind}_{metric}.pth*", f"dcvc_dc_{kind}.*") for kind in ("image", "video")
@@ -50,7 +50,7 @@ class Official(Preset):
         return _Official(image, video, rate_point, colour)
 
     def blank(self) -> FrameModel:
-        """The pair at its first rate point."""
+        """The untrained pair at the lowest rate point."""
         from baselines.dcvc_dc.image import ImageNetwork
         from baselines.dcvc_dc.video import VideoNetwork
 
@@ -58,17 +58,17 @@ class Official(Preset):
 
 
 class DcvcDc(NeuralCodec, Trainable):
-    """DCVC-DC (CVPR 2023): one variable-rate network pair.
+    """DCVC-DC (Li, Li and Lu, CVPR 2023): one variable-rate pair of networks.
 
-    The preset `official` has the authors' four rate points 0..3, and 64 finer ones, level0..level63, between the
-    first and the last. `metric` selects among the authors' checkpoints.
+    The preset `official` has the authors' four rate points 0..3, and 64 levels between the outer two, level0..level63.
+    `metric` selects among the authors' checkpoints.
     """
 
     name = "dcvc-dc"
     presets: ClassVar[Mapping[str, type[Preset]]] = {"small": SmallPreset, "official": Official}
 
     class Options(NeuralOptions):
-        """Options, with what the official checkpoints were trained for."""
+        """Options of every learned codec, and the metric that the official checkpoints were trained for."""
 
         metric: Literal["psnr", "ssim", "yuv420_psnr"] = "psnr"
 
@@ -90,7 +90,13 @@ class DcvcDc(NeuralCodec, Trainable):
         return DcvcDcRecipe()
 
     def parity(self, case: Case) -> Iterator[Difference]:
-        """Compare the networks with the authors' results."""
+        """Compare the networks with the authors' results: estimated bits and frames.
+
+        Raises
+        ------
+        BenchError
+            If the case states no rate point or a wrong one, or its arrays do not fit.
+        """
         import torch
 
         from baselines.neural.latents import Estimator
@@ -150,14 +156,14 @@ def _networks_on(device: str, files: tuple[Path, ...], _hashes: tuple[str, ...])
 
 
 def _scales(network: nn.Module, rate_point: RatePoint) -> dict[str, torch.Tensor]:
-    """A rate point's factor for each ``*q_scale*`` parameter: an anchor, or log-linear between the outer two."""
+    """A rate point's factor for each ``*q_scale*`` parameter: one of four anchors, or log-linear between the outer."""
     import torch
 
     scales = {}
     for name, parameter in network.named_parameters():
         if "q_scale" not in name:
             continue
-        # In float64, whatever the network's precision: so the authors' figures were made.
+        # The authors computed their figures in float64, whatever the network's precision.
         anchors = parameter.detach().double().flatten()
         if isinstance(rate_point, str):
             first, last = math.log(float(anchors[0])), math.log(float(anchors[3]))

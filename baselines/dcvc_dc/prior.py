@@ -23,16 +23,16 @@ def code_quadtree(
     adaptors: Sequence[Callable[[Tensor], Tensor]],
     trunk: Callable[[Tensor], Tensor],
 ) -> Tensor:
-    """Code a latent, each quarter of its symbols conditioned on those before.
+    """Code a latent in four steps, each quarter of its symbols conditioned on those before.
 
     Parameters
     ----------
     latent
         N x C x h x w; None when decoding.
     common
-        N x 3C x h x w: quantisation step, scales and means that the priors fused.
+        N x 3C x h x w: quantisation steps, scales and means from the fused priors.
     adaptors, trunk
-        One 1x1 layer for each step after the first, and the network that they share: scales and means.
+        One 1x1 layer for each step after the first, and the network after it that all share, to scales and means.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def code_quadtree(
 
 
 def _masks(height: int, width: int, like: Tensor) -> list[Tensor]:
-    """For each step, 1 x C x h x w ones where it codes."""
+    """For each step, 1 x C x h x w with ones at the symbols that it codes."""
     rows = torch.arange(height, device=like.device)[:, None] % 2
     columns = torch.arange(width, device=like.device)[None, :] % 2
     place = 2 * rows + columns
@@ -63,5 +63,5 @@ def _masks(height: int, width: int, like: Tensor) -> list[Tensor]:
 
 
 def _gather(x: Tensor, mask: Tensor) -> Tensor:
-    """What a step codes, N x C/4 x h x w: at every place exactly one of the four groups is on."""
+    """The values that a step codes, N x C/4 x h x w: at every place exactly one of the four groups is in its mask."""
     return sum((x * mask).chunk(4, 1), start=torch.zeros(()).to(x))

@@ -1,9 +1,9 @@
-"""DCVC-DC in small: luma, one variable-rate network for intra and one for inter frames, in fixed-point arithmetic.
+"""The small DCVC-DC: luma only, one variable-rate network each for intra and inter frames, in fixed-point arithmetic.
 
-The architecture is that of `image.py` and `video.py`, narrow: depthwise blocks, four-step priors with content-adaptive
-steps, motion with its own temporal prior, offset diversity, contexts at three scales from a propagated feature, and
-quality that follows the frame's place in groups of four. Beside its transforms stand the linear paths of
-`baselines.neural.small`.
+The architecture is that of `image.py` and `video.py` with fewer channels: depthwise blocks, four-step priors with
+content-adaptive steps, motion with its own temporal prior, offset diversity, contexts at three scales from a propagated
+feature, and quality that depends on the frame's place in groups of four. The linear paths of `baselines.neural.small`
+run beside its transforms.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _ADAPTOR = (0, 1, 0, 2)
 
 
 class SmallImageNetwork(FixedLayer):
-    """Intra frames."""
+    """Codes intra frames."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,7 +65,15 @@ class SmallImageNetwork(FixedLayer):
         self.decoder = Synthesis(LATENT)
 
     def code(self, coder: LatentCoder, frame: Tensor | None, rate: Tensor, shape: tuple[int, int, int]) -> Tensor:
-        """Code frames N x 1 x H x W; returns them decoded. `shape` is (N, H, W)."""
+        """Code frames N x 1 x H x W in [0, 1], None when decoding; returns them decoded.
+
+        Parameters
+        ----------
+        rate
+            Rate point of each of the N items.
+        shape
+            (N, H, W), H and W multiples of 16.
+        """
         steps = self.rates(rate, self.frozen)
         latent = None
         if frame is not None:
@@ -77,14 +85,14 @@ class SmallImageNetwork(FixedLayer):
         return to_frame(self.transform.invert(coefficients) + detail, self.frozen)
 
     def calibrate(self, frames: Tensor) -> None:
-        """Fit the prior's first scales to what the transform gives for these frames."""
+        """Set the prior's starting scales from the transform of these frames, N x 1 x H x W."""
         with torch.no_grad():
             deviation = self.transform(frames - 0.5).std((0, 2, 3))
             self.prior.calibrate(deviation / torch.tensor(STEPS)[:, None].to(deviation))
 
 
 class Synthesis(nn.Module):
-    """Branch of the decoder: coefficients, and contexts where there are any, to the full frame's detail and feature."""
+    """Branch of the decoder: from coefficients, and contexts if there are any, to the frame's detail and feature."""
 
     def __init__(self, channels: int, contexts: bool = False) -> None:
         super().__init__()
@@ -101,7 +109,7 @@ class Synthesis(nn.Module):
 
     def forward(self, coefficients: Tensor, contexts: tuple[Tensor, Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
         frozen = self.first.frozen
-        # Coefficients are small beside the range: times eight, their grid is 1/512.
+        # Coefficients are small compared with the fixed-point range: times eight, they are on a grid of 1/512.
         x = self.up2(self.up1(snap(8 * coefficients.to(self.first.conv.weight.dtype), frozen)))
         x = self.up3(self.res1(x if contexts is None else torch.cat((x, contexts[2]), 1)))
         x = self.up4(self.res2(x if contexts is None else torch.cat((x, contexts[1]), 1)))
@@ -129,7 +137,7 @@ class UNet(nn.Module):
 
 @dataclass(frozen=True)
 class SmallState:
-    """What one decoded frame leaves for the next; see `video.State`."""
+    """State after a decoded frame, from which the next one is coded; see `video.State`."""
 
     frame: Tensor
     feature: Tensor | None = None
@@ -156,7 +164,7 @@ class OffsetDiversity(nn.Module):
         frozen = self.offsets.frozen
         batch, channels, height, width = feature.shape
         pairs = self.groups * self.repeats
-        # Nearest instead of bilinear enlargement, and no masks: both would need rounding of their own.
+        # Nearest instead of bilinear upsampling, and no masks: both would need another rounding.
         offsets = F.interpolate(self.offsets(self.hints(hints)), scale_factor=2.0, mode="nearest")
         flows = offsets.view(batch, pairs, 2, height, width) + motion[:, None]
         slices = feature.view(batch, self.groups, channels // self.groups, height, width).repeat(
@@ -167,7 +175,7 @@ class OffsetDiversity(nn.Module):
 
 
 class SmallVideoNetwork(FixedLayer):
-    """Inter frames."""
+    """Codes inter frames."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -209,9 +217,19 @@ class SmallVideoNetwork(FixedLayer):
         self.decoder = Synthesis(LATENT, contexts=True)
 
     def code(self, coder: LatentCoder, frame: Tensor | None, state: SmallState, rate: Tensor, index: int) -> SmallState:
-        """Code frames N x 1 x H x W given what the frames before left."""
+        """Code frames N x 1 x H x W in [0, 1], None when decoding; returns the state with the decoded frames.
+
+        Parameters
+        ----------
+        state
+            State after the previous frame.
+        rate
+            Rate point of each of the N items.
+        index
+            Number of the frame in the sequence: modulo 4 it selects the feature adaptor.
+        """
         motion, mv_feature, mv_y = self._code_motion(coder, frame, state, rate)
-        # Block motion alone predicts the frame; what is left of it goes through the linear path.
+        # Motion compensation alone predicts the frame; the linear path codes the difference.
         predicted = warp_fixed(state.frame, motion, self.frozen, FRAME_STEP)
         contexts = self._contexts(state, predicted, motion, index)
         steps = self.rates(rate, self.frozen)
@@ -283,14 +301,14 @@ class SmallVideoNetwork(FixedLayer):
         return self.encoder4(F.leaky_relu(self.encoder3(torch.cat((x, quarter), 1)), 0.1))
 
     def calibrate(self, frames: Tensor, past: Tensor) -> None:
-        """Fit the priors' first scales to the differences of successive frames, motion ignored."""
+        """Set the prior's starting scales from the differences of successive frames, without motion compensation."""
         with torch.no_grad():
             deviation = self.transform(frames - past).std((0, 2, 3))
             self.prior.calibrate(deviation / torch.tensor(STEPS)[:, None].to(deviation))
 
 
 class SmallDcvcDcModel(SmallModel):
-    """The small networks."""
+    """The small networks as a `FrameModel`."""
 
     def code(
         self, coder: LatentCoder, frame: Tensor | None, index: int, size: tuple[int, int], state: Any

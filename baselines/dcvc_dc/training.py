@@ -7,7 +7,7 @@ from baselines.neural.training import SmallRecipe
 
 
 class DcvcDcRecipe(SmallRecipe):
-    """As the paper's: quality follows the frame's place in groups of four (section 3.2)."""
+    """Distortion is weighted by the frame's place in groups of four, as in DCVC-DC's paper (section 3.2)."""
 
     quality = (0.5, 1.2, 0.5, 0.9)
     pace = 8.0

@@ -13,18 +13,18 @@ from baselines.neural.entropy import LAPLACE, FactorizedPrior
 from baselines.neural.latents import LatentCoder
 from baselines.neural.layers import SpyNet, conv, double, halve, pad_to, subpel, warp
 
-# Which of the three feature adaptors a frame uses, by its number modulo 4: the hierarchical quality of DCVC-DC.
+# Which of the three feature adaptors a frame uses, by its number modulo 4: DCVC-DC's hierarchical quality structure.
 _ADAPTOR = (0, 1, 0, 2)
 
 
 @dataclass(frozen=True)
 class State:
-    """What one decoded frame leaves for the next; after an intra frame only the frame is set.
+    """State after a decoded frame, from which the next one is coded; after an intra frame only `frame` is set.
 
     Attributes
     ----------
     frame
-        1 x 3 x H x W, clamped.
+        The decoded frame, 1 x 3 x H x W, clamped to [0, 1].
     feature, mv_feature
         1 x 48 x H x W and 1 x 64 x H/4 x W/4.
     y, mv_y
@@ -91,7 +91,7 @@ class OffsetDiversity(nn.Module):
     def forward(self, feature: Tensor, hints: Tensor, flow: Tensor) -> Tensor:
         pairs = self.groups * self.repeats
         batch, channels, height, width = feature.shape
-        # In place and one repeat at a time, since all of this is at full size; plane by plane, as the warp wants it.
+        # In place and one repeat at a time, since all of this is at full size; contiguous planes, for a fast warp.
         out = double(self.conv_offset(hints).contiguous())
         offsets = out[:, : 2 * pairs].tanh_().mul_(self.reach).view(batch, self.repeats, self.groups, 2, height, width)
         masks = out[:, 2 * pairs :].sigmoid_().view(batch, self.repeats, self.groups, 1, height, width)
@@ -189,10 +189,11 @@ class _Reconstruction(nn.Module):
 
 
 class VideoNetwork(nn.Module):
-    """Codes one RGB frame given the state that the frame before it left.
+    """Codes one RGB frame given the state after the previous one.
 
-    Motion is coded first (mv_z, mv_y), contexts at three scales are mined from the last frame's feature, and the
-    frame is coded conditioned on them (z, y). Both latents have four-step Laplace priors that see the last frame's.
+    Motion is coded first (mv_z, mv_y). Contexts at three scales are mined from the previous frame's feature, and the
+    frame is coded conditioned on them (z, y). Both latents have four-step Laplace priors, conditioned on the previous
+    frame's latents.
     """
 
     published_name = "DCVC-DC's inter network"
@@ -255,11 +256,16 @@ class VideoNetwork(nn.Module):
         frame
             1 x 3 x H x W in [0, 1], H and W multiples of 16; None when decoding.
         state
-            What the frame before left.
+            State after the previous frame.
         scales
             The rate point's factor for each ``*_q_scale_*`` parameter.
         index
             Number of the frame in the sequence: modulo 4 it selects the feature adaptor.
+
+        Returns
+        -------
+        State
+            State after this frame, with the decoded frame.
         """
         q = {name: getattr(self, name.replace("scale", "basic")) * scale for name, scale in scales.items()}
         motion, state_after_motion = self._code_motion(coder, frame, state, q)
