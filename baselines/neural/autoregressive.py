@@ -1,8 +1,8 @@
 """Spatial autoregressive priors: a latent coded in raster order, several places at a time.
 
-A 5x5 causal convolution sees two rows above and two places to the left, so a place needs the ones up to two columns
-to the right in the row above. All places with the same ``column + 3 row`` can therefore be coded together: h x w
-latents take w + 3 (h - 1) steps instead of h w, and the decoded values are those of the serial scan.
+A 5x5 causal convolution reads two rows above and two places to the left, so a place depends on those up to two columns
+to the right in the row above. All places with the same ``column + 3 row`` can therefore be coded together: h x w places
+take w + 3 (h - 1) steps instead of h w, and the decoded values are those of the serial scan.
 """
 
 from __future__ import annotations
@@ -32,20 +32,22 @@ def code_autoregressive(
     view: Callable[[Tensor], Tensor] | None = None,
     worth: Tensor | None = None,
 ) -> Tensor:
-    """Code a latent place by place, each conditioned on those decoded before.
+    """Code a latent, each place conditioned on those decoded before.
 
     Parameters
     ----------
+    name, family
+        Component whose bits are counted, and the family of the latent's densities.
     latent
         1 x C x h x w; None when decoding.
     hints
-        1 x D x h x w, what hyper and temporal priors say.
+        Outputs of the hyperprior and the temporal prior, 1 x D x h x w.
     context
-        The causal convolution over decoded values.
+        Causal convolution over decoded values, C to E channels.
     parameters
-        From hints and context of P places, P x (D + E), to their scales and means, P x C each.
+        Maps hints and context of P places, P x (D + E), to their scales and means, P x C each.
     view
-        What the context sees of decoded values, P x C; by default the values themselves.
+        Maps decoded values P x C to what the context reads; by default the values themselves.
     worth
         Bits that a squared unit of error is worth, for each of C channels; see `symbols_of`.
 
@@ -56,7 +58,7 @@ def code_autoregressive(
     """
     channels = context.in_channels
     height, width = hints.shape[2:]
-    # Places by channels, with two rows above and two columns on both sides at zero, as the convolution's padding has.
+    # Decoded values by place and channel, padded with zeros as in the convolution: two rows above, two columns a side.
     seen = hints.new_zeros((height + 2) * (width + 4), channels)
     decoded = hints.new_empty(height * width, channels)
     taps = torch.stack([context.causal_weight[:, :, row, column] for row, column in _TAPS], 1).flatten(1)
@@ -74,7 +76,7 @@ def code_autoregressive(
 
 
 def on_places(network: nn.Module) -> Callable[[Tensor], Tensor]:
-    """A network of 1x1 convolutions as a function of places, P x inputs to P x outputs."""
+    """Turn a network of 1x1 convolutions into a function of places, P x inputs to P x outputs."""
 
     def apply(x: Tensor) -> Tensor:
         return network(x.T[None, :, None])[0, :, 0].T
@@ -84,7 +86,7 @@ def on_places(network: nn.Module) -> Callable[[Tensor], Tensor]:
 
 @kept
 def _wavefronts(height: int, width: int, device: torch.device) -> tuple[tuple[Tensor, Tensor, Tensor], ...]:
-    """For each step its places, and where they and the taps around them lie in the padded array."""
+    """For each step the indices of its places, those of their taps in the padded array, and their own there."""
     steps = []
     for step in range(width + 3 * (height - 1)):
         rows = torch.arange(max(0, -(-(step - width + 1) // 3)), min(height - 1, step // 3) + 1, device=device)

@@ -1,7 +1,7 @@
 """The base of the learned codecs: frames in and out, the loop over them, the payload, weights and rate points.
 
-A codec on this base says how to make its model; the model codes one frame after another with whatever coder it is
-given (`baselines.neural.latents`)::
+A codec on this base makes a model. The model codes one frame after another with the coder that it is given
+(`baselines.neural.latents`)::
 
     payload = u16 intra period | range-coded latents of all frames, a checksum after each
 """
@@ -58,9 +58,9 @@ class FrameModel(Protocol):
     colour
         What the networks take: luma (1 channel), rgb or yuv (3 channels).
     multiple
-        H and W must be multiples of it; frames are padded by repeating the last row and column.
+        H and W are padded to multiples of it by repeating the last row and column.
     intra_bits, inter_bits
-        How estimated bits are counted from probabilities; None where those are the integer tables' own.
+        How estimated bits are counted from probabilities; None to count them from the integer tables.
     """
 
     colour: Colour
@@ -80,26 +80,29 @@ class FrameModel(Protocol):
         Parameters
         ----------
         frame
-            1 x C x H x W in [0, 1], or None when decoding.
+            N x C x H x W in [0, 1], or None when decoding.
         size
             (H, W) of the padded frame.
+        state
+            State after the previous frame; None before an intra frame.
 
         Returns
         -------
         frame, state
-            The decoded frame, and what the next one needs.
+            The decoded frame, and the state from which the next one is coded.
         """
         ...
 
 
-# Rate points that an intra frame is finer than the inter frames after it; chosen on held-out training content.
+# Intra frames are coded this many rate points above the inter frames after them; chosen on held-out training content.
 INTRA_FINER = 2
 
 
 class SmallModel:
-    """An intra and an inter network in small, each item of a batch at a rate point of its own.
+    """A small preset's intra and inter networks, with a rate point for each item of a batch.
 
-    Intra frames are `finer` rate points above the inter frames: all that follow are predicted from them.
+    Intra frames are coded `finer` rate points above the inter frames, since all frames after them are predicted from
+    them.
     """
 
     multiple = 16
@@ -122,12 +125,12 @@ class SmallModel:
         """See `FrameModel`."""
 
     def code_intra(self, coder: LatentCoder, frame: Tensor | None, size: tuple[int, int]) -> Tensor:
-        """Code an intra frame."""
+        """Code an intra frame, N x 1 x H x W in [0, 1] or None when decoding; returns it decoded."""
         return self.image.code(coder, frame, self.intra_rate, (len(self.rate), *size))
 
 
 def small_weights(name: str, stated: str, package: Path) -> Path:
-    """Weights of a codec's small preset: the stated file, or that in its package.
+    """Weights of a codec's small preset: the file `stated` by an option, or the one in the codec's folder `package`.
 
     Raises
     ------
@@ -159,7 +162,7 @@ class Preset(ABC):
         return self.rate_points
 
     def check_rate_point(self, rate_point: RatePoint, further: Sequence[RatePoint] = ()) -> None:
-        """Refuse what is none of the rate points, or of further ones that a run does not use by default."""
+        """Raise `BenchError` unless the point is a rate point, or one of `further` that runs do not use by default."""
         points = (*self.rate_points, *further)
         if rate_point not in points:
             listed = ", ".join(map(str, points[:8])) + (f" .. {points[-1]}" if len(points) > 8 else "")
@@ -167,7 +170,7 @@ class Preset(ABC):
 
     @abstractmethod
     def weight_files(self, rate_point: RatePoint) -> tuple[Path, ...]:
-        """Files of one rate point; raises `BenchError` naming what is missing."""
+        """Weight files of one rate point; raises `BenchError` if one is missing."""
 
     @abstractmethod
     def load(self, rate_point: RatePoint, device: str) -> FrameModel:
@@ -175,25 +178,25 @@ class Preset(ABC):
 
     @abstractmethod
     def blank(self) -> FrameModel:
-        """Networks with random weights, for counting."""
+        """Networks with random weights, for `bench complexity`."""
 
 
 class SmallPreset(Preset):
-    """What this project trains: one network pair in one file for seven rate points."""
+    """The preset that this project trains: one pair of networks, in one file, for seven rate points."""
 
     rate_points = tuple(range(7))
 
     def default_points(self, content: Content) -> tuple[RatePoint, ...]:
-        """All; of spikes, whose streams are long, every second one."""
+        """All rate points; for spikes, whose streams are long, every second one."""
         return self.rate_points[::2] if content.is_spikes else self.rate_points
 
     def weight_files(self, rate_point: RatePoint) -> tuple[Path, ...]:
-        """The one file: that of the option `weights`, or the one beside the codec's own."""
+        """The single file: the one that the option `weights` names, or the shipped one."""
         package = Path(inspect.getfile(type(self.codec))).parent
         return (small_weights(self.codec.name, self.codec.options.weights, package),)
 
     def load(self, rate_point: RatePoint, device: str) -> FrameModel:
-        """The pair at a rate point."""
+        """The pair at one rate point."""
         import torch
 
         return self.model(torch.tensor([rate_point], device=device))
@@ -205,7 +208,7 @@ class SmallPreset(Preset):
         return self.codec.small_model(_small_network(type(self.codec), options, device, path, file_sha256(path)), rate)
 
     def blank(self) -> FrameModel:
-        """The pair at its first rate point."""
+        """The untrained pair at the lowest rate point."""
         import torch
 
         return self.codec.small_model(self.codec.untrained().eval(), torch.tensor([0]))
@@ -214,8 +217,9 @@ class SmallPreset(Preset):
 class NeuralOptions(ComponentOptions):
     """Options of every learned codec.
 
-    ``small`` is trained by this project and comes with it; ``official`` loads the authors' checkpoints from the
-    folder `weights`, or from ``$BENCH_WEIGHTS/<codec>``. `weights` and `device` say something of this machine only.
+    The preset ``small`` is trained by this project and shipped with it; ``official`` loads the authors' checkpoints,
+    from the folder `weights` or from ``$BENCH_WEIGHTS/<codec>``. `weights` and `device` describe this machine, and stay
+    out of rows and streams.
     """
 
     preset: Literal["small", "official"] = "small"
@@ -231,12 +235,12 @@ class NeuralOptions(ComponentOptions):
 
 
 class NeuralCodec(Codec, HasWorkload):
-    """Common part of DCVC, DCVC-DC and their like.
+    """Base of the learned codecs that code frame by frame: DCVC, DCVC-DC, SCI.
 
     Attributes
     ----------
     presets
-        What each value of the option `preset` stands for.
+        The class of each value of the option `preset`.
     """
 
     Options: ClassVar[type[ComponentOptions]] = NeuralOptions
@@ -250,15 +254,15 @@ class NeuralCodec(Codec, HasWorkload):
 
     @property
     def rate_points(self) -> tuple[RatePoint, ...]:  # type: ignore[override]
-        """The preset's."""
+        """The preset's rate points, from the lowest rate to the highest."""
         return self.chosen.rate_points
 
     def rate_points_for(self, content: Content) -> tuple[RatePoint, ...]:
-        """The preset's."""
+        """The preset's rate points that a run uses for this content."""
         return self.chosen.default_points(content)
 
     def check_rate_point(self, rate_point: RatePoint) -> None:
-        """Refuse what the preset does not have."""
+        """Raise `BenchError` if the preset has no such rate point."""
         self.chosen.check_rate_point(rate_point)
 
     @abstractmethod
@@ -278,7 +282,7 @@ class NeuralCodec(Codec, HasWorkload):
         yield from codec_workload(model, padded, 1 if model.colour == "luma" else 3, "cpu")
 
     def folder(self) -> Path:
-        """Where the official preset's checkpoints are looked for.
+        """The folder of the official preset's checkpoints.
 
         Raises
         ------
@@ -306,7 +310,7 @@ class NeuralCodec(Codec, HasWorkload):
 
     @property
     def weights_sha256(self) -> str:
-        """One hash over the files of all rate points."""
+        """SHA-256 of the weight file, or one over the files of all rate points."""
         from bench.fingerprint import digest
 
         points = self.rate_points_for(Content.FEATURES)
@@ -316,7 +320,7 @@ class NeuralCodec(Codec, HasWorkload):
         return hashes[0] if len(hashes) == 1 else digest(hashes)
 
     def compress(self, frames: np.ndarray, rate_point: RatePoint, condition: CodingCondition) -> Compressed:
-        """Code frame by frame, each from what was decoded of the one before."""
+        """Code frame by frame; inter frames are predicted from frames decoded before them."""
         from baselines.neural.coding import StreamEncoder
 
         model = self._model(rate_point)
@@ -327,9 +331,14 @@ class NeuralCodec(Codec, HasWorkload):
         return Compressed(_HEAD.pack(condition.intra_period) + encoder.payload(), bits)
 
     def decompress(self, payload: bytes, info: StreamInfo) -> Decoded:
-        """Decode frame by frame; a frame whose checksum differs ends it with an error.
+        """Decode frame by frame.
 
-        Models whose states hold `motion` give it to analyzers; where a frame has none it is NaN.
+        Motion is returned where the model's state has an attribute `motion`; frames without motion have NaN.
+
+        Raises
+        ------
+        StreamError
+            If the payload is cut off, or a frame's checksum differs.
         """
         from baselines.neural.coding import StreamDecoder
 
@@ -387,7 +396,7 @@ class NeuralCodec(Codec, HasWorkload):
 def _small_network(
     codec: type[NeuralCodec], options: tuple[tuple[str, Any], ...], device: str, path: Path, _sha256: str
 ) -> nn.Module:
-    """The small preset's networks, in their exact form: the same object for all rate points."""
+    """The small preset's networks, in their exact form; rate points and models share this object."""
     from baselines.neural.small import restore_small
     from bench.weights import read_weights
 
@@ -421,12 +430,12 @@ def to_luma(frame: Tensor, colour: Colour) -> Tensor:
 
 
 def find_file(folder: Path, *patterns: str) -> Path:
-    """The one file in a folder that matches a pattern; earlier patterns come first.
+    """The one file in a folder that matches a pattern; an earlier pattern wins.
 
     Raises
     ------
     BenchError
-        If none or several match the same pattern.
+        If no pattern matches, or one matches several files.
     """
     for pattern in patterns:
         found = sorted(folder.glob(pattern))

@@ -1,10 +1,10 @@
-"""Latents into bytes and back: range coding with integer tables, and a checksum after every frame.
+"""Latents to bytes and back: range coding with integer tables, and a checksum after every frame.
 
-One range coder runs through all frames of a stream. A symbol is coded with the table that its scale selects; symbols
-of one table go through the coder together, tables in ascending order. A value beyond its table's support is an escape;
-the Elias-gamma codes of escaped values follow the group of symbols that the network codes at once. After each frame
-come 16 bits of checksum over its symbols: where the decoder's networks give other tables than the encoder's did
-(another device, another library), decoding stops there and names the frame.
+One range coder codes all frames of a stream. A symbol is coded with the table that its scale selects. A network codes
+symbols in groups; within a group the symbols of one table are coded together, tables in ascending order. A value beyond
+its table's support is coded as an escape, and its Elias-gamma code follows the group. After each frame come 16 bits of
+a checksum over its symbols: where the decoder's networks select other tables than the encoder's did (another device,
+another library), decoding stops there and names the frame.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _model = constriction.stream.model
 
 
 class _Built(dict[int, object]):
-    """Tables as the range coder wants them, by number, built when first used."""
+    """The range coder's model of each table, by number; built when first used."""
 
     def __init__(self, tables: Tables) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class _Built(dict[int, object]):
 
 
 class _Models:
-    """What the range coder needs to know of a family's or prior's tables."""
+    """What the range coder needs of the tables of a family or a prior."""
 
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
@@ -63,7 +63,7 @@ class _Models:
         return keys.astype(np.intp) if self.tables.thresholds is None else self.tables.index(keys)
 
     def bits(self, index: np.ndarray, entries: np.ndarray) -> np.ndarray:
-        """What the tables' probabilities promise for each of these entries."""
+        """Ideal code length of each entry, by the tables' probabilities."""
         return self._lengths[self._starts[index] + entries]
 
 
@@ -100,12 +100,12 @@ class _Session:
 
 
 class StreamEncoder(Estimator):
-    """Writes what a network codes, and counts the bits that its likelihoods promise.
+    """Writes the symbols of a network, and counts their estimated bits.
 
     Attributes
     ----------
     count
-        As of `Estimator`; None for models whose likelihoods are the integer tables themselves.
+        How a probability becomes bits, see `Estimator`; None to count them from the integer tables.
     """
 
     count: BitCount | None  # type: ignore[assignment]
@@ -115,13 +115,13 @@ class StreamEncoder(Estimator):
         self.count = None
         self._coder = constriction.stream.queue.RangeEncoder()
         self._session = _Session()
-        # A frame's steps are written, and their bits counted, at its end: there may be thousands of small ones, and
-        # each would cost more around the coder than in it.
+        # A frame's steps are written, and their bits counted, at its end: there may be thousands of small ones, for
+        # which calling the coder would take longer than the coding.
         self._steps: list[_Step] = []
         self._uncounted: defaultdict[tuple[str, Family], list[tuple[Tensor, Tensor]]] = defaultdict(list)
 
     def factorized(self, name: str, prior: Prior, z: Tensor | None, shape: tuple[int, ...]) -> Tensor:
-        """Round around the medians and write, channel by channel."""
+        """Round hyper-latents around their medians and write them, channel by channel."""
         assert z is not None  # noqa: S101 -- a programming error, not a user's
         z_hat = torch.round(z - prior.medians) + prior.medians
         if self.count is not None:
@@ -133,7 +133,7 @@ class StreamEncoder(Estimator):
     def conditional(
         self, name: str, family: Family, residual: Tensor | None, sigma: Tensor, worth: Tensor | None = None
     ) -> Tensor:
-        """Round and write."""
+        """Round by `symbols_of` and write."""
         assert residual is not None  # noqa: S101 -- a programming error, not a user's
         symbols = symbols_of(residual, family, sigma, worth)
         if self.count is not None:
@@ -229,12 +229,13 @@ class StreamEncoder(Estimator):
 
 
 class StreamDecoder:
-    """Reads what `StreamEncoder` wrote, driven by the same walk through the networks.
+    """Reads what `StreamEncoder` wrote, as the same networks ask for the symbols in the same order.
 
     Raises
     ------
     StreamError
-        From `end_frame`, if a frame's checksum differs: the networks here gave other tables than the encoder's.
+        If the payload is no whole number of 32-bit words. From `end_frame`, if a frame's checksum differs: the networks
+        here select other tables than the encoder's.
     """
 
     def __init__(self, payload: bytes) -> None:
@@ -273,7 +274,7 @@ class StreamDecoder:
             )
 
     def _read(self, models: _Models, index: np.ndarray) -> np.ndarray:
-        # Thousands of small steps a frame: what stands around the coder's calls is most of their time.
+        # There are thousands of small steps a frame: most of their time is spent around the coder's calls.
         counts = np.bincount(index)
         (tables,) = counts.nonzero()
         decode, built = self._coder.decode, models.built

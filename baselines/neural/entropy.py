@@ -1,8 +1,8 @@
 """Entropy models of the learned codecs: how many bits a symbol costs, and the tables that code it.
 
-Symbols are integers around zero: every model codes ``round(latent - mean)``. Two kinds of model exist. A
-`FactorizedPrior` (Balle et al. 2018) holds one learned density per channel, for hyper-latents. A conditional
-family, `LAPLACE` or `GAUSSIAN`, has a scale per symbol that a network predicts.
+Symbols are integers around zero: every model codes ``round(latent - mean)``. There are two kinds of model. A
+`FactorizedPrior` (Balle et al. 2018) holds one learned density per channel, for hyper-latents. A conditional family,
+`LAPLACE` or `GAUSSIAN`, has one scale per symbol, which a network predicts.
 """
 
 from __future__ import annotations
@@ -22,14 +22,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 _SIGMA_RANGE = (1e-5, 1e10)
-# Frequencies of a table add up to about this; rarer symbols than one in it go through the escape.
+# A table's frequencies add up to about this; symbols rarer than about one in this number are coded by the escape.
 _TABLE_TOTAL = 1 << 16
 _MAX_SUPPORT = 128
 
 
 @dataclass(frozen=True)
 class BitCount:
-    """How a codec's authors turn a probability into estimated bits: -log2(p + floor), clipped to [0, ceiling]."""
+    """How a codec's authors turn a probability into estimated bits.
+
+    They are -log2(p + floor), clipped to [0, ceiling]; with a `bound` above 0, -log2(max(p, bound)).
+    """
 
     floor: float = 1e-5
     ceiling: float = math.inf
@@ -53,7 +56,7 @@ class Tables:
     offsets
         Smallest symbol of each table.
     thresholds
-        For conditional tables: scales between which the next table takes over (ascending); None for channels'.
+        For tables by scale: the ascending scales above which the next table is used. None for tables by channel.
     """
 
     frequencies: tuple[np.ndarray, ...]
@@ -61,7 +64,7 @@ class Tables:
     thresholds: np.ndarray | None = None
 
     def index(self, sigma: np.ndarray) -> np.ndarray:
-        """Table of each scale. Comparisons only, so equal scales give equal tables everywhere."""
+        """Number of each scale's table. It only compares, so equal scales give equal tables on every machine."""
         assert self.thresholds is not None  # noqa: S101 -- a programming error, not a user's
         return self.thresholds.searchsorted(sigma)
 
@@ -76,7 +79,7 @@ class Family:
 
     @abstractmethod
     def probability(self, symbols: Tensor, sigma: Tensor) -> Tensor:
-        """Probability of each integer symbol under its scale."""
+        """Probability of each integer symbol, given its scale; both of one shape."""
 
     @abstractmethod
     def tails(self, sigma: float) -> Iterator[float]:
@@ -84,7 +87,7 @@ class Family:
 
     @cached_property
     def tables(self) -> Tables:
-        """One table per scale of the grid; a scale belongs to the nearest of them in the log domain."""
+        """One table per scale of the grid; a scale uses the nearest one in the log domain."""
         frequencies, offsets = [], []
         for sigma in self.scales:
             tails: list[float] = []
@@ -109,8 +112,8 @@ class Laplace(Family):
         return _laplace_cdf(symbols + 0.5, sigma) - _laplace_cdf(symbols - 0.5, sigma)
 
     def tails(self, sigma: float) -> Iterator[float]:
-        # In decimal arithmetic, so that the tables are the same on every platform's libm. One exp for each scale: a
-        # decoder makes its tables anew in every process.
+        # In decimal arithmetic, since platforms' exp differ in the last bits. Only two for each scale, since every
+        # decoder process makes the tables again.
         context = Context(prec=40)
         ratio = context.exp(context.divide(Decimal(-1), Decimal(sigma)))
         tail = context.exp(context.divide(Decimal("-0.5"), Decimal(sigma)))
@@ -124,7 +127,7 @@ class Gaussian(Family):
 
     def probability(self, symbols: Tensor, sigma: Tensor) -> Tensor:
         sigma = sigma.clamp(*_SIGMA_RANGE)
-        # Both tails are taken on the side where they are small: no cancellation.
+        # Both values are taken on the side where they are small, so that their difference keeps its precision.
         distance = symbols.abs()
         return _normal_cdf((0.5 - distance) / sigma) - _normal_cdf((-0.5 - distance) / sigma)
 
@@ -155,7 +158,7 @@ class Prior(nn.Module):
 
 
 class FactorizedPrior(Prior):
-    """Density per channel as a monotone network's sigmoid: the z model of DCVC and DCVC-DC ("bit estimator").
+    """One density per channel, as the sigmoid of a monotone network: DCVC's and DCVC-DC's model of z ("bit estimator").
 
     ``f1``..``f3``: x <- x softplus(h) + b, x <- x + tanh(x) tanh(a); ``f4``: the first step alone.
     """
@@ -167,11 +170,11 @@ class FactorizedPrior(Prior):
 
     @property
     def medians(self) -> Tensor:
-        """Zeros: this prior has no learned centres."""
+        """Zeros, 1 x C x 1 x 1: this prior has no learned centres."""
         return torch.zeros_like(self.get_parameter("f4.b"))
 
     def cdf(self, z: Tensor) -> Tensor:
-        """Cumulative density at z, N x C x H x W."""
+        """Cumulative distribution function at z, N x C x h x w."""
         for layer in self.children():
             z = layer(z)
         return torch.sigmoid(z)
@@ -197,7 +200,7 @@ class _CdfLayer(nn.Module):
 
 
 def channel_tables(prior: Prior) -> Tables:
-    """Integer tables of a factorised prior, computed in float64 on the CPU: one per channel."""
+    """Integer tables of a factorised prior, one per channel, computed in float64 on the CPU."""
     exact = deepcopy(prior).double().cpu()
     reach = torch.arange(-_MAX_SUPPORT, _MAX_SUPPORT + 1, dtype=torch.float64).view(1, 1, -1, 1)
     with torch.no_grad():
@@ -213,7 +216,7 @@ def channel_tables(prior: Prior) -> Tables:
 
 
 def to_frequencies(masses: Sequence[float]) -> np.ndarray:
-    """Masses as integers, none below one."""
+    """Probabilities as int32 frequencies that add up to about 2^16, none below one."""
     return np.maximum(np.rint(np.asarray(masses) * _TABLE_TOTAL), 1).astype(np.int32)
 
 

@@ -1,13 +1,13 @@
-"""Fixed-point networks: layers whose results do not depend on the order of additions, and so on nothing else either.
+"""Fixed-point networks: layers that give the same results on every machine.
 
-Floating-point sums depend on their order, and that on thread count, kernel, library and device. A decoder whose
-networks select an entropy coder's tables, or build the frame that the next one is predicted from, falls apart over
-the last bit. Here every value that enters a convolution is a whole number of 1/64 within +-16, every weight a whole
-number of a power of two per output channel, chosen so that no partial sum can reach 2^24 units. Within that bound
-float32 adds integers exactly, in any order: the fast kernels run, and all of them give the same bits.
+Floating-point sums depend on the order of additions, which depends on the number of threads, the kernel, the library
+and the device. A decoder's networks select the entropy coder's tables and build the frame that the next one is
+predicted from, so a difference in the last bit breaks decoding. Here every value that enters a convolution is a
+multiple of 1/64 within +-16. Every weight is a multiple of a power of two, chosen for each output channel so that no
+partial sum reaches 2^24 units. Within that bound float32 adds integers exactly, in any order, so all fast kernels give
+the same bits.
 
-While a network trains, its layers only clip to the range. `freeze` rounds the weights for good and turns rounding on;
-its cost in rate and quality is measured (docs/performance.md).
+While a network trains, its layers only clip to the range. `freeze` rounds the weights and turns rounding on.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from baselines.neural.layers import MaskedConv, kept, warp
 
 STEP = 1 / 64
 LIMIT = 16.0
-# Largest magnitude of a value in units of STEP, and of a sum in units of its smallest term.
+# Largest magnitude of a value, in units of STEP, and bound of a sum, in units of its smallest term.
 _UNITS = round(LIMIT / STEP)
 _EXACT = 2**24
-# Motion is on a grid of 1/16 pixel: bilinear weights are then whole numbers of 1/256.
+# Motion is on a grid of 1/16 pixel, so bilinear weights are multiples of 1/256.
 MOTION_STEP = 1 / 16
 _SLOPE = 1 / 8
 _GDN_STEP = 2.0**-16
@@ -36,12 +36,12 @@ Activation = Literal["none", "leaky"]
 
 
 class FixedLayer(nn.Module):
-    """Base of layers that behave otherwise once they are frozen."""
+    """Base of layers that compute exactly once they are frozen."""
 
     frozen = False
 
     def freeze_weights(self) -> None:
-        """Round the parameters for good; by default there are none."""
+        """Round the parameters in place; by default there are none."""
 
 
 def freeze(network: nn.Module) -> None:
@@ -54,9 +54,9 @@ def freeze(network: nn.Module) -> None:
 
 @contextmanager
 def exact_arithmetic() -> Iterator[None]:
-    """Keep float32 what it says: no TF32 or bfloat16 inside products, no transforms (Winograd, FFT) for convolutions.
+    """Compute float32 products in float32: no TF32 or bfloat16, and no Winograd or FFT convolutions.
 
-    Settings that a program made for its own networks are put back afterwards.
+    The settings that were there are restored on exit.
     """
     precision = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
@@ -74,7 +74,7 @@ def snap(x: Tensor, frozen: bool) -> Tensor:
 
 
 def _far(x: Tensor) -> float:
-    """The number beside which the spacing of x's floats is STEP: adding it rounds to the grid, ties to even."""
+    """A number near which floats of x's dtype are STEP apart: adding it rounds to the grid, ties to even."""
     return 1.5 * STEP / torch.finfo(x.dtype).eps
 
 
@@ -83,7 +83,7 @@ def _round_in_place(moved: Tensor) -> Tensor:
 
 
 def add(x: Tensor, y: Tensor) -> Tensor:
-    """Sum of two values on the grid, clipped to the range."""
+    """Add two values on the grid, and clip to the range."""
     return (x + y).clamp_(-LIMIT, LIMIT)
 
 
@@ -93,11 +93,11 @@ class FixedConv(FixedLayer):
     Parameters
     ----------
     stride, groups
-        As in `torch.nn.Conv2d`; padding keeps H x W / stride.
+        As in `torch.nn.Conv2d`; padding of half the kernel keeps H x W / stride.
     activation
-        ``leaky`` has slope 1/8: a power of two, so that it needs no rounding of its own.
+        ``leaky`` has slope 1/8, a power of two, so that it needs no rounding.
     zero
-        Start at zero, for branches beside a transform that works without them.
+        Start with zero weights, for branches beside a transform that works without them.
     """
 
     def __init__(
@@ -118,17 +118,17 @@ class FixedConv(FixedLayer):
         nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        # Channels last is several times faster for few channels, and 25 times for depthwise kernels.
+        # Channels-last is several times faster for few channels, and 25 times for depthwise kernels.
         return self._finish(self.conv(x.contiguous(memory_format=torch.channels_last)))
 
     def pointwise(self, x: Tensor) -> Tensor:
-        """The same on places instead of maps, P x inputs to P x outputs, for kernels of one place."""
+        """Run a 1x1 layer on places instead of maps, P x inputs to P x outputs."""
         return self._finish(F.linear(x, self.conv.weight.flatten(1), self.conv.bias))
 
     def _finish(self, x: Tensor) -> Tensor:
         if not self.frozen:
             return snap(F.leaky_relu(x, _SLOPE) if self.activation == "leaky" else x, False)
-        # In place: at full size, fresh memory costs more than the arithmetic.
+        # In place: at full size, allocating memory takes longer than the arithmetic.
         x = F.leaky_relu_(x, _SLOPE) if self.activation == "leaky" else x
         return _round_in_place(x.add_(_far(x)))
 
@@ -140,7 +140,7 @@ class FixedConv(FixedLayer):
 
 
 class FixedSubpel(nn.Sequential):
-    """Convolution to four times the channels and pixel shuffle to twice the size."""
+    """Sub-pixel convolution: to four times the channels, then pixel shuffle to twice the size."""
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int = 3, activation: Activation = "none", zero: bool = False
@@ -151,8 +151,8 @@ class FixedSubpel(nn.Sequential):
 class FixedGdn(FixedLayer):
     """Generalised divisive normalisation, see `baselines.neural.layers.Gdn`.
 
-    Where frozen it runs in float64: sums of whole numbers below 2^53, then a square root and a product or quotient,
-    which IEEE 754 rounds the same everywhere.
+    Where frozen it runs in float64: sums of integers below 2^53, then a square root and a product or quotient, which
+    IEEE 754 rounds the same on every machine.
     """
 
     def __init__(self, channels: int, inverse: bool = False) -> None:
@@ -174,7 +174,7 @@ class FixedGdn(FixedLayer):
 
 
 class FixedMasked(FixedLayer):
-    """5x5 convolution that sees what raster order has coded, see `baselines.neural.layers.MaskedConv`."""
+    """Causal 5x5 convolution, see `baselines.neural.layers.MaskedConv`."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -203,12 +203,17 @@ class FixedMasked(FixedLayer):
 
 
 def round_weights(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """Round each row to the finest power of two whose sums stay exact; the bias to the grid of the products.
+    """Round each row to multiples of the finest power of two whose sums stay exact; the bias to the products' grid.
 
     Parameters
     ----------
-    weight
-        outputs x fan-in.
+    weight, bias
+        outputs x fan-in, and outputs.
+
+    Returns
+    -------
+    tuple
+        Rounded weight and bias, float32.
     """
     exact_weight, exact_bias = weight.double(), bias.double()
     fraction = torch.full((len(weight),), 20.0, dtype=torch.float64, device=weight.device)
@@ -229,23 +234,28 @@ def warp_fixed(image: Tensor, motion: Tensor, frozen: bool, step: float = STEP) 
     Parameters
     ----------
     image
-        N x C x H x W, whole numbers of `step`, at most 2^12 of them.
+        N x C x H x W, multiples of `step` up to 2^12 of it.
     motion
         N x 2 x H x W in pixels, x then y.
+
+    Returns
+    -------
+    Tensor
+        N x C x H x W, rounded to `step` where frozen.
     """
     if not frozen:
         return warp(image, motion)
     height, width = image.shape[2:]
     rows = torch.arange(height, device=image.device, dtype=motion.dtype).view(-1, 1)
     columns = torch.arange(width, device=image.device, dtype=motion.dtype)
-    # Item by item and plane by plane: four look-ups and six products over whole planes.
+    # Item by item: four look-ups and three interpolations over whole planes.
     warped = torch.empty(image.shape, dtype=image.dtype, device=image.device)
     for target, planes, moved in zip(warped, image.contiguous().flatten(2), motion, strict=True):
         x, y = (columns + moved[0]).clamp_(0, width - 1), (rows + moved[1]).clamp_(0, height - 1)
         left, top = x.floor(), y.floor()
         across, down = (x - left).flatten(), (y - top).flatten()
         corner = (top * width + left).int().flatten()
-        # Beyond the last row or column the weight is zero: any place will do.
+        # Beyond the last row or column the weight is zero, so any place will do.
         right = (left < width - 1).int().flatten()
         below = (top < height - 1).int().flatten() * width
         upper = torch.lerp(planes.index_select(1, corner), planes.index_select(1, corner + right), across)
@@ -258,15 +268,22 @@ def warp_fixed(image: Tensor, motion: Tensor, frozen: bool, step: float = STEP) 
 
 
 def warp_cubic(image: Tensor, motion: Tensor, frozen: bool, step: float = STEP) -> Tensor:
-    """Backward warp like `warp_fixed`, but by 4x4 pixels: cubic convolution (Keys 1981, a = -3/4).
+    """Backward warp like `warp_fixed`, but by cubic convolution over 4x4 pixels (Keys 1981, a = -3/4).
 
-    Weights are whole numbers of 1/64, as those of video codecs: sums of products of two of them and ten bits are exact
-    in float32, in any order.
+    Weights are multiples of 1/64, as in video codecs: products of two of them with ten-bit values add up exactly in
+    float32, in any order.
 
     Parameters
     ----------
     image
-        N x C x H x W, whole numbers of `step`, at most 2^10 of them.
+        N x C x H x W, multiples of `step` up to 2^10 of it.
+    motion
+        N x 2 x H x W in pixels, x then y.
+
+    Returns
+    -------
+    Tensor
+        N x C x H x W, rounded to `step` where frozen.
     """
     if not frozen:
         return warp(image, motion, "bicubic")
@@ -274,7 +291,7 @@ def warp_cubic(image: Tensor, motion: Tensor, frozen: bool, step: float = STEP) 
     rows = torch.arange(height, device=image.device, dtype=motion.dtype).view(-1, 1)
     columns = torch.arange(width, device=image.device, dtype=motion.dtype)
     weights = _cubic_weights(image.device)
-    # Three more pixels on each side, where the nearest one is repeated: all taps lie at fixed distances from the first.
+    # Three pixels of padding on each side repeat the border, so that all taps lie at fixed distances from the first.
     wide = width + 6
     padded = F.pad(image, (3, 3, 3, 3), mode="replicate").flatten(2)
     warped = torch.empty(image.shape, dtype=image.dtype, device=image.device)
@@ -307,7 +324,7 @@ def _cubic_weights(device: torch.device) -> Tensor:
 
     weights = torch.stack((far(1 + part), near(part), near(1 - part), far(2 - part)))
     units = torch.round(64 * weights)
-    # What rounding leaves over goes to the nearer of the middle taps.
+    # The nearer of the middle taps gets the remainder of the rounding.
     rest = 64 - units.sum(0)
     units[1] += torch.where(part < 0.5, rest, 0)
     units[2] += torch.where(part < 0.5, 0, rest)
@@ -315,7 +332,7 @@ def _cubic_weights(device: torch.device) -> Tensor:
 
 
 def snap_motion(motion: Tensor, frozen: bool) -> Tensor:
-    """Round motion to 1/16 pixel, passing gradients through."""
+    """Round motion to 1/16 pixel where frozen; while training it stays as it is."""
     if frozen:
         return torch.round(motion * (1 / MOTION_STEP)).mul_(MOTION_STEP)
     return motion

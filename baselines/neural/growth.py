@@ -1,4 +1,4 @@
-"""Small networks that begin from smaller ones: with more coefficients, channels or rate points."""
+"""Training that begins from the weights of a smaller network, with fewer coefficients, channels or rate points."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from torch import Tensor
 from baselines.neural.small import STEPS
 from bench.interfaces.recipe import Recipe
 
-# Last layers of priors whose outputs are in groups that each have all channels of the latent.
+# Number of groups in the outputs of priors' last layers; each group has all channels of the latent.
 _GROUPS = {"prior.head.": 3, "prior.trunk_head.": 2, "prior.parameters_net.2.": 2}
 
 
 class GrowingRecipe(Recipe):
-    """A recipe of a network that may begin from a smaller one, with what that gives."""
+    """A recipe whose network may begin from the weights of a smaller one."""
 
     def fitted(self, name: str, given: Tensor, own: Tensor) -> Tensor | None:
-        """Weights of a smaller network too.
+        """The initial value of a tensor from a network of the same or a smaller size; None where it does not fit.
 
-        Tables of rate points grow by repetition. Channels that are new begin as they would, and change nothing.
+        Tables by rate point grow by repetition. New channels keep their own initial values, and the given channels take
+        nothing from them.
         """
         smaller = given.ndim == own.ndim and all(a <= b for a, b in zip(given.shape, own.shape, strict=True))
         if given.shape == own.shape or not smaller or name not in dict(self.network.named_parameters()):
@@ -36,7 +37,7 @@ class GrowingRecipe(Recipe):
 
 
 def _widened(given: Tensor, own: Tensor, groups: int) -> Tensor | None:
-    """`given` as the first rows of each group of rows of `own`; those rows take nothing from inputs that are new."""
+    """`own` with `given` as the first rows of each group of rows; these rows have zeros at inputs that are new."""
     if given.shape[2:] != own.shape[2:] or len(given) % groups:
         return None
     widened = own.clone()

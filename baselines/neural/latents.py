@@ -1,8 +1,8 @@
-"""Where latents become symbols: one walk through a network serves estimating, encoding and decoding.
+"""Coders: what turns a network's latents into symbols when it estimates, encodes or decodes.
 
-A network calls `factorized` and `conditional` on a coder for every group of symbols, in decoding order. An
-`Estimator` rounds and counts bits; `baselines.neural.coding` has the coders that also write or read them. So the
-encoder and the decoder run the same lines, and cannot drift apart.
+A network calls `factorized` and `conditional` on a coder for every group of symbols, in decoding order. An `Estimator`
+rounds and counts bits; the coders of `baselines.neural.coding` also write or read them. So the encoder and the decoder
+run the same code of the network.
 """
 
 from __future__ import annotations
@@ -20,37 +20,39 @@ if TYPE_CHECKING:
     from baselines.neural.entropy import Family, Prior
 
 
-# Least probability that a choice among symbols reckons with: that of the shortest escape.
+# Lower bound of probabilities when symbols are chosen: about that of the shortest escape.
 _LEAST = 2.0**-23
 
 
 class LatentCoder(Protocol):
-    """What a network needs of a coder; `None` for the latent where there is nothing yet but the stream."""
+    """What a network needs of a coder. When decoding, it passes None for `z` and `residual`."""
 
     def factorized(self, name: str, prior: Prior, z: Tensor | None, shape: tuple[int, ...]) -> Tensor:
-        """Code hyper-latents channel by channel; returns z_hat of the given shape."""
+        """Code hyper-latents N x C x h x w channel by channel; returns them decoded, of the given shape."""
         ...
 
     def conditional(
         self, name: str, family: Family, residual: Tensor | None, sigma: Tensor, worth: Tensor | None = None
     ) -> Tensor:
-        """Code the rounded residual (latent minus mean) with a scale per symbol; returns the symbols.
+        """Code the residual (latent minus mean) with one scale per symbol; returns the symbols.
 
-        An encoder rounds by `symbols_of`, which has `worth`.
+        An encoder rounds by `symbols_of`, which explains `worth`.
         """
         ...
 
 
 def symbols_of(residual: Tensor, family: Family, sigma: Tensor, worth: Tensor | None = None) -> Tensor:
-    """Round to the nearest symbols, or to those one nearer to zero where the bits saved are worth more than the error.
+    """Round to the nearest symbols, or one nearer to zero where the bits saved are worth more than the added error.
+
+    This is rate-distortion optimised quantisation. Only encoders need it: decoders read the symbols.
 
     Parameters
     ----------
     residual, sigma
-        Latent minus mean, and a scale per symbol; of one shape.
+        Latent minus mean, and one scale per symbol; of one shape.
     worth
-        Bits that a squared unit of a symbol's error is worth, of the same shape or one that is expanded to it. Without
-        it, symbols are the nearest ones (rate-distortion optimised quantisation, only in an encoder).
+        Bits that a squared unit of a symbol's error is worth, of a shape that expands to the residual's. Without it,
+        symbols are the nearest ones.
 
     Returns
     -------
@@ -61,7 +63,7 @@ def symbols_of(residual: Tensor, family: Family, sigma: Tensor, worth: Tensor | 
         symbols = torch.round(residual)
         if worth is None or symbols.is_meta:
             return symbols
-        # Most are zero already, and stay it.
+        # Most symbols are zero already.
         places = symbols.nonzero(as_tuple=True)
         given, nearest, scale = residual[places], symbols[places], sigma[places]
         smaller = nearest - nearest.sign()
@@ -73,7 +75,7 @@ def symbols_of(residual: Tensor, family: Family, sigma: Tensor, worth: Tensor | 
 
 
 class Estimator:
-    """Counts the bits that a network's own likelihoods promise, and writes nothing.
+    """Rounds, counts the bits that the network's own likelihoods estimate, and writes nothing.
 
     Attributes
     ----------
@@ -88,7 +90,7 @@ class Estimator:
         self.count = count or BitCount()
 
     def factorized(self, name: str, prior: Prior, z: Tensor | None, shape: tuple[int, ...]) -> Tensor:
-        """Round around the channel's median."""
+        """Round hyper-latents around their channels' medians."""
         assert z is not None and z.shape == shape  # noqa: S101 -- a programming error, not a user's
         medians = prior.medians
         z_hat = torch.round(z - medians) + medians

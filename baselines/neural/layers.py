@@ -17,9 +17,9 @@ _T = TypeVar("_T")
 
 
 def kept(make: Callable[..., _T]) -> Callable[..., _T]:
-    """Keep the tensors that a function makes, by its arguments.
+    """Cache a function's tensors by its arguments.
 
-    They are made outside inference mode: training cannot use tensors from inside.
+    The function runs outside inference mode, since training cannot use tensors that were made inside.
     """
 
     @lru_cache(maxsize=64)
@@ -32,7 +32,7 @@ def kept(make: Callable[..., _T]) -> Callable[..., _T]:
 
 
 class Pointwise(nn.Conv2d):
-    """1x1 convolution as the matrix product over places that it is: on CPUs, in channels-last, twice as fast."""
+    """1x1 convolution computed as a matrix product over places: on CPUs, in channels-last, it is twice as fast."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, 1)
@@ -41,7 +41,7 @@ class Pointwise(nn.Conv2d):
         return self.on_places(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
     def on_places(self, x: Tensor) -> Tensor:
-        """The same from ... x inputs to ... x outputs."""
+        """Apply it to places, ... x inputs to ... x outputs."""
         return F.linear(x, self.weight.flatten(1), self.bias)
 
 
@@ -53,10 +53,10 @@ def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Conv
 
 
 def in_parts(function: Callable[..., Tensor], *maps: Tensor, places: int = 2048) -> Tensor:
-    """Apply a function of places, P x C of each map to P x D, to maps N x C x H x W, so many at a time.
+    """Apply a function of places to maps N x C x H x W, `places` of them at a time; returns N x D x H x W.
 
-    What lies between stays in the processor's cache: fresh memory for a wide layer at full size takes longer than its
-    arithmetic.
+    The function takes P x C of each map and returns P x D. In parts, its intermediate values stay in the processor's
+    cache: allocating a wide layer at full size takes longer than its arithmetic.
     """
     batch, _, height, width = maps[0].shape
     flat = [x.permute(0, 2, 3, 1).reshape(-1, x.shape[1]) for x in maps]
@@ -83,7 +83,7 @@ def subpel(inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:
 
 
 class Gdn(nn.Module):
-    """Generalised divisive normalisation (Balle et al. 2016): x / sqrt(beta + gamma x^2), or x * sqrt(...) inverse.
+    """Generalised divisive normalisation (Balle et al. 2016): x / sqrt(beta + gamma x^2); inverse: x * sqrt(...).
 
     `beta` and `gamma` are stored as square roots above a small pedestal, so that training cannot make them negative.
     """
@@ -102,9 +102,9 @@ class Gdn(nn.Module):
 
 
 class MaskedConv(nn.Conv2d):
-    """5x5 convolution that sees only what raster order has coded: two rows above, two columns to the left.
+    """Causal 5x5 convolution: it reads two rows above and two columns to the left, which raster order codes before.
 
-    The mask multiplies the weights at every call: checkpoints may hold values at the taps behind it.
+    The mask multiplies the weights at every call, since checkpoints may hold values at the masked taps.
     """
 
     mask: Tensor
@@ -133,8 +133,10 @@ class SpyNet(nn.Module):
         Channels of a frame.
     widths
         Channels of the four hidden layers of each level.
+    kernel
+        Side of all kernels.
     levels
-        Sizes at which the flow is refined, each half the next.
+        Levels of the pyramid; each refines the flow at twice the size of the one before.
     """
 
     def __init__(
@@ -145,7 +147,7 @@ class SpyNet(nn.Module):
         self.moduleBasic = nn.ModuleList(_FlowLevel(sizes, kernel) for _ in range(levels))
 
     def forward(self, frame: Tensor, reference: Tensor) -> Tensor:
-        """Flow N x 2 x H x W in pixels (x, then y); H and W are multiples of 2^levels."""
+        """Flow N x 2 x H x W in pixels, x then y, of frames N x C x H x W; H and W are multiples of 2^levels."""
         pyramid = [(frame, reference)]
         for _ in self.moduleBasic[1:]:
             pyramid.append((halve(pyramid[-1][0]), halve(pyramid[-1][1])))
@@ -161,7 +163,7 @@ class _FlowLevel(nn.Module):
     def __init__(self, sizes: tuple[int, ...], kernel: int) -> None:
         super().__init__()
         for i in range(5):
-            # Only a kernel as tall as the published ones' is faster by its spectrum, and not from so few channels.
+            # The spectral form is faster only for kernels of 7 rows and more, and not from 8 channels or fewer.
             spectral = kernel >= 7 and sizes[i] > 8
             made = SpectralConv(sizes[i], sizes[i + 1], kernel) if spectral else conv(sizes[i], sizes[i + 1], kernel)
             self.add_module(f"conv{i + 1}", made)
@@ -174,7 +176,7 @@ class _FlowLevel(nn.Module):
 
 
 def double(x: Tensor) -> Tensor:
-    """Bilinear to twice the size (pixel centres at half positions)."""
+    """Upsample bilinearly to twice the size (pixel centres at half positions)."""
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
@@ -193,7 +195,7 @@ def warp(image: Tensor, flow: Tensor, kind: str = "bilinear") -> Tensor:
     flow
         N x 2 x H x W in pixels, x then y.
     kind
-        bilinear or bicubic.
+        ``bilinear`` or ``bicubic``.
     """
     height, width = flow.shape[2:]
     unit = flow.new_tensor([(width - 1) / 2, (height - 1) / 2]).view(1, 2, 1, 1)
@@ -203,7 +205,7 @@ def warp(image: Tensor, flow: Tensor, kind: str = "bilinear") -> Tensor:
 
 @kept
 def _unit_grid(height: int, width: int, device: torch.device) -> Tensor:
-    # In float32 whatever the model's precision: the published figures of both DCVC codecs come from such grids.
+    # In float32 whatever the model's precision: the published figures of both DCVC codecs were computed so.
     y, x = torch.meshgrid(
         torch.linspace(-1, 1, height, device=device), torch.linspace(-1, 1, width, device=device), indexing="ij"
     )
@@ -211,7 +213,7 @@ def _unit_grid(height: int, width: int, device: torch.device) -> Tensor:
 
 
 def pad_to(x: Tensor, multiple: int) -> Tensor:
-    """Repeat the last row and column until H and W are multiples."""
+    """Pad N x C x H x W by repeating the last row and column until H and W are multiples."""
     height, width = x.shape[2:]
     right, bottom = -width % multiple, -height % multiple
     return F.pad(x, (0, right, 0, bottom), mode="replicate") if right or bottom else x

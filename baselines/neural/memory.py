@@ -1,4 +1,4 @@
-"""Memory that large maps leave behind."""
+"""How the C library treats memory that large maps have freed."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ import sys
 
 from bench.tools import is_own_process
 
-# Of malloc.h: most free memory kept at the top of the heap, and most blocks that are mapped on their own.
+# Parameters of mallopt (malloc.h): most free memory at the top of the heap, and most blocks that are mapped separately.
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 
 
 def keep_freed() -> None:
-    """Have the C library keep what this process frees, for its next use, if the process is the suite's own.
+    """Make glibc keep the memory that this process frees, for reuse.
 
-    Without glibc, do nothing.
-
-    Maps of tens of megabytes otherwise go back to the system after every layer, and the fresh pages of the next one
-    take longer than its arithmetic.
+    Otherwise maps of tens of megabytes go back to the system after every layer, and getting new pages for the next
+    layer takes longer than its arithmetic. Without glibc, or in a process that is not the suite's own (a user's Python
+    session), nothing is changed.
     """
     if not is_own_process():
         return

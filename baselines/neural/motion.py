@@ -1,8 +1,8 @@
-"""Motion search: where the blocks of a frame were in the one before.
+"""Motion search: where the blocks of a frame were in the frame before.
 
-Only encoders and analyzers run it, so nothing that is decoded depends on it. A small network that learns motion along
-with everything else from an hour of examples does not find it: warping by what it finds leaves the last frame about as
-far from the next as it was. A search finds it in a hundredth of a second, and needs no training.
+Only encoders and analyzers run it, so decoded frames do not depend on how it rounds. A small network that is trained
+for an hour together with the rest of a codec does not learn motion: warped by its motion, the last frame predicts the
+next one about as badly as unwarped. The search takes a hundredth of a second and needs no training.
 """
 
 from __future__ import annotations
@@ -17,28 +17,44 @@ from torch import Tensor, nn
 from baselines.neural.layers import halve, kept, warp
 from baselines.neural.small import BLOCK, motion_surface, quarter_latent, slope_of, step_of
 
-# Full search at a quarter of the size over +-8 places: +-32 pixels. Then +-2 around it at half size, and +-1/2 at full.
+# The search covers +-8 places at a quarter of the size, which are +-32 pixels, then +-2 around the best at half size
+# and +-1/2 at full size.
 _REACH = 8
-# Bits that a block's motion is taken to cost for each pixel that it differs from a neighbour's.
+# Assumed bits of a block's motion for each pixel by which it differs from a neighbour's.
 _BITS = 4.0
-# What moving costs, per place at a quarter of the size, in absolute difference: it settles flat blocks.
+# Cost of a displacement in absolute difference, for each place at a quarter of the size: it keeps flat blocks still.
 _PENALTY = 0.01
-# Of a quarter that moves unlike its block, in pixels of difference: what that costs at once, and the most it can cost.
+# Cost of a quarter that moves unlike its block, in pixels of difference: a constant, and a limit of the difference.
 _LEAVING, _FAR = 0.25, 2.0
-# What going on as before may lose, as a share of what a difference between neighbours may.
+# Price of leaving the previous motion, as a share of the price of a difference between neighbours.
 _GOING_ON = 0.25
-# What a pixel of difference in motion costs between frames of a video, in squared error.
+# Price of a pixel of difference between neighbours' motion, in squared error, between frames of a video.
 _BETWEEN = 6e-5
-# What stands for a stake without limit.
+# Stands for an unlimited stake.
 _NO_LIMIT = 1e9
-# Of the smoothing: steps, and the difference in pixels below which neighbours count as moving together.
+# Smoothing: iterations, and the difference in pixels below which neighbours count as moving together.
 _ROUNDS, _SAME = 16, 0.1
 
 
 def motion_latent(now: Tensor, past: Tensor, rate: Tensor, encoder: nn.Module, channels: int) -> Tensor:
-    """What an encoder makes of the motion between two frames, N x C x h x w, before quantisation.
+    """The latent of the motion between two frames, before quantisation.
 
-    Block motion, searched at the price of its bits, is the first two channels; a network on it adds to all.
+    Its first two channels are block motion, from a search that weighs squared error against bits. The network `encoder`
+    adds to all channels.
+
+    Parameters
+    ----------
+    now, past
+        N x 1 x H x W frames in [0, 1], H and W multiples of 16.
+    rate
+        Rate point of each of the N items.
+    encoder
+        Network from motion of all pixels, N x 2 x H x W in units of four pixels, to N x C x H/16 x W/16.
+
+    Returns
+    -------
+    Tensor
+        N x C x H/16 x W/16.
     """
     found = search_motion(now, past, _price(rate))
     return _latent(found, motion_surface(found, False), encoder, channels)
@@ -46,14 +62,14 @@ def motion_latent(now: Tensor, past: Tensor, rate: Tensor, encoder: nn.Module, c
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of motion before it is searched.
+    """What is known of motion before the search.
 
     Attributes
     ----------
     motion
-        N x 2 x H x W in pixels, from the last frame to the one before; going on like this costs next to nothing.
+        N x 2 x H x W in pixels, from the last frame to the one before it; the search prefers to continue this motion.
     long_term, path
-        N x 1 x H x W, another frame that predicts this one, and motion N x 2 x H x W from the last frame to it.
+        Another frame that may predict this one, N x 1 x H x W, and motion N x 2 x H x W from the last frame to it.
     """
 
     motion: Tensor
@@ -64,13 +80,13 @@ class Known:
 def quartered_latent(
     now: Tensor, past: Tensor, rate: Tensor, encoder: nn.Module, channels: int, known: Known | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The same for motion of quarters of blocks, which are the first eight channels.
+    """As `motion_latent`, but for the motion of 8x8 quarters of blocks, which fill the first eight channels.
 
     Returns
     -------
     latent, stake
-        N x C x h x w each. A channel that is off by d pixels costs about ``stake * d ** 2`` of a block's squared error;
-        of the channels that the network alone fills this is not known, and counts as without limit.
+        N x C x H/16 x W/16 each. An error of d pixels in a channel adds about ``stake * d ** 2`` to a block's squared
+        error. For channels that only the network fills the stake is unknown, and counts as unlimited.
     """
     field, curvature = _searched_quarters(now, past, _price(rate), known)
     batch, _, height, width = field.shape
@@ -97,13 +113,13 @@ def search_motion(now: Tensor, past: Tensor, price: Tensor | float) -> Tensor:
     now, past
         N x 1 x H x W frames in [0, 1], H and W multiples of 16.
     price
-        What a block may lose to move like a neighbour, in squared error for each pixel of difference between them: a
-        number, or N of them.
+        Squared error that a block may lose for each pixel by which its motion comes closer to a neighbour's: a number,
+        or one for each of the N items.
 
     Returns
     -------
     Tensor
-        N x 2 x H/16 x W/16 in pixels, x then y: a block of `now` at p is in `past` at p + motion. No gradient.
+        N x 2 x H/16 x W/16 in pixels, x then y: a block of `now` at p is in `past` at p + motion. Without gradient.
     """
     with torch.no_grad():
         prices = _prices(price, now)
@@ -112,10 +128,10 @@ def search_motion(now: Tensor, past: Tensor, price: Tensor | float) -> Tensor:
 
 
 def search_quarters(now: Tensor, past: Tensor, price: Tensor | float) -> Tensor:
-    """Motion of 8x8 quarters of blocks, N x 2 x H/8 x W/8, as `search_motion` finds that of blocks.
+    """Motion of 8x8 quarters of blocks, N x 2 x H/8 x W/8; arguments are those of `search_motion`.
 
-    A quarter has too little in it for a search of its own: it moves like its block or like one around it. So the motion
-    of an object ends where the object ends, to eight pixels.
+    A quarter has too few pixels for a search of its own: it takes the motion of its block or of a block around it. So
+    the motion of an object ends where the object ends, to within eight pixels.
     """
     return _searched_quarters(now, past, price)[0]
 
@@ -127,7 +143,7 @@ def _searched_quarters(
     with torch.no_grad():
         prices = _prices(price, now)
         half_now, half_past = halve(now), halve(past)
-        # A quarter's pixels are a quarter as many: what bits cost each of them is four times as much.
+        # A quarter has a fourth of a block's pixels, so the price of a bit in error per pixel is four times as high.
         motion = _divided(half_now, half_past, _half_search(half_now, half_past, prices), 4 * prices)
         return _at_full_size(now, past, motion, 4 * prices, known)
 
@@ -135,9 +151,9 @@ def _searched_quarters(
 def _at_full_size(
     now: Tensor, past: Tensor, motion: Tensor, prices: Tensor, known: Known | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Motion refined as it will be used (along a surface, not by one displacement for each block), and its curvature.
+    """Motion refined as it will be used (as a surface, not as one displacement for each block), and its curvature.
 
-    With what is known, a block goes on as before where that loses little, and follows the frame that predicts it best.
+    Where motion is `known`, a block continues it if that loses little, and follows the frame that predicts it best.
     """
     side = now.shape[2] // motion.shape[2]
     if known is not None:
@@ -153,7 +169,7 @@ def _at_full_size(
 
 
 def _going_on(now: Tensor, past: Tensor, motion: Tensor, before: Tensor, prices: Tensor) -> Tensor:
-    """The motion before in place of the one that was found, where it loses little."""
+    """The previous motion `before` in place of `motion`, where that loses little."""
     side = now.shape[2] // motion.shape[2]
     losses = [
         _block_means((warp(past, motion_surface(field, False, side)) - now).square(), side)
@@ -173,19 +189,19 @@ def _half_search(now: Tensor, past: Tensor, prices: Tensor) -> Tensor:
     motion = 2 * _full_search(halve(now), halve(past))
     flow = motion.repeat_interleave(BLOCK // 2, 2).repeat_interleave(BLOCK // 2, 3)
     motion, curvature, _ = _refined(now, past, motion, flow, 2, 1.0)
-    # From half to full size: pixels are twice as many, and the error rises a quarter as fast.
+    # From half to full size a displacement counts twice as many pixels, so the error's second derivative is a fourth.
     return _smoothed(2 * motion, curvature / 4, prices)
 
 
 def _divided(now: Tensor, past: Tensor, motion: Tensor, prices: Tensor) -> Tensor:
-    """Motion for each quarter, its block's own or a neighbour's, by frames of half the size.
+    """Motion for each quarter, its block's own or a neighbour's, from frames of half the size.
 
     Parameters
     ----------
     motion
-        Of blocks, N x 2 x h x w in pixels of the full size.
+        Motion of blocks, N x 2 x h x w in pixels of the full size.
     prices
-        Squared error of a quarter's pixels for each pixel of difference from the block.
+        Squared error that a quarter must gain for each pixel of difference from its block's motion.
     """
     batch, _, height, width = now.shape
     rows, columns = motion.shape[2:]
@@ -202,7 +218,7 @@ def _divided(now: Tensor, past: Tensor, motion: Tensor, prices: Tensor) -> Tenso
 
 
 def _full_search(now: Tensor, past: Tensor) -> Tensor:
-    """Best whole displacement of each 4x4 block, with that of its neighbours in mind."""
+    """Best whole displacement of each 4x4 block; its neighbours' errors count as well, so that neighbours agree."""
     batch, _, height, width = now.shape
     shifts = _shifts(_REACH, now.device)
     padded = F.pad(past, (_REACH,) * 4, mode="replicate")
@@ -216,20 +232,20 @@ def _full_search(now: Tensor, past: Tensor) -> Tensor:
 def _refined(
     now: Tensor, past: Tensor, motion: Tensor, flow: Tensor, reach: int, step: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Best displacement of each block around a given one: the vertex of the parabola through its neighbours.
+    """Best displacement of each block near a given one: the vertex of a parabola through the errors around the best.
 
     Parameters
     ----------
     motion, flow
         The given displacements, of blocks N x 2 x h x w and of pixels N x 2 x H x W.
     reach, step
-        How many steps to each side are tried, and how long one is.
+        Number of steps to each side that are tried, and the length of one.
 
     Returns
     -------
     tuple
-        The displacements and the parabolas' second derivatives, N x 2 x h x w each, and the squared error nearest to
-        their vertex, N x 1 x h x w.
+        The displacements and the parabolas' second derivatives, N x 2 x h x w each, and the least squared error that
+        was tried, N x 1 x h x w.
     """
     batch, _, height, width = now.shape
     shifts, side = _shifts(reach, now.device) * step, 2 * reach + 1
@@ -256,10 +272,10 @@ def _refined(
 
 
 def _smoothed(found: Tensor, curvature: Tensor, price: Tensor) -> Tensor:
-    """The field that loses least: squared error by the parabolas, and the price of differences between neighbours.
+    """The field of least cost: squared error by the parabolas, and the price of differences between neighbours.
 
-    Differences cost what they are long, not their square: a field may break where an object ends. Solved by weighted
-    means of neighbours over and over, closer ones weighing more.
+    A difference costs its length, not its square, so that the field may break where an object ends. It is solved by
+    repeated weighted means over the neighbours; neighbours with similar motion weigh more.
     """
     field = found
     for _ in range(_ROUNDS):
@@ -275,7 +291,7 @@ def _smoothed(found: Tensor, curvature: Tensor, price: Tensor) -> Tensor:
 
 
 def _block_means(error: Tensor, block: int) -> Tensor:
-    """Mean over windows of twice a block's side around each block, so that neighbours agree."""
+    """Mean over a window of twice a block's side around each block, so that neighbours agree."""
     reach = block // 2
     return F.avg_pool2d(F.pad(error, (reach,) * 4, mode="replicate"), 2 * block, block)
 
@@ -289,9 +305,21 @@ def _shifts(reach: int, device: torch.device) -> Tensor:
 
 
 def frames_between(first: np.ndarray, second: np.ndarray, factor: int) -> np.ndarray:
-    """The first frame and those at every `factor`-th part of the way to the second, by motion of 8x8 blocks.
+    """Interpolate between two frames along the motion of 8x8 blocks.
 
-    Each is a weighted mean of both frames, each moved its part of the way, so that edges move instead of fading.
+    Each result is a weighted mean of both frames, each moved its part of the way, so that edges move instead of fading.
+
+    Parameters
+    ----------
+    first, second
+        H x W float32 frames in [0, 1], H and W multiples of 16.
+    factor
+        Number of steps from the first frame to the second.
+
+    Returns
+    -------
+    numpy.ndarray
+        factor x H x W float32: the first frame, and the ``factor - 1`` frames between the two.
     """
     before, after = (torch.from_numpy(frame)[None, None] for frame in (first, second))
     motion = motion_surface(search_quarters(after, before, _BETWEEN), False, BLOCK // 2)

@@ -1,4 +1,4 @@
-"""Comparing a network with what its authors' own code gave for the same weights and frames (``bench parity``)."""
+"""Comparing a network with the results of its authors' code for the same weights and frames (``bench parity``)."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Precision = Literal["float32", "float64"]
-# Largest difference of a frame's samples, and of bits per pixel relative to the authors'.
+# Largest allowed difference of a frame's samples, and of bits per pixel relative to the authors'.
 BOUNDS: dict[Precision, tuple[float, float]] = {"float32": (1e-4, 1e-4), "float64": (1e-9, 1e-9)}
 
 
 @dataclass(frozen=True)
 class Case:
-    """Frames and the authors' results.
+    """Frames and the authors' results for them.
 
     Attributes
     ----------
     arrays
         ``frames_u8`` (T, 3, H, W), and by frame ``I.x_hat``, ``I.bpp_*`` (see docs/learned.md).
     precision
-        What the authors' networks ran in.
+        Precision that the authors' networks ran in.
     rate_point
-        The case's rate point, None where its weights have only one.
+        The case's rate point; None where it states none.
     """
 
     arrays: Mapping[str, np.ndarray]
@@ -49,7 +49,7 @@ class Case:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision as torch has it."""
+        """The precision as a torch type."""
         import torch
 
         return torch.float64 if self.precision == "float64" else torch.float32
@@ -57,7 +57,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Difference:
-    """One comparison: the largest difference of a component in a frame, and how much is allowed."""
+    """One comparison: the largest difference of a component in a frame, and the largest that is allowed."""
 
     frame: int
     component: str
@@ -71,12 +71,12 @@ class Difference:
 
 
 def read_case(path: Path, rate_point: str = "", precision: str = "") -> Case:
-    """Read a case; what its name says (anchor2, level21of64, float64) holds unless stated.
+    """Read a case; rate point and precision are those in its file name (anchor2, level21of64, float64) unless given.
 
     Raises
     ------
     BenchError
-        If the file is no case, or its precision is stated nowhere.
+        If the file is no case, its precision is neither given nor in its name, or the given rate point is malformed.
     """
     try:
         with np.load(path, allow_pickle=False) as loaded:
@@ -108,7 +108,13 @@ def _rate_point(text: str) -> int | str | None:
 def compare_frame(
     case: Case, index: int, frames: Mapping[str, Tensor], bits: Mapping[str, Tensor], prefix: str = "bpp_"
 ) -> Iterator[Difference]:
-    """Compare one frame's pictures and bits per (padded) pixel with every array that the case has of them."""
+    """Compare a frame's decoded pictures and bits per (padded) pixel with the case's arrays of the same names.
+
+    Raises
+    ------
+    BenchError
+        If the case lacks such an array, or it has another shape.
+    """
     allowed, allowed_rate = BOUNDS[case.precision]
     for name, frame in frames.items():
         wanted = case.arrays.get(f"{index}.{name}")

@@ -1,4 +1,4 @@
-"""Loading the authors' checkpoints; a file of another network is named for what it is."""
+"""Loading the authors' checkpoints; an error says which network a wrong file belongs to."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from baselines.neural.memory import keep_freed
 from bench.errors import BenchError
 from bench.weights import load_into, read_weights
 
-# A tensor that only the checkpoints of this network have.
+# By network, the name of a tensor that only its checkpoints have.
 _SIGNS = {
     "DCVC's inter network": "opticFlow.moduleBasic.0.conv1.weight",
     "DCVC-DC's intra network": "enc.enc_1.0.conv1.weight",
@@ -20,7 +20,7 @@ _SIGNS = {
     "CompressAI's bmshj2018-hyperprior": "g_a.0.weight",
 }
 N = TypeVar("N", bound=nn.Module)
-# Tables of CompressAI's checkpoints, which have any size and are computed here, and its constants.
+# Tables and constants in CompressAI's checkpoints. They may be missing or of any size, since they are computed here.
 _COMPUTED = (
     "_offset",
     "_quantized_cdf",
@@ -39,7 +39,7 @@ def load_published(network: N, path: Path) -> N:
     Raises
     ------
     BenchError
-        If the file is not a checkpoint of this network, saying of which known one it looks to be.
+        If the file is not a checkpoint of this network; the message names the known network that its tensors fit.
     """
     tensors = read_weights(path)
     try:

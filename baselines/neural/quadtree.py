@@ -39,9 +39,9 @@ class QuadPrior(FixedLayer):
     Parameters
     ----------
     channels, hidden, hyper
-        Of the latent, inside, and of the hyper-latent.
+        Channels of the latent, inside the prior, and of the hyper-latent.
     known
-        Channels of the conditions (temporal context, the last frame's latent).
+        Channels of the conditions (temporal context, the previous frame's latent).
     rates
         Number of rate points: each has its own starting scales, means and steps.
     """
@@ -77,17 +77,19 @@ class QuadPrior(FixedLayer):
 
         Parameters
         ----------
+        name
+            Component whose bits are counted; those of its hyper-latent are counted as ``<name>_z``.
         latent
             N x C x h x w in units of its rate point's steps; None when decoding.
         known
-            Conditions on the grid, N x ... x h x w.
+            Conditions on the latent's grid, N x ... x h x w each.
         rate
-            Rate point of each item.
+            Rate point of each of the N items.
         shape
             (N, h, w).
         worth
-            Bits that a squared unit of a coefficient's error is worth, of a shape that expands to the latent's: an
-            encoder chooses symbols by it (`baselines.neural.latents.symbols_of`).
+            Bits that a squared unit of a coefficient's error is worth, of a shape that expands to the latent's; for the
+            encoder's choice of symbols (`baselines.neural.latents.symbols_of`).
 
         Returns
         -------
@@ -123,7 +125,7 @@ class QuadPrior(FixedLayer):
         return steps, scales, means
 
     def calibrate(self, deviation: Tensor) -> None:
-        """Start from Laplace scales that fit these standard deviations, rates x C."""
+        """Set the starting Laplace scales from standard deviations of the latent, rates x C."""
         with torch.no_grad():
             self.rate_bias[:, : self.channels, 0, 0] = output_of(deviation / 2**0.5).clamp(-7.5, 7.5)
 

@@ -20,9 +20,9 @@ class SerialPrior(FixedLayer):
     Parameters
     ----------
     channels, hidden, hyper
-        Of the latent, inside, and of the hyper-latent.
+        Channels of the latent, inside the prior, and of the hyper-latent.
     known
-        Channels of the condition (0 for none).
+        Channels of the conditions (0 for none).
     """
 
     def __init__(self, channels: int, hidden: int, hyper: int, known: int) -> None:
@@ -50,7 +50,7 @@ class SerialPrior(FixedLayer):
         self, coder: LatentCoder, name: str, latent: Tensor | None, known: Sequence[Tensor], rate: Tensor,
         shape: tuple[int, int, int], worth: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
-        """Code a latent; see `baselines.dcvc_dc.small.QuadPrior.code`."""
+        """Code a latent; see `baselines.neural.quadtree.QuadPrior.code`. N is 1, except in training."""
         batch, height, width = shape
         gain = self.get_buffer("gain")
         z = None if latent is None else self.hyper_encoder(pad_to(latent / gain, 4))
@@ -58,7 +58,7 @@ class SerialPrior(FixedLayer):
         hyper = self.hyper_decoder(snap(z_hat, self.frozen))[:, :, :height, :width]
         hints, bias = torch.cat((hyper, *known), 1), self.rate_bias[rate]
         if self.training and latent is not None:
-            # All places at once: the context sees what rounding without means would give.
+            # All places at once: the context reads the latent rounded without subtracting the means.
             rounded = latent + (torch.round(latent) - latent).detach()
             seen = self.context(snap(rounded / gain, self.frozen))
             out = self.parameters_net(torch.cat((hints, seen), 1)) + bias
@@ -69,7 +69,7 @@ class SerialPrior(FixedLayer):
         flat_gain, flat_bias = gain.flatten(), bias.flatten()
 
         def parameters(x: Tensor) -> tuple[Tensor, Tensor]:
-            # The context comes unrounded from the serial walk; what is on the grid stays.
+            # The context comes unrounded from the serial scan; values that are on the grid stay as they are.
             x = snap(x, self.frozen)
             for layer in self.parameters_net:
                 assert isinstance(layer, FixedConv)  # noqa: S101 -- as made above
@@ -84,7 +84,7 @@ class SerialPrior(FixedLayer):
         return code_autoregressive(coder, name, SCALES, latent, hints, self.context, parameters, view, channels)
 
     def calibrate(self, deviation: Tensor) -> None:
-        """Start from Laplace scales that fit these standard deviations, rates x C."""
+        """Set the starting Laplace scales from standard deviations of the latent, rates x C."""
         with torch.no_grad():
             channels = deviation.shape[1]
             self.rate_bias[:, :channels, 0, 0] = output_of(deviation / 2**0.5).clamp(-7.5, 7.5)

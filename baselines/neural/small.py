@@ -1,8 +1,8 @@
 """What the small codecs share: a transform that works before training, motion, variable rate, and stored tables.
 
-Every small codec starts as a plain one: a 16x16 DCT of the frame, or of what motion compensation leaves of it, and
-motion as block means. The networks of its architecture stand beside these linear paths as branches that start at
-zero. An hour on two cores then goes into making a working codec better, not into finding one.
+Before training, every small codec is a plain transform codec: a 16x16 DCT of the frame, or of its difference from the
+motion-compensated prediction, and motion as block means. The networks of its architecture are branches beside these
+linear paths, and start at zero. So an hour of training on two cores improves a codec that works already.
 """
 
 from __future__ import annotations
@@ -21,27 +21,28 @@ from baselines.neural.layers import kept
 from bench.weights import load_into
 
 BLOCK = 16
-# Coefficients of a block that are coded.
+# Number of coefficients of a block that are coded.
 LATENT = 96
-# Starting quantisation steps of the rate points, of an orthonormal transform's coefficients and of motion in pixels.
+# Starting quantisation steps of the rate points, for the coefficients of an orthonormal transform and for motion in
+# pixels.
 STEPS = (0.9, 0.6, 0.4, 0.27, 0.18, 0.12, 0.08)
 MOTION_STEPS = (1.5, 1.0, 0.65, 0.5, 0.4, 0.3, 0.25)
-# Frames are on a grid of 1/1024: times 16, around zero, they are values of a fixed-point network.
+# Frames are on a grid of 1/1024. Centred at zero and times 16, they are values of a fixed-point network.
 FRAME_STEP = 1 / 1024
 FRAME_GAIN = 16.0
 _COEFFICIENT_STEP = 2.0**-12
 _BASIS_STEP = 2.0**-16
-# A fixed-point network names one of 64 scales: from 0.05 to 40, a factor of 1.11 apart.
+# A fixed-point network selects one of 64 scales: from 0.05 to 40, each 1.11 times the one before.
 SCALES = Laplace(0.05, 40.0, 64)
 _SCALE_TABLE = torch.tensor(SCALES.scales, dtype=torch.float32)
 _LOG_FIRST, _LOG_RATIO = math.log(SCALES.scales[0]), math.log(SCALES.scales[1] / SCALES.scales[0])
 _TABLE_REACH = 40
-# How much more an error in an inter frame costs than in that frame alone; chosen on held-out scenes.
+# An error in an inter frame costs this many times its cost in that frame alone; chosen on held-out scenes.
 _LASTING = 3.0
 
 
 class Rates(nn.Module):
-    """Quantisation steps of a variable-rate latent: one per channel times one per rate point, both learned.
+    """Quantisation steps of a variable-rate latent: a factor per channel times one per rate point, both learned.
 
     Parameters
     ----------
@@ -53,11 +54,11 @@ class Rates(nn.Module):
         super().__init__()
         self.basic = nn.Parameter(torch.zeros(1, channels, 1, 1))
         self.scale = nn.Parameter(torch.tensor(steps).log().view(-1, 1, 1, 1))
-        # Written when training ends: decoders read numbers, and never compute an exponential.
+        # Stored when training ends, so that decoders read numbers and compute no exponential.
         self.register_buffer("steps", torch.zeros(len(steps), channels, 1, 1))
 
     def forward(self, rate: Tensor, frozen: bool) -> Tensor:
-        """Steps N x C x 1 x 1 of the rate point of each item."""
+        """Steps N x C x 1 x 1 at the rate point of each of N items."""
         if frozen:
             return self.get_buffer("steps")[rate]
         return (self.basic + self.scale[rate]).exp()
@@ -69,9 +70,9 @@ class Rates(nn.Module):
 
 
 class DctTransform(FixedLayer):
-    """Learned linear transform of 16x16 blocks that starts as the DCT, its coefficients of lowest frequency.
+    """Learned linear transform of 16x16 blocks that starts as the DCT's coefficients of lowest frequency.
 
-    Analysis is an encoder's and runs in floating point. Synthesis is exact: float64 sums of whole numbers.
+    The analysis (encoder) runs in floating point. The synthesis (decoder) is exact: float64 sums of integers.
     """
 
     def __init__(self, channels: int) -> None:
@@ -108,7 +109,7 @@ def dct_basis(size: int) -> Tensor:
 
 
 def frequency_gain(channels: int) -> Tensor:
-    """1 x C x 1 x 1 powers of two by which latents are divided before networks see them: low frequencies are large."""
+    """Powers of two, 1 x C x 1 x 1, that divide latents before they enter networks: low frequencies are large."""
     gain = torch.ones(channels)
     gain[:1], gain[1:6], gain[6:21] = 16, 4, 2
     return gain.view(1, -1, 1, 1)
@@ -140,14 +141,14 @@ class FixedPrior(FactorizedPrior):
 
 
 def store_tables(network: nn.Module) -> None:
-    """Write what decoders read instead of computing: steps and tables. Goes before `freeze`."""
+    """Store what decoders read instead of computing: quantisation steps and coding tables. Call it before `freeze`."""
     for module in network.modules():
         if isinstance(module, Rates | FixedPrior):
             module.store()
 
 
 def scale_of(output: Tensor, frozen: bool) -> Tensor:
-    """Scale that a network's output names: 0 is the middle of the table, 1/4 one entry further."""
+    """Scale that a network's output selects: 0 is the middle of the table, and each 1/4 is one entry."""
     position = (4 * output + 31.5).clamp(0, 63)
     if not frozen:
         return (_LOG_FIRST + _LOG_RATIO * position).exp()
@@ -155,7 +156,7 @@ def scale_of(output: Tensor, frozen: bool) -> Tensor:
 
 
 def output_of(scale: Tensor) -> Tensor:
-    """The output that names a scale, the inverse of `scale_of`."""
+    """The output that selects a scale: the inverse of `scale_of`."""
     return ((scale.log() - _LOG_FIRST) / _LOG_RATIO - 31.5) / 4
 
 
@@ -165,7 +166,7 @@ def to_network(frame: Tensor) -> Tensor:
 
 
 def to_frame(values: Tensor, frozen: bool) -> Tensor:
-    """Values around zero as a frame in [0, 1], on its grid where frozen; float32."""
+    """Values around zero as a float32 frame in [0, 1]; where frozen, rounded to the frames' grid."""
     frame = (values + 0.5).clamp(0, 1)
     return (torch.round(frame * (1 / FRAME_STEP)) * FRAME_STEP).float() if frozen else frame
 
@@ -188,22 +189,22 @@ def step_of(rate: Tensor) -> Tensor:
 
 
 def slope_of(step: Tensor) -> Tensor:
-    """Squared error that is worth one bit a pixel where the step is s: -dD/dR.
+    """Squared error that is worth one bit per pixel at quantisation step s: the slope -dD/dR.
 
-    At high rates a step s gives distortion s^2 / 12, and -dD/dR is 2 ln 2 D.
+    At high rates a step s gives distortion D = s^2 / 12, and -dD/dR = 2 ln(2) D.
     """
     return 2 * math.log(2) / 12 * step.square()
 
 
 def bit_worth(rate: Tensor) -> Tensor:
-    """Squared error that is worth a bit at the rate point of each item, N x 1 x 1 x 1."""
+    """Squared error that is worth one bit at the rate point of each of N items, N x 1 x 1 x 1."""
     return slope_of(step_of(rate)).view(-1, 1, 1, 1)
 
 
 def coefficient_worth(steps: Tensor, rate: Tensor) -> Tensor:
-    """Bits that a squared unit of error is worth in an inter frame's coefficients (`symbols_of`), N x C x 1 x 1.
+    """Bits that a squared unit of error in an inter frame's symbols is worth (`symbols_of`), N x C x 1 x 1.
 
-    It is worth more than in its own frame, since the frames after it are predicted from it.
+    An error costs more than its squared error in this frame, since later frames are predicted from it.
 
     Parameters
     ----------
@@ -214,14 +215,14 @@ def coefficient_worth(steps: Tensor, rate: Tensor) -> Tensor:
 
 
 def block_motion(latent: Tensor, frozen: bool) -> Tensor:
-    """Motion that a latent's first two channels hold as means of 16x16 blocks, as a surface over all pixels."""
+    """Motion of all pixels, N x 2 x H x W, from a latent's first two channels, the motion of 16x16 blocks."""
     return motion_surface(latent[:, :2], frozen)
 
 
 def quarter_motion(latent: Tensor) -> Tensor:
-    """Motion of 8x8 quarters, N x 2 x 2h x 2w, that a latent's first eight channels hold.
+    """Motion of 8x8 quarters of blocks, N x 2 x 2h x 2w, from a latent's first eight channels, N x 8 x h x w.
 
-    They are each block's mean, and how it differs from left to right, from top to bottom, and across (Haar's basis).
+    The channels are the coefficients of a 2x2 Haar transform: mean, horizontal, vertical and diagonal difference.
     """
     mean, across, down, crossed = latent[:, :8].chunk(4, 1)
     left, right, other, another = mean + across, mean - across, down + crossed, down - crossed
@@ -231,7 +232,7 @@ def quarter_motion(latent: Tensor) -> Tensor:
 
 
 def quarter_latent(motion: Tensor) -> Tensor:
-    """The eight channels that hold motion of quarters, N x 8 x h x w: the inverse of `quarter_motion`."""
+    """The eight channels for the motion of quarters N x 2 x 2h x 2w, N x 8 x h x w: inverse of `quarter_motion`."""
     batch, _, height, width = motion.shape
     quarters = F.pixel_unshuffle(motion, 2).view(batch, 2, 4, height // 2, width // 2)
     signs = motion.new_tensor([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]) / 4
@@ -239,38 +240,45 @@ def quarter_latent(motion: Tensor) -> Tensor:
 
 
 def motion_surface(motion: Tensor, frozen: bool, side: int = BLOCK) -> Tensor:
-    """Motion of blocks N x 2 x h x w as a surface over all pixels, N x 2 x side h x side w.
+    """Motion of all pixels, N x 2 x side h x side w, from that of blocks, N x 2 x h x w.
 
-    Each pixel gets the mean of the blocks around it over a window of a block's size: bilinear between the centres.
+    Each pixel gets the mean over a window of a block's size around it, which is bilinear interpolation between the
+    blocks' centres.
     """
     height, width = motion.shape[2:]
-    # Weights are whole numbers of 1 / side, so that both products are exact.
+    # Weights are multiples of 1 / side, so that both products are exact.
     down, across = _spread(height, side).to(motion), _spread(width, side).to(motion)
     return snap(down @ motion @ across.T, frozen)
 
 
 @kept
 def _spread(blocks: int, side: int) -> Tensor:
-    """Weights of each block in each pixel along one direction, side blocks x blocks."""
+    """Weight of each block in each pixel along one direction, (side * blocks) x blocks."""
     half = side // 2
     nearest = torch.eye(blocks).repeat_interleave(side, 1)[None]
     return F.avg_pool1d(F.pad(nearest, (half, half - 1), mode="replicate"), side, 1)[0].T
 
 
 def zeroed(layer: nn.Conv2d) -> nn.Conv2d:
-    """The layer with weights and bias at zero: a branch that starts by adding nothing."""
+    """Set a layer's weights and bias to zero, for a branch that adds nothing at first; returns the layer."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer
 
 
 def restore_small(network: nn.Module, weights: Mapping[str, Tensor], device: str) -> None:
-    """Load shipped weights into a new network, in its exact form."""
+    """Load shipped weights into a new network, bring it into its exact form, and move it to the device.
+
+    Raises
+    ------
+    BenchError
+        If the weights do not fit the network.
+    """
     load_into(network, weights, "the small preset's weights")
-    freeze(network)  # rounding what is rounded changes nothing
+    freeze(network)  # the weights are rounded already, and stay as they are
     network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
 
 def stream_bits() -> BitCount:
-    """Bits without a stream: the density alone, no rarer than the shortest escape and its code."""
+    """How bits are counted without a stream: by the density, bounded below by the shortest escape's probability."""
     return BitCount(bound=2.0**-23)

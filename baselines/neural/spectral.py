@@ -1,6 +1,6 @@
-"""Convolution with a tall kernel by the Fourier transform of its rows, for the motion search of published networks.
+"""Convolution with a tall kernel by a Fourier transform over rows, for motion estimation in published networks.
 
-A 7x7 convolution is 49 products a place; over blocks of 32 rows their transform leaves 12.5, and rounds less.
+A 7x7 convolution takes 49 products per place. By the transform of blocks of 32 rows it takes 12.5, and rounds less.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Rows of output to a block, and the fewest rows of a map for which the transforms pay.
+# Output rows of a block, and the fewest rows of a map for which the transforms are faster.
 _ROWS, _FEWEST = 32, 64
 
 
 class SpectralConv(nn.Conv2d):
-    """Convolution of stride 1 that keeps H x W; where gradients are wanted, or on small maps, the ordinary one."""
+    """Convolution of stride 1 that keeps H x W; with gradients, on small maps and off the CPU, the ordinary one."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
         super().__init__(inputs, outputs, kernel, padding=kernel // 2)
@@ -34,8 +34,8 @@ class SpectralConv(nn.Conv2d):
         half = self.kernel_size[0] // 2
         padded = F.pad(x, (0, 0, half, half + blocks * _ROWS - height))
         rows = padded.unfold(1, forward.shape[1], _ROWS).permute(1, 3, 0, 2).flatten(2)
-        # A frequency's channels are a group; along W it stays a convolution. Blocks are products of their own: CPUs do
-        # many small ones twice as fast as a wide one.
+        # The channels of a frequency are a group; along W it is a convolution. Each block is a separate product: CPUs
+        # compute many small ones twice as fast as one wide one.
         spectrum = (forward @ rows).view(blocks, -1, 1, width)
         product = F.conv2d(spectrum, weight, None, 1, (0, half), 1, len(forward))
         out = (inverse @ product.view(blocks, len(forward), -1)).view(-1, self.out_channels, width)
@@ -43,7 +43,7 @@ class SpectralConv(nn.Conv2d):
         return out if self.bias is None else out.add_(self.bias[:, None, None])
 
     def _transforms(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Forward transform, inverse transform and the kernel's, computed once for the weights as they are."""
+        """Forward transform, inverse transform and transformed kernel, computed again when the weights change."""
         state = (self.weight.data_ptr(), self.weight._version, self.weight.dtype)
         if self._packed is None or self._packed[0] != state:
             with torch.inference_mode(False), torch.no_grad():
@@ -52,11 +52,11 @@ class SpectralConv(nn.Conv2d):
 
 
 def _pack(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Transforms of a block's rows, F x rows and rows x F, and the kernel between, (F C') x C x 1 x k.
+    """Forward and inverse transform of a block's rows, F x rows and rows x F, and the kernel, (F C') x C x 1 x k.
 
     A frequency of the rows is a - ib, one of the kernel c - id, and correlation multiplies by the conjugate:
-    (a - ib)(c + id) takes three real products (Gauss), c (a - b), a (d - c) and b (c + d): the real part is the first
-    and the third, the imaginary one the first and the second. The sums are left to the transforms.
+    (a - ib)(c + id) takes three real products (Gauss), c (a - b), a (d - c) and b (c + d). The real part is the sum of
+    the first and the third, the imaginary part that of the first and the second. The transforms do these sums.
     """
     kernel = weight.shape[2]
     size = _ROWS + kernel - 1

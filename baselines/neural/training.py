@@ -1,4 +1,4 @@
-"""How the small codecs are trained: a coder with gradients, one loss over all rate points, and a recipe."""
+"""Training of the small codecs: a coder with gradients, one loss over all rate points, and a recipe."""
 
 from __future__ import annotations
 
@@ -25,28 +25,29 @@ if TYPE_CHECKING:
     from bench.train.shards import Shards
 
 
-# Share of the samples that are luminance itself, as ATC sends it.
+# Share of the samples that are luminance, as ATC sends it, instead of features.
 PLAIN = 0.3
 
 
 class SmallRecipe(GrowingRecipe):
-    """Intra and inter network together, with more inter frames in a row as training goes on.
+    """Trains intra and inter network together, on longer sequences as training goes on.
 
-    Distortion is that from the luminance: bits that tell of a feature's noise are lost.
+    Distortion is measured against the luminance, so that no bits are spent on the noise of features.
 
     Attributes
     ----------
     quality
-        Weight of the distortion of inter frame i, at i modulo the length.
+        Weight of the distortion of inter frame i, at index i modulo the length.
     inter, warm_inter
-        Inter frames in a row up to a share of the training, and of one that begins from trained weights.
+        Pairs of a share of the training and the number of inter frames in a sequence up to there; `warm_inter` is for
+        training that begins from trained weights.
     """
 
     quality: Sequence[float] = (1.0,)
-    # What a good intra frame is worth, and errors that add up, are met in whole intra periods alone.
+    # Only whole intra periods show what a good intra frame is worth, and how errors add up.
     inter: Sequence[tuple[float, int]] = ((0.2, 1), (0.35, 3), (0.5, 7), (1.0, 15))
     warm_inter: Sequence[tuple[float, int]] = ((0.05, 3), (0.1, 7), (1.0, 15))
-    # Motion needs room: near a border, what came in from beyond it is nowhere in the frame before.
+    # Large crops: what moves in across a border is not in the previous frame.
     batch, crop = 3, 128
 
     def __init__(self, image: Any, video: Any, made: type[SmallModel]) -> None:
@@ -54,27 +55,26 @@ class SmallRecipe(GrowingRecipe):
         self.network = nn.ModuleDict({"image": image, "video": video})
 
     def start(self, batch: Batch) -> None:
-        """Scales of the priors from the statistics of the linear transforms."""
+        """Set the priors' starting scales from the statistics of the linear transforms."""
         frames, _ = batch
         self.image.calibrate(frames[:, :1])
         self.video.calibrate(frames[:, 1:2], frames[:, :1])
 
     def model(self, network: nn.Module, rate: Tensor) -> SmallModel:
-        """The networks at the rate point of each item."""
-        # At first, inter frames learn to be predicted from intra frames of any quality above their own.
+        """The networks with a rate point for each item."""
+        # Unless it starts from trained weights, the inter network learns from intra frames 0 to 3 rate points finer.
         anew = network.training and not self.warm
         return self.made(network, rate, int(torch.randint(4, ())) if anew else INTRA_FINER)
 
     def draw(self, shards: Shards, seed: int, step: int) -> Batch:
-        """Sequences of features, some of them of luminance, and the luminance."""
+        """Sequences of features (some of luminance instead), and their luminance; N x K x S x S each."""
         found = shards.pairs(self.batch, self.crop, seed, step, plain=PLAIN)
         return tuple(torch.from_numpy(part) for part in found)
 
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, Mapping[str, float]]:
-        """An intra frame and up to fifteen inter frames, each from what was decoded of those before."""
+        """Mean loss of an intra frame and up to fifteen inter frames, each predicted from frames decoded before it."""
         features, truth = batch
         count, _, height, width = features.shape
-        # Rate points spread over the batch, from a random first.
         rate = spread_rates(count).to(features.device)
         model, step = self.model(self.network, rate), step_of(rate)
         schedule = self.warm_inter if self.warm else self.inter
@@ -90,11 +90,11 @@ class SmallRecipe(GrowingRecipe):
         return total, {"bpp": bpp, "psnr": psnr}
 
     def finish(self, network: nn.Module) -> Mapping[str, Mapping[str, Tensor]]:
-        """Tables written, weights rounded."""
+        """Store tables and steps, round the weights, and return them."""
         return {self.file: finish_small(network)}
 
     def evaluate(self, network: nn.Module, shards: Shards, progress: Progress = silent) -> list[dict[str, float]]:
-        """Rate and quality of the first held-out sequences at every rate point."""
+        """Bits per frame pixel and PSNR of the first held-out sequences at every rate point."""
         pairs, figures = shards.held_out(self.checked), []
         total = len(STEPS) * len(pairs[0])
         for rate in range(len(STEPS)):
@@ -108,40 +108,41 @@ class SmallRecipe(GrowingRecipe):
 
 
 def finish_small(network: nn.Module) -> dict[str, Tensor]:
-    """Bring a small network into its exact form, in place, and give its weights."""
+    """Bring a small network into its exact form, in place, and return its weights by name."""
     store_tables(network)
     freeze(network)
     return {name: _compact(value.detach().cpu()) for name, value in network.state_dict().items()}
 
 
 def _compact(value: Tensor) -> Tensor:
-    """Half the bytes where that loses nothing, as for most rounded weights."""
+    """A tensor in half precision if that loses nothing, as for most rounded weights."""
     half = value.half()
     return (half if value.dtype == torch.float32 and torch.equal(half.float(), value) else value).contiguous()
 
 
 def spread_rates(count: int, points: int = len(STEPS)) -> Tensor:
-    """A rate point for each item of a batch, spread over all of them from a random first."""
+    """A rate point for each item of a batch: a random first one, then every second one of `points`, cyclically."""
     return (torch.randint(points, ()) + 2 * torch.arange(count)).remainder(points)
 
 
 class TrainingCoder:
-    """Latents as training sees them: rounded with gradients passed through.
+    """A coder for training: it rounds latents, passes gradients through, and counts bits.
 
-    Bits are those of the rounded symbols, as in a stream, and scales learn from them. But rounding has no gradient:
-    what the symbols come from learns from the bits of the same with uniform noise.
+    The bits of a latent are those of its rounded symbols, as in a stream, and the scales learn from them. Rounding has
+    no gradient, so the latent and its mean learn from the bits of the residual with uniform noise in place of rounding.
+    The bits of hyper-latents are those with noise.
 
     Attributes
     ----------
     bits
-        N-vector of estimated bits per item, by component.
+        Estimated bits by component, a tensor with one value for each of N items.
     """
 
     def __init__(self) -> None:
         self.bits: defaultdict[str, Tensor] = defaultdict(lambda: torch.zeros(()))
 
     def factorized(self, name: str, prior: Prior, z: Tensor | None, shape: tuple[int, ...]) -> Tensor:
-        """Hyper-latents, rounded."""
+        """Round hyper-latents."""
         assert z is not None  # noqa: S101 -- training always has the frame
         self._add(name, _bits(prior.probability(_noisy(z))))
         return z + (torch.round(z) - z).detach()
@@ -149,7 +150,7 @@ class TrainingCoder:
     def conditional(
         self, name: str, family: Family, residual: Tensor | None, sigma: Tensor, worth: Tensor | None = None
     ) -> Tensor:
-        """Symbols of a latent, rounded."""
+        """Round a latent's residual by `symbols_of`."""
         assert residual is not None  # noqa: S101 -- training always has the frame
         symbols = symbols_of(residual, family, sigma, worth)
         bits = _bits(family.probability(symbols, sigma))
@@ -163,7 +164,7 @@ class TrainingCoder:
 
 def _bits(probability: Tensor) -> Tensor:
     """Bits of each item of a batch."""
-    # Below 2^-16 a symbol is escaped: a bound keeps the gradient of the tail finite.
+    # Below 2^-16 a symbol is escaped. The bound keeps the gradient of the tail finite.
     return -torch.log2(probability.clamp_min(2.0**-20)).flatten(1).sum(1)
 
 
@@ -174,10 +175,19 @@ def _noisy(x: Tensor) -> Tensor:
 def rate_distortion(
     coder: TrainingCoder, decoded: Tensor, frame: Tensor, step: Tensor, weight: float | Tensor = 1.0
 ) -> tuple[Tensor, float, float]:
-    """Loss, bits per pixel and PSNR of a batch whose items have rate points, and so starting steps, of their own.
+    """Loss, mean bits per pixel and mean PSNR of a batch.
 
-    The slope of high rates weighs rate against distortion at every rate point. Low rates have few bits: their losses
-    are scaled up to count as much.
+    An item's loss is ``(bpp + weight * squared error / slope) * step``. The slope is that of high rates (`slope_of`).
+    The factor `step` makes low rates, which have few bits, count as much as high ones.
+
+    Parameters
+    ----------
+    decoded, frame
+        N x 1 x H x W.
+    step
+        Starting quantisation step of each item's rate point, N.
+    weight
+        Weight of the distortion, one number or N.
     """
     pixels = frame.shape[2] * frame.shape[3]
     bits = sum((value for value in coder.bits.values()), start=torch.zeros_like(step))
@@ -190,7 +200,7 @@ def rate_distortion(
 def _evaluate(
     model: SmallModel, features: np.ndarray, truth: np.ndarray, done: Callable[[int], None]
 ) -> dict[str, float]:
-    """Bits per coded pixel, and PSNR against the luminance, over sequences N x K x S x S coded in the closed loop."""
+    """Bits per frame pixel, and PSNR against the luminance, of sequences N x K x S x S coded frame after frame."""
     bits = error = 0.0
     with torch.inference_mode():
         for number, (sequence, wanted) in enumerate(zip(features, torch.from_numpy(truth), strict=True), 1):

@@ -1,4 +1,4 @@
-"""What a codec of frames computes, part by part: each part runs once on frames of noise."""
+"""The parts of a codec of frames for `bench complexity`; each runs once on frames of noise."""
 
 from __future__ import annotations
 
@@ -18,26 +18,33 @@ if TYPE_CHECKING:
 
 
 class ZeroDecoder:
-    """A decoder without a stream: every symbol is zero. What it makes a network compute is what decoding computes."""
+    """A decoder without a stream: every symbol is zero, and networks compute what they compute when decoding."""
 
     def __init__(self, device: str) -> None:
         self.device = device
 
     def factorized(self, name: str, prior: Prior, z: Tensor | None, shape: tuple[int, ...]) -> Tensor:
-        """Hyper-latents at their medians."""
+        """Return hyper-latents at their medians."""
         return torch.zeros(shape, device=self.device) + prior.medians
 
     def conditional(
         self, name: str, family: Family, residual: Tensor | None, sigma: Tensor, worth: Tensor | None = None
     ) -> Tensor:
-        """No residual."""
+        """Return symbols of zero."""
         return torch.zeros_like(sigma)
 
 
 def codec_workload(model: FrameModel, size: tuple[int, int], channels: int, device: str) -> Iterator[Work]:
     """Encoder and decoder of an intra frame, and of the second inter frame after it.
 
-    What an encoder also computes of the decoder (it needs the decoded frame) is counted with the encoder.
+    An encoder also runs the decoder's networks, since it needs the decoded frame: its part includes them.
+
+    Parameters
+    ----------
+    size
+        (H, W), multiples of the model's `multiple`.
+    channels
+        Channels of the model's frames, 1 or 3.
     """
     modules = tuple(getattr(model, name) for name in ("image", "video"))
     frame = torch.rand((1, channels, *size), device="cpu").to(device)
