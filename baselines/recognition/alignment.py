@@ -1,4 +1,4 @@
-"""SCI's alignment before its classifier: features brought to one instant (paper section IV-C)."""
+"""SCI's alignment before its classifier: features are warped to one instant (paper section IV-C)."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import numpy as np
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Representations whose method aligns.
+# Representations that are aligned before the classifier.
 ALIGNED = ("sci",)
 
 
 def aligned(features: np.ndarray | Tensor) -> Tensor:
-    """Features warped to the middle one, along motion estimated from them.
+    """Warp features to the middle instant, along motion estimated from them.
 
-    What moves then stands still, and a classifier need not learn motion. Motion that a stream carries is not used: the
-    classifier sees the same from all codecs.
+    What moves then stands still, so the classifier need not learn motion. Motion that a stream carries is not used, so
+    that all codecs are treated alike.
 
     Parameters
     ----------
     features
-        N x K x H x W in [0, 1].
+        N x K x H x W float32 in [0, 1].
 
     Returns
     -------
     Tensor
-        N x K x H x W float32.
+        N x K x H x W float32 in [0, 1].
     """
     import torch
 

@@ -28,16 +28,17 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 
 class Classifier(Analyzer, TrainableInStages, HasSamples, HasWorkload):
-    """A small network on all of a sequence's features, trained for one extractor and one dataset."""
+    """A small network that classifies all K features of a sequence, trained for one extractor and one dataset."""
 
     name = "classifier"
     task = "classification"
     stages: ClassVar[tuple[str, ...]] = ("2", "3")
 
     class Options(ComponentOptions):
-        """Options: extractor and dataset that it is for; stage 2 knows features alone, 3 also decoded ones.
+        """Options: the extractor (`on`) and dataset (`data`) that the weights are for, and their stage of training.
 
-        Weights and device are this machine's matter.
+        Stage 2 is trained on features, stage 3 also on decoded ones. `weights` and `device` describe this machine, and
+        stay out of rows.
         """
 
         on: str = Field(default="sci", pattern=r"^[\w-]+$")
@@ -75,22 +76,22 @@ class Classifier(Analyzer, TrainableInStages, HasSamples, HasWorkload):
 
     @property
     def weights_sha256(self) -> str:
-        """Hash of the weights' file."""
+        """SHA-256 of the weight file."""
         return file_sha256(self.weight_file())
 
     @property
     def classes(self) -> int:
-        """Number of classes that the weights tell apart."""
+        """Number of classes of the weights."""
         return int(self.network.head.out_features)
 
     @property
     def network(self) -> Backbone:
-        """The network with its weights, which say how large it is.
+        """The network with its weights, whose shapes determine its size.
 
         Raises
         ------
         BenchError
-            If the file holds another network.
+            If there is no weight file, or it holds another network.
         """
         from bench.weights import check_device
 
@@ -98,7 +99,15 @@ class Classifier(Analyzer, TrainableInStages, HasSamples, HasWorkload):
         return _restored(self.weight_file(), self.options.device, self.weights_sha256)
 
     def analyze(self, features: np.ndarray, motion: np.ndarray | None = None) -> np.ndarray:
-        """1 x 1 x C probabilities; SCI's features are brought to one instant first, by motion of the analyzer's own."""
+        """Classify K x H x W features: 1 x 1 x C float32 probabilities.
+
+        SCI's features are aligned first, along motion estimated here; the argument `motion` is not used.
+
+        Raises
+        ------
+        BenchError
+            If K is not the number of frames that the network was trained on.
+        """
         import torch
 
         network = self.network
@@ -110,14 +119,14 @@ class Classifier(Analyzer, TrainableInStages, HasSamples, HasWorkload):
         return np.ascontiguousarray(probabilities[None, None])
 
     def _prepared(self, features: Tensor) -> Tensor:
-        """What the network takes, N x K x H x W, on its device."""
+        """The network's input, N x K x H x W on its device."""
         from baselines.recognition.alignment import ALIGNED, aligned
 
         given = features.to(self.options.device)
         return aligned(given) if self.options.on in ALIGNED else given
 
     def workload(self, size: tuple[int, int]) -> Iterator[Work]:
-        """The network on the frames of one sequence."""
+        """The classifier on the K frames of one sequence, H x W each."""
         import torch
 
         from bench.interfaces.workload import Work
@@ -127,7 +136,13 @@ class Classifier(Analyzer, TrainableInStages, HasSamples, HasWorkload):
         yield Work("classifier, a sequence", "cloud", "", lambda: network(self._prepared(frames)), (network,), "")
 
     def stage_recipe(self, stage: str, earlier: Path, variant: Component | None = None) -> Recipe:
-        """How a stage is trained: the second on features as they are, the third on decoded ones too."""
+        """How a stage is trained: stage 2 on features, stage 3 also on decoded ones, from the weights of stage 2.
+
+        Raises
+        ------
+        BenchError
+            If there are no weights of stage 2 for stage 3 to start from.
+        """
         from baselines.recognition.training import ClassifierRecipe
 
         begin = None
@@ -139,7 +154,7 @@ class Classifier(Analyzer, TrainableInStages, HasSamples, HasWorkload):
         return ClassifierRecipe(self.options.on, self.options.data, begin)
 
     def samples(self, stage: str, seed: int, progress: Progress) -> tuple[Any, Any]:
-        """What a stage trains on, and what is held out of the training split for the card's figures."""
+        """Samples that a stage is trained on, and those held out of the training split for the card's figures."""
         from baselines.recognition.training import make_samples
 
         return make_samples(self.options.on, self.options.data, stage == "3", seed, progress)

@@ -1,17 +1,17 @@
-"""An event camera before the same scene, and the paper's three ways to make frames of its events (Table VI)."""
+"""A simulated event camera for the same scenes, and the paper's three ways to make frames of events (Table VI)."""
 
 from __future__ import annotations
 
 import numpy as np
 
-# Contrast threshold, and its spread over pixels: usual values of event-camera simulators.
+# Mean contrast threshold and its standard deviation over pixels: usual values of event-camera simulators.
 THRESHOLD, SPREAD = 0.2, 0.03
-# Events of one sign that make a pixel white.
+# Number of events of one sign that makes a pixel white or black.
 _FULL = 4
 
 
 def events(luminance: np.ndarray, seed: int) -> np.ndarray:
-    """Events of a luminance sequence (paper Table I: log-intensity changes by a threshold).
+    """Simulate events of a luminance sequence: log-intensity changes by a threshold (paper Table I).
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def events(luminance: np.ndarray, seed: int) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        T x H x W int8: number of events in each frame, negative where it got darker.
+        T x H x W int8: number of events in each frame, negative where the pixel got darker.
     """
     random = np.random.default_rng(seed)
     threshold = np.maximum(random.normal(THRESHOLD, SPREAD, luminance.shape[1:]), SPREAD)
@@ -38,17 +38,20 @@ def events(luminance: np.ndarray, seed: int) -> np.ndarray:
 
 
 def etof(stream: np.ndarray, count: int) -> np.ndarray:
-    """Event to frame: signed number of events in `count` equal times, K x H x W in [0, 1]."""
+    """Event to frame (EtoF): signed number of events in each of `count` equal intervals.
+
+    Takes T x H x W int8 events, as `bei` and `sbne` do, and returns count x H x W float32 in [0, 1].
+    """
     return _shade(np.stack([part.sum(0, dtype=np.int32) for part in np.array_split(stream, count)]))
 
 
 def bei(stream: np.ndarray, count: int) -> np.ndarray:
-    """Binary event image: whether there was an event, in `count` equal times."""
+    """Binary event image (BEI): whether there was an event in each of `count` equal intervals."""
     return np.stack([(part != 0).any(0) for part in np.array_split(stream, count)]).astype(np.float32)
 
 
 def sbne(stream: np.ndarray, count: int) -> np.ndarray:
-    """Stacking by number of events: signed number, in `count` times that hold equally many events."""
+    """Stacking by number of events (SBNE): as `etof`, but in `count` intervals that hold equally many events."""
     height, width = stream.shape[1:]
     flat = stream.reshape(len(stream), -1)
     frame, pixel = np.nonzero(flat)  # in the order of time
@@ -62,5 +65,5 @@ def sbne(stream: np.ndarray, count: int) -> np.ndarray:
 
 
 def _shade(counts: np.ndarray) -> np.ndarray:
-    """Grey where nothing happened, towards white and black with the number of events."""
+    """Grey where there are no events, lighter or darker with their signed number; float32 in [0, 1]."""
     return np.clip(0.5 + counts / (2 * _FULL), 0, 1).astype(np.float32)

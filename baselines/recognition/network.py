@@ -26,7 +26,7 @@ class Residual(nn.Module):
 
 
 class SpirecoFront(nn.Module):
-    """SpiReco's two ideas in kind (paper reference 11): learned denoising, and enhancement of what moves."""
+    """A front after SpiReco's two ideas (paper reference 11): learned denoising, and enhancement of motion."""
 
     def __init__(self, frames: int) -> None:
         super().__init__()
@@ -39,14 +39,14 @@ class SpirecoFront(nn.Module):
 
 
 class Backbone(nn.Module):
-    """K frames as channels to the logits of C classes.
+    """Classifies K frames, which are its channels, into C classes.
 
     Parameters
     ----------
     frames, classes
         K and C.
     enhanced
-        Whether SpiReco's front stands before it.
+        Whether `SpirecoFront` precedes it.
     """
 
     def __init__(self, frames: int, classes: int, enhanced: bool) -> None:
@@ -62,7 +62,7 @@ class Backbone(nn.Module):
         self.head = nn.Linear(third, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """N x K x H x W in [0, 1] to N x C."""
+        """Frames N x K x H x W in [0, 1] to logits N x C."""
         maps = self.blocks(self.stem(self.front(2 * x - 1)))
         found: Tensor = self.head(self.dropout(maps.mean((2, 3))))
         return found

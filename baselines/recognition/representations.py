@@ -1,4 +1,4 @@
-"""What a classifier sees of a moving object: features of a spike camera, or frames of events."""
+"""Representations of a moving object for the classifier: features of a spike camera, or frames of events."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from bench.sampling import Sampling
 if TYPE_CHECKING:
     from bench.datasets.moving import MovingImage
 
-# Coding instants of a recording that a classifier sees.
+# Number of coding instants of a recording that a classifier gets.
 FRAMES = 6
 INSTANTS = Sampling().instants(Sampling().num_spikes(FRAMES))
 _EVENTS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {"etof": etof, "bei": bei, "sbne": sbne}
 
 
 class Shown(NamedTuple):
-    """How Table VI names a representation."""
+    """A representation's camera and title in Table VI."""
 
     camera: str
     title: str
 
 
-# In the order of Table VI; the firing rate is the floor that is not in the paper.
+# In the order of Table VI. The firing rate is not in the paper; it is the baseline.
 TABLE_VI = {
     "etof": Shown("event", "EtoF"),
     "bei": Shown("event", "BEI"),
@@ -40,19 +40,19 @@ TABLE_VI = {
 
 
 def shown_by(name: str) -> str | Extractor:
-    """What `represent` takes, by name: an encoding of events, or the extractor of that name."""
+    """The argument `on` of `represent` for a name: that of an event encoding, or the extractor of that name."""
     return name if name in _EVENTS else create(Extractor, name)
 
 
 def represent(on: str | Extractor, recording: MovingImage, rate: float, seed: int) -> np.ndarray:
-    """K x H x W float32 in [0, 1] of a recording.
+    """Represent a recording by K x H x W float32 frames in [0, 1].
 
     Parameters
     ----------
     on
-        As `shown_by` gives it: an extractor, or one of the event encodings; both see the same scene for the same time.
+        An extractor, or the name of an event encoding (see `shown_by`); both get the same scene for the same time.
     rate
-        Spikes a frame of unit luminance.
+        Spikes per frame that unit luminance fires.
     seed
         Seeds the event camera's thresholds.
     """

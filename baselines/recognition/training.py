@@ -1,4 +1,4 @@
-"""How classifiers are trained: on moving images of the training split, all representations alike."""
+"""Training of the classifiers, on moving images of the training split, the same for all representations."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from bench.registry import create
 if TYPE_CHECKING:
     from bench.interfaces.recipe import Batch
 
-# Of each image so many motions are drawn, as many as come to this number of samples; one in twenty images is held out.
+# Each image is drawn in several motions, so that there are about so many samples; one in twenty images is held out.
 _SAMPLES = 16_000
 _HELD_OUT = 20
 _TOGETHER = 32
-# Representations with SpiReco's front before the network: SpiReco's own, and ours, so that the two differ in what the
-# network sees alone.
+# Representations with SpiReco's front before the network: SpiReco's own, and SCI's, so that these two differ only in
+# the network's input.
 _ENHANCED = ("tfi", "sci")
 
 
@@ -47,11 +47,11 @@ class Samples:
     frames
         N x K x H x W uint8.
     labels, rates
-        N: class, and rate point of the codec that they went through (-1: none).
+        Class of each of N samples, and the rate point at which it was coded (-1: not coded).
     classes
         Number of classes.
     digest
-        What the samples were made from and by.
+        Hash of everything that the samples depend on.
     """
 
     frames: np.ndarray
@@ -62,7 +62,7 @@ class Samples:
 
 
 def bent(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """An image turned, sheared and scaled a little about its middle."""
+    """Rotate, shear and scale an H x W image a little about its middle, at random."""
     from scipy import ndimage
 
     angle, shear = np.deg2rad(random.uniform(-12, 12)), random.uniform(-0.12, 0.12)
@@ -74,12 +74,14 @@ def bent(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def make_samples(on: str, data: str, coded: bool, seed: int, progress: Progress) -> tuple[Samples, Samples]:
-    """Samples of a dataset's training split, and of what is held out of it; they are made once and kept.
+    """Samples of a dataset's training split, and those held out of it; they are kept in the cache.
 
     Parameters
     ----------
+    on, data
+        Name of the representation, and of the dataset.
     coded
-        Whether seven of eight samples go through the codec `sci`, at its seven rate points in turn.
+        Whether seven of eight samples are coded by `sci`, at its seven rate points in turn.
     """
     dataset: Any = create(Dataset, f"{data}:split=train")
     held = np.arange(len(dataset.images().labels)) % _HELD_OUT == _HELD_OUT - 1
@@ -93,7 +95,7 @@ def make_samples(on: str, data: str, coded: bool, seed: int, progress: Progress)
 
 
 def _shown_samples(on: str, dataset: Any, chosen: np.ndarray, draws: int, seed: int, progress: Progress) -> Samples:
-    """Every chosen image in so many motions, from the second on bent."""
+    """Every chosen image in `draws` motions; from the second on it is also distorted (`bent`)."""
     shown = shown_by(on)
     made = component_fingerprint(shown) if isinstance(shown, Extractor) else on
     images = dataset.images()
@@ -116,7 +118,7 @@ def _shown_samples(on: str, dataset: Any, chosen: np.ndarray, draws: int, seed: 
 
 
 def _coded_samples(plain: Samples, progress: Progress) -> Samples:
-    """The same, but for every eighth sample as the codec's network decodes them."""
+    """The same samples as the codec's network decodes them, except every eighth, which stays uncoded."""
     codec: Any = create(Codec, "sci")
     identity = digest([plain.digest, component_fingerprint(codec)])
     rates = np.arange(len(plain.labels)) % (len(codec.rate_points) + 1) - 1
@@ -129,7 +131,7 @@ def _coded_samples(plain: Samples, progress: Progress) -> Samples:
 
 
 def _aligned_samples(samples: Samples, progress: Progress) -> Samples:
-    """The same, each brought to its middle instant."""
+    """The same samples, each aligned to its middle instant."""
     identity, count = digest([samples.digest, code_fingerprint(aligned.__module__)]), len(samples.labels)
 
     def fill(frames: np.ndarray) -> None:
@@ -143,7 +145,7 @@ def _aligned_samples(samples: Samples, progress: Progress) -> Samples:
 
 
 def _kept(identity: str, shape: tuple[int, ...], fill: Callable[[np.ndarray], None]) -> np.ndarray:
-    """An array of bytes from the user's cache, made where it is not there."""
+    """A uint8 array from the user's cache; `fill` makes it if it is not there."""
     folder = cache_root() / "train" / f"classes-{identity[:16]}"
     path = folder / "frames.npy"
     if not path.exists():
@@ -163,7 +165,7 @@ def _kept(identity: str, shape: tuple[int, ...], fill: Callable[[np.ndarray], No
 
 
 def _through_codec(frames: np.ndarray, rates: np.ndarray, codec: Any, done: Callable[[int], None]) -> None:
-    """Replace features by what the codec's network makes of them."""
+    """Replace features by those that the codec's network decodes, in place; -1 in `rates` leaves a sample as it is."""
     chosen = np.flatnonzero(rates >= 0)
     for start in range(0, len(chosen), _TOGETHER):
         part = chosen[start : start + _TOGETHER]
@@ -180,7 +182,10 @@ def _through_codec(frames: np.ndarray, rates: np.ndarray, codec: Any, done: Call
 
 
 class ClassifierRecipe(Recipe):
-    """Cross entropy in bfloat16; half of the spike cameras' samples run backward, which is another motion."""
+    """Trains a classifier by cross entropy, in bfloat16.
+
+    Half of the samples of spike cameras are played backward, as further motions.
+    """
 
     file = "classifier.safetensors"
     logged = ("accuracy", "entropy")
@@ -196,7 +201,7 @@ class ClassifierRecipe(Recipe):
             self.begin_from(begin)
 
     def draw(self, shards: Any, seed: int, step: int) -> Batch:
-        """Frames and labels."""
+        """Frames N x K x H x W uint8, and labels N."""
         random = np.random.default_rng([seed, step])
         chosen = np.sort(random.integers(len(shards.labels), size=self.batch))
         frames = np.array(shards.frames[chosen])
@@ -206,10 +211,10 @@ class ClassifierRecipe(Recipe):
         return torch.from_numpy(frames), torch.from_numpy(shards.labels[chosen])
 
     def start(self, batch: Batch) -> None:
-        """Nothing is fitted."""
+        """Do nothing."""
 
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, Mapping[str, float]]:
-        """Cross entropy, with labels smoothed by a twentieth."""
+        """Cross entropy with label smoothing of 0.05; the log has accuracy and plain cross entropy."""
         frames, labels = batch
         with torch.autocast(frames.device.type, torch.bfloat16):
             logits = self.network(frames.float() / 255)
@@ -223,7 +228,7 @@ class ClassifierRecipe(Recipe):
         return loss, facts
 
     def finish(self, network: nn.Module) -> Mapping[str, Mapping[str, Tensor]]:
-        """Weights in half precision, which is precise enough to classify by."""
+        """Round the weights to half precision, which is enough to classify by, and return them."""
         for value in network.state_dict().values():
             if value.is_floating_point():
                 value.copy_(value.half())
