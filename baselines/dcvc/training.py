@@ -1,4 +1,4 @@
-"""How `dcvc:preset=small` is trained."""
+"""Training of `dcvc:preset=small`."""
 
 from __future__ import annotations
 

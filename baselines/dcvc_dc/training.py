@@ -1,4 +1,4 @@
-"""How `dcvc-dc:preset=small` is trained."""
+"""Training of `dcvc-dc:preset=small`."""
 
 from __future__ import annotations
 

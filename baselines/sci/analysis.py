@@ -1,8 +1,8 @@
 """Long-term feature analysis, in the cloud (paper section IV-C, Figs. 4b and 6).
 
-The decoded features before and after an instant are brought to it: motion vectors, refined by the features themselves,
-warp what moved far, deformable convolution finds the rest, and both are fused. From the aligned features comes the
-luminance.
+The decoded features before and after an instant are aligned to it. Motion vectors, refined from the features
+themselves, warp them over large displacements; deformable convolution corrects the rest; both results are fused. A
+network then computes the luminance from the aligned features.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ Align = Literal["afr", "dcn", "warp"]
 # Neighbours on each side of an instant.
 RADIUS = 2
 OFFSETS = (-2, -1, 1, 2)
-# What a block may lose to move like its neighbours, see `search_quarters`.
+# Price of motion in the search, see `search_quarters`.
 _PRICE = 3e-4
 
 
 @dataclass(frozen=True)
 class AnalysisSize:
-    """How large an analysis module is.
+    """Size of an analysis module.
 
     Attributes
     ----------
     unshuffle
-        Side of the blocks of pixels that become channels: maps are 1 / unshuffle of the size.
+        Side of the blocks of pixels that become channels: maps have 1 / unshuffle of the frame's height and width.
     width, trunk
-        Channels of a feature's maps, and of the network after fusion.
+        Channels of a feature's maps, and of the network after the features are joined.
     hints, groups
-        Convolutions that look for offsets, and offset groups of the deformable convolution.
+        Number of convolutions that predict offsets, and offset groups of the deformable convolution.
     warped, blocks
-        Residual blocks on warped maps (AFR alone), and after fusion.
+        Number of residual blocks on warped maps (only for `afr`), and after the features are joined.
     fmvr
-        Channels inside the motion refinement.
+        Channels of the two hidden layers of the motion refinement.
     """
 
     unshuffle: int
@@ -56,7 +56,7 @@ class AnalysisSize:
 
 
 class Fmvr(nn.Module):
-    """Feature-level motion vector refinement (paper eq. 8): small kernels over motion and the two features it joins."""
+    """Feature-level motion vector refinement (paper eq. 8): 3x3 convolutions on motion and its two features."""
 
     def __init__(self, widths: tuple[int, int]) -> None:
         super().__init__()
@@ -69,8 +69,8 @@ class Fmvr(nn.Module):
         nn.init.zeros_(self.layers[-1].bias)  # type: ignore[arg-type]
 
     def forward(self, motion: Tensor, feature: Tensor, other: Tensor) -> Tensor:
-        """Motion N x 2 x H x W in pixels, from `feature` to `other`, both N x 1 x H x W."""
-        # Motion in units of eight pixels: all inputs are of the same order.
+        """Refine motion N x 2 x H x W in pixels from `feature` to `other`, both N x 1 x H x W."""
+        # Motion is in units of eight pixels, so that all inputs are of the same order of magnitude.
         return motion + 8 * self.layers(torch.cat((motion / 8, feature, warp(other, motion)), 1))
 
 
@@ -86,7 +86,7 @@ class Residual(nn.Module):
 
 
 class Alignment(nn.Module):
-    """AFR (paper eq. 9): maps of a neighbour brought to the instant, by warping, deformable convolution, or both."""
+    """AFR (paper eq. 9): aligns a neighbour's maps to the instant by warping, deformable convolution, or both."""
 
     def __init__(self, size: AnalysisSize, align: Align) -> None:
         super().__init__()
@@ -104,7 +104,10 @@ class Alignment(nn.Module):
             self.fuse = nn.Conv2d(2 * width, width, 1)
 
     def forward(self, here: Tensor, there: Tensor) -> Tensor:
-        """Maps N x C x h x w of the instant and of the neighbour, which is warped already unless the mode is dcn."""
+        """Align maps `there` of the neighbour to maps `here` of the instant, N x C x h x w each.
+
+        The neighbour's maps are those of a warped feature, except in the mode ``dcn``.
+        """
         if self.align == "warp":
             return there
         found = torch.cat((here, there), 1)
@@ -117,18 +120,23 @@ class Alignment(nn.Module):
 
 
 def deform(x: Tensor, offsets: Tensor, mask: Tensor, layer: nn.Conv2d) -> Tensor:
-    """Modulated deformable 3x3 convolution: torchvision's, on CPUs by grid sampling.
+    """Modulated deformable 3x3 convolution: by torchvision on CUDA, by grid sampling on CPUs.
 
-    torchvision's CPU kernel takes three times as long, forward and backward; results are equal within rounding.
+    On CPUs torchvision's kernel takes three times as long, forward and backward; results are equal within rounding.
 
     Parameters
     ----------
     x
         N x C x H x W, H and W at least 2.
     offsets, mask
-        N x 18 G x H x W (y, then x, of each group's taps) and N x 9 G x H x W.
+        N x 18 G x H x W in pixels (y, then x, of each tap, group by group), and N x 9 G x H x W.
     layer
-        Holds weights and bias.
+        The convolution's weights and bias.
+
+    Returns
+    -------
+    Tensor
+        N x C' x H x W.
     """
     if x.is_cuda:
         from torchvision.ops import deform_conv2d
@@ -149,14 +157,14 @@ def deform(x: Tensor, offsets: Tensor, mask: Tensor, layer: nn.Conv2d) -> Tensor
 
 
 class Analysis(nn.Module):
-    """Features around an instant to the luminance there.
+    """Luminance at an instant from the features around it.
 
     Parameters
     ----------
     align
-        What brings neighbours to the instant: ``afr``, or for ablation ``dcn`` or ``warp`` alone.
+        How neighbours are aligned to the instant: ``afr``, or for ablations ``dcn`` or ``warp`` only.
     refine
-        Whether motion is refined (FMVR); deformable convolution alone has no use for motion.
+        Whether motion is refined (FMVR); ``dcn`` does not use motion.
     """
 
     def __init__(self, size: AnalysisSize, align: Align = "afr", refine: bool = True) -> None:
@@ -175,7 +183,7 @@ class Analysis(nn.Module):
 
     @staticmethod
     def estimate(features: Tensor) -> Tensor:
-        """Motion of each feature of a sequence from the one before, searched by quarters of blocks; the first has none.
+        """Estimate each feature's motion from the one before by `search_quarters`; the first feature's motion is 0.
 
         Parameters
         ----------
@@ -195,7 +203,7 @@ class Analysis(nn.Module):
         return F.pad(flow.view(count, frames - 1, 2, height, width), (0, 0, 0, 0, 0, 0, 1, 0))
 
     def refined(self, features: Tensor, motion: Tensor) -> Tensor:
-        """Motion by FMVR: each feature's from the one before (paper eq. 8)."""
+        """Refine motion, N x K x 2 x H x W, by FMVR from the features, N x K x H x W (paper eq. 8)."""
         if self.fmvr is None or features.shape[1] == 1:
             return motion
         now, past = (part.reshape(-1, 1, *part.shape[2:]) for part in (features[:, 1:], features[:, :-1]))
@@ -211,11 +219,13 @@ class Analysis(nn.Module):
             N x K x H x W in [0, 1], H and W multiples of 16.
         motion
             N x K x 2 x H x W in pixels, refined.
+        k
+            Index of the instant, 0..K-1.
 
         Returns
         -------
         Tensor
-            N x 1 x H x W; in [0, 1] once clipped.
+            N x 1 x H x W, not clipped to [0, 1].
         """
         here = features[:, k : k + 1]
         neighbours = [self._neighbour(features, motion, k, offset) for offset in OFFSETS]
@@ -226,7 +236,7 @@ class Analysis(nn.Module):
         return here + self.shuffle(self.last(self.blocks(joined)))
 
     def _neighbour(self, features: Tensor, motion: Tensor, k: int, offset: int) -> Tensor:
-        """The feature at k + offset, warped to k unless deformable convolution does all of it; k's own at the ends."""
+        """The feature at k + offset, warped to k except for ``dcn``; beyond the sequence's ends the feature at k."""
         if not 0 <= k + offset < features.shape[1]:
             return features[:, k : k + 1]
         there = features[:, k + offset : k + offset + 1]
@@ -234,17 +244,22 @@ class Analysis(nn.Module):
 
 
 def chain(motion: Tensor, k: int, offset: int) -> Tensor:
-    """Where the pixels of k lie in k + offset, N x 2 x H x W, from N x K x 2 x H x W between successive features.
+    """Motion from feature k to feature k + offset, N x 2 x H x W, from motion between successive features.
 
-    Backward in time motion vectors are followed. Forward they have to be inverted, which one step of a fixed-point
-    iteration does: exact for constant motion, close where motion changes slowly.
+    Backward in time it follows the motion vectors. Forward in time it inverts them by one step of a fixed-point
+    iteration, which is exact for constant motion and close where motion changes slowly.
+
+    Parameters
+    ----------
+    motion
+        N x K x 2 x H x W in pixels, of each feature from the one before.
     """
     path = torch.zeros_like(motion[:, 0])
     for step in range(abs(offset)):
         if offset < 0:
             path = path + (warp(motion[:, k - step], path) if step else motion[:, k])
             continue
-        # The pixel that comes to lie here is not known yet: where this place's own motion came from is a first guess.
+        # The pixel that moves here is not known yet; the first guess inverts the motion at this place.
         ahead = -warp(motion[:, k + step + 1], path) if step else -motion[:, k + 1]
         path = path - warp(motion[:, k + step + 1], path + ahead)
     return path

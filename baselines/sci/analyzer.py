@@ -1,4 +1,4 @@
-"""The analyzer `sci`: the paper's long-term analysis towards luminance, in the cloud."""
+"""The analyzer `sci`: the paper's long-term feature analysis, which computes luminance."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 class SciAnalyzer(SciPart, Analyzer):
-    """Luminance from each feature and up to two on either side, aligned by AFR (paper section IV-C)."""
+    """Luminance from each feature and up to two on each side, aligned by AFR (paper section IV-C)."""
 
     name = "sci"
     task = "reconstruction"
 
     class Options(PartOptions):
-        """Options: for ablation, a shipped variant, or what aligns neighbours, and whether motion is refined."""
+        """Options for ablations: a shipped variant, or how neighbours are aligned and whether motion is refined."""
 
         ablation: Literal["", "dual", "ventral", "deep", "free", "afr", "nofmvr", "dcn", "warp"] = ""
         align: Literal["afr", "dcn", "warp"] = "afr"
@@ -31,7 +31,7 @@ class SciAnalyzer(SciPart, Analyzer):
     file, stage = "analysis.safetensors", "2"
 
     def analyze(self, features: np.ndarray, motion: np.ndarray | None = None) -> np.ndarray:
-        """K x H x W luminance in [0, 1]; motion that no codec decoded is estimated from the features."""
+        """K x H x W float32 luminance in [0, 1]; where `motion` is None or NaN, it is estimated from the features."""
         import torch
 
         network = self._network()
@@ -46,9 +46,12 @@ class SciAnalyzer(SciPart, Analyzer):
         return results
 
     def motion(self, features: np.ndarray, motion: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """K x 2 x H x W motion to each feature from the one before, in pixels: decoded or estimated, and refined.
+        """Motion of each feature from the one before, without and with FMVR (paper Fig. 16).
 
-        For looking at FMVR's work (paper Fig. 16).
+        Returns
+        -------
+        tuple
+            Decoded or estimated motion, and refined motion; K x 2 x H x W float32 in pixels each.
         """
         import torch
 
@@ -60,7 +63,7 @@ class SciAnalyzer(SciPart, Analyzer):
         return tuple(field[0, ..., :height, :width].cpu().numpy() for field in (moved, refined))  # type: ignore[return-value]
 
     def warped(self, features: np.ndarray, k: int, offset: int) -> np.ndarray:
-        """H x W feature of instant k + offset, moved to instant k along refined motion (paper Fig. 17c)."""
+        """The H x W feature at instant k + offset, warped to instant k along refined motion (paper Fig. 17c)."""
         import torch
 
         from baselines.neural.layers import warp
@@ -79,7 +82,7 @@ class SciAnalyzer(SciPart, Analyzer):
         return self.restored(Analysis, ANALYSIS[self.options.preset], variant.align, variant.refine)
 
     def _prepared(self, network: Analysis, features: np.ndarray, motion: np.ndarray | None) -> tuple[Tensor, Tensor]:
-        """1 x K x H x W features and 1 x K x 2 x H x W motion, padded; motion that is not known is estimated."""
+        """Padded features 1 x K x H x W and motion 1 x K x 2 x H x W, estimated where none was decoded."""
         import torch
 
         from baselines.neural.layers import pad_to

@@ -1,4 +1,4 @@
-"""The codec `sci`: the paper's feature codec."""
+"""The codec `sci`: the feature codec of the SCI paper."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 class Small(SmallPreset):
-    """What this project trains, with all parts of the networks; other parts need weights of their own."""
+    """The preset that this project trains; networks with other parts (`CodecOptions`) need other weights."""
 
     def default_points(self, content: Content) -> tuple[RatePoint, ...]:
-        """Four of the seven rate points: enough for BD figures, and half of the time; `--rates` takes any."""
+        """Four of the seven rate points: enough for BD figures, in half the time; `--rates` takes any of the seven."""
         return self.rate_points[::2]
 
     def weight_files(self, rate_point: RatePoint) -> tuple[Path, ...]:
-        """The one file of all rate points."""
+        """The file of all rate points; raises `BenchError` if it is missing, or no weights have these parts."""
         codec = self.codec
         assert isinstance(codec, Sci)  # noqa: S101 -- whose preset this is
         if codec.size != type(codec)().size and not codec.options.weights:
@@ -39,18 +39,18 @@ class Small(SmallPreset):
 
 
 class Paper(Small):
-    """The published size."""
+    """The preset of the published size, for counting only: no weights were published."""
 
     def weight_files(self, rate_point: RatePoint) -> tuple[Path, ...]:
-        """None."""
+        """Raise `BenchError`: there are no weights."""
         raise unpublished(self.codec.name)
 
 
 class Sci(NeuralCodec, TrainableInStages):
-    """SCI's feature codec (paper section IV-B): one variable-rate network pair that also decodes motion for analysis.
+    """SCI's feature codec (paper section IV-B): a variable-rate pair of networks that also decodes motion for analysis.
 
-    The preset ``small`` is trained here; ``paper`` has the published size, but no weights were published: it can be
-    counted, not run.
+    The preset ``small`` is trained by this project. ``paper`` has the published size; no weights were published, so it
+    can be counted (`bench complexity`) but not run.
     """
 
     name = "sci"
@@ -61,7 +61,7 @@ class Sci(NeuralCodec, TrainableInStages):
     Options = CodecOptions
 
     def small_model(self, network: nn.Module, rate: Tensor) -> FrameModel:
-        """The small networks."""
+        """The networks as a `FrameModel`, at the rate point of each item of a batch."""
         from baselines.sci.network import SciModel
 
         return SciModel(network, rate)
@@ -77,20 +77,28 @@ class Sci(NeuralCodec, TrainableInStages):
 
     @property
     def size(self) -> CodecSize:
-        """Size and parts of the networks."""
+        """Size and parts of the networks: those of the preset, with what the options change."""
         from baselines.sci.presets import CODEC
 
         parts = self.options.model_dump(include={"long_term", "places", "cubic", "finest"}, exclude_none=True)
         return replace(CODEC[self.options.preset], **parts)
 
     def workload(self, size: tuple[int, int]) -> Iterator[Work]:
-        """Every variant of every module, as in the paper's Table IX, and the codec's parts."""
+        """Every variant of every module, as in the paper's Table IX, and the codec's parts, for H x W features."""
         from baselines.sci.workload import workload
 
         yield from workload(self.options.preset, size)
 
     def stage_recipe(self, stage: str, earlier: Path = WEIGHTS, variant: Component | None = None) -> Recipe:
-        """How a stage is trained (paper section V-B), on the weights that earlier stages left in a run's folder."""
+        """How a stage is trained (paper section V-B), starting from the weights of earlier stages.
+
+        They are those in the folder `earlier`, or else the shipped ones.
+
+        Raises
+        ------
+        BenchError
+            If such weights are missing, or the preset is not trained.
+        """
         from baselines.sci.training import (
             AnalysisRecipe,
             CodecRecipe,

@@ -1,9 +1,9 @@
 """Short-term feature extraction, on the camera (paper section IV-A, Figs. 4a and 5).
 
-Two pathways see the spikes around one instant. The ventral one integrates over 7, 9, 11 and 13 spike frames around it,
-which gives structure; the dorsal one looks through four windows of 10 frames that slide backward, which gives motion.
-Their first layers have weights of one bit: on spikes that is addition and nothing else. Pathway fusion units let motion
-steer structure, and the feature is one channel in [0, 1].
+Two pathways read the spikes around one instant. The ventral pathway integrates over 7, 9, 11 and 13 spike frames around
+it, for structure. The dorsal pathway has four windows of 10 frames that slide backward, for motion. Their first layers
+have weights of one bit: on spikes they only add. Pathway fusion units let motion gate structure. The feature is one
+channel in [0, 1].
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from baselines.sci.analysis import Residual
 
-# Spike frames around the instant t that extraction sees: t - 20 .. t + 19.
+# Extraction reads the spike frames t - 20 .. t + 19 around the instant t.
 REACH = 20
 RECEPTIVE = (7, 9, 11, 13)
 WINDOW, WINDOWS = 10, 4
@@ -24,22 +24,24 @@ WINDOW, WINDOWS = 10, 4
 
 @dataclass(frozen=True)
 class ExtractionSize:
-    """How large an extraction module is.
+    """Size of an extraction module.
 
     Attributes
     ----------
     filters
         Channels of each temporal sub-filter.
     stride, kernel
-        Of the sub-filters in space: all that follows works at 1 / stride of the size.
+        Stride and kernel of the sub-filters in space; later layers have 1 / stride of the frame's height and width.
     ventral, dorsal
         Channels of the pathways.
     blocks
-        Residual blocks of the ventral pathway.
+        Number of residual blocks of the ventral pathway.
     fusions
-        Pathway fusion units; 0 leaves the ventral pathway alone.
+        Number of pathway fusion units; with 0 there is only the ventral pathway.
     fused
-        Channels that the fusion units work on, at half of the pathways' size where `shrink`.
+        Channels of structure in the fusion units.
+    shrink
+        Whether the fusion units work at half of the pathways' height and width.
     """
 
     filters: int
@@ -56,7 +58,7 @@ class ExtractionSize:
 class BinaryConv(nn.Conv2d):
     """Convolution whose weights are the signs of its parameters, times one scale per output channel.
 
-    Gradients pass straight through the sign (Rastegari et al. 2016); the scale is the parameters' mean magnitude.
+    The scale is the parameters' mean magnitude. Gradients pass straight through the sign (Rastegari et al. 2016).
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -67,12 +69,14 @@ class BinaryConv(nn.Conv2d):
 
 
 class Pathway(nn.Module):
-    """Temporal sub-filters of one pathway, weighted against one another by self-attention at every place.
+    """Temporal sub-filters of one pathway, weighted by self-attention at every place.
 
     Parameters
     ----------
     spans
-        First and last spike frame (exclusive) that each sub-filter sees, relative to the first of the input.
+        First and last (exclusive) input frame of each sub-filter.
+    outputs
+        Channels of the pathway.
     """
 
     def __init__(self, size: ExtractionSize, spans: tuple[tuple[int, int], ...], outputs: int) -> None:
@@ -88,14 +92,14 @@ class Pathway(nn.Module):
 
     def forward(self, spikes: Tensor) -> Tensor:
         found = [layer(spikes[:, first:last]) for layer, (first, last) in zip(self.filters, self.spans, strict=True)]
-        # How much each sub-filter is listened to: a moving edge wants short windows, a still wall long ones.
+        # Weight of each sub-filter: short windows suit moving edges, long ones still surfaces.
         weights = torch.softmax(self.query(torch.cat(found, 1)), 1)
         weighted = [part * weights[:, i : i + 1] for i, part in enumerate(found)]
         return F.leaky_relu(self.out(torch.cat(weighted, 1)), 0.1)
 
 
 class PathwayFusion(nn.Module):
-    """PFU: the ventral pathway's structure updates motion, and motion gates what is added to structure."""
+    """Pathway fusion unit (PFU): structure updates motion, and motion gates what is added to structure."""
 
     def __init__(self, dorsal: int, ventral: int) -> None:
         super().__init__()
@@ -110,7 +114,7 @@ class PathwayFusion(nn.Module):
 
 
 class Extraction(nn.Module):
-    """Spikes around an instant to the feature there: F_t = PFU^[N](F_D, F_V) + F_V (paper eq. 7)."""
+    """The feature at an instant from the spikes around it: F_t = PFU^[N](F_D, F_V) + F_V (paper eq. 7)."""
 
     def __init__(self, size: ExtractionSize) -> None:
         super().__init__()
@@ -131,19 +135,19 @@ class Extraction(nn.Module):
         nn.init.zeros_(self.head[0].bias)  # type: ignore[arg-type]
 
     def forward(self, spikes: Tensor, rate: float = 1.0) -> Tensor:
-        """Extract.
+        """Extract the features of N instants.
 
         Parameters
         ----------
         spikes
-            N x 40 x H x W in {0, 1}, frames t - 20 .. t + 19; H and W multiples of 4.
+            N x 40 x H x W float in {0, 1}, frames t - 20 .. t + 19; H and W multiples of 4.
         rate
-            Spikes a frame of unit luminance.
+            Spikes per frame that unit luminance fires.
 
         Returns
         -------
         Tensor
-            N x 1 x H x W; in [0, 1] once clipped, which training leaves to the loss.
+            N x 1 x H x W, not clipped to [0, 1].
         """
         structure = self.blocks(self.ventral(spikes))
         if self.size.fusions:
@@ -154,6 +158,6 @@ class Extraction(nn.Module):
             for fusion in self.fusions:
                 motion, ventral = fusion(motion, ventral)
             structure = structure + self.back(ventral)
-        # What the networks add to is the plain firing rate over the longest ventral window.
+        # The networks add to the firing rate over the longest ventral window.
         first, last = self.ventral.spans[-1]
         return (spikes[:, first:last].mean(1, keepdim=True) + self.head(structure)) / rate

@@ -1,4 +1,4 @@
-"""The extractor `sci`: the paper's dual-pathway extraction, on the camera."""
+"""The extractor `sci`: the paper's dual-pathway feature extraction."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SciExtractor(SciPart, Extractor):
     name = "sci"
 
     class Options(PartOptions):
-        """Options: for ablation, a shipped variant, or how many fusion units (0: the ventral pathway alone)."""
+        """Options for ablations: a shipped variant, or the number of fusion units (0: only the ventral pathway)."""
 
         ablation: Literal["", "dual", "ventral", "deep", "free"] = ""
         fusions: int | None = Field(default=None, ge=0, le=32)
@@ -36,7 +36,7 @@ class SciExtractor(SciPart, Extractor):
         }
 
     def extract(self, spikes: np.ndarray, instants: np.ndarray, rate: float) -> np.ndarray:
-        """K x H x W features in [0, 1]; where a segment ends within an instant's reach, its spikes are mirrored."""
+        """K x H x W float32 features in [0, 1]; spikes that an instant needs beyond the segment's ends are mirrored."""
         import torch
 
         from baselines.neural.layers import pad_to
@@ -61,7 +61,7 @@ class SciExtractor(SciPart, Extractor):
 
 
 def _mirrored(index: np.ndarray, count: int) -> np.ndarray:
-    """Indices of `count` frames that go on as their own mirror image, at both ends and as often as it takes."""
+    """Indices within `count` frames, mirrored at both ends as often as needed."""
     period = max(1, 2 * (count - 1))
     inside = index % period
     return np.minimum(inside, period - inside)

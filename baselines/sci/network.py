@@ -1,11 +1,12 @@
-"""Feature compression (paper section IV-B): one variable-rate network for intra and one for inter frames.
+"""Feature compression (paper section IV-B): one variable-rate network for intra frames and one for inter frames.
 
-All that decoding needs is fixed-point arithmetic. Networks on pixels work on blocks of pixels as channels, where they
-are cheap; most parameters are in the priors, on the grid of the latent, where they cost next to nothing. The linear
-paths of `baselines.neural.small` (block motion, block transform) run beside them: training starts from a working codec.
+Decoding uses fixed-point arithmetic only. Networks on pixels have blocks of pixels as channels, which makes them cheap.
+Most parameters are in the priors, on the latent's coarse grid, where they cost few operations. The linear paths of
+`baselines.neural.small` (block motion, block transform) run beside the networks, so training starts from a working
+codec.
 
-Context is mined twice: the last decoded frame, warped by the decoded motion, is refined into the prediction, and the
-decoded difference to it is refined into the frame. What each refinement knows is handed on.
+Context is mined twice: the previous decoded frame, warped by the decoded motion, is refined into the prediction, and
+the prediction plus the decoded difference is refined into the frame. Each refinement passes on its maps.
 """
 
 from __future__ import annotations
@@ -55,34 +56,34 @@ from baselines.neural.small import (
 )  # fmt: skip
 
 _MOTION = 16
-# Starting steps of an intra frame's rate points beyond the common ones.
+# Starting quantisation steps of the rate points that only intra frames have.
 _FINEST = (0.055, 0.04)
-# Inter frames from one key frame to the next.
+# Distance of key frames, in inter frames.
 KEY_PERIOD = 8
-# Motion to the long-term reference is clipped to so many pixels.
+# Motion to the long-term reference is clipped to this many pixels.
 _FAR = 128.0
-# Share of the long-term reference that training starts with.
+# Share of the long-term reference in the prediction at the start of training.
 _SHARE = 0.25
 
 
-# How much more an error of motion costs than in its own frame: motion goes on. Chosen on held-out scenes.
+# An error of motion costs this many times its cost in its own frame, since motion continues; chosen on held-out scenes.
 _MOTION_WORTH = 8.0
 
 
 @dataclass(frozen=True)
 class IntraSize:
-    """How large the network of intra frames is.
+    """Size of the network of intra frames.
 
     Attributes
     ----------
     width, reconstruct
-        Channels and residual blocks of the refinement.
+        Channels of the refinement, and its number of residual blocks.
     encoder
         Channels inside the encoder's branch.
     hidden, hyper
         Channels inside the prior, and of its hyper-latent.
     lift
-        Channels that the refinement gets from the latent itself, beside the picture that it makes.
+        Channels that the refinement gets from the latent, in addition to the transform's picture.
     """
 
     width: int
@@ -95,32 +96,32 @@ class IntraSize:
 
 @dataclass(frozen=True)
 class CodecSize:
-    """How large the feature codec is.
+    """Size and parts of the feature codec.
 
     Attributes
     ----------
     unshuffle
         Side of the blocks of pixels that are channels of the refinements.
     width, kept
-        Channels of the refinements, and of what they hand on to the next frame.
+        Channels of the refinements, and of the maps that they pass on to the next frame.
     predict, reconstruct
-        Residual blocks of the two refinements.
+        Number of residual blocks of the two refinements.
     encoder
         Channels inside the encoder's branch.
     hidden, hyper, motion
         Channels inside the frame's prior, of its hyper-latent, and inside the motion's prior.
     intra
-        The network of intra frames.
+        Size of the network of intra frames.
     latent
-        Coefficients of a 16x16 block that are coded, of 256.
+        Number of the 256 coefficients of a 16x16 block that are coded.
     long_term
-        Whether inter frames are also predicted from the last key frame, in one step.
+        Whether inter frames are also predicted directly from the last key frame.
     places
-        Kinds of inter frames with steps and biases of their own: 1, or 2, key frames and the others.
+        Number of kinds of inter frames that have their own steps and biases: 1, or 2 (key frames and the others).
     cubic
-        Whether frames are moved by cubic interpolation instead of bilinear.
+        Whether frames are warped by cubic instead of bilinear interpolation.
     finest
-        Rate points of intra frames beyond those of inter frames.
+        Number of rate points that intra frames have beyond those of inter frames.
     """
 
     unshuffle: int
@@ -141,18 +142,23 @@ class CodecSize:
 
 
 def _halvings(unshuffle: int) -> int:
-    """How often maps of the refinements are halved to reach the grid of the latent."""
+    """Number of halvings from the refinements' grid to the latent's."""
     return (BLOCK // unshuffle).bit_length() - 1
 
 
 class Refinement(FixedLayer):
-    """Maps of what is known of a frame to the detail that it lacks, for every rate point.
+    """Predicts the detail that a frame lacks from maps of what is known of it, with a bias for every rate point.
 
     Parameters
     ----------
-    unshuffle, inputs, width, blocks, points
-        Side of the blocks of pixels that are channels; channels, those among them; channels inside; residual blocks;
-        rate points at places, each with a bias of its own.
+    unshuffle
+        Side of the blocks of pixels that are channels.
+    inputs, width
+        Channels of the input maps, and inside.
+    blocks
+        Number of residual blocks.
+    points
+        Number of biases: rate points times `CodecSize.places`.
     """
 
     def __init__(self, unshuffle: int, inputs: int, width: int, blocks: int, points: int) -> None:
@@ -164,7 +170,7 @@ class Refinement(FixedLayer):
         self.shuffle = nn.PixelShuffle(unshuffle)
 
     def forward(self, x: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
-        """Detail N x 1 x H x W in units of the frame, and maps N x width x h x w."""
+        """Detail N x 1 x H x W to add to the frame, and maps N x width x h x w; x is N x inputs x h x w."""
         maps = self.blocks(F.leaky_relu(add(self.first(x), self.rate_bias[rate]), 1 / 8))
         return self.shuffle(self.last(maps)) / FRAME_GAIN, maps
 
@@ -174,12 +180,12 @@ class Refinement(FixedLayer):
 
 
 def _at_places(steps: tuple[float, ...], places: int) -> tuple[float, ...]:
-    """Steps of every rate point at every kind of place, the places of one rate point together."""
+    """Starting steps of every rate point for every kind of inter frame; those of one rate point are neighbours."""
     return tuple(step for step in steps for _ in range(places))
 
 
 def _encoder(inputs: int, width: int, halvings: int, latent: int) -> nn.Sequential:
-    """Branch of an encoder: from the refinements' grid to the latent's. It starts at zero."""
+    """Branch of an encoder, from the refinements' grid to the latent's; its last layer starts at zero."""
     widths = [inputs, *(width for _ in range(halvings - 1))]
     layers: list[nn.Module] = []
     for channels in widths[:-1]:
@@ -188,7 +194,7 @@ def _encoder(inputs: int, width: int, halvings: int, latent: int) -> nn.Sequenti
 
 
 def _lift(size: CodecSize) -> nn.Sequential:
-    """What the refinement gets from the latent of an intra frame: from the latent's grid to the refinement's."""
+    """Network that gives the refinement an intra frame's latent, from the latent's grid to the refinement's."""
     channels = size.intra.lift * 2 ** (_halvings(size.unshuffle) - 1)
     layers: list[nn.Module] = [FixedConv(size.latent, size.intra.hidden, 1, activation="leaky")]
     layers += [Block(size.intra.hidden, size.intra.hidden), FixedSubpel(size.intra.hidden, channels, 3, "leaky")]
@@ -199,7 +205,7 @@ def _lift(size: CodecSize) -> nn.Sequential:
 
 
 class ImageNetwork(FixedLayer):
-    """Intra frames."""
+    """Codes intra frames."""
 
     def __init__(self, size: CodecSize) -> None:
         super().__init__()
@@ -215,7 +221,15 @@ class ImageNetwork(FixedLayer):
         self.refine = Refinement(size.unshuffle, pixels + intra.lift, intra.width, intra.reconstruct, len(self.steps))
 
     def code(self, coder: LatentCoder, frame: Tensor | None, rate: Tensor, shape: tuple[int, int, int]) -> Tensor:
-        """Code frames N x 1 x H x W; returns them decoded. `shape` is (N, H, W)."""
+        """Code frames N x 1 x H x W in [0, 1], None when decoding; returns them decoded.
+
+        Parameters
+        ----------
+        rate
+            Rate point of each of the N items.
+        shape
+            (N, H, W), H and W multiples of 16.
+        """
         steps = self.rates(rate, self.frozen)
         latent = None
         if frame is not None:
@@ -232,7 +246,7 @@ class ImageNetwork(FixedLayer):
         return to_frame(plain - 0.5 + detail, self.frozen)
 
     def calibrate(self, frames: Tensor) -> None:
-        """Fit the prior's first scales to what the transform gives for these frames."""
+        """Set the prior's starting scales from the transform of these frames, N x 1 x H x W."""
         with torch.no_grad():
             deviation = self.transform(frames - 0.5).std((0, 2, 3))
             steps = torch.tensor(self.steps)
@@ -241,22 +255,22 @@ class ImageNetwork(FixedLayer):
 
 @dataclass(frozen=True)
 class State:
-    """What one decoded frame leaves for the next; after an intra frame only the frame is set.
+    """State after a decoded frame, from which the next one is coded; after an intra frame only `frame` is set.
 
     Attributes
     ----------
     frame
-        N x 1 x H x W.
+        The decoded frame, N x 1 x H x W.
     maps
-        N x kept x H/u x W/u, of the last refinement.
+        Maps of the last refinement, N x kept x H/u x W/u, where u is `CodecSize.unshuffle`.
     y, mv_y
-        Latents on their grids.
+        Decoded latents, N x C x H/16 x W/16.
     motion
         N x 2 x H x W in pixels, from the frame before.
     long_term, path
-        The last key frame, and N x 2 x H x W in pixels from this frame to it; none where this is the key frame.
+        The last key frame, and motion from this frame to it, N x 2 x H x W in pixels; None after a key frame.
     place
-        Inter frames since the key frame.
+        Inter frames since the last key frame.
     """
 
     frame: Tensor
@@ -270,7 +284,7 @@ class State:
 
 
 class VideoNetwork(FixedLayer):
-    """Inter frames."""
+    """Codes inter frames."""
 
     def __init__(self, size: CodecSize) -> None:
         super().__init__()
@@ -307,7 +321,15 @@ class VideoNetwork(FixedLayer):
         self.keep = FixedConv(size.width, size.kept, 1)
 
     def code(self, coder: LatentCoder, frame: Tensor | None, state: State, rate: Tensor) -> State:
-        """Code frames N x 1 x H x W given what the frames before left."""
+        """Code frames N x 1 x H x W in [0, 1], None when decoding; returns the state with the decoded frames.
+
+        Parameters
+        ----------
+        state
+            State after the previous frame.
+        rate
+            Rate point of each of the N items.
+        """
         place = state.place + 1
         is_key = place % KEY_PERIOD == 0
         point = self.size.places * rate + (0 if is_key else self.size.places - 1)
@@ -356,20 +378,20 @@ class VideoNetwork(FixedLayer):
         return motion, snap(decoded.to(state.frame), self.frozen)
 
     def known(self, state: State) -> Known | None:
-        """What the encoder's search for motion is told."""
+        """What the encoder's motion search knows before it starts; None where it knows nothing."""
         if not self.size.long_term or state.motion is None:
             return None
         return Known(state.motion, state.long_term, state.path)
 
     def _path(self, state: State, motion: Tensor) -> Tensor:
-        """Motion to the long-term reference: to the last frame, and on from there."""
+        """Motion to the long-term reference: to the previous frame, and from there to the reference."""
         if state.path is None:
             return motion
         onward = warp_fixed(state.path, motion, self.frozen, MOTION_STEP)
         return (motion + onward).clamp(-_FAR, _FAR)
 
     def _predict(self, state: State, motion: Tensor, path: Tensor, point: Tensor) -> tuple[Tensor, Tensor]:
-        """The frame as motion and memory tell it, N x 1 x H x W, and maps of the context."""
+        """The prediction, N x 1 x H x W, from motion and the kept maps, and maps of the context."""
         warped = self._moved(state.frame, motion)
         maps = self.entry(self.unshuffle(to_network(state.frame))) if state.maps is None else state.maps
         side = self.size.unshuffle
@@ -390,7 +412,7 @@ class VideoNetwork(FixedLayer):
         return warp_fixed(frame, motion, self.frozen, FRAME_STEP)
 
     def calibrate(self, frames: Tensor, past: Tensor) -> None:
-        """Fit the priors' first scales to the differences of successive frames, motion ignored."""
+        """Set the prior's starting scales from the differences of successive frames, without motion compensation."""
         with torch.no_grad():
             deviation = self.transform(frames - past).std((0, 2, 3))
             steps = torch.tensor(_at_places(STEPS, self.size.places))
@@ -398,7 +420,7 @@ class VideoNetwork(FixedLayer):
 
 
 class SciModel(SmallModel):
-    """The small networks."""
+    """SCI's networks as a `FrameModel`."""
 
     def code(
         self, coder: LatentCoder, frame: Tensor | None, index: int, size: tuple[int, int], state: Any

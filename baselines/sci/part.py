@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 WEIGHTS = Path(__file__).parent / "weights"
 
 
-# Variants that one short budget trained; their weights are shipped too, so that each part's worth can be measured.
+# Variants for ablations, all trained with the same short budget; their weights are shipped.
 ABLATIONS = {
     "dual": "fusions=3", "ventral": "fusions=0", "deep": "fusions=6", "free": "smooth=0",
     "afr": "align=afr", "nofmvr": "refine=false", "dcn": "align=dcn", "warp": "align=warp",
 }  # fmt: skip
-# Those with an extraction of their own; the others are analyses of the shipped extraction's features.
+# Variants with their own extraction; the others are analyses of the shipped extraction's features.
 EXTRACTIONS = ("dual", "ventral", "deep", "free")
 
 
 class SciOptions(ComponentOptions):
-    """Options: the preset; where weights lie and what device runs them, on this machine."""
+    """Options: the preset; the weight file and the device, which describe this machine and stay out of rows."""
 
     preset: Literal["small", "paper"] = "small"
     weights: str = Field(default="", exclude=True)
@@ -40,7 +40,7 @@ class SciOptions(ComponentOptions):
 
 
 class CodecOptions(SciOptions):
-    """Options of the codec, and parts of its networks (see `CodecSize`): the preset's own where none is given."""
+    """Options of the codec, with parts of its networks (see `CodecSize`); None stands for the preset's."""
 
     long_term: bool | None = None
     places: int | None = Field(default=None, ge=1, le=2)
@@ -49,7 +49,7 @@ class CodecOptions(SciOptions):
 
 
 class PartOptions(SciOptions):
-    """Options of extractor and analyzer: one of the shipped `ABLATIONS`; subclasses name those that they take."""
+    """Options of extractor and analyzer: one of the shipped `ABLATIONS`. Subclasses list those that they take."""
 
     ablation: str = ""
 
@@ -61,7 +61,7 @@ class PartOptions(SciOptions):
 
 
 class Variant(Component):
-    """What a training of SCI leaves out or changes, for ablations; the defaults are the shipped model's."""
+    """What a training of SCI changes, for ablations; the defaults are those of the shipped model."""
 
     name = "variant"
 
@@ -71,11 +71,11 @@ class Variant(Component):
         Attributes
         ----------
         fusions
-            Pathway fusion units; 0 is the ventral pathway alone, none given the preset's own number.
+            Number of pathway fusion units; 0: only the ventral pathway, None: the preset's number.
         smooth, anchor
-            Weights of the feature's Laplacian and of its own distance to the luminance in stage I; 0 leaves it free.
+            Weights, in the loss of stage I, of the feature's Laplacian and of its own squared error.
         align, refine
-            What aligns neighbours in analysis, and whether FMVR refines motion.
+            How analysis aligns neighbours, and whether FMVR refines motion.
         encoder
             Whether stage III trains the encoder as well.
         """
@@ -89,7 +89,7 @@ class Variant(Component):
 
 
 def unpublished(name: str) -> BenchError:
-    """What is said where weights of the paper's size are asked for."""
+    """The error for a component whose weights of the paper's size are asked for."""
     return BenchError(f"{name}: no weights of the paper's size were published; it can only be counted")
 
 
@@ -126,7 +126,7 @@ class SciPart(Component):
 
     @property
     def variant(self) -> Any:
-        """What differs from the shipped model: options of `Variant`."""
+        """What differs from the shipped model, as options of `Variant`."""
         if self.options.ablation:
             return Variant(**parse_spec(f"{Variant.name}:{ABLATIONS[self.options.ablation]}")[1]).options
         stated = self.options.model_dump(include=set(Variant.Options.model_fields))
@@ -141,11 +141,11 @@ class SciPart(Component):
 
     @property
     def weights_sha256(self) -> str:
-        """Hash of the weights' file."""
+        """SHA-256 of the weight file."""
         return file_sha256(self.weight_file())
 
     def restored(self, network: type[N], *arguments: Hashable) -> N:
-        """The network that the arguments make, with its weights, on its device."""
+        """A network of this class and these arguments with its weights, on its device; read once per process."""
         from bench.weights import check_device, restored
 
         check_device(self.options.device)

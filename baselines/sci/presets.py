@@ -1,4 +1,4 @@
-"""Sizes of the presets: ``small`` for a small camera, ``paper`` as in the paper's Table IX."""
+"""Sizes of the presets: ``small``, for a small camera, and ``paper``, with the complexity of the paper's Table IX."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EXTRACTION = {
 
 
 def extraction_size(preset: str, fusions: int | None) -> ExtractionSize:
-    """A preset's extraction, with another number of fusion units where one is given."""
+    """Size of a preset's extraction, with another number of fusion units if one is given."""
     return EXTRACTION[preset] if fusions is None else replace(EXTRACTION[preset], fusions=fusions)
 
 

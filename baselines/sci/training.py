@@ -1,7 +1,8 @@
-"""How SCI is trained (paper section V-B, Fig. 7).
+"""Training of SCI (paper section V-B, Fig. 7).
 
-Extraction with a small head in place of analysis (stage I), analysis on fixed extraction (stage II), the codec on its
-features, then decoder, motion refinement and analysis through the codec (stage III).
+Stage I trains extraction, with a small head in place of analysis. Stage II trains analysis on the features of this
+extraction. The codec is then trained on the same features. Stage III trains decoder, motion refinement and analysis
+through the codec.
 """
 
 from __future__ import annotations
@@ -39,18 +40,18 @@ if TYPE_CHECKING:
 
 # Spikes per frame of unit luminance in the training data.
 _RATE = 0.6
-# Successive instants that analysis is trained on, and those of an intra period whose results validation looks at.
+# Number of successive instants that analysis is trained on, and instants of an intra period that validation analyzes.
 _INSTANTS, _CHECKED = 6, (2, 7, 12)
 _LAPLACIAN = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None]
 
 
 def laplacian(feature: Tensor) -> Tensor:
-    """Second differences of N x 1 x H x W features, inside the border (paper Fig. 9a)."""
+    """Laplacian of N x 1 x H x W features without the border, N x 1 x H-2 x W-2 (paper Fig. 9a)."""
     return F.conv2d(feature, _LAPLACIAN.to(feature))
 
 
 class _Head(nn.Module):
-    """What stands for analysis while extraction is trained: one frame's feature to luminance."""
+    """Stands in for analysis while extraction is trained: maps one feature to luminance."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,17 +79,17 @@ class ExtractionRecipe(Recipe):
         self.network = nn.ModuleDict({"extraction": self.extraction, "head": self.head})
 
     def draw(self, shards: Shards, seed: int, step: int) -> Batch:
-        """Spikes around coding instants, and the luminance there."""
+        """Spikes around coding instants, N x 40 x S x S, and the luminance there, N x 1 x S x S."""
         return tuple(torch.from_numpy(part) for part in shards.scenes(self.batch, self.crop, seed, step))
 
     def start(self, batch: Batch) -> None:
-        """Nothing is fitted: extraction starts as the firing rate."""
+        """Do nothing: extraction starts as the firing rate."""
 
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, Mapping[str, float]]:
-        """Squared error of what the head makes of the feature, and the feature's roughness."""
+        """Squared error of the head's luminance, and with small weights the feature's error and roughness."""
         spikes, truth = batch
         feature = self.extraction(spikes, _RATE)
-        # Outside [0, 1] a feature is clipped once it is used: what it lacks there is an error.
+        # Features are clipped to [0, 1] when they are used, so the head gets clipped ones.
         clipped = feature.clamp(0, 1)
         error = (self.head(clipped) - truth).square().mean()
         rough = laplacian(clipped)
@@ -101,11 +102,11 @@ class ExtractionRecipe(Recipe):
         return 100 * loss, facts
 
     def finish(self, network: nn.Module) -> Mapping[str, Mapping[str, Tensor]]:
-        """Extraction alone; the head has served."""
+        """Return the weights of extraction, without the head."""
         return {self.file: _weights(network.get_submodule("extraction"))}
 
     def evaluate(self, network: nn.Module, shards: Shards, progress: Progress = silent) -> list[dict[str, float]]:
-        """PSNR of feature and head, and both norms of the feature's Laplacian."""
+        """PSNR of the feature and of the head's luminance, and L1 and L2 norm of the feature's Laplacian."""
         spikes, truth = (torch.from_numpy(part) for part in shards.scenes(self.checked, 128, 0, 0))
         with torch.inference_mode():
             feature = network.get_submodule("extraction")(spikes, _RATE).clamp(0, 1)
@@ -120,7 +121,7 @@ def _weights(network: nn.Module) -> dict[str, Tensor]:
 
 
 def extract_features(extraction: Extraction, spikes: np.ndarray, instants: np.ndarray) -> np.ndarray:
-    """Features at instants of T x H x W spikes, K x H x W float32 in [0, 1]."""
+    """Features at K instants of T x H x W spikes, K x H x W float32 in [0, 1]."""
     import numpy as np
 
     with torch.inference_mode():
@@ -129,7 +130,7 @@ def extract_features(extraction: Extraction, spikes: np.ndarray, instants: np.nd
 
 
 class _OnFeatures(Recipe):
-    """Recipes that train on the features of a trained extraction module."""
+    """Base of the recipes that train on the features of a trained extraction module."""
 
     def __init__(self, preset: str, variant: Variant.Options, extraction: Path) -> None:
         self.extraction = Extraction(extraction_size(preset, variant.fusions)).eval()
@@ -138,7 +139,7 @@ class _OnFeatures(Recipe):
         self._key = file_sha256(extraction)
 
     def prepare(self, shards: Shards, progress: Progress = silent) -> Shards:
-        """Shards with the features of this extraction module in place of TFP's."""
+        """Shards with the features of this extraction module instead of TFP's."""
 
         def extract(spikes: np.ndarray, instants: np.ndarray) -> np.ndarray:
             return extract_features(self.extraction, spikes, instants)
@@ -147,7 +148,7 @@ class _OnFeatures(Recipe):
 
 
 class AnalysisRecipe(_OnFeatures):
-    """Stage II: analysis on fixed extraction, towards the luminance."""
+    """Stage II: analysis on the features of a fixed extraction."""
 
     file = "analysis.safetensors"
     logged = ("warp", "psnr")
@@ -162,18 +163,18 @@ class AnalysisRecipe(_OnFeatures):
         self.network = self.analysis
 
     def draw(self, shards: Shards, seed: int, step: int) -> Batch:
-        """Features and luminance of successive instants, and which of them is wanted."""
+        """Features of successive instants, N x K x S x S, the luminance at one of them, and its index."""
         found = shards.pairs(self.batch, self.crop, seed, step, _INSTANTS)
         features, truth = (torch.from_numpy(part) for part in found)
-        # Mostly in the middle; at the ends neighbours are missing.
+        # Mostly one in the middle, since neighbours are missing at the ends.
         wanted = (2, 3, 2, 3, 0, 1, 2, 3, 4, 5)[step % 10]
         return features, truth[:, wanted : wanted + 1], torch.tensor(wanted)
 
     def start(self, batch: Batch) -> None:
-        """Nothing is fitted: analysis starts by giving the feature back."""
+        """Do nothing: analysis starts by returning the feature."""
 
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, Mapping[str, float]]:
-        """Squared error of the luminance; motion is also led by what it has to explain."""
+        """Squared error of the luminance, and with a small weight that of features predicted by motion."""
         features, truth, wanted = batch
         estimated = self.analysis.estimate(features)
         motion = self.analysis.refined(features, estimated)
@@ -186,11 +187,11 @@ class AnalysisRecipe(_OnFeatures):
         return 100 * (error + 0.1 * explained), facts
 
     def finish(self, network: nn.Module) -> Mapping[str, Mapping[str, Tensor]]:
-        """All of it."""
+        """Return the weights of analysis."""
         return {self.file: _weights(network)}
 
     def evaluate(self, network: nn.Module, shards: Shards, progress: Progress = silent) -> list[dict[str, float]]:
-        """PSNR of the middle instants, beside that of the features."""
+        """PSNR of the luminance at the middle instants, and of the features there."""
         assert isinstance(network, Analysis)  # noqa: S101 -- the trainer's copy of it
         features, truth = (torch.from_numpy(part) for part in shards.pairs(self.checked, 128, 0, 0, _INSTANTS))
         errors, own = [], []
@@ -209,14 +210,14 @@ class AnalysisRecipe(_OnFeatures):
 
 
 def unexplained(features: Tensor, motion: Tensor) -> Tensor:
-    """Squared error of each sequence's features, N x K x H x W, by their predecessors moved; a value per sequence."""
+    """Mean squared error of features N x K x H x W predicted from their predecessors by motion; one value per item."""
     now, past = (part.reshape(-1, 1, *part.shape[2:]) for part in (features[:, 1:], features[:, :-1]))
     error = warp(past, motion[:, 1:].flatten(0, 1)) - now
     return error.square().view(len(features), -1).mean(1)
 
 
 class IntraRecipe(GrowingRecipe, _OnFeatures):
-    """Pre-training of intra frames by themselves: many more pictures a minute than in sequences."""
+    """Pre-training of the intra network alone, which sees many more pictures per minute than in sequences."""
 
     file = "intra.safetensors"
     pace = 60.0
@@ -228,16 +229,16 @@ class IntraRecipe(GrowingRecipe, _OnFeatures):
         self.network = nn.ModuleDict({"image": self.image})
 
     def draw(self, shards: Shards, seed: int, step: int) -> Batch:
-        """Features of single instants, some of them of luminance, and the luminance."""
+        """Features of single instants (some of luminance instead), and their luminance; N x 1 x S x S each."""
         found = shards.pairs(self.batch, self.crop, seed, step, 1, PLAIN)
         return tuple(torch.from_numpy(part) for part in found)
 
     def start(self, batch: Batch) -> None:
-        """Scales of the prior from the statistics of the linear transform."""
+        """Set the prior's starting scales from the statistics of the linear transform."""
         self.image.calibrate(batch[0])
 
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, Mapping[str, float]]:
-        """Rate and distortion at rate points spread over the batch, from a random first."""
+        """Rate and distortion, at another rate point for each item (`spread_rates`)."""
         features, truth = batch
         steps = torch.tensor(self.image.steps, device=features.device)
         rate = spread_rates(len(features), len(steps)).to(features.device)
@@ -247,11 +248,11 @@ class IntraRecipe(GrowingRecipe, _OnFeatures):
         return loss, {"bpp": bpp, "psnr": psnr}
 
     def finish(self, network: nn.Module) -> Mapping[str, Mapping[str, Tensor]]:
-        """Weights as they are: training goes on from them."""
+        """Return the weights without rounding: training continues from them."""
         return {self.file: _weights(network)}
 
     def evaluate(self, network: nn.Module, shards: Shards, progress: Progress = silent) -> list[dict[str, float]]:
-        """Rate and quality of the first instants of the first held-out samples."""
+        """Bits per frame pixel and PSNR of the first held-out samples' first instants, at every rate point."""
         features, truth = (torch.from_numpy(part[:, :1]) for part in shards.held_out(self.checked))
         image, figures = network.get_submodule("image"), []
         assert isinstance(image, ImageNetwork)  # noqa: S101 -- the trainer's copy of it
@@ -267,7 +268,7 @@ class IntraRecipe(GrowingRecipe, _OnFeatures):
 
 
 class CodecRecipe(SmallRecipe, _OnFeatures):
-    """Pre-training of the codec on features, as the other small codecs are trained, from intra frames that can be."""
+    """Pre-training of the codec on features, like the other small codecs; it can start from a trained intra network."""
 
     pace = 26.0
 
@@ -285,31 +286,31 @@ class CodecRecipe(SmallRecipe, _OnFeatures):
         load_into(nn.ModuleDict({"image": self.image}), read_weights(path), path)
 
     def begin_from(self, path: Path) -> tuple[int, int]:
-        """See `Recipe`; intra frames stay those of their own stage where there is one."""
+        """See `Recipe`; the intra network keeps the weights of its own stage if they were given."""
         counts = super().begin_from(path)
         if self._intra is not None:
             self._restore_intra(self._intra)
         return counts
 
 
-# What an encoder's symbols come from: stage III leaves it as it is, quantisation steps included.
+# Parameters that determine the encoder's symbols, quantisation steps included: stage III does not train them.
 _ENCODER = re.compile(r"\.(encoder|mv_encoder|hyper_encoder|rates|motion_rates)\.|transform\.analysis$")
 
 
 class ThroughCodecRecipe(CodecRecipe):
-    """Stage III: what is behind the link, through quantisation, over all rate points and whole intra periods.
+    """Stage III: decoder and analysis, through quantisation, over all rate points and whole intra periods.
 
-    One loss holds the codec's rate, the result's distortion and a part of its features', both from the luminance. In
-    every second batch one sequence is coded as luminance, as ATC sends it, and its features reach analysis uncoded;
-    every other instant goes through analysis without decoded motion: so one analysis serves all codecs and none.
-    The paper trains the decoder alone; the variant `encoder` trains the encoder as well.
+    The loss has the codec's rate, the distortion of results, and with a small weight that of decoded features, both
+    against the luminance. In every second batch one sequence is coded as luminance, as ATC sends it, and its features
+    reach analysis uncoded. Every second analysis gets no decoded motion. So one analysis module serves all codecs, and
+    uncoded features. The paper trains the decoder only; the variant `encoder` trains the encoder as well.
     """
 
     file = "small.safetensors"
     pace = 12.0
     rate = 3e-4
     warm = True
-    # Weight of the features' distortion beside the result's; instants of a sequence that are analyzed.
+    # Weight of the decoded features' distortion relative to the results'; number of analyzed instants of a sequence.
     own, results = 0.3, 3
 
     def __init__(
@@ -326,23 +327,23 @@ class ThroughCodecRecipe(CodecRecipe):
         self.network = nn.ModuleDict({"image": self.image, "video": self.video, "analysis": self.analysis})
 
     def start(self, batch: Batch) -> None:
-        """Nothing is fitted: all parts have been trained."""
+        """Do nothing: all parts are trained already."""
 
     def draw(self, shards: Shards, seed: int, step: int) -> Batch:
-        """Features and luminance of sequences, which instants are analyzed, and how many sequences are luminance."""
+        """Features and luminance N x K x S x S, indices of the analyzed instants, and number of luminance sequences."""
         features, truth = (torch.from_numpy(part) for part in shards.pairs(self.batch, self.crop, seed, step))
         wanted = torch.tensor([(5 * step + 7 * number) % features.shape[1] for number in range(self.results)])
         return features, truth, wanted, torch.tensor(step % 2)
 
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, Mapping[str, float]]:
-        """Rate and distortion of the features that are sent, and distortion of what analysis makes of them."""
+        """Rate and distortion of the features that are sent, and distortion of the analyzed results."""
         features, truth, wanted, plain = batch
         count, frames, height, width = features.shape
         coded = count - int(plain)
         sent = torch.cat((features[:coded], truth[coded:]))
         rate = spread_rates(count).to(features.device)
         model, step = self.model(self.network, rate), step_of(rate)
-        # Nothing comes behind what is sent as luminance: its own distortion is all that counts.
+        # A sequence that is sent as luminance is not analyzed, so its own distortion has full weight.
         number = torch.arange(count, device=step.device)
         own = torch.where(number < coded, self.own, 1.0)
         total, state, bpp = torch.zeros(()), None, 0.0
@@ -363,26 +364,26 @@ class ThroughCodecRecipe(CodecRecipe):
             seen = slice(max(instant - RADIUS, 0), instant + RADIUS + 1)
             without = ((number + turn) % 2 == 1) | (number >= coded)
             error = self._result(received[:, seen], moved[:, seen], without, truth[:, instant], instant - seen.start)
-            # Of uncoded features at the price of a low rate point.
+            # Uncoded features have no rate point; their errors are weighted about as at a low one.
             price = torch.where(number < coded, step / slope_of(step), 20.0)
             total = total + (price * error).mean() / self.results
             psnr += -10 * float(error[:coded].detach().clamp_min(1e-10).log10().mean()) / self.results
         return total, {"bpp": bpp, "psnr": psnr}
 
     def _result(self, features: Tensor, moved: Tensor, without: Tensor, truth: Tensor, k: int) -> Tensor:
-        """Squared error of each sequence's result at instant k; motion is also led by what it has to explain."""
+        """Squared error of each sequence's result at instant k, and a tenth of that of motion-predicted features."""
         moved = torch.where(without[:, None, None, None, None], self.analysis.estimate(features), moved)
         refined = self.analysis.refined(features, moved)
         error = (self.analysis(features, refined, k)[:, 0] - truth).square().mean((1, 2))
         return error + 0.1 * unexplained(features, refined) if self.analysis.fmvr is not None else error
 
     def finish(self, network: nn.Module) -> Mapping[str, Mapping[str, Tensor]]:
-        """The codec in its exact form, and analysis."""
+        """Bring the codec into its exact form, and return its weights and those of analysis."""
         codec = nn.ModuleDict({part: network.get_submodule(part) for part in ("image", "video")})
         return {self.file: finish_small(codec), "analysis.safetensors": _weights(network.get_submodule("analysis"))}
 
     def evaluate(self, network: nn.Module, shards: Shards, progress: Progress = silent) -> list[dict[str, float]]:
-        """Rate, and PSNR of decoded features and of some results against the luminance, in the closed loop."""
+        """Bits per frame pixel, and PSNR of decoded features and of some results, at every rate point."""
         features, truth = (torch.from_numpy(part) for part in shards.held_out(self.checked))
         analysis = network.get_submodule("analysis")
         assert isinstance(analysis, Analysis)  # noqa: S101 -- the trainer's copy of it

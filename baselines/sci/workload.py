@@ -1,4 +1,4 @@
-"""The parts of SCI for counting: the variants of the paper's Table IX, and encoder and decoder as in its Table X."""
+"""The parts of SCI for `bench complexity`: the variants of the paper's Table IX, encoder and decoder of its Table X."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from baselines.sci.network import ImageNetwork, SciModel, State, VideoNetwork
 from baselines.sci.presets import ANALYSIS, CODEC, EXTRACTION
 from bench.interfaces.workload import Work
 
-# Nothing is computed: tensors have shapes alone.
+# Tensors on this device have shapes but no values, so nothing is computed.
 _DEVICE = "meta"
 
 
 def workload(preset: str, size: tuple[int, int]) -> Iterator[Work]:
-    """All parts at H x W; the paper's own figures stand beside the preset of its size.
+    """All parts for features of H x W; parts of the preset ``paper`` name the paper's rows that they are compared with.
 
-    That preset's sizes were chosen for Table IX; nothing is tuned to Table X.
+    The sizes of that preset were chosen to match Table IX, not Table X.
     """
     height, width = size[0] + -size[0] % 16, size[1] + -size[1] % 16
 
@@ -74,7 +74,7 @@ def workload(preset: str, size: tuple[int, int]) -> Iterator[Work]:
     yield Work("codec, with FMVR", "both", "P", refined, (video, fmvr), row("codec with FMVR"))
     model = SciModel(nn.ModuleDict({"image": image, "video": video}), rate)
     for work in codec_workload(model, (height, width), 1, _DEVICE):
-        # The paper's encoder is what only the encoder computes; this one also has the decoder's part of it.
+        # The paper counts as the encoder only what the decoder does not compute; this part includes the decoder's.
         yield replace(work, published=table_x(f"{work.frame}-dec")) if work.part == "decoder" else work
     yield Work("encoder alone", "camera", "I", _intra_alone(image, frame), (image,), table_x("I-enc"))
     yield Work("encoder alone", "camera", "P", _inter_alone(video, frame, state), (video,), table_x("P-enc"))
