@@ -1,1 +1,1 @@
-"""SpikeCodec (Feng et al., arXiv 2306.14108): scenes recovered from spikes, coded, and turned into spikes again."""
+"""SpikeCodec (Feng et al., arXiv 2306.14108): recovers scenes from spikes, codes them, and fires spikes from them."""

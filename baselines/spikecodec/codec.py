@@ -28,10 +28,10 @@ _HEAD = struct.Struct("<BB")
 
 
 class SpikeCodec(Codec, Trainable, HasWorkload):
-    """SpikeCodec (arXiv 2306.14108): one scene per eight spike frames, coded by itself; spikes are fired anew.
+    """SpikeCodec (arXiv 2306.14108): codes one scene per eight spike frames; the decoder fires new spikes from it.
 
-    A codec for spikes alone. The preset ``small`` is trained here; ``full`` has the size that was published, but no
-    weights were: it can be counted, not run::
+    It takes spikes only. The preset ``small`` is trained by this project. ``full`` has the published size; no weights
+    were published, so it can be counted (`bench complexity`) but not run::
 
         payload = u8 largest firing rate in 1/255 | u8 number of spike frames modulo 256
                 | range-coded latents of all scenes, a checksum after each
@@ -42,14 +42,20 @@ class SpikeCodec(Codec, Trainable, HasWorkload):
     rate_points = tuple(range(7))
 
     class Options(ComponentOptions):
-        """Options: the preset; where weights lie and what device runs them, on this machine."""
+        """Options: the preset; the weight file and the device, which describe this machine and stay out of rows."""
 
         preset: Literal["small", "full"] = "small"
         weights: str = Field(default="", exclude=True)
         device: str = Field(default="cpu", exclude=True)
 
     def weight_file(self) -> Path:
-        """The weights: those in the package, or the file that the option `weights` names."""
+        """The weights: those in the package, or the file that the option `weights` names.
+
+        Raises
+        ------
+        BenchError
+            If there are none.
+        """
         if self.options.preset == "full":
             raise BenchError(f"{self.name}: no weights of the full-size network are published; it can only be counted")
         return small_weights(self.name, self.options.weights, Path(__file__).parent)
@@ -63,7 +69,7 @@ class SpikeCodec(Codec, Trainable, HasWorkload):
 
     @property
     def weights_sha256(self) -> str:
-        """Hash of the weight file."""
+        """SHA-256 of the weight file."""
         return file_sha256(self.weight_file())
 
     def recipe(self) -> Recipe:
@@ -74,7 +80,7 @@ class SpikeCodec(Codec, Trainable, HasWorkload):
         return SpikeCodecRecipe()
 
     def lookahead(self, condition: CodingCondition) -> float:
-        """All frames: the largest firing rate of the recording goes ahead of its first scene."""
+        """Infinite: the largest firing rate of the whole recording precedes its first scene in the payload."""
         return math.inf
 
     def workload(self, size: tuple[int, int]) -> Iterator[Work]:
@@ -84,7 +90,7 @@ class SpikeCodec(Codec, Trainable, HasWorkload):
         yield from workload(self.options.preset, size)
 
     def compress(self, frames: np.ndarray, rate_point: RatePoint, condition: CodingCondition) -> Compressed:
-        """Recover the scenes and code them one by one; every scene is an intra frame."""
+        """Recover the scenes and code each by itself, as an intra frame."""
         import torch
 
         from baselines.neural.coding import StreamEncoder
@@ -93,7 +99,7 @@ class SpikeCodec(Codec, Trainable, HasWorkload):
         from baselines.spikecodec.network import window_rates
 
         rates = window_rates(frames.astype(np.uint8))
-        # The long windows' largest rate: what luminance 1 stands for.
+        # Luminance 1 stands for the largest firing rate over the longest windows.
         largest = max(1, min(255, int(np.ceil(float(rates[:, -1].max()) * 255))))
         network, encoder = self._network(), StreamEncoder()
         with torch.inference_mode(), exact_arithmetic():
@@ -105,7 +111,13 @@ class SpikeCodec(Codec, Trainable, HasWorkload):
         return Compressed(_HEAD.pack(largest, len(frames) % 256) + encoder.payload(), bits)
 
     def decompress(self, payload: bytes, info: StreamInfo) -> np.ndarray:
-        """Decode the scenes and fire their spikes."""
+        """Decode the scenes and fire their spikes.
+
+        Raises
+        ------
+        StreamError
+            If the payload is cut off, is of another number of spike frames, or a scene's checksum differs.
+        """
         import torch
 
         from baselines.neural.coding import StreamDecoder

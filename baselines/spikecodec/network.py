@@ -1,4 +1,4 @@
-"""SpikeCodec in small: scene recovery, variational auto-encoder with attention, spike simulator.
+"""SpikeCodec's networks: scene recovery, variational auto-encoder with attention, spike simulator.
 
 ::
 
@@ -6,7 +6,7 @@
                                                                      y -> hyperprior, 5x5 context -> scales, means
     y_hat -> synthesis -> decoded scene -> integrate and fire -> spikes
 
-Only what lies before the quantiser runs in floating point: the rest is exact (`baselines.neural.fixed`).
+What precedes the quantiser runs in floating point; the rest is exact (`baselines.neural.fixed`).
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from baselines.neural.small import (
 )  # fmt: skip
 from bench.spikes import SpikeCamera
 
-# Spike frames that one scene stands for, and the windows around it whose firing rates recovery sees.
+# Number of spike frames per scene, and lengths of the windows around it whose firing rates recovery reads.
 GROUP = 8
 WINDOWS = (4, 10, 20, 40)
-_WEIGHTS = 2 * GROUP  # interpolation weights between two scenes are whole numbers of 1/16
+_WEIGHTS = 2 * GROUP  # interpolation weights between two scenes are multiples of 1/16
 _LEVELS = round(1 / FRAME_STEP)
 
 
@@ -48,13 +48,13 @@ class Sizes:
     Attributes
     ----------
     recovery, depth
-        Channels and inner layers of scene recovery, all at full size.
+        Channels of scene recovery and its number of inner layers, all at full size.
     analysis, synthesis
         Channels at half, quarter and eighth size.
     last
         Channels of the synthesis at full size.
     hidden
-        Channels of hyperprior and context.
+        Channels inside the prior.
     """
 
     recovery: int = 16
@@ -66,8 +66,8 @@ class Sizes:
 
 
 SMALL = Sizes()
-# Within 1 % as many parameters before and after the channel as Table X of the SCI paper states, 6.11 and 42.88 million;
-# it does not state the layers.
+# Table X of the SCI paper states 6.11 million parameters before the channel and 42.88 million after it, but not the
+# layers. These widths come within 1 % of both numbers.
 FULL = Sizes(192, 10, (128, 192, 256), (256, 512, 760), 16, 208)
 
 
@@ -82,12 +82,12 @@ class SceneRecovery(nn.Module):
         self.branch = nn.Sequential(*layers, nn.LeakyReLU(0.1), zeroed(conv(width, 1)))
 
     def forward(self, rates: Tensor) -> Tensor:
-        """Firing rates N x 4 x H x W, relative to the recording's largest, to a scene N x 1 x H x W in [0, 1]."""
+        """A scene N x 1 x H x W in [0, 1] from firing rates N x 4 x H x W, relative to the recording's largest."""
         return (rates[:, 2:3] + self.branch(rates - 0.5)).clamp(0, 1)
 
 
 class Attention(FixedLayer):
-    """x plus a branch of its own, weighted by a gate between 0 and 1."""
+    """x plus a branch that is weighted by a gate between 0 and 1."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -95,13 +95,13 @@ class Attention(FixedLayer):
         self.gate = nn.Sequential(Residual(channels, channels // 2), FixedConv(channels, channels, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        # A piecewise linear gate: its product with values on the grid stays far below 2^24 units.
+        # The gate is piecewise linear, so that its product with values on the grid stays far below 2^24 units.
         gate = (0.5 + self.gate(x) / 4).clamp(0, 1)
         return add(x, snap(self.body(x) * gate, self.frozen))
 
 
 class SceneNetwork(FixedLayer):
-    """Recovery, and the auto-encoder of scenes."""
+    """Scene recovery, and the auto-encoder of scenes."""
 
     def __init__(self, sizes: Sizes = SMALL) -> None:
         super().__init__()
@@ -123,7 +123,15 @@ class SceneNetwork(FixedLayer):
         )  # fmt: skip
 
     def code(self, coder: LatentCoder, scene: Tensor | None, rate: Tensor, shape: tuple[int, int, int]) -> Tensor:
-        """Code scenes N x 1 x H x W in [0, 1]; returns them decoded. `shape` is (N, H, W), multiples of 16."""
+        """Code scenes N x 1 x H x W in [0, 1], None when decoding; returns them decoded.
+
+        Parameters
+        ----------
+        rate
+            Rate point of each of the N scenes.
+        shape
+            (N, H, W), H and W multiples of 16.
+        """
         steps = self.rates(rate, self.frozen)
         latent = None
         if scene is not None:
@@ -131,32 +139,32 @@ class SceneNetwork(FixedLayer):
         batch, height, width = shape
         decoded = self.prior.code(coder, "y", latent, (), rate, (batch, height // 16, width // 16))
         coefficients = (decoded.double() if self.frozen else decoded) * steps
-        # Coefficients are small beside the range: times eight, their grid is 1/512.
+        # Coefficients are small compared with the fixed-point range: times eight, they are on a grid of 1/512.
         detail = self.decoder(snap(8 * coefficients.to(steps), self.frozen)) / FRAME_GAIN
         return to_frame(self.transform.invert(coefficients) + detail, self.frozen)
 
     def calibrate(self, scenes: Tensor) -> None:
-        """Fit the prior's first scales to what the transform gives for these scenes."""
+        """Set the prior's starting scales from the transform of these scenes, N x 1 x H x W."""
         with torch.no_grad():
             deviation = self.transform(scenes - 0.5).std((0, 2, 3))
             self.prior.calibrate(deviation / torch.tensor(STEPS)[:, None].to(deviation))
 
 
 def window_rates(spikes: np.ndarray) -> np.ndarray:
-    """Firing rates at every scene's instant.
+    """Firing rates in four windows around every scene's instant.
 
     Parameters
     ----------
     spikes
-        T x H x W in {0, 1}. Scene j lies in the middle of frames 8 j .. 8 j + 7.
+        T x H x W uint8 in {0, 1}. Scene j is in the middle of frames 8 j .. 8 j + 7.
 
     Returns
     -------
     numpy.ndarray
-        ceil(T / 8) x 4 x H x W float32; windows that reach beyond the ends are cut there.
+        ceil(T / 8) x 4 x H x W float32, spikes per frame; windows end at the recording's ends.
     """
     count = -(-len(spikes) // GROUP)
-    # Sums up to each frame: a window costs two look-ups, whatever its length.
+    # With cumulative sums a window of any length takes two look-ups.
     sums = np.zeros((len(spikes) + 1, *spikes.shape[1:]), np.uint32)
     np.cumsum(spikes, axis=0, dtype=np.uint32, out=sums[1:])
     rates = np.empty((count, len(WINDOWS), *spikes.shape[1:]), np.float32)
@@ -169,32 +177,32 @@ def window_rates(spikes: np.ndarray) -> np.ndarray:
 
 
 def fire(scenes: np.ndarray, largest: int, count: int) -> np.ndarray:
-    """Spikes of decoded scenes: luminance between scenes is interpolated, integrated, and fires at the threshold.
+    """Fire the spikes of decoded scenes: interpolate luminance between them, integrate it, fire at the threshold.
 
     Parameters
     ----------
     scenes
-        J x H x W float32, whole numbers of 1/1024 in [0, 1].
+        J x H x W float32, multiples of 1/1024 in [0, 1].
     largest
-        Firing rate of luminance 1, in units of 1/255.
+        Firing rate of luminance 1, in units of 1/255 spikes per frame.
     count
-        Number of spike frames.
+        Number of spike frames T.
 
     Returns
     -------
     numpy.ndarray
-        count x H x W uint8.
+        T x H x W uint8 in {0, 1}.
     """
     height, width = scenes.shape[1:]
     levels = np.rint(scenes * _LEVELS).astype(np.float32) * np.float32(largest)
     threshold = _LEVELS * 255 * _WEIGHTS
-    # Pixels start at phases spread evenly over the plane (an R2 sequence in 16-bit integers from one half on).
+    # Pixels start at phases that are spread evenly over the plane (an R2 sequence in 16-bit integers, from one half).
     rows, columns = np.mgrid[0:height, 0:width]
     phase = (32768 + 49472 * columns + 37345 * rows) % 65536
     camera = SpikeCamera(height, width, theta=float(threshold), initial=np.floor(phase * (threshold / 65536)))
     spikes = np.empty((count, height, width), np.uint8)
     for index in range(count):
-        # Frame i lies (2 i + 1) / 16 after the middle of the group before the first.
+        # In units of 1/16 of a group, frame i is at 2 i + 1 + 8 from the instant of a scene before the first.
         position = 2 * index + 1 + GROUP
         before, weight = divmod(position, _WEIGHTS)
         first, second = (levels[min(max(j, 0), len(levels) - 1)] for j in (before - 1, before))

@@ -1,4 +1,4 @@
-"""How `spikecodec:preset=small` is trained."""
+"""Training of `spikecodec:preset=small`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _RATE = 0.6
 
 
 class SpikeCodecRecipe(Recipe):
-    """Scenes from spikes towards the true luminance: recovery and auto-encoder together."""
+    """Trains scene recovery and auto-encoder together, against the true luminance."""
 
     pace = 420.0
     checked = 64
@@ -35,30 +35,30 @@ class SpikeCodecRecipe(Recipe):
         self.network = self.scenes
 
     def draw(self, shards: Shards, seed: int, step: int) -> Batch:
-        """Firing rates in windows around coding instants, and the luminance there."""
+        """Firing rates in windows around coding instants, N x 4 x S x S, and the luminance there, N x 1 x S x S."""
         spikes, truth = shards.scenes(self.batch, self.crop, seed, step)
         return _rates(torch.from_numpy(spikes)), torch.from_numpy(truth)
 
     def start(self, batch: Batch) -> None:
-        """Scales of the prior from the statistics of the linear transform."""
+        """Set the prior's starting scales from the statistics of the linear transform."""
         self.scenes.calibrate(batch[1])
 
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, Mapping[str, float]]:
-        """Rate, and distortion against the luminance that the spikes came from."""
+        """Rate, distortion against the luminance that the spikes came from, and the error of recovery alone."""
         rates, truth = batch
         rate, coder = spread_rates(len(truth)).to(truth.device), TrainingCoder()
         recovered = self.scenes.recovery(rates)
         decoded = self.scenes.code(coder, recovered, rate, (len(truth), truth.shape[2], truth.shape[3]))
         loss, bpp, psnr = rate_distortion(coder, decoded, truth, step_of(rate))
-        # Recovery also learns by itself, most at the beginning.
+        # Recovery also has a loss of its own, whose weight falls during training.
         return loss + (10 - 8 * progress) * (recovered - truth).square().mean(), {"bpp": bpp, "psnr": psnr}
 
     def finish(self, network: nn.Module) -> Mapping[str, Mapping[str, Tensor]]:
-        """Tables written, weights rounded."""
+        """Store tables and steps, round the weights, and return them."""
         return {self.file: finish_small(network)}
 
     def evaluate(self, network: nn.Module, shards: Shards, progress: Progress = silent) -> list[dict[str, float]]:
-        """Rate and quality against the luminance at every rate point."""
+        """Bits per pixel and PSNR against the luminance, at every rate point."""
         assert isinstance(network, SceneNetwork)  # noqa: S101 -- the trainer's copy of it
         spikes, truth = (torch.from_numpy(part) for part in shards.scenes(self.checked, 128, 0, 0))
         found = []
@@ -78,7 +78,7 @@ class SpikeCodecRecipe(Recipe):
 
 
 def _rates(spikes: Tensor) -> Tensor:
-    """Relative firing rates in each window, N x T x S x S to N x 4 x S x S."""
+    """Relative firing rates in each window, N x 4 x S x S, of spikes N x T x S x S."""
     middle = spikes.shape[1] // 2
     windows = [spikes[:, middle - window // 2 : middle + window // 2].mean(1) for window in WINDOWS]
     return (torch.stack(windows, 1) / _RATE).clamp(max=1)

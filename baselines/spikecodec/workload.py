@@ -1,4 +1,4 @@
-"""The parts of SpikeCodec for counting."""
+"""The parts of SpikeCodec for `bench complexity`."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from baselines.neural.workload import ZeroDecoder
 from baselines.spikecodec.network import FULL, SMALL, WINDOWS, SceneNetwork
 from bench.interfaces.workload import Work
 
-# Nothing is computed: tensors have shapes alone.
+# Tensors on this device have shapes but no values, so nothing is computed.
 _DEVICE = "meta"
 
 
 def workload(preset: str, size: tuple[int, int]) -> Iterator[Work]:
-    """All parts for one scene of H x W; Table X of the SCI paper stands beside the preset of the published size.
+    """All parts for one scene of H x W; the preset ``full`` names the rows of the SCI paper's Table X to compare with.
 
-    Widths of that preset were chosen for the published parameters before and after the channel; its
-    multiply-accumulates are what came of it. Windows' rates and the simulator that fires the decoded scenes' spikes
-    add and compare, and have none.
+    The widths of that preset were chosen to match the published numbers of parameters, not the multiply-accumulates.
+    The windows' firing rates and the spike simulator only add and compare, so they count no multiply-accumulates.
     """
     height, width = size[0] + -size[0] % 16, size[1] + -size[1] % 16
     with torch.device(_DEVICE):
@@ -37,7 +36,7 @@ def workload(preset: str, size: tuple[int, int]) -> Iterator[Work]:
         return network.transform(scene) + network.encoder(scene)
 
     def encode() -> object:
-        # No synthesis: every scene is coded by itself, so the camera needs none of them decoded.
+        # Without synthesis: every scene is coded by itself, so the camera needs no decoded scene.
         latent = analyse() / network.rates(rate, network.frozen)
         return network.prior.code(Estimator(), "y", latent, (), rate, (1, height // 16, width // 16))
 
