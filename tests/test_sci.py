@@ -14,18 +14,22 @@ import bench.cli
 import bench.weights
 from baselines.neural.coding import StreamDecoder, StreamEncoder
 from baselines.neural.latents import Estimator
+from baselines.neural.layers import warp
+from baselines.neural.small import SCALES
 from baselines.neural.training import finish_small, spread_rates
+from baselines.sci import global_motion
 from baselines.sci.analysis import OFFSETS, Analysis, chain, deform
 from baselines.sci.analyzer import SciAnalyzer
 from baselines.sci.codec import Sci
 from baselines.sci.extraction import REACH, BinaryConv, Extraction
 from baselines.sci.extractor import SciExtractor
+from baselines.sci.global_motion import MotionKind
 from baselines.sci.network import ImageNetwork, IntraSize, SciModel, State, VideoNetwork
 from baselines.sci.part import ABLATIONS, EXTRACTIONS, Variant
 from baselines.sci.presets import ANALYSIS, CODEC, EXTRACTION, extraction_size
 from baselines.sci.training import _ENCODER, CodecRecipe
 from bench.conform import conform
-from bench.errors import BenchError
+from bench.errors import BenchError, StreamError
 from bench.interfaces import Analyzer, Codec, CodingCondition, Content, Extractor
 from bench.registry import create
 from bench.runner.plan import default_analyzer
@@ -552,8 +556,8 @@ def test_the_codec_conforms(codec):
     assert [result for result in conform(codec) if result.problem] == []
 
 
-PARTS = {"long_term": True, "places": 2, "cubic": True, "finest": 2}
-PLAIN = {"long_term": False, "places": 1, "cubic": False, "finest": 0}
+PARTS = {"long_term": True, "places": 2, "cubic": True, "finest": 2, "global_motion": True}
+PLAIN = {"long_term": False, "places": 1, "cubic": False, "finest": 0, "global_motion": False}
 INTRA = IntraSize(width=16, reconstruct=1, encoder=16, hidden=16, hyper=8)
 
 
@@ -580,6 +584,93 @@ def test_every_part_of_the_codec_decodes_what_was_encoded(part, moving):
             again, state = model.code(reader, None, k, (32, 48), state)
             reader.end_frame()
             assert torch.equal(again, found)
+
+
+def shaken(count, height, width, still=False):
+    """K x H x W float32 frames of one picture that turns and shifts at random; `still` from the third frame on."""
+    from scipy.ndimage import gaussian_filter, map_coordinates
+
+    random = np.random.default_rng(3)
+    picture = gaussian_filter(random.random((height + 40, width + 40)), 2)
+    picture = (picture - picture.min()) / np.ptp(picture)
+    rows, columns = np.mgrid[0:height, 0:width].astype(float)
+    frames = []
+    for k in range(count):
+        if not (still and k > 1):
+            x, y, turn = *random.uniform(-4, 4, 2), random.uniform(-0.02, 0.02)
+        places = [20 + y + rows + turn * (columns - width / 2), 20 + x + columns - turn * (rows - height / 2)]
+        frames.append(map_coordinates(picture, places, order=3))
+    return np.clip(frames, 0, 1).astype(np.float32)
+
+
+class KindsCoder(StreamEncoder):
+    """Keeps the kinds of motion that are written."""
+
+    def __init__(self):
+        super().__init__()
+        self.kinds = []
+
+    def conditional(self, name, family, residual, sigma, worth=None):
+        symbols = super().conditional(name, family, residual, sigma, worth)
+        if name == "mv_whole" and symbols.numel() == 1:
+            self.kinds.append(MotionKind(int(symbols)))
+        return symbols
+
+
+def test_a_camera_that_shakes_is_said_in_six_numbers():
+    frames, codec = shaken(8, 64, 80), create(Codec, "sci")
+    coder = KindsCoder()
+    for _ in codec._walk(codec._model(2), coder, frames.shape, 16, frames):
+        pass
+    assert coder.kinds.count(MotionKind.AFFINE) >= 6
+    without = create(Codec, "sci:global_motion=false")
+    sizes, errors = [], []
+    for one in (codec, without):
+        sent = one.encode(frames, 2, CodingCondition(), Content.FEATURES)
+        decoded = one.decode(sent.stream)
+        sizes.append(len(sent.stream))
+        errors.append(float(np.square(decoded.frames - frames).mean()))
+    assert sizes[0] < 0.8 * sizes[1]
+    assert errors[0] < 1.1 * errors[1]
+    with pytest.raises(BenchError):
+        without.decode(codec.encode(frames, 2, CodingCondition(), Content.FEATURES).stream)
+
+
+def test_a_scene_that_goes_on_as_before_says_no_motion_again():
+    frames, codec = shaken(8, 64, 80, still=True), create(Codec, "sci")
+    coder = KindsCoder()
+    for _ in codec._walk(codec._model(2), coder, frames.shape, 16, frames):
+        pass
+    assert MotionKind.BLOCKS not in coder.kinds[2:]
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (250, 400), (48, 112)])
+def test_motion_of_a_whole_frame_is_whole_numbers_of_a_sixteenth(height, width):
+    numbers = np.array([[5, 7, -3], [-20, 0, 160]])
+    found = global_motion.affine_field(torch.from_numpy(numbers), (height, width))
+    across = (2 * np.arange(width) - (width - 1)) / width
+    down = (2 * np.arange(height) - (height - 1)) / height
+    wanted = numbers[:, 0, None, None] + numbers[:, 1, None, None] * across + numbers[:, 2, None, None] * down[:, None]
+    assert found.shape == (1, 2, height, width)
+    assert torch.equal(found * 16, (found * 16).round())
+    assert np.abs(16 * found[0].numpy() - wanted).max() <= 0.5 + 1e-6
+
+
+def test_the_fit_of_a_whole_frame_finds_its_shift_and_turn():
+    frames = torch.from_numpy(shaken(2, 128, 128))[:, None, None]
+    whole = global_motion.fitted(frames[1], frames[0], torch.zeros(2))
+    moved = warp(frames[0], whole.field(torch.zeros(1, 2, 128, 128)))
+    inside = (..., slice(12, -12), slice(12, -12))
+    before, after = (float((frame - frames[1])[inside].square().mean()) for frame in (frames[0], moved))
+    assert after < before / 50
+
+
+def test_a_kind_of_motion_that_does_not_exist_is_a_damaged_stream():
+    coder = StreamEncoder()
+    coder.conditional("mv_whole", SCALES, torch.tensor([7.0]), torch.tensor([0.6]))
+    coder.end_frame()
+    with pytest.raises(StreamError, match="kind of motion"):
+        global_motion.code_kind(StreamDecoder(coder.payload()), None, torch.zeros(1))
 
 
 def test_decoded_motion_is_missing_on_intra_frames_alone(codec, moving):

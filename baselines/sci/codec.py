@@ -33,7 +33,8 @@ class Small(SmallPreset):
         """The file of all rate points; raises `BenchError` if it is missing, or no weights have these parts."""
         codec = self.codec
         assert isinstance(codec, Sci)  # noqa: S101 -- whose preset this is
-        if codec.size != type(codec)().size and not codec.options.weights:
+        shipped = replace(type(codec)().size, global_motion=codec.size.global_motion)  # it has no weights
+        if codec.size != shipped and not codec.options.weights:
             raise BenchError(f"{codec.spec}: no weights with these parts are shipped; the option weights names some")
         return super().weight_files(rate_point)
 
@@ -80,7 +81,9 @@ class Sci(NeuralCodec, TrainableInStages):
         """Size and parts of the networks: those of the preset, with what the options change."""
         from baselines.sci.presets import CODEC
 
-        parts = self.options.model_dump(include={"long_term", "places", "cubic", "finest"}, exclude_none=True)
+        parts = self.options.model_dump(
+            include={"long_term", "places", "cubic", "finest", "global_motion"}, exclude_none=True
+        )
         return replace(CODEC[self.options.preset], **parts)
 
     def workload(self, size: tuple[int, int]) -> Iterator[Work]:

@@ -54,6 +54,7 @@ from baselines.neural.small import (
     to_network,
     zeroed,
 )  # fmt: skip
+from baselines.sci.global_motion import Candidate, MotionKind, Trial, carried, code_kind, code_whole, fitted
 
 _MOTION = 16
 # Starting quantisation steps of the rate points that only intra frames have.
@@ -67,7 +68,10 @@ _SHARE = 0.25
 
 
 # An error of motion costs this many times its cost in its own frame, since motion continues; chosen on held-out scenes.
-_MOTION_WORTH = 8.0
+# Encoders of streams try both.
+_MOTION_WORTHS = (8.0, 30.0)
+# Bits that a coefficient takes where it is coded at all, beside those of its size; for choices before it is coded.
+_CODED = 4.0
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,9 @@ class CodecSize:
         Whether frames are warped by cubic instead of bilinear interpolation.
     finest
         Number of rate points that intra frames have beyond those of inter frames.
+    global_motion
+        Whether the motion of a frame may be that of the whole frame (`baselines.sci.global_motion`). This part has no
+        weights, and only streams have it: in training all motion is that of blocks.
     """
 
     unshuffle: int
@@ -139,6 +146,7 @@ class CodecSize:
     places: int = 1
     cubic: bool = False
     finest: int = 0
+    global_motion: bool = False
 
 
 def _halvings(unshuffle: int) -> int:
@@ -333,7 +341,10 @@ class VideoNetwork(FixedLayer):
         place = state.place + 1
         is_key = place % KEY_PERIOD == 0
         point = self.size.places * rate + (0 if is_key else self.size.places - 1)
-        motion, mv_y = self._code_motion(coder, frame, state, point)
+        if self.size.global_motion and self.frozen and len(rate) == 1:
+            motion, mv_y = self._code_any_motion(coder, frame, state, point)
+        else:
+            motion, mv_y = self._code_motion(coder, frame, state, point)
         path = self._path(state, motion)
         predicted, context = self._predict(state, motion, path, point)
         steps = self.rates(point, self.frozen)
@@ -358,24 +369,83 @@ class VideoNetwork(FixedLayer):
         reference = state.frame if state.long_term is None else state.long_term
         return replace(after, long_term=reference, path=path)
 
+    def _code_any_motion(
+        self, coder: LatentCoder, frame: Tensor | None, state: State, point: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Code the kind of motion that costs least, and the motion."""
+        last = state.frame.new_zeros(1, 2, *state.frame.shape[2:]) if state.motion is None else state.motion
+        onward = carried(last)
+        if frame is not None:
+            chosen = self._cheapest(frame, state, point, onward)
+            code_kind(coder, chosen.kind, state.frame)
+            chosen.trial.replay(coder)
+            return chosen.motion, chosen.mv_y
+        kind = code_kind(coder, None, state.frame)
+        if kind is MotionKind.BLOCKS:
+            return self._code_blocks(coder, None, state, point)
+        return code_whole(coder, kind, None, state.frame).field(onward), self._past_motion(state)
+
+    def _cheapest(self, frame: Tensor, state: State, point: Tensor, onward: Tensor) -> Candidate:
+        """Of several ways to say a frame's motion, the one that costs least with what is left to say after it."""
+        searched, candidates = self._search(frame, state, point), []
+        for worth in _MOTION_WORTHS:
+            trial = Trial()
+            motion, mv_y = self._code_blocks(trial, searched, state, point, worth)
+            candidates.append(Candidate(MotionKind.BLOCKS, trial, motion, mv_y))
+        middle = candidates[0].motion.flatten(2).median(2).values[0]
+        for whole in (fitted(frame, state.frame, middle), fitted(frame, state.frame, 0 * middle, onward)):
+            code_whole(trial := Trial(), whole.kind, whole.numbers, frame)
+            candidates.append(Candidate(whole.kind, trial, whole.field(onward), self._past_motion(state)))
+        return min(candidates, key=lambda one: one.trial.total + self._remaining_cost(frame, state, one.motion, point))
+
+    def _remaining_cost(self, frame: Tensor, state: State, motion: Tensor, point: Tensor) -> float:
+        """About what a frame costs beside its motion, in bits: each coefficient is coded or left out."""
+        steps = self.rates(point, self.frozen)
+        worth = coefficient_worth(steps, point // self.size.places)
+        size = (self.transform(frame - self._moved(state.frame, motion)) / steps).abs()
+        coded = worth / 12 + _CODED + 2 * (1 + size).log2()
+        return float(torch.minimum(worth * size.square(), coded).sum())
+
     def _code_motion(
         self, coder: LatentCoder, frame: Tensor | None, state: State, point: Tensor
     ) -> tuple[Tensor, Tensor]:
+        """Code motion of blocks."""
+        return self._code_blocks(coder, None if frame is None else self._search(frame, state, point), state, point)
+
+    def _search(self, frame: Tensor, state: State, point: Tensor) -> tuple[Tensor, Tensor]:
+        """Motion of blocks before quantisation, N x 16 x h x w in pixels, and what an error of it costs."""
+        rate = point // self.size.places
+        return quartered_latent(frame, state.frame, rate, self.mv_encoder, _MOTION, self.known(state))
+
+    def _code_blocks(
+        self,
+        coder: LatentCoder,
+        searched: tuple[Tensor, Tensor] | None,
+        state: State,
+        point: Tensor,
+        lasting: float = _MOTION_WORTHS[0],
+    ) -> tuple[Tensor, Tensor]:
+        """Code motion of blocks that was searched; returns motion of pixels, N x 2 x H x W, and the decoded latent."""
         batch, _, height, width = state.frame.shape
         steps = self.motion_rates(point, self.frozen)
         latent = worth = None
-        if frame is not None:
-            rate, known = point // self.size.places, self.known(state)
-            motion, stake = quartered_latent(frame, state.frame, rate, self.mv_encoder, _MOTION, known)
-            latent, worth = motion / steps, _MOTION_WORTH * stake * steps.square() / bit_worth(rate)
+        if searched is not None:
+            latent = searched[0] / steps
+            worth = lasting * searched[1] * steps.square() / bit_worth(point // self.size.places)
         shape = (batch, height // BLOCK, width // BLOCK)
-        past = torch.zeros(batch, _MOTION, *shape[1:]).to(state.frame) if state.mv_y is None else state.mv_y
-        decoded = self.mv_prior.code(coder, "mv", latent, (past,), point, shape, worth)
+        decoded = self.mv_prior.code(coder, "mv", latent, (self._past_motion(state),), point, shape, worth)
         # In units of four pixels.
         moved = snap((decoded * steps / 4).to(state.frame), self.frozen)
         surface = motion_surface(quarter_motion(moved), self.frozen, BLOCK // 2)
         motion = snap_motion(4 * add(surface, self.mv_decoder(moved)), self.frozen)
         return motion, snap(decoded.to(state.frame), self.frozen)
+
+    def _past_motion(self, state: State) -> Tensor:
+        """The last latent of motion that was coded."""
+        if state.mv_y is not None:
+            return state.mv_y
+        batch, _, height, width = state.frame.shape
+        return state.frame.new_zeros(batch, _MOTION, height // BLOCK, width // BLOCK)
 
     def known(self, state: State) -> Known | None:
         """What the encoder's motion search knows before it starts; None where it knows nothing."""

@@ -39,6 +39,10 @@ class SciOptions(ComponentOptions):
     device: str = Field(default="cpu", exclude=True)
 
 
+# Options of the codec that say which parts its networks have.
+PARTS = {"long_term", "places", "cubic", "finest", "global_motion"}
+
+
 class CodecOptions(SciOptions):
     """Options of the codec, with parts of its networks (see `CodecSize`); None stands for the preset's."""
 
@@ -46,6 +50,7 @@ class CodecOptions(SciOptions):
     places: int | None = Field(default=None, ge=1, le=2)
     cubic: bool | None = None
     finest: int | None = Field(default=None, ge=0, le=2)
+    global_motion: bool | None = None
 
 
 class PartOptions(SciOptions):

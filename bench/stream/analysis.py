@@ -8,6 +8,7 @@ from pathlib import Path
 from bench.chain import PICTURES
 from bench.errors import BenchError, StreamError
 from bench.interfaces import Analyzer, Content, Extractor, StreamInfo, Task, weights_digest
+from bench.interfaces.values import stated_weights
 from bench.registry import create, part_for_stream
 from bench.sampling import Sampling
 
@@ -122,7 +123,7 @@ def analysis_of(path: Path, info: StreamInfo, stated: StatedChain) -> Analysis |
     if chain.analyzer or stated.analyzer:
         analyzer = part_for_stream(Analyzer, chain.analyzer or analyzer.spec, stated.analyzer)
         create(Task, PICTURES).check_analyzer(analyzer)
-    here = weights_digest(extractor.weights_sha256, analyzer.weights_sha256)
+    here = weights_digest(stated_weights(extractor), stated_weights(analyzer))
     if here != chain.weights:
         parts = f"extractor {extractor.spec} and analyzer {analyzer.spec}"
         raise StreamError(
