@@ -178,6 +178,16 @@ def test_what_cannot_be_compared_is_refused(tmp_path, capsys):
     assert run(capsys, "check", retrained, "--against", reference)[0] == 0
 
 
+@pytest.mark.parametrize("weights", ["extractor_sha256", "analyzer_sha256"])
+def test_weights_of_either_run_make_a_row_a_matter_of_tolerance(tmp_path, capsys, weights):
+    exact = write_run(tmp_path / "a", {"x265": (1000, "")})
+    learned = write_run(tmp_path / "b", {"x265": (1001, "")}, condition=card(**{weights: "9"}))
+    for now, before in ((learned, exact), (exact, learned)):
+        code, text = run(capsys, "check", now, "--against", before)
+        assert code == 0, text
+        assert "0 rows compared exactly, 8 with tolerance" in text
+
+
 def test_reports_for_people_and_machines(tmp_path, capsys):
     reference = write_run(tmp_path / "a", CODECS)
     other = write_run(tmp_path / "b", {"x265": (1100, ""), "dcvc": (2000, "f" * 64), "zstd": (9000, "")})

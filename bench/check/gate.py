@@ -195,7 +195,8 @@ def _paired(new: Runs, old: Runs, run: Path, reference: Path) -> tuple[list[tupl
                 f"cannot compare {_name(now)}: its evaluated instants are {now.evaluated or 'none'}, in {reference} "
                 f"{before.evaluated or 'none'}"
             )
-        learned = any((now.weights_sha256, before.weights_sha256, *(second[key] for key in _WEIGHTS)))
+        weights = (card[key] for card in (first, second) for key in _WEIGHTS)
+        learned = any((now.weights_sha256, before.weights_sha256, *weights))
         pairs.append((now, before, not learned and now.codec_sha256 == before.codec_sha256))
     return pairs, [row for place, row in ours.items() if place not in theirs]
 
