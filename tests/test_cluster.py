@@ -1,5 +1,6 @@
 """A Dask scheduler and its workers as separate processes on loopback, each worker with a cache of its own."""
 
+import errno
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import sys
 import pytest
 
 from bench.errors import BenchError
+from bench.files import disk_message
 from bench.results.rows import RD_FILE, RUN_FILE, read_rows
 from bench.runner import cluster as cluster_lane
 from tests.conftest import (
@@ -134,6 +136,15 @@ def test_workers_that_cannot_write_are_one_line(bench, cluster, tmp_path):
     done = bench("run", *flags, "--out", tmp_path / "run", check=2, environment=cache)
     one_line_error(done, "no worker is left: ", "cannot write under")
     assert done.stderr.count("--resume") == 1
+
+
+def test_a_note_on_a_worker_does_not_end_as_the_message_of_a_run_that_stops():
+    """The run goes on with the other workers, so the note must not ask for --resume."""
+    submission = cluster_lane._Submission(None, "local:2")
+    reason = disk_message("cache", OSError(errno.ENOSPC, "No space left on device"))
+    submission._leave_out(cluster_lane.Unfit("codec x265", reason, "tcp://10.0.0.1:1"))
+    (note,) = submission.notes
+    assert note.endswith("was left out for codec x265: cannot write under cache: No space left on device")
 
 
 def test_a_scheduler_that_does_not_answer_is_one_line(monkeypatch, capfd):

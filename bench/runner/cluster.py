@@ -192,7 +192,7 @@ class _Submission:
         lacking = {worker: why for part in (*parts, _EVERYTHING) for worker, why in self.unfit[part].items()}
         fitting = workers - lacking.keys()
         if workers and not fitting:
-            why = "; ".join(sorted({lacking[worker].removesuffix(GO_ON) for worker in workers}))
+            why = "; ".join(sorted({lacking[worker] for worker in workers}))
             if workers <= self.unfit[_EVERYTHING].keys():
                 raise FatalError(f"no worker is left: {why}{GO_ON}")
             return f"no worker can run it: {why}"
@@ -239,9 +239,11 @@ class _Submission:
 
     def _leave_out(self, answer: Unfit) -> None:
         known = self.unfit[answer.part]
+        # The reason may end like the message of a run that stops, but this run goes on with the other workers.
+        reason = answer.reason.removesuffix(GO_ON)
         if answer.worker not in known:
-            self.notes.append(f"worker {answer.worker} was left out for {answer.part}: {answer.reason}")
-        known[answer.worker] = f"{answer.part}: {answer.reason}"
+            self.notes.append(f"worker {answer.worker} was left out for {answer.part}: {reason}")
+        known[answer.worker] = f"{answer.part}: {reason}"
 
 
 def _suite() -> str:
