@@ -7,12 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.measure.networks import NetworkRow
 from bench.metrics.smoothness import laplacian_norms
 from bench.names import file_name
 from bench.published import published
 from bench.report.paper.tables import networks_table, table_iii
 from bench.report.rows import load_runs
+from bench.results.tables import write_table
 from tests.conftest import one_line_error, run_bench
+from tests.test_gate import write_run
 
 SUITE = """
 datasets = ["s-motion:size=32,num_spikes=121"]
@@ -136,6 +139,16 @@ def test_networks_stand_beside_the_published_ones(suite):
     stated = {(line["row"], line["column"]): line["value"] for line in published() if line["table"] == "X"}
     assert first["parameters [M], published"] == stated["SpikeCodec I-enc", "parameters"]
     assert networks_table(load_runs([suite / "run"]), "IX").empty  # the suite has not asked for the paper's size
+
+
+def test_networks_that_several_runs_counted_are_one_line(tmp_path):
+    part = {"part": "encoder", "side": "camera", "frame": "I", "parameters": 10**6, "table": "X"}
+    part |= {"schema_version": 1, "codec": "sci", "width": 256, "height": 256}
+    rows = [NetworkRow(macs=macs, **part) for macs in (10**9, 2 * 10**9)]
+    folders = [write_run(tmp_path / name, {"x265": (1000, "")}) for name in "ab"]
+    for folder, counted in zip(folders, (rows[:1], rows), strict=True):
+        write_table(folder / "networks.csv", NetworkRow, counted)
+    assert list(networks_table(load_runs(folders), "X")["GMAC"]) == ["1.000", "2.000"]
 
 
 def test_figures_without_streams_are_missing_with_the_reason(suite, bench, tmp_path):

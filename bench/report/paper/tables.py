@@ -103,7 +103,8 @@ def networks_table(runs: Runs, table: str) -> pd.DataFrame:
             line[f"{title}, published"] = "" if pd.isna(paper) else f"{paper / unit:.2f}"
             line[f"{title}, difference"] = "" if pd.isna(paper) else f"{100 * (row[key] / paper - 1):+.1f} %"
         lines.append(line | {"command": counting(row)})
-    return pd.DataFrame(lines)
+    # Several runs may have counted the same networks.
+    return pd.DataFrame(lines).drop_duplicates()
 
 
 def counting(row: Mapping[Any, Any]) -> str:
