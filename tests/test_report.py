@@ -8,10 +8,13 @@ import pandas as pd
 import pytest
 
 from bench.measure.networks import NetworkRow
+from bench.measure.profile import ProfileRow
 from bench.metrics.smoothness import laplacian_norms
 from bench.names import file_name
 from bench.published import published
-from bench.report.paper.tables import networks_table, table_iii
+from bench.report.bd_table import bd_table
+from bench.report.paper import figures
+from bench.report.paper.tables import chains_table, networks_table, table_iii
 from bench.report.rows import load_runs
 from bench.results.tables import write_table
 from tests.conftest import one_line_error, run_bench
@@ -149,6 +152,72 @@ def test_networks_that_several_runs_counted_are_one_line(tmp_path):
     for folder, counted in zip(folders, (rows[:1], rows), strict=True):
         write_table(folder / "networks.csv", NetworkRow, counted)
     assert list(networks_table(load_runs(folders), "X")["GMAC"]) == ["1.000", "2.000"]
+
+
+def profiled(seconds, reason="", **changes):
+    """Rows of profile.csv of one chain: its camera needs 1 GMAC a result and twice these seconds."""
+    chain = {
+        "schema_version": 1, "dataset": "s-motion", "sequence": "low-1", "height": 64, "width": 64, "paradigm": "caas",
+        "extractor": "tfp", "analyzer": "identity", "codec": "x265", "rate_point": "8", "frames_per_result": 1,
+        "seconds": seconds, "bits": 100, "peak_memory": 10**8,
+    }  # fmt: skip
+    stages = [
+        {"stage": "extract", "side": "camera", "frame": "", "macs": 1e9},
+        {"stage": "encode", "side": "camera", "frame": "P"},
+        {"stage": "decode", "side": "cloud", "frame": "P", "status": "failed" if reason else "ok", "reason": reason},
+    ]
+    return [ProfileRow(**{"status": "ok", **chain, **stage, **changes}) for stage in stages]
+
+
+def profiled_runs(folder, *profiles):
+    """Runs of x265 and vvenc, each with one of the profiles."""
+    presets = {"vvenc": "faster", "x265": "medium"}
+    folders = []
+    for number, profile in enumerate(profiles):
+        folders.append(
+            write_run(
+                folder / f"run-{number}", {"vvenc": (1000, ""), "x265": (1100, "")},
+                rows=lambda row: row.model_copy(update={"preset": presets[row.codec]}),
+            )
+        )  # fmt: skip
+        write_table(folders[-1] / "profile.csv", ProfileRow, profile)
+    return load_runs(folders)
+
+
+def test_a_chain_that_several_runs_profiled_is_one_line_of_the_first_whole_one(tmp_path):
+    runs = profiled_runs(tmp_path, profiled(9, "broken"), profiled(0.1), profiled(0.2))
+    (line,) = chains_table(runs).to_dict("records")
+    assert (line["camera [GMAC]"], line["camera [ms]"]) == ("1.00 + codec", "200.0")
+    assert not {"dataset", "sequence", "extractor", "analyzer"} & set(line)  # they are the same for all lines
+
+
+def test_chains_that_differ_have_lines_of_their_own_that_say_in_what(tmp_path):
+    others = {"dataset": "s-reds", "extractor": "tfi", "analyzer": "sci", "rate_point": "16"}
+    rows = [*profiled(0.1), *profiled(0.1)]  # twice the same: a list of codecs may name one twice
+    for name, value in others.items():
+        rows += profiled(0.1, **{name: value})
+    table = chains_table(profiled_runs(tmp_path, rows))
+    assert set(table["camera [ms]"]) == {"200.0"} and len(table) == 5
+    assert list(table["point"]) == ["8", "8", "8", "8", "16"]
+    assert list(table["dataset"]) == ["s-motion", "s-reds", "s-motion", "s-motion", "s-motion"]
+    assert list(table["extractor"]) == ["tfp", "tfp", "tfi", "tfp", "tfp"]
+    assert list(table["analyzer"]) == ["identity", "identity", "identity", "sci", "identity"]
+    assert "sequence" not in table
+
+
+def test_the_plot_over_costs_has_a_mark_of_one_profiled_chain_each(tmp_path, monkeypatch):
+    """Costs of several profiles are not added, and those of another extractor are of another chain."""
+    rows = [*profiled(0.1, rate_point="16"), *profiled(0.1), *profiled(0.1, dataset="s-reds")]
+    runs = profiled_runs(tmp_path, rows, profiled(0.2))
+    drawn = []
+    monkeypatch.setattr(figures.Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    assert figures.complexity_plot(runs, bd_table(runs.points), tmp_path)
+    (axis,) = drawn[0].axes
+    assert [list(line.get_xdata()) for line in axis.lines] == [[1.0], [10.0, 10.0]]
+    assert axis.get_xlabel().endswith("left out: 2")
+    (tmp_path / "other").mkdir()
+    other = profiled_runs(tmp_path / "other", profiled(0.1, extractor="tfi"))
+    assert figures.complexity_plot(other, bd_table(other.points), tmp_path) == []
 
 
 def test_figures_without_streams_are_missing_with_the_reason(suite, bench, tmp_path):

@@ -20,11 +20,11 @@ from matplotlib.figure import Figure
 from bench.chain import to_spikes
 from bench.errors import BenchError
 from bench.interfaces import Analyzer, Codec, Decoded, unpack_stream
-from bench.measure.profile import PROFILE_FILE, ProfileRow
+from bench.measure.profile import PROFILE_FILE
 from bench.metrics.smoothness import laplacian_norms
 from bench.names import file_name, shortened
 from bench.registry import check_foreign, codec_for_stream, create
-from bench.report.paper.tables import CAMERA_BUDGET, side_cost
+from bench.report.paper.tables import CAMERA_BUDGET, profiled_chains, side_cost
 from bench.report.pictures import Sheet, Tile, at_instant, psnr, result_picture, shown
 from bench.report.plots import LEGEND_WIDTH, add_legend, bits_axis, curve_styles, figure_title, literal
 from bench.report.rows import (
@@ -316,23 +316,33 @@ def constraint_plot(runs: Runs, folder: Path) -> list[Path]:
 
 
 def complexity_plot(runs: Runs, bd: pd.DataFrame, folder: Path) -> list[Path]:
-    """Draw the BD-rate of every codec under CAAS and ATC over the multiply-accumulates of its camera side."""
-    costs = runs.beside(PROFILE_FILE, ProfileRow)
-    if costs.empty or bd.empty:
+    """Draw the BD-rate of every codec under CAAS and ATC over the multiply-accumulates of its camera side.
+
+    A curve whose chain was profiled several times has one mark: that of a profile on its own dataset if there is one,
+    else of the first profile.
+    """
+    chains = [part for part in profiled_chains(runs) if part["status"].eq("ok").all()]
+    if not chains or bd.empty:
         return []
     points = runs.points
     curves = points.assign(curve=curve_names(points)).drop_duplicates(["dataset", "curve"])
+    costs = pd.DataFrame([part.iloc[0] for part in chains]).reset_index(drop=True)
     costs = costs.assign(label=costs["codec"].map(_label))
     anchor = next((name for name in bd["anchor"].unique() if name.startswith("CAAS vvenc")), "")
     lines = bd[bd["anchor"].eq(anchor) & bd["quality"].eq("psnr") & bd["bd_rate"].notna()]
     # CTA needs a hundred times the bits: on an axis with its points, the other ones would lie on one another.
     lines = lines[~lines["test"].str.startswith("CTA")]
-    places = []
+    places, shown_chains, fitting_chains = [], set(), set()
     for line in lines.to_dict("records"):
         curve = curves[curves["curve"].eq(line["test"]) & curves["dataset"].eq(line["dataset"])].iloc[0]
-        part = costs[costs["paradigm"].eq(curve["paradigm"]) & costs["label"].eq(curve["label"])]
-        if len(part) and part["status"].eq("ok").all():
+        alike = ["paradigm", "label", "extractor", "analyzer"]
+        fitting = costs[costs[alike].eq(curve[alike]).all(axis=1)]
+        if len(fitting):
+            chosen = fitting["dataset"].eq(line["dataset"]).idxmax()
+            part = chains[chosen]
             places.append((side_cost(part[part["side"] == "camera"]), line, curve))
+            shown_chains.add(chosen)
+            fitting_chains |= set(fitting.index)
     if not places:
         return []
     figure = Figure(figsize=(6.4, 4.8), layout="constrained")
@@ -346,7 +356,11 @@ def complexity_plot(runs: Runs, bd: pd.DataFrame, folder: Path) -> list[Path]:
         axis.plot(cost["macs"] / 1e9, line["bd_rate"], label=literal(names[name]), **style)
     axis.axvline(CAMERA_BUDGET / 1e9, color="0.5", linestyle="--", linewidth=1)
     figure_title(figure, f"BD-rate against {anchor} (open mark: operations of the encoder not counted)")
-    axis.set_xlabel("camera side, GMAC a result (dashed: the paper's budget of 10)")
+    left_out = len(fitting_chains - shown_chains)
+    more = f"\nprofiles of these codecs that are left out: {left_out}" if left_out else ""
+    profiled = ", ".join(costs.loc[sorted(shown_chains), "dataset"].unique())
+    words = f"camera side, GMAC a result on {profiled} (dashed: the paper's budget of 10){more}"
+    axis.set_xlabel(literal(words))
     axis.set_ylabel("BD-rate [%], lower is better")
     axis.grid(True, color="0.92", linewidth=0.6)
     add_legend(figure, axis)

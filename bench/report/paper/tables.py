@@ -28,6 +28,8 @@ CAMERA_BUDGET = 10e9
 _FEATURES = {"sci:ablation=free": "without constraint", "sci:ablation=dual": "with constraint", "sci": "shipped model"}
 # The codec of the paper's Table III that each codec is compared with.
 _TABLE_III = {"dcvc": "DCVC", "dcvc-dc": "DCVC-DC", "vvenc": "VTM", "vtm": "VTM"}
+# The columns of profile.csv that name a chain.
+_CHAIN = ("paradigm", "codec", "rate_point", "dataset", "sequence", "extractor", "analyzer")
 # The ablations: title, variant with the part, variant without it, and the paper's name of the part (empty: none).
 _PARTS = (
     ("dual pathway, against the ventral one alone", "dual", "ventral", "dual pathway"),
@@ -173,8 +175,7 @@ def parts_table(runs: Runs) -> pd.DataFrame:
 
 def _profiled(row: pd.Series) -> str:
     """The command that profiles the chain of a row of profile.csv again."""
-    columns = ("paradigm", "codec", "rate_point", "dataset", "sequence", "extractor", "analyzer")
-    return "bench profile " + " ".join(flag(f"--{name.removesuffix('_point')}", row[name]) for name in columns)
+    return "bench profile " + " ".join(flag(f"--{name.removesuffix('_point')}", row[name]) for name in _CHAIN)
 
 
 def _iqa_command(scores: pd.DataFrame) -> str:
@@ -201,18 +202,35 @@ def _mean(rows: pd.DataFrame, column: str, digits: int, sign: str = "") -> str:
     return of_count(f"{means.mean():{sign}.{digits}f}", count, len(means)) if count else ""
 
 
+def profiled_chains(runs: Runs) -> list[pd.DataFrame]:
+    """The rows of profile.csv of each chain.
+
+    Of a chain that several runs profiled, they are those of the first run in which no stage failed, or else of the
+    first run.
+    """
+    chains = []
+    for _, part in runs.beside(PROFILE_FILE, ProfileRow).groupby(list(_CHAIN), sort=False):
+        # One run may have profiled a chain twice.
+        profiles = [rows.drop_duplicates(["stage", "frame"]) for _, rows in part.groupby("run", sort=False)]
+        chains.append(next((rows for rows in profiles if rows["status"].eq("ok").all()), profiles[0]))
+    return chains
+
+
 def chains_table(runs: Runs) -> pd.DataFrame:
     """The cost of one result for each chain, on the camera side and on the cloud side.
 
     The break-even link is the bit rate at which coding and sending the bits of a result take as long as sending the raw
     spikes of a result, which are those of one stride. On slower links coding is faster than sending raw spikes.
     """
-    rows = runs.beside(PROFILE_FILE, ProfileRow)
+    chains = profiled_chains(runs)
+    firsts = pd.DataFrame([part.iloc[0] for part in chains])
+    varying = [name for name in _CHAIN[3:] if len(chains) and firsts[name].nunique() > 1]
     lines = []
-    for (paradigm, codec), part in rows.groupby(["paradigm", "codec"], sort=False):
+    for part in chains:
         failed = part[part["status"] != "ok"]
         first = part.iloc[0]
-        line = {"paradigm": str(paradigm).upper(), "codec": codec, "point": first["rate_point"]}
+        line = {"paradigm": first["paradigm"].upper(), "codec": first["codec"], "point": first["rate_point"]}
+        line |= {name: first[name] for name in varying}
         command = {"command": _profiled(first)}
         if len(failed):
             lines.append(line | {"camera [ms]": f"({failed['reason'].iloc[0]})"} | command)
@@ -301,7 +319,8 @@ SECTIONS = (
     TableSection(
         "complexity", "What a result costs, by chain",
         "Measured on one machine, each stage alone. Break-even link: on a slower link, coding is faster than sending "
-        "raw spikes, if the camera codes first and sends afterwards.",
+        "raw spikes, if the camera codes first and sends afterwards. Of a chain that several runs profiled, the "
+        "figures are those of the first run in which no stage failed.",
         22, lambda material: chains_table(material.every),
     ),
     TableSection(
