@@ -12,6 +12,7 @@ from PIL import Image
 from bench.names import file_name, short, shortened
 from bench.report.build import build_report
 from bench.report.page import _styles
+from bench.report.paper.figures import paper_sheets
 from bench.report.plots import add_legend, curve_styles, rd_plot, short_names
 from bench.report.rows import load_runs
 from bench.results.rows import read_rows
@@ -174,6 +175,18 @@ def test_pictures_of_other_instants_have_sheets_of_their_own(bench, tmp_path):
     bench("run", *grid, "--frames", "8", "--out", "eight")
     bench("report", "four", "eight", "--out", "report")
     assert len(list((tmp_path / "report").glob("pictures_*.png"))) == 2
+
+
+def test_paper_figures_take_rows_of_one_sampling(bench, tmp_path):
+    """A row of other instants would show another frame of the recording, and its error against another truth."""
+    grid = ["--dataset", "s-motion:size=32,num_spikes=121", "--codec", "x265", "--rates", "40", "--paradigm", "cta"]
+    grid += ["--limit", "1", "--jobs", "1", "--no-figures"]
+    bench("run", *grid, "--frames", "4", "--out", "four")
+    bench("run", *grid, "--frames", "8", "--out", "eight")
+    (alone,), _ = paper_sheets(load_runs([tmp_path / "four"]))
+    (both,), _ = paper_sheets(load_runs([tmp_path / "four", tmp_path / "eight"]))
+    assert alone.name == both.name == "fig_13_low-1"
+    assert [(tile.title, tile.words) for tile in both.tiles] == [(tile.title, tile.words) for tile in alone.tiles]
 
 
 def test_a_report_of_nothing_is_refused_and_of_a_part_says_so(bench, tmp_path):

@@ -61,7 +61,7 @@ class Scene:
     runs
         The runs of the report.
     rows
-        The rows of the sequence's first segment.
+        The rows of the sequence's first segment, all with the same coding instants.
     """
 
     runs: Runs
@@ -276,7 +276,10 @@ def paper_sheets(runs: Runs) -> tuple[list[Sheet], list[tuple[str, str]]]:
     scenes = {}
     for sequence in dict.fromkeys(rows.groupby("speed_class", sort=False)["sequence"].first()):
         part = rows[rows["sequence"] == sequence]
-        scenes[sequence] = Scene(runs, part[part["segment"] == part["segment"].min()])
+        part = part[part["segment"] == part["segment"].min()]
+        # Rows of other instants than the first row's have pictures of another frame, with another truth.
+        instants = _coding_instants(part, runs.documents)
+        scenes[sequence] = Scene(runs, part[instants == instants.iloc[0]])
     sheets, missing = [], []
     for name, what, tiles in FIGURES:
         for sequence, scene in scenes.items():
@@ -287,6 +290,13 @@ def paper_sheets(runs: Runs) -> tuple[list[Sheet], list[tuple[str, str]]]:
             else:
                 sheets.append(Sheet(f"{name}_{file_name(sequence)}", f"{what}: {dataset} {sequence}", pictures))
     return sheets, missing
+
+
+def _coding_instants(rows: pd.DataFrame, documents: dict[str, dict[str, Any]]) -> pd.Series:
+    """A text for each row that says at which spike frames its coding instants are and which of them have a truth."""
+    cards = [documents[run]["conditions"][name] for run, name in zip(rows["run"], rows["condition"], strict=True)]
+    texts = [f"{card['margin']} {card['stride']} {card['num_frames']}" for card in cards]
+    return pd.Series(texts, rows.index) + " " + rows["evaluated"].astype(str)
 
 
 def constraint_plot(runs: Runs, folder: Path) -> list[Path]:
