@@ -13,6 +13,7 @@ from bench.names import file_name, short, shortened
 from bench.report.build import build_report
 from bench.report.page import _styles
 from bench.report.paper.figures import paper_sheets
+from bench.report.pictures import _nearest_points
 from bench.report.plots import add_legend, curve_styles, rd_plot, short_names
 from bench.report.rows import load_runs
 from bench.results.rows import read_rows
@@ -187,6 +188,20 @@ def test_paper_figures_take_rows_of_one_sampling(bench, tmp_path):
     (both,), _ = paper_sheets(load_runs([tmp_path / "four", tmp_path / "eight"]))
     assert alone.name == both.name == "fig_13_low-1"
     assert [(tile.title, tile.words) for tile in both.tiles] == [(tile.title, tile.words) for tile in alone.tiles]
+
+
+def test_a_common_rate_is_that_of_lossy_points(tmp_path):
+    """The points without loss, of many times the bits, would draw the rate upwards."""
+    bits = {"x265": 1000, "x264": 1000, "ffv1": 10**6, "ffv2": 10**6}
+    rows = load_runs([write_run(tmp_path / "run", {codec: (least, "") for codec, least in bits.items()})]).table
+    rows = rows[rows["sequence"] == "low-1"]
+    whole = rows["codec"].str.startswith("ffv")
+    points = rows["rate_point"].astype(str).mask(whole, "lossless")
+    rows = rows.assign(rate_point=points, curve=rows["codec"].astype(str))
+    nearest, rate = _nearest_points(rows)
+    assert rate == _nearest_points(rows[~whole])[1]
+    assert list(nearest["curve"]) == ["x265", "x264", "ffv1", "ffv2"]
+    assert _nearest_points(rows[whole])[1] == rows.loc[whole, "bpp"].median()
 
 
 def test_a_report_of_nothing_is_refused_and_of_a_part_says_so(bench, tmp_path):

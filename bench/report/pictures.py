@@ -156,10 +156,13 @@ def shown(row: pd.Series, documents: dict[str, dict[str, Any]]) -> int:
 def _nearest_points(rows: pd.DataFrame) -> tuple[pd.DataFrame, float]:
     """The point of each curve whose rate is nearest (in ratio) to a common rate, and that rate in bits per spike.
 
-    The common rate is the median rate of all points except those of CTA, or of all points where only CTA has any.
+    The common rate is the median rate of the lossy points, or of all where none is lossy; among these, of all except
+    those of CTA, or of all where only CTA has any.
     """
-    grey = rows[rows["paradigm"] != "cta"]
-    rate = float((grey if len(grey) else rows)["bpp"].median())
+    lossy = rows[rows["rate_point"] != "lossless"]
+    candidates = lossy if len(lossy) else rows
+    grey = candidates[candidates["paradigm"] != "cta"]
+    rate = float((grey if len(grey) else candidates)["bpp"].median())
     distance = (rows["bpp"] / rate).map(lambda ratio: abs(math.log(ratio)))
     nearest = rows.assign(distance=distance).sort_values("distance", kind="stable").drop_duplicates("curve")
     order = {name: index for index, name in enumerate(("cta", "atc", "caas"))}
