@@ -7,12 +7,28 @@ import pandas as pd
 import pytest
 
 from bench.errors import BenchError
-from bench.measure.iqa import IqaRow
+from bench.measure.iqa import IQA_FILE, IqaRow
+from bench.measure.networks import NETWORKS_FILE, NetworkRow
+from bench.measure.profile import PROFILE_FILE, ProfileRow
+from bench.measure.recognition import RECOGNITION_FILE, RecognitionRow
+from bench.measure.suite import SMOOTHNESS_FILE, SmoothnessRow
 from bench.report.bd_table import bd_table, table_iv
 from bench.report.iqa_table import table_v
 from bench.report.rows import Runs
-from bench.results.rows import COLUMNS, RDRow, RowLog, rd_frame, read_rows, write_rows
-from bench.results.tables import row_line, write_table
+from bench.results.rows import (
+    CLASSES_FILE,
+    COLUMNS,
+    MEASURES_FILE,
+    RD_FILE,
+    ClassRow,
+    MeasureRow,
+    RDRow,
+    RowLog,
+    rd_frame,
+    read_rows,
+    write_rows,
+)
+from bench.results.tables import TableRow, row_line, write_table
 
 DOCS = Path(__file__).parents[1] / "docs" / "results.md"
 
@@ -115,13 +131,22 @@ def test_files_that_are_no_tables_are_refused(tmp_path):
         read_rows(tmp_path / "absent.csv")
 
 
-def test_every_column_is_documented():
-    lines = [line for line in DOCS.read_text().splitlines() if line.startswith("| `")]
-    documented = [line.split("`")[1] for line in lines]
-    assert documented[: len(COLUMNS)] == list(COLUMNS)
-    for name, field in RDRow.model_fields.items():
-        line = next(line for line in lines if line.startswith(f"| `{name}`"))
-        assert str(field.description) in line
+TABLES = {
+    RD_FILE: RDRow, IQA_FILE: IqaRow, CLASSES_FILE: ClassRow, MEASURES_FILE: MeasureRow, SMOOTHNESS_FILE: SmoothnessRow,
+    RECOGNITION_FILE: RecognitionRow, NETWORKS_FILE: NetworkRow, PROFILE_FILE: ProfileRow,
+}  # fmt: skip
+
+
+def test_every_table_is_documented():
+    assert set(TABLES.values()) == set(TableRow.__subclasses__())
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_column_is_documented(name):
+    section = DOCS.read_text().split(f"\n## {name}, schema version ")[1].partition("\n## ")[0]
+    cells = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| `")]
+    wanted = [(f"`{column}`", field.description) for column, field in TABLES[name].model_fields.items()]
+    assert [(column, description) for column, _, description in cells] == wanted
 
 
 def test_table_iv_stands_beside_the_published_one():
