@@ -67,7 +67,7 @@ def nothing(job: object, store: object) -> object:
 
 
 def measure(number: int) -> dict[str, float]:
-    """Plan and run so many jobs with two workers; returns seconds, and the peak memory of this process in MB."""
+    """Plan and run so many jobs with two workers; returns seconds, and the peak memory of this process in MiB."""
     from bench.runner.plan import make_plan
     from bench.runner.pool import LocalLane
     from bench.runner.run import run_plan
@@ -88,7 +88,7 @@ def measure(number: int) -> dict[str, float]:
         seconds = time.perf_counter() - began
         assert done.states["ok"] == number == len(plan.jobs)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"jobs": number, "planned": planned, "seconds": seconds, "peak_mb": peak}
+    return {"jobs": number, "planned": planned, "seconds": seconds, "peak_mib": peak}
 
 
 def main() -> None:
@@ -108,7 +108,7 @@ def main() -> None:
         print(
             f"{number:7,} jobs: planned in {row['planned']:.1f} s, done in {row['seconds']:.1f} s, "
             f"{number / row['seconds']:.0f} jobs a second, {1000 * row['seconds'] / number:.2f} ms a job, "
-            f"client's peak {row['peak_mb']:.0f} MB",
+            f"client's peak {row['peak_mib']:.0f} MiB",
             flush=True,
         )
     if arguments.plot:

@@ -86,7 +86,7 @@ def main() -> None:
             if step == "simulate" and (folder / "long.dat").exists():
                 continue
             output, seconds, peak = watched(*command)
-            print(f"{step}: {seconds:.0f} s, peak of all processes {peak:.0f} MB. {output}", flush=True)
+            print(f"{step}: {seconds:.0f} s, peak of all processes {peak:.0f} MiB. {output}", flush=True)
         size = (folder / "long.dat").stat().st_size
         print(f"the recording: {size / 2**30:.2f} GiB")
 

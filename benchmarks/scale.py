@@ -104,7 +104,7 @@ def _recording(number: int, card: ConditionCard, random: np.random.Generator) ->
 
 def peak_memory() -> float:
     """Peak memory of this process, GB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e9  # the system counts in KiB
 
 
 def report(rows: int, folder: Path, parquet: bool) -> None:

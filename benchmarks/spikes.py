@@ -56,7 +56,7 @@ def python_loop(luminance: np.ndarray, rate: float) -> None:
 def long_recording(folder: Path) -> tuple[float, float, int]:
     """Map and slice a recording of 10 s at 20 kHz of 400x250 (2.5 GB), a sparse file.
 
-    Returns seconds to map it, seconds to read 289 frames, and the growth of peak memory in MB.
+    Returns seconds to map it, seconds to read 289 frames, and the growth of peak memory in MiB.
     """
     import resource
 
@@ -116,7 +116,7 @@ def main() -> None:
         report(".dat file to array", read, "np.fromfile and np.unpackbits", plain_read, plain_read / read)
         report("array to .dat file", written, "np.packbits and tofile", plain_write, plain_write / written)
         opened, sliced, grown = long_recording(Path(name))
-        print(f"2.5 GB recording: open {opened * 1e3:.2f} ms, 289 frames {sliced * 1e3:.1f} ms, memory +{grown} MB")
+        print(f"2.5 GB recording: open {opened * 1e3:.2f} ms, 289 frames {sliced * 1e3:.1f} ms, memory +{grown} MiB")
 
 
 if __name__ == "__main__":
