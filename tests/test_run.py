@@ -482,3 +482,17 @@ def test_a_task_from_another_package_brings_its_measures_and_its_table(bench, tm
     assert qualities == {("edges", "edges: gradient_psnr"), *(("reconstruction", name) for name in QUALITIES)}
     shown = (tmp_path / "report" / "index.html").read_text()
     assert '<option value="edges: gradient_psnr">edges: PSNR of gradients [dB]</option>' in shown
+
+
+def test_a_measure_with_the_name_of_another_ones_count_is_refused(bench, tmp_path):
+    """Before anything is measured; and of a run that was made elsewhere, before its figures are read."""
+    plugin = Path(__file__).parent / "plugin" / "spikebench_edges.py"
+    (tmp_path / "edges.py").write_text(plugin.read_text().replace("gradient_psnr", "worst_count"))
+    flags = [*TINY_FLAGS, "--limit", "1", "--codec", "zstd", "--paradigm", "cta", "--out", tmp_path / "run"]
+    words = "worst_count is the name of the column that counts the values of worst; rename it"
+    one_line_error(bench("run", *flags, "--task", "edges.py:Edges", check=None), "edges.py:Edges", words)
+    assert not (tmp_path / "run" / RD_FILE).exists()
+    bench("run", *flags, "--task", "edges")
+    file = tmp_path / "run" / "run.json"
+    file.write_text(file.read_text().replace("gradient_psnr", "worst_count"))
+    one_line_error(bench("report", tmp_path / "run", "--out", "report", check=None), str(file), words)

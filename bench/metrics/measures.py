@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from bench.interfaces.measure import Measure
 
 PSNR = Measure(name="psnr", heading="PSNR", unit="dB", digits=2, quality=True)
@@ -16,3 +18,10 @@ MEASURES = (
     Measure(name="spike_error", heading="wrong spikes"),
     Measure(name="rate_error", heading="rate error"),
 )
+
+
+def clash(measures: Iterable[Measure]) -> str:
+    """Why measures cannot have their names together, in words; empty where they can."""
+    names = sorted(measure.name for measure in measures)
+    found = next((name for name in names if f"{name}_count" in names), "")
+    return f"{found}_count is the name of the column that counts the values of {found}; rename it" if found else ""

@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bench.errors import BenchError
 from bench.interfaces import Component, ConditionCard, Measure
+from bench.metrics.measures import clash
 from bench.registry import GROUPS, check_foreign
 from bench.results.rows import RUN_FILE, SCHEMA, STREAMS
 from bench.results.shell import inert
@@ -99,6 +100,14 @@ class _RunFile(BaseModel):
     origins: dict[str, dict[str, Printable]]
     inputs: dict[str, dict[str, str]] = Field(default_factory=dict)
     measures: dict[Printable, tuple[Measure, ...]] = Field(default_factory=dict)
+
+    @field_validator("measures")
+    @classmethod
+    def _names_do_not_clash(cls, value: dict[str, tuple[Measure, ...]]) -> dict[str, tuple[Measure, ...]]:
+        for measures in value.values():
+            if why := clash(measures):
+                raise ValueError(why)
+        return value
 
 
 def read_run_file(folder: Path, trusted: bool = False) -> dict[str, Any]:

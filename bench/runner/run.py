@@ -25,6 +25,7 @@ from bench.interfaces import (
     Task,
     unpack_stream,
 )
+from bench.metrics.measures import clash
 from bench.progress import Progress
 from bench.registry import GROUPS
 from bench.results.dataframes import write_parquet
@@ -257,14 +258,18 @@ def _facts(plan: Plan) -> dict[str, Any]:
         "codecs": {codec: asdict(state) for codec, state in {job.codec: job.availability for job in plan.jobs}.items()},
         "origins": _origins(plan),
         "inputs": _inputs(plan),
-        "measures": {
-            job.task: [measure.model_dump() for measure in component_for(Task, job.task).measures]
-            for job in plan.jobs
-            if _has_measures(job)
-        },
+        "measures": {task: _measures_of(task) for task in {job.task: None for job in plan.jobs if _has_measures(job)}},
         "spike_rates": {f"{job.dataset}/{job.info.name}": job.info.rate_text for job in plan.jobs},
         "speeds": {f"{job.dataset}/{job.info.name}": dict(job.info.speeds) for job in plan.jobs if job.info.speeds},
     }
+
+
+def _measures_of(task: str) -> list[dict[str, Any]]:
+    """The measures that a task brings, for run.json, once their names are checked."""
+    measures = component_for(Task, task).measures
+    if why := clash(measures):
+        raise BenchError(f"{task}: measures: {why}")
+    return [measure.model_dump() for measure in measures]
 
 
 def _write_run_file(folder: Path, document: dict[str, Any]) -> None:
