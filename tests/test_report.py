@@ -205,6 +205,15 @@ def test_chains_that_differ_have_lines_of_their_own_that_say_in_what(tmp_path):
     assert "sequence" not in table
 
 
+@pytest.mark.parametrize(("frames", "within"), [(1, "yes"), (4, "yes"), (11, "no")])
+def test_the_cameras_limit_is_for_a_result_however_many_frames_it_has(tmp_path, frames, within):
+    """Extraction and encoder need 1 GMAC a frame each."""
+    (line,) = chains_table(
+        profiled_runs(tmp_path, profiled(0.1, paradigm="cta", macs=1e9, frames_per_result=frames))
+    ).to_dict("records")
+    assert (line["camera [GMAC]"], line["within 10 GMAC"]) == (f"{2 * frames:.2f}", within)
+
+
 def test_the_plot_over_costs_has_a_mark_of_one_profiled_chain_each(tmp_path, monkeypatch):
     """Costs of several profiles are not added, and those of another extractor are of another chain."""
     rows = [*profiled(0.1, rate_point="16"), *profiled(0.1), *profiled(0.1, dataset="s-reds")]
