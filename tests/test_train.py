@@ -208,6 +208,16 @@ def test_features_that_are_derived_tell_how_far_they_are(shards, tmp_path):
     assert said == [(number, 8, "features") for number in range(1, 9)]
 
 
+def test_features_that_cannot_be_derived_leave_no_file(shards):
+    def fail(spikes, instants):
+        raise KeyboardInterrupt
+
+    before = sorted(shards.folder.iterdir())
+    with pytest.raises(KeyboardInterrupt):
+        shards.derive("interrupted", fail)
+    assert sorted(shards.folder.iterdir()) == before
+
+
 def test_without_a_terminal_progress_is_a_line_a_minute(monkeypatch, capsys):
     """Also while one step takes long; none where all is done sooner."""
     lines = []

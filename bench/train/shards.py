@@ -25,6 +25,7 @@ from bench.datasets._scenes import Scene
 from bench.datasets.s_scenes import draw_pictures
 from bench.datasets.video import PICTURES, VIDEOS, read_video
 from bench.errors import BenchError
+from bench.files import whole_file
 from bench.fingerprint import code_fingerprint, digest, file_sha256
 from bench.paths import is_left_behind
 from bench.pictures import luminance, read_grey
@@ -129,10 +130,8 @@ class Shards:
         """
         path = self.folder / f"features-{digest([key, self.digest])[:16]}.npy"
         if not path.is_file():
-            partial = path.with_suffix(f".{uuid.uuid4().hex}.partial")
-            with partial.open("wb") as file:
+            with whole_file(path) as file:
                 np.save(file, np.stack([*self._derived(extract, progress)]))
-            partial.replace(path)
         return replace(self, features=np.load(path, mmap_mode="r"), digest=path.stem)
 
     def _derived(
