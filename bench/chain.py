@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from bench.errors import BenchError
+from bench.errors import BenchError, StreamError
 from bench.interfaces import (
     AnalysisChain,
     Analyzer,
@@ -32,6 +32,7 @@ from bench.interfaces import (
     Paradigm,
     RatePoint,
     Stage,
+    StreamInfo,
     Task,
     checked,
     unpack_stream,
@@ -210,14 +211,37 @@ class Chain:
         Raises
         ------
         StreamError
-            If the stream is damaged, or was coded by another codec or with other weights.
+            If the stream is damaged, was coded by another codec or with other weights, or is not of this chain: it
+            holds other content, or states another extractor or analyzer.
         """
         info, _ = unpack_stream(stream)
+        self._check_stream(info)
         decoded, chain = self.codec.decode(stream), info.chain
         instants, rate = np.empty(0, np.int64), 1.0
         if chain is not None and self.content.is_spikes:
             instants, rate = Sampling(chain.stride, chain.margin).instants(len(decoded.frames)), chain.spike_rate or 1.0
         return Result(self.after_link(decoded, instants, rate), decoded)
+
+    def _check_stream(self, info: StreamInfo) -> None:
+        """Refuse a stream of other content, or one that states another extractor, analyzer or weights than ours."""
+        stated, own = info.chain, self.stated(Sampling(), 0, 1.0)
+        facts = [("content", info.content.value, self.content.value)]
+        if stated is None and self.content.is_spikes and info.content.is_spikes:
+            raise StreamError("the stream does not state the coding instants, which the extractor in the cloud needs")
+        if stated is not None and own is None:  # only results for pictures state a chain
+            facts.append(("task", PICTURES, self.task.name))
+        if stated is not None and own is not None:
+            facts.append(("extractor", stated.extractor, own.extractor))
+            if stated.extractor == own.extractor:  # each extractor has a default analyzer of its own
+                default = create(Task, PICTURES).analyzer_for(self.extractor)
+                if self.analyzer.task == PICTURES:  # else the stream is also ours: it states the analyzer for pictures
+                    facts.append(("analyzer", stated.analyzer or default, own.analyzer or default))
+                if stated.analyzer == own.analyzer:  # the weights are those of both
+                    facts.append(("weights", stated.weights.hex() or "none", own.weights.hex() or "none"))
+        if differing := [fact for fact in facts if fact[1] != fact[2]]:
+            states = ", ".join(f"{name} {there}" for name, there, _ in differing)
+            expects = ", ".join(f"{name} {here}" for name, _, here in differing)
+            raise StreamError(f"the stream states {states}; this chain ({self.paradigm.name}) expects {expects}")
 
     def before_link(self, spikes: Any, instants: np.ndarray, rate: float, around: Around = plainly) -> Any:
         """Run the stages before the encoder, and return the encoder's input.

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from bench.chain import Chain, plainly, to_spikes
-from bench.errors import BenchError
-from bench.interfaces import CodingCondition, Content, Kind, Paradigm, Side, Stage, unpack_stream
+from bench.errors import BenchError, StreamError
+from bench.interfaces import CodingCondition, Content, Kind, Paradigm, Side, Stage, pack_stream, unpack_stream
 from bench.sampling import Sampling
 from bench.spikes import SpikeCamera
 
@@ -92,6 +94,48 @@ def test_what_does_not_fit_is_one_line():
 
     with pytest.raises(BenchError, match="twice: 2 stages encode for one task, not one"):
         Chain(Twice(), "raw", "tfp")
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        (("atc", "ffv1", "tfp"), r"states content features; this chain \(atc\) expects content result$"),
+        (("cta", "ffv1", "tfp"), r"states content features; this chain \(cta\) expects content spikes$"),
+        (("caas", "ffv1", "tfi"), r"states extractor tfp; this chain \(caas\) expects extractor tfi$"),
+        (("atc", "ffv1", "tfi"), r"states content features, extractor tfp; .* expects content result, extractor tfi$"),
+        (("caas", "ffv1", "tfp", "sci"), r"states analyzer identity; this chain \(caas\) expects analyzer sci$"),
+        (("caas", "raw", "tfp"), "made by 'ffv1', not by 'raw'"),
+    ],
+)
+def test_a_stream_of_another_chain_is_refused(spikes, parts, words):
+    sent = Chain("caas", "ffv1", "tfp").camera(spikes, 0.6)
+    with pytest.raises(StreamError, match=words):
+        Chain(*parts).cloud(sent.stream)
+
+
+def test_a_stream_is_refused_where_its_weights_or_task_differ_or_it_lacks_instants(spikes):
+    def restated(chain, **changes):
+        info, payload = unpack_stream(chain.camera(spikes, 0.6).stream)
+        stated = replace(info.chain, **changes) if changes else None
+        return pack_stream(replace(info, chain=stated), payload)
+
+    caas, atc, cta = (Chain(paradigm, "ffv1", "tfp") for paradigm in ("caas", "atc", "cta"))
+    with pytest.raises(StreamError, match=r"states weights 31323334; .* expects weights none"):
+        caas.cloud(restated(caas, weights=b"1234"))
+    classifier = Chain("atc", "ffv1", "tfp", "classifier:on=tfp,data=s-digits", "classification")
+    with pytest.raises(StreamError, match=r"states task reconstruction; .* expects task classification"):
+        classifier.cloud(atc.camera(spikes, 0.6).stream)
+    with pytest.raises(StreamError, match="does not state the coding instants"):
+        cta.cloud(restated(cta))
+    assert caas.cloud(restated(caas)).frames.shape == (FRAMES, HEIGHT, WIDTH)  # nothing that is stated contradicts
+
+
+def test_one_stream_serves_two_tasks(spikes):
+    """The header of features names the analyzer for pictures; a classifier takes the same stream."""
+    stream = Chain("caas", "ffv1", "tfp", "sci").camera(spikes[:61], 0.6, Sampling(stride=4, margin=20)).stream  # K = 6
+    classifier = Chain("caas", "ffv1", "tfp", "classifier:on=tfp,data=s-digits", "classification")
+    assert unpack_stream(stream)[0].chain.analyzer == "sci"
+    assert classifier.cloud(stream).frames.shape == (1, 1, 10)
 
 
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(1, 0), Sampling(5, 3)])
