@@ -52,4 +52,7 @@ def test_what_cannot_be_profiled_is_said_before_anything_is(bench, tmp_path):
     flags = ["--dataset", "s-motion:size=32,num_spikes=121", "--out", tmp_path / "profile.csv"]
     one_line_error(bench("profile", "--codec", "x265", "--rate", "99", *flags, check=None), "99")
     one_line_error(bench("profile", "--codec", "x265", "--sequence", "low-9", *flags, check=None), "low-9")
+    for rates in (",", "32,37"):
+        done = bench("profile", "--codec", "x265", "--rate", rates, *flags, check=None)
+        one_line_error(done, f"--rate takes one rate point, not '{rates}'")
     assert not (tmp_path / "profile.csv").exists()

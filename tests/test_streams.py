@@ -407,3 +407,6 @@ def test_from_the_command_line(bench, recording):
     assert "estimated" in done.stdout
     assert "8 frames of 32x24" in bench("decode", "x.spk", "-o", "x.npy").stdout
     one_line_error(bench("decode", "x.spk", "-o", "y.npy", "--stride", "4", check=2), "states stride 8, not 4")
+    for rates in (",", "lossless,lossless"):
+        done = bench("encode", recording, *options, "-o", "y.spk", "--rate", rates, check=None)
+        one_line_error(done, f"--rate takes one rate point, not '{rates}'")

@@ -49,6 +49,20 @@ def rate_points(text: str) -> tuple[int | float | str, ...]:
     return tuple(map(written_point, split_names(text)))
 
 
+def one_rate_point(text: str) -> int | float | str | None:
+    """Parse the option of a verb that takes one rate point; None if the option is not given.
+
+    Raises
+    ------
+    BenchError
+        If it names none or several.
+    """
+    points = rate_points(text)
+    if text and len(points) != 1:
+        raise BenchError(f"--rate takes one rate point, not '{text}'")
+    return points[0] if points else None
+
+
 def remarks(infos: Iterable[SequenceInfo]) -> Iterator[str]:
     """Yield one line for each sequence that looks wrong."""
     yield from (f"note: {one_line(info.name)}: {one_line(info.remark)}" for info in infos if info.remark)

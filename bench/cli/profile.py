@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli._shared import rate_points, split
+from bench.cli._shared import one_rate_point, split
 from bench.progress import progress_bar
 
 
@@ -35,9 +35,9 @@ def profile(
     from bench.measure.profile import Profiled, ProfileRow, profile_chains
     from bench.results.tables import write_table
 
-    point = rate_points(rate)[0] if rate else ""
+    point = one_rate_point(rate)
     chains = [
-        Profiled(way, name, point, dataset, sequence, extractor, analyzer, repeats)
+        Profiled(way, name, "" if point is None else point, dataset, sequence, extractor, analyzer, repeats)
         for way in split(paradigm)
         for name in split(codec)
     ]

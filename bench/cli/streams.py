@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli._shared import open_store, rate_points
+from bench.cli._shared import one_rate_point, open_store
 from bench.errors import BenchError, one_line
 from bench.progress import progress_bar
 from bench.sampling import Sampling
@@ -51,13 +51,13 @@ def encode(
     from bench.runner.spec import make_spec
     from bench.stream.recording import Cut, encode_recording
 
-    points = rate_points(rate)
+    point = one_rate_point(rate)
     coding = make_spec(intra_period=intra_period, structure=structure).coding
     cut = Cut(start, frames, stride, margin)
     with progress_bar("encoding") as progress:
         said = encode_recording(
             recording, out, cut, codec=codec, paradigm=paradigm, extractor=extractor, analyzer=analyzer, coding=coding,
-            size=size, camera=camera, spike_rate=spike_rate, rate_point=points[0] if points else None,
+            size=size, camera=camera, spike_rate=spike_rate, rate_point=point,
             progress=progress, warn=lambda text: typer.echo(f"note: {one_line(text)}", err=True),
         )  # fmt: skip
     typer.echo(said)
