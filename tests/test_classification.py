@@ -314,8 +314,9 @@ def test_the_task_says_what_was_predicted():
     task = create(Task, "classification")
     found = task.evaluate(np.array([[[0.1, 0.7, 0.2]]], np.float32), np.array(2))
     assert found == {"accuracy": 0.0, "label": 2, "predicted": 1, "probabilities": "0.1 0.7 0.2"}
-    with pytest.raises(BenchError, match="3 classes, and the label is 3"):
-        task.evaluate(np.zeros((1, 1, 3), np.float32), np.array(3))
+    for label in (3, -1):
+        with pytest.raises(BenchError, match=f"3 classes, and the label is {label}"):
+            task.evaluate(np.zeros((1, 1, 3), np.float32), np.array(label))
 
 
 # Reports

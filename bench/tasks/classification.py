@@ -47,10 +47,10 @@ class Classification(Task):
         Raises
         ------
         BenchError
-            If the label is C or more.
+            If the label is negative, or C or more.
         """
         found, label = result.reshape(-1), int(truth)
-        if label >= len(found):
+        if not 0 <= label < len(found):
             raise BenchError(f"the result has {len(found)} classes, and the label is {label}")
         predicted = int(found.argmax())
         return {
