@@ -157,7 +157,7 @@ def test_sequences_have_plain_numbers():
         np.str_("walk"), np.int64(3), np.uint8(4), np.int32(8), np.float32(0.5), truth_at=np.arange(2),
         label=np.int64(1), speeds=[["x", np.float32(2)]],
     )  # fmt: skip
-    (info,) = checked.sequences(_returns(Dataset, "sequences", iter([given])))
+    (info,) = checked.sequences(_returns(Dataset, "sequences", iter([given]), classes=("a", "b")))
     assert info == SequenceInfo("walk", 3, 4, 8, 0.5, truth_at=(0, 1), label=1, speeds=(("x", 2.0),))
     assert {type(value) for value in (info.height, info.label, *info.truth_at)} == {int} and type(info.name) is str
 
@@ -171,6 +171,15 @@ def test_sequences_have_plain_numbers():
 def test_sequences_that_say_something_else_are_refused(infos):
     with pytest.raises(BenchError, match=r"^given: sequences"):
         checked.sequences(_returns(Dataset, "sequences", infos))
+
+
+@pytest.mark.parametrize("label", [-1, 2])
+def test_labels_that_are_no_index_of_a_class_are_refused(label):
+    infos = [SequenceInfo("walk", 3, 4, 8, 1.0, label=label)]
+    with pytest.raises(
+        BenchError, match=f"given: sequences: 'walk': label must give an index of its 2 classes, not {label}"
+    ):
+        checked.sequences(_returns(Dataset, "sequences", infos, classes=("a", "b")))
 
 
 def _dataset(spikes=None, truth=None):

@@ -433,6 +433,23 @@ def test_data_show_and_the_dry_run_tell_the_rate(bench, tmp_path):
     assert "spike rate 2" in done.stdout and "note: night: at 2 spikes" in done.stdout
 
 
+LABELLED = """
+from bench.datasets.s_motion import SMotion
+from dataclasses import replace
+class Labelled(SMotion):
+    name = "labelled"
+    classes = ("a", "b")
+    def sequences(self):
+        return [replace(info, label=2) for info in super().sequences()]
+"""
+
+
+def test_data_show_names_a_label_without_a_class(bench, tmp_path):
+    (tmp_path / "labelled.py").write_text(LABELLED)
+    done = bench("data", "show", "labelled.py:Labelled", check=None)
+    one_line_error(done, "labelled: sequences: 'low-1': label must give an index of its 2 classes, not 2")
+
+
 def test_run_json_states_the_rates(tmp_path):
     write_dat(tmp_path / "night.dat", _scene(64, 48, 97))
     specs = [f"dat:root={tmp_path},size=64x48", f"dat:root={tmp_path},size=64x48,rate=0.5"]

@@ -67,8 +67,16 @@ def stages(paradigm: Paradigm, tasks: Sequence[str]) -> tuple[Stage, ...]:
 
 
 def sequences(dataset: Dataset) -> list[SequenceInfo]:
-    """A dataset's sequences; numbers are of Python's own types."""
-    return [_plain_info(dataset, info) for info in _items(dataset, "sequences")]
+    """A dataset's sequences; numbers are of Python's own types, and labels are indices into its classes."""
+    infos = [_plain_info(dataset, info) for info in _items(dataset, "sequences")]
+    labelled = [info for info in infos if info.label is not None]
+    known = range(len(dataset.classes) if labelled else 0)
+    for info in labelled:
+        if info.label not in known:
+            raise wrong(
+                dataset, f"sequences: '{info.name}': label", f"an index of its {len(known)} classes", info.label
+            )
+    return infos
 
 
 def _plain_info(dataset: Dataset, info: object) -> SequenceInfo:
