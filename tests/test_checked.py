@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bench.errors import BenchError
+from bench.errors import BenchError, StreamError
 from bench.interfaces import (
     Analyzer,
     Availability,
@@ -102,6 +102,13 @@ def test_decoded_frames_of_other_kinds_are_refused(value):
     with pytest.raises(BenchError, match=r"^stores: ") as error:
         codec.decode(_code(codec).stream)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("motion", [HALF, np.full((2, 2, 3, 4), np.inf)])
+def test_decoded_motion_that_does_not_fit_is_damage(motion):
+    codec = _codec(decompress=lambda *_: Decoded(HALF, motion))
+    with pytest.raises(StreamError, match="stores: decompress: motion must give 2 x 2 x 3 x 4 numbers, not 2 x"):
+        codec.decode(_code(codec).stream)
 
 
 @pytest.mark.parametrize("value", [b"12", "xyz", 3])

@@ -149,6 +149,14 @@ def test_streams_of_another_codec_or_weights_are_refused(spikes):
         create(Codec, "raw").decode(pack_stream(foreign, payload))
 
 
+def test_a_rate_point_that_the_codec_lacks_is_damage(spikes):
+    codec = create(Codec, "raw")
+    encoded = codec.encode(spikes(2).astype(np.float32), "lossless", CodingCondition(), Content.SPIKES)
+    info, payload = unpack_stream(encoded.stream)
+    with pytest.raises(StreamError, match=r"raw: no rate point 7 .* \(in the stream's header\)"):
+        codec.decode(pack_stream(replace(info, rate_point=7), payload))
+
+
 def test_a_stream_cannot_name_a_program():
     info = StreamInfo("vtm", "decoder=/bin/sh", b"", Content.FEATURES, (1, 8, 8), 32)
     with pytest.raises(StreamError, match="only this machine may set"):

@@ -277,10 +277,11 @@ class Codec(Component):
         Raises
         ------
         StreamError
-            If the stream is damaged, or was coded by another codec or with other weights, or if its frames differ from
-            the header in shape or lie outside [0, 1].
+            If the stream is damaged, or was coded by another codec or with other weights, if the codec lacks the rate
+            point that the header states, or if frames or motion have another shape than the header says or wrong
+            values.
         BenchError
-            If the codec has no such rate point, memory is short, or `decompress` returns something else than frames.
+            If memory is short, or `decompress` returns something else than frames.
         """
         info, payload = unpack_stream(stream)
         if info.codec != self.name:
@@ -291,7 +292,10 @@ class Codec(Component):
                 f"{self.name}: the stream was made with other weights "
                 f"({info.weights.hex() or 'none'}, here {weights[:16] or 'none'})"
             )
-        self.check_rate_point(info.rate_point)
+        try:
+            self.check_rate_point(info.rate_point)
+        except BenchError as error:
+            raise StreamError(f"{error} (in the stream's header)") from None
         try:
             decoded = self.decompress(payload, info)
         except (BenchError, OSError):
@@ -312,7 +316,8 @@ class Codec(Component):
         if motion is not None:
             motion, (count, *sides) = as_array(self, "decompress: motion", motion), info.shape
             if motion.shape != (count, 2, *sides) or np.isinf(motion).any():  # NaN marks frames without motion
-                raise wrong(self, "decompress: motion", f"{shape_text((count, 2, *sides))} numbers", motion)
+                wanted = f"{shape_text((count, 2, *sides))} numbers"
+                raise StreamError(str(wrong(self, "decompress: motion", wanted, motion)))
             motion = np.ascontiguousarray(motion, np.float32)
         return Decoded(np.ascontiguousarray(frames), motion)
 
