@@ -150,16 +150,7 @@ def create(base: type[C], spec: str) -> C:
         wrong.
     """
     spec = session_spec(base, spec)
-    path, separator, rest = spec.partition(".py:")
-    if separator:
-        class_name, options = parse_spec(rest)
-        found = _from_file(user_path(path + ".py"), class_name)
-    else:
-        name, options = parse_spec(spec)
-        found = _load(base, name)
-    if not (isinstance(found, type) and issubclass(found, base)):
-        raise BenchError(f"'{spec}' is not a {base.__name__.lower()}: {found!r} does not subclass it")
-    _check_name(found, spec)
+    found, options = _resolved(base, spec)
     try:
         component: C = found(**options)
     except BenchError:
@@ -170,18 +161,30 @@ def create(base: type[C], spec: str) -> C:
     return component
 
 
-def component_class(base: type[C], name: str) -> type[C]:
-    """The class that an entry point registers under a name, to read its options without creating a component.
+def component_class(base: type[C], spec: str) -> type[C]:
+    """The class that a spec names, to read its options without creating a component.
 
     Raises
     ------
     BenchError
-        If the name is unknown, or the entry point does not name such a class.
+        As `create`, but for wrong options.
     """
-    found = _load(base, name)
+    return _resolved(base, session_spec(base, spec))[0]
+
+
+def _resolved(base: type[C], spec: str) -> tuple[type[C], dict[str, str]]:
+    """The class that a spec names, and the options that it states."""
+    path, separator, rest = spec.partition(".py:")
+    if separator:
+        class_name, options = parse_spec(rest)
+        found = _from_file(user_path(path + ".py"), class_name)
+    else:
+        name, options = parse_spec(spec)
+        found = _load(base, name)
     if not (isinstance(found, type) and issubclass(found, base)):
-        raise BenchError(f"'{name}' is not a {base.__name__.lower()}: {found!r} does not subclass it")
-    return found
+        raise BenchError(f"'{spec}' is not a {base.__name__.lower()}: {found!r} does not subclass it")
+    _check_name(found, spec)
+    return found, options
 
 
 def _check_name(component: type[Component], spec: str) -> None:
@@ -212,21 +215,23 @@ def check_foreign(base: type[Component], spec: str, where: str, remedy: str) -> 
     if ".py:" in spec:
         raise BenchError(f"{where} names code to be run, '{spec}': {remedy}")
     name, options = parse_spec(spec)
-    found = _load(base, name)
-    local = _local_options(found) - _READ_ONLY
+    local = _local_options(component_class(base, name)) - _READ_ONLY
     if stated := sorted(local & set(options)):
         raise BenchError(f"{where} sets '{stated[0]}' of {name}, which may name a program to be run: {remedy}")
 
 
 def create_trained(spec: str) -> Component:
-    """Create a component that can be trained or counted: the codec of this name, or else the analyzer."""
-    return create(trained_kind(spec), spec)
+    """Create a component that can be trained or counted: one of a file, or of the kind that `trained_kind` gives."""
+    return create(Component if ".py:" in spec else trained_kind(spec), spec)
 
 
 def trained_kind(spec: str) -> type[Component]:
-    """`Codec`, or `Analyzer` if only an analyzer has this name."""
+    """The first of `Codec`, `Analyzer` and `Extractor` with a component of this name; `Codec` if none has one.
+
+    It loads no file, since the spec may be of a suite file that has not been checked yet.
+    """
     name = spec.partition(":")[0]
-    return Analyzer if name in {*names(Analyzer)} - {*names(Codec)} else Codec
+    return next((base for base in (Codec, Analyzer, Extractor) if name in names(base)), Codec)
 
 
 def codec_for_stream(info: StreamInfo, spec: str = "") -> Codec:

@@ -89,6 +89,20 @@ print(first == other)
     assert out.split() == ["False"]
 
 
+def test_a_suite_file_may_name_a_class_of_the_session(session, tmp_path):
+    (tmp_path / "mine.toml").write_text('codecs = ["session-deflate"]\n')
+    lines = session(
+        CODEC
+        + """
+from bench.registry import component_class
+from bench.runner.spec import load_suite
+print(load_suite("mine.toml").grids[0].codecs[0].codec.partition(".py:")[2])
+print(component_class(bench.Codec, "session-deflate").name)
+"""
+    ).splitlines()
+    assert lines == ["Deflate", "session-deflate"]
+
+
 def test_what_cannot_be_registered_is_one_line():
     class Named(bench.Extractor):
         name = "tfp"

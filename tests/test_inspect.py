@@ -28,6 +28,12 @@ def test_a_suite_names_its_codecs_with_their_limits(capsys):
     assert code == 2 and "shipped suites: " in text
 
 
+def test_a_component_of_a_file_is_described(capsys, plugin_path):
+    code, text = run(capsys, "list", "codecs", f"{plugin_path}:Deflate")
+    assert not code
+    assert "  rate points for features: 64 32 16 8" in text and "no options" in text
+
+
 def test_a_component_is_described_with_its_options(capsys):
     code, text = run(capsys, "list", "codecs", "vvenc")
     assert not code

@@ -2,8 +2,9 @@ import pytest
 
 from bench.errors import BenchError
 from bench.fingerprint import code_fingerprint, component_fingerprint
-from bench.interfaces import Codec, Dataset, Extractor, parse_spec
-from bench.registry import create, names
+from bench.interfaces import Analyzer, Codec, Dataset, Extractor, parse_spec
+from bench.registry import create, create_trained, names, trained_kind
+from bench.runner.spec import load_suite
 
 
 def test_specs_reverse():
@@ -55,6 +56,26 @@ def test_codecs_from_a_file(plugin_path, tmp_path):
     broken.write_text("import nowhere_to_be_found\n")
     with pytest.raises(BenchError, match=r"broken\.py cannot be loaded: ModuleNotFoundError"):
         create(Codec, f"{broken}:Anything")
+
+
+def test_what_is_trained_or_counted_may_be_of_any_kind(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from bench.analyzers.identity import Identity\nfrom bench.extractors.tfp import Tfp\n"
+        "class Same(Identity):\n    name = 'same'\n\nclass Mean(Tfp):\n    name = 'mean'\n"
+    )
+    assert create_trained(f"{path}:Same").name == "same"
+    assert create_trained(f"{path}:Mean:window=9").spec == "mean:window=9"
+    assert [trained_kind(name) for name in ("sci", "classifier", "tfp", "none")] == [Codec, Analyzer, Extractor, Codec]
+
+
+def test_a_suite_file_cannot_make_a_file_run_by_counting_it(tmp_path):
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    suite = tmp_path / "suite.toml"
+    suite.write_text(f'count = ["{tmp_path / "evil.py"}:Evil"]\n')
+    with pytest.raises(BenchError, match="names code to be run"):
+        load_suite(str(suite))
+    assert not (tmp_path / "ran").exists()
 
 
 def test_everything_registered_can_be_made_or_says_which_option_it_needs():

@@ -72,7 +72,7 @@ def _describe(base: type[Component], name: str) -> None:
     from bench.interfaces.checked import availability, rate_points
     from bench.registry import component_class, create
 
-    found = component_class(base, name.partition(":")[0])
+    found = component_class(base, name)
     typer.echo(f"{name}: {one_line((found.__doc__ or '').strip().partition(chr(10))[0])}")
     try:
         component = create(base, name)
