@@ -24,7 +24,7 @@ from bench.chain import Chain
 from bench.errors import BenchError
 from bench.interfaces import Analyzer, Codec, Dataset, Extractor, Paradigm, Task
 from bench.progress import progress_bar
-from bench.registry import GROUPS, create, register, states
+from bench.registry import GROUPS, create, groups, register, states
 from bench.sampling import Sampling
 from bench.spikes import read_dat, simulate
 
@@ -193,7 +193,7 @@ def list_components(kind: str = "") -> pd.DataFrame:
     Parameters
     ----------
     kind
-        codecs, datasets, paradigms, extractors, analyzers or tasks; all by default.
+        codecs, datasets, paradigms, extractors, analyzers or tasks, also in singular or shortened; all by default.
 
     Returns
     -------
@@ -205,7 +205,7 @@ def list_components(kind: str = "") -> pd.DataFrame:
     BenchError
         If there is no such kind.
     """
-    kinds = {group: base for base, group in GROUPS.items() if kind in ("", group)}
+    kinds = groups(kind)
     if not kinds:
         raise BenchError(f"no kind of component named '{kind}' (there are: {', '.join(GROUPS.values())})")
     lines = [(group, *state) for group, base in kinds.items() for state in states(base)]

@@ -49,6 +49,12 @@ GROUPS: dict[type[Component], str] = {
 _SESSION: dict[tuple[type[Component], str], str] = {}
 
 
+def groups(kind: str = "") -> dict[str, type[Component]]:
+    """The kinds of components that a word names, in singular, plural or shortened; all by default, none if unknown."""
+    wanted = kind.lower().rstrip("s")
+    return {group: base for base, group in GROUPS.items() if group.startswith(wanted)}
+
+
 def names(base: type[Component]) -> list[str]:
     """Names of all components of a kind, sorted."""
     return sorted({*_entries(base), *(name for kind, name in _SESSION if kind is base)})

@@ -142,8 +142,9 @@ def test_import_is_light_and_gives_all_that_it_names():
     assert all(getattr(bench, name) is not None for name in bench.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
         bench.nonsense  # noqa: B018
-    with pytest.raises(bench.BenchError, match="no kind of component named 'codec'"):
-        bench.list_components("codec")
+    with pytest.raises(bench.BenchError, match="no kind of component named 'nonsense'"):
+        bench.list_components("nonsense")
+    assert set(bench.list_components("Paradigm")["kind"]) == set(bench.list_components("para")["kind"]) == {"paradigms"}
     spikes = bench.simulate(np.full((50, 8, 8), 0.5, np.float32), rate=0.6)
     assert spikes.mean() == pytest.approx(0.3, abs=0.02)
     assert RatePoint is not None

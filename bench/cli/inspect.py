@@ -42,10 +42,10 @@ def list_components(
     from rich.console import Console
     from rich.table import Table
 
-    from bench.registry import GROUPS, states
+    from bench.registry import GROUPS, groups, states
 
     wanted = kind.lower().rstrip("s")
-    kinds = {group: base for base, group in GROUPS.items() if not wanted or group.startswith(wanted)}
+    kinds = groups(kind)
     suites = bool(wanted) and "suites".startswith(wanted)
     if not kinds and not suites:
         raise BenchError(f"no kind of component named '{kind}' (there are: {', '.join(GROUPS.values())}, suites)")
