@@ -156,7 +156,7 @@ def create(base: type[C], spec: str) -> C:
         wrong.
     """
     spec = session_spec(base, spec)
-    found, options = _resolved(base, spec)
+    found, options = resolve(base, spec)
     try:
         component: C = found(**options)
     except BenchError:
@@ -175,11 +175,17 @@ def component_class(base: type[C], spec: str) -> type[C]:
     BenchError
         As `create`, but for wrong options.
     """
-    return _resolved(base, session_spec(base, spec))[0]
+    return resolve(base, session_spec(base, spec))[0]
 
 
-def _resolved(base: type[C], spec: str) -> tuple[type[C], dict[str, str]]:
-    """The class that a spec names, and the options that it states."""
+def resolve(base: type[C], spec: str) -> tuple[type[C], dict[str, str]]:
+    """The class that a spec names, and the options that the spec states.
+
+    Raises
+    ------
+    BenchError
+        As `create`, but for wrong options.
+    """
     path, separator, rest = spec.partition(".py:")
     if separator:
         class_name, options = parse_spec(rest)

@@ -1,5 +1,6 @@
 import hashlib
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -326,6 +327,7 @@ def test_mistakes_are_one_line(arguments, words, monkeypatch, capsys, tmp_path):
         ("dcvc-dc", {"metric": "psnr"}),
         ("dcvc-dc:metric=ssim", {"metric": "ssim"}),
         ("dcvc-dc:metric=ssim,preset=official,weights=a", {"metric": "ssim"}),
+        ("mine.py:Mine:metric=ssim", {"metric": "ssim"}),
         ("dcvc-dc:weights=b", "parity compares with weights=a, not b; leave out the option"),
         ("dcvc-dc:preset=small", "parity compares with preset=official, not small"),
         ("dcvc-dc:device=cuda", "parity compares with device=cpu, not cuda"),
@@ -336,6 +338,10 @@ def test_mistakes_are_one_line(arguments, words, monkeypatch, capsys, tmp_path):
 def test_parity_takes_the_codecs_options(spec, options, tmp_path, monkeypatch, capsys):
     case = tmp_path / "level3_float64.npz"
     np.savez(case, frames_u8=np.zeros((1, 3, 8, 8), np.uint8))
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(
+        "from baselines.dcvc_dc.codec import DcvcDc\n\n\nclass Mine(DcvcDc):\n    name = 'mine'\n"
+    )
     compared = []
     monkeypatch.setattr(DcvcDc, "parity", lambda codec, case: compared.append(codec.options) or [])
     monkeypatch.setattr("sys.argv", ["bench", "parity", *spec.split(), "--weights", "a", "--case", str(case)])

@@ -33,11 +33,10 @@ def parity(
 
     from baselines.neural.parity import read_case
     from bench.interfaces import Codec
-    from bench.interfaces.component import parse_spec
-    from bench.registry import create
+    from bench.registry import resolve
 
-    name, options = parse_spec(codec)
-    kind: Any = type(create(Codec, name))
+    kind: Any
+    kind, options = resolve(Codec, codec)
     if not hasattr(kind, "parity"):
         raise BenchError(f"{codec} has no published networks to compare with")
     fixed = {"preset": "official", "device": "cpu", "weights": str(weights)}
