@@ -165,6 +165,9 @@ class CompressAi(Codec):
         return None
 
     def _network(self, rate_point: RatePoint) -> Any:
+        from bench.weights import check_device
+
+        check_device(self.options.device)
         path = self.weight_file(rate_point)
         return _loaded(self.options.model, path, self.options.device, file_sha256(path))
 

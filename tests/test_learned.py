@@ -28,6 +28,14 @@ def test_conformance(name):
     assert [result for result in conform(codec) if result.problem] == []
 
 
+@pytest.mark.parametrize("name", ["dcvc", "spikecodec", "compressai"])
+def test_a_device_that_is_not_here_is_one_line(name):
+    codec = create(Codec, f"{name}:device=abacus")
+    content = Content.SPIKES if name == "spikecodec" else Content.FEATURES
+    with pytest.raises(BenchError, match=r"^no device 'abacus' \(cpu, cuda or cuda:N\)$"):
+        codec.encode(np.ones((8, 16, 16), np.float32), 1, codec.default_condition(), content)
+
+
 @pytest.mark.parametrize("recipe", [DcvcRecipe, DcvcDcRecipe])
 def test_small_networks_are_small(recipe):
     made = recipe()

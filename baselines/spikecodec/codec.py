@@ -148,6 +148,9 @@ class SpikeCodec(Codec, Trainable, HasWorkload):
         return decoded
 
     def _network(self) -> SceneNetwork:
+        from bench.weights import check_device
+
+        check_device(self.options.device)
         path = self.weight_file()
         return _loaded(path, self.options.device, file_sha256(path))
 
