@@ -64,10 +64,12 @@ class QpCodec(Codec):
         return self.spike_rate_points if content.is_spikes else self.rate_points
 
     def check_rate_point(self, rate_point: RatePoint) -> None:
-        """Raise `BenchError` unless the rate point is a whole QP within `qp_range`."""
+        """Raise `BenchError` unless the rate point is a whole number within `qp_range`."""
         low, high = self.qp_range
         if not isinstance(rate_point, int) or not low <= rate_point <= high:
-            raise BenchError(f"{self.name}: QP must be a whole number from {low} to {high}, not {rate_point!r}")
+            raise BenchError(
+                f"{self.name}: the quantiser must be a whole number from {low} to {high}, not {rate_point!r}"
+            )
 
 
 def pad_size(height: int, width: int, align: int, minimum: int) -> tuple[int, int]:

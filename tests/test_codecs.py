@@ -221,7 +221,7 @@ def test_conditions_that_a_codec_cannot_meet_are_errors(moving):
     for condition in (CodingCondition(intra_period=12), CodingCondition(intra_period=8, structure="random_access")):
         with pytest.raises(BenchError, match="intra period"):
             codec.encode(moving(), 37, condition, Content.FEATURES)
-    with pytest.raises(BenchError, match="QP must be a whole number from 0 to 63"):
+    with pytest.raises(BenchError, match="the quantiser must be a whole number from 0 to 63"):
         codec.encode(moving(), 64, CONDITION, Content.FEATURES)
 
 

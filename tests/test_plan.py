@@ -194,7 +194,7 @@ def test_wrong_fields_are_named(fields, message):
         ({"paradigms": ("caa",)}, "did you mean caas"),
         ({"sequences": ("absent",)}, "has no sequence absent"),
         ({"analyzers": ("identty",)}, "did you mean identity"),
-        ({"codecs": ("vvenc",), "rates": (99,)}, "QP must be"),
+        ({"codecs": ("vvenc",), "rates": (99,)}, "the quantiser must be"),
         ({"codecs": ("ffv1",), "rates": (3,)}, "no rate point 3"),
         ({"codecs": ({"codec": "ffv1", "rates": (3,)}, "x265")}, "no rate point 3"),
         ({"datasets": (TINY, TINY)}, "two datasets are both named"),

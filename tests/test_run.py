@@ -237,7 +237,7 @@ def test_encode_and_decode_a_recording(bench, tmp_path, spikes):
         (["run", "--extractor", "tfq"], ["did you mean tf"]),
         (["run", "--suite", "absent"], ["shipped suites"]),
         (["run", "--frames", "99"], ["need 825: use --frames 36"]),
-        (["run", "--codec", "vvenc", "--rates", "99"], ["QP must be"]),
+        (["run", "--codec", "vvenc", "--rates", "99"], ["the quantiser must be"]),
         (["run", "--dataset", "dat:root=/nowhere"], ["/nowhere does not exist"]),
         (["run", "--resume"], ["no run of this grid"]),
         (["conform", "vvnc"], ["did you mean vvenc"]),
