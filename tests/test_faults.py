@@ -263,6 +263,27 @@ def test_a_codec_in_python_that_misbehaves_is_a_failed_row_too(bench, tmp_path, 
     assert row.status == "failed" and reason in row.reason
 
 
+HUNGRY = """
+from spikebench_deflate import Deflate
+class Encodes(Deflate):
+    def compress(self, *given): raise MemoryError("Unable to allocate 9 TiB")
+class Looks(Deflate):
+    def available(self): raise MemoryError
+"""
+
+
+def test_out_of_memory_in_the_verb_itself_is_one_line(bench, tmp_path, plugin_path, spikes):
+    (tmp_path / "hungry.py").write_text(HUNGRY)
+    write_dat(tmp_path / "a.dat", spikes(60, 24, 32))
+    environment = {"PYTHONPATH": f"{plugin_path.parent}:{os.environ.get('PYTHONPATH', '')}"}
+    camera = ["encode", "a.dat", "--size", "32x24", "--extractor", "tfp", "-o", "x.spk"]
+    done = bench(*camera, "--codec", "hungry.py:Encodes", check=None, environment=environment)
+    one_line_error(done, "bench: out of memory: Unable to allocate 9 TiB")
+    run = ["run", *TINY_FLAGS, "--out", "run"]
+    done = bench(*run, "--codec", "hungry.py:Looks", check=None, environment=environment)
+    one_line_error(done, "bench: out of memory")
+
+
 def test_a_disk_that_is_read_only_is_one_line(reference, bench, tmp_path, small_disk):
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     flags = ("run", *TINY_FLAGS, *CODECS)

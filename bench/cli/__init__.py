@@ -40,6 +40,8 @@ def main() -> None:
         if module.partition(".")[0] not in ("bench", "click", "typer"):
             _fail(f"{place} called sys.exit({end.code!r}), which ends the program; it should raise an exception")
         raise
+    except MemoryError as error:
+        _fail(f"out of memory: {error}" if str(error) else "out of memory")
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(2)
