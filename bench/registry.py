@@ -296,7 +296,7 @@ def part_for_stream(base: type[C], stated: str, spec: str = "") -> C:
     if spec:
         part = create(base, spec)
         if part.spec != stated:
-            raise StreamError(f"the stream states the {kind} '{stated}', not '{part.spec}': leave --{kind} away")
+            raise StreamError(f"the stream states the {kind} '{stated}', not '{part.spec}': leave out --{kind}")
         return part
     if ".py:" in stated or stated.partition(":")[0] not in _entries(base):
         raise StreamError(f"the stream states the {kind} '{stated}', which is not installed: give it with --{kind}")

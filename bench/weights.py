@@ -58,7 +58,7 @@ def check_device(device: str) -> None:
     except RuntimeError:
         raise BenchError(f"no device '{device}' (cpu, cuda or cuda:N)") from None
     if kind not in ("cpu", "cuda") or (kind == "cuda" and not torch.cuda.is_available()):
-        raise BenchError(f"no device '{device}' on this machine; leave the option out")
+        raise BenchError(f"no device '{device}' on this machine; leave out the option")
 
 
 def load_into(

@@ -405,7 +405,7 @@ def test_the_stated_rate_is_used_and_names_the_content(tmp_path):
     assert read() == stated == read(",rate=0.07")
     with pytest.raises(BenchError, match=r"night\.json says rate 0\.07, an option says 0\.5"):
         read(",rate=0.5")
-    with pytest.raises(BenchError, match=r"says height 48, an option says 64"):
+    with pytest.raises(BenchError, match=r"says height 48, an option says 64; leave out one of them"):
         read(",size=64x64")
 
 

@@ -12,6 +12,7 @@ from bench.conform import conform
 from bench.errors import BenchError, StreamError
 from bench.interfaces import Codec, CodingCondition, Content, unpack_stream
 from bench.registry import create
+from bench.weights import check_device
 
 FRAME_CODECS = ["dcvc", "dcvc-dc"]
 CONDITION = CodingCondition()
@@ -34,6 +35,11 @@ def test_a_device_that_is_not_here_is_one_line(name):
     content = Content.SPIKES if name == "spikecodec" else Content.FEATURES
     with pytest.raises(BenchError, match=r"^no device 'abacus' \(cpu, cuda or cuda:N\)$"):
         codec.encode(np.ones((8, 16, 16), np.float32), 1, codec.default_condition(), content)
+
+
+def test_a_device_that_torch_knows_but_this_machine_lacks_is_one_line():
+    with pytest.raises(BenchError, match="no device 'meta' on this machine; leave out the option"):
+        check_device("meta")
 
 
 @pytest.mark.parametrize("recipe", [DcvcRecipe, DcvcDcRecipe])

@@ -875,9 +875,9 @@ def test_variants_for_ablation_are_shipped_whole(name, moving):
 
 
 def test_a_variant_for_ablation_takes_no_other_choices():
-    with pytest.raises(BenchError, match="ablation=dual is a whole variant; leave fusions away"):
+    with pytest.raises(BenchError, match="ablation=dual is a whole variant; leave out fusions"):
         create(Extractor, "sci:ablation=dual,fusions=2")
-    with pytest.raises(BenchError, match="ablation=dcn is a whole variant; leave weights away"):
+    with pytest.raises(BenchError, match="ablation=dcn is a whole variant; leave out weights"):
         create(Analyzer, "sci:ablation=dcn,weights=x.safetensors")
     with pytest.raises(BenchError, match="'ablation'"):
         create(Extractor, "sci:ablation=dcn")  # it has no extraction of its own

@@ -92,7 +92,7 @@ def test_decoding_needs_no_option(recording):
 
 
 CONTRADICTIONS = [
-    ({"extractor": "tfi"}, "extractor 'tfp', not 'tfi'"),
+    ({"extractor": "tfi"}, "extractor 'tfp', not 'tfi': leave out --extractor"),
     ({"analyzer": "sci"}, "analyzer 'identity', not 'sci'"),
     ({"spike_rate": 0.5}, "spike rate 0.6, not 0.5"),
     ({"stride": 4}, "stride 8, not 4"),

@@ -61,7 +61,7 @@ class PartOptions(SciOptions):
     @model_validator(mode="after")
     def _one_variant(self) -> PartOptions:
         if self.ablation and (others := self.model_fields_set - {"ablation", "device"}):
-            raise ValueError(f"ablation={self.ablation} is a whole variant; leave {min(others)} away")
+            raise ValueError(f"ablation={self.ablation} is a whole variant; leave out {min(others)}")
         return self
 
 

@@ -185,9 +185,7 @@ class Dat(Dataset):
                     continue
                 other, said = agreed.setdefault(key, (value, source))
                 if other != value:
-                    raise BenchError(
-                        f"{path}: {said} says {key} {other}, {source} says {value}; leave one of them away"
-                    )
+                    raise BenchError(f"{path}: {said} says {key} {other}, {source} says {value}; leave out one of them")
         facts = {key: value for key, (value, _) in agreed.items()}
         if camera := facts.pop("camera", ""):
             known = {key: value for key, value in asdict(CAMERAS[camera]).items() if value}
