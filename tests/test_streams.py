@@ -391,6 +391,12 @@ def test_the_rate_is_said_and_dark_pictures_are_noted(recording, spikes):
     assert unpack_stream(stream.read_bytes())[0].chain.spike_rate == pytest.approx(estimate, rel=1e-3) and not notes
     encode(recording, notes=notes, spike_rate=20.0, paradigm="caas")
     assert len(notes) == 1 and "nearly black" in notes[0]
+    dim = (np.random.default_rng(0).random((60, HEIGHT, WIDTH)) < 0.6 * 12 / 255).astype(np.uint8)
+    dusk = recording.with_name("dusk.dat")  # a mean grey of 12, which datasets call nearly black too
+    write_dat(dusk, np.concatenate([spikes(103, HEIGHT, WIDTH), dim]))
+    notes.clear()
+    encode(dusk, paradigm="caas", cut=Cut(start=110), notes=notes)
+    assert len(notes) == 1 and "nearly black, mean grey 1" in notes[0]
     night = recording.with_name("night.dat")  # dark only where it is coded
     write_dat(night, np.concatenate([spikes(103, HEIGHT, WIDTH), np.zeros((60, HEIGHT, WIDTH), np.uint8)]))
     for paradigm in ("caas", "atc"):

@@ -12,7 +12,7 @@ _RUN = 32  # successive frames that are read together: pixels fire at even inter
 # A survey reads at most so many frames, or as many as fit into so many bytes if these are more.
 _FRAMES, _BYTES = 512, 1 << 24
 _BRIGHT = 99.5  # percentile of the firing rates; hot (defective) pixels are fewer than the 0.5 % above it
-_DARK, _WHITE = 16, 247  # limits of the mean grey, of 255
+DARK, _WHITE = 16, 247  # mean grey, of 255, below or above which pictures look black or white
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class Survey:
         if not self.counts.any():
             return f"no pixel fires in the {self.frames} frames that were looked at: its pictures are black"
         grey = self.grey(rate)
-        if _DARK <= grey <= _WHITE:
+        if DARK <= grey <= _WHITE:
             return ""
-        colour = "black" if grey < _DARK else "white"
+        colour = "black" if grey < DARK else "white"
         other = f"; its own brightest pixels fire {self.rate:g}" if self.rate != rate else ""
         return f"at {rate:g} spikes per frame its pictures are nearly {colour}, mean grey {grey:.1f} of 255{other}"
 

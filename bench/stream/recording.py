@@ -25,6 +25,7 @@ from bench.progress import Progress
 from bench.rates import own_point
 from bench.registry import codec_for_stream, create
 from bench.sampling import Sampling
+from bench.spikes.exposure import DARK
 from bench.stream.analysis import Analysis, StatedChain, analysis_of
 from bench.stream.outputs import kind_of_output, write_frames
 from bench.stream.segments import Segment, read_segments, write_segments
@@ -32,7 +33,6 @@ from bench.stream.segments import Segment, read_segments, write_segments
 # The paradigm that runs the cloud's stages for a content.
 _PARADIGMS = {Content.SPIKES: "cta", Content.FEATURES: "caas", Content.RESULT: "atc"}
 _MOST_SPIKES = 1 << 27  # in one segment: as float32, the type that codecs get, they take 512 MB
-_DARK = 8  # mean grey, of 255, below which pictures look black
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def encode_recording(
 
     written = write_segments(out, len(parts), streams())
     rate = f"{info.rate:g}{', estimated' if info.rate_estimated else ''}"
-    if sender.grey < _DARK and not info.remark:
+    if sender.grey < DARK and not info.remark:
         warn(
             f"{recording.name}: its pictures are nearly black, mean grey {sender.grey:.1f} of 255 at rate {rate}; "
             "--spike-rate states another"
