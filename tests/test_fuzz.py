@@ -485,6 +485,25 @@ def recognition_row():
     return RecognitionRow
 
 
+def measures(folder):
+    from bench.results.rows import MeasureRow
+    from bench.results.tables import read_table, write_table
+
+    def sound(count):
+        rows = [
+            MeasureRow(schema_version=1, job=f"{number:012x}", measure="edge_error", value=number / 7)
+            for number in range(count)
+        ]
+        write_table(folder / "measures.csv", MeasureRow, rows)
+        return (folder / "measures.csv").read_bytes()
+
+    def read(data):
+        (folder / "measures.csv").write_bytes(data)
+        assert all(isinstance(row, MeasureRow) for _, row in read_table(folder / "measures.csv", MeasureRow))
+
+    return Reader([sound(2), sound(9)], read)
+
+
 def report_table(folder):
     from bench.results.explain import explain_cell
 
@@ -556,12 +575,13 @@ READERS = {
     "idx.gz": (250, idx(packed=True)),
     "CIFAR's pickles": (60, pickled),
     "archive": (100, archive),
-    "suite": (700, suite),
+    "suite": (500, suite),
     "rd.csv": (500, rows),
     "run.json": (500, run_file),
     "iqa.csv": (300, table("iqa.csv", "paper", iqa_row)),
     "classification.csv": (300, table("classification.csv", "classification", class_row)),
     "recognition.csv": (200, table("recognition.csv", "classification", recognition_row)),
+    "measures.csv": (200, measures),
     "report's table": (200, report_table),
     "safetensors": (400, checkpoint("safetensors")),
     "checkpoint, zip": (300, checkpoint("pt")),
