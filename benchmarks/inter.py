@@ -25,11 +25,12 @@ from baselines.neural.coding import StreamEncoder
 from baselines.neural.entropy import Family
 from baselines.sci.codec import Sci
 from baselines.sci.global_motion import MotionKind
-from bench.interfaces import Codec, CodingCondition, Content, Dataset, Extractor, unpack_stream
+from bench.interfaces import Codec, CodingCondition, Content, Dataset, Extractor, from_uint8, to_uint8, unpack_stream
 from bench.registry import create
+from bench.sampling import Sampling
 from bench.tools import ffmpeg_binary, run_tool
 
-_FRAMES, _MARGIN, _STRIDE = 16, 20, 8
+_FRAMES = 16
 _LIMIT_SECONDS = 60.0
 
 
@@ -110,15 +111,16 @@ def main() -> None:
     dataset = create(Dataset, options.dataset)
     info = next(info for info in dataset.sequences() if info.name == options.sequence)
     recording = dataset.open(info.name)
-    instants = _MARGIN + _STRIDE * np.arange(_FRAMES)
-    spikes = recording.spikes(0, 2 * _MARGIN + _STRIDE * (_FRAMES - 1) + 1)
-    features = np.round(255 * create(Extractor, "sci").extract(spikes, instants, info.rate)).astype(np.float32) / 255
+    num_spikes = Sampling().num_spikes(_FRAMES)
+    instants = Sampling().instants(num_spikes)
+    spikes = recording.spikes(0, num_spikes)
+    features = from_uint8(to_uint8(create(Extractor, "sci").extract(spikes, instants, info.rate)))
     truth = recording.truth([int(instant) for instant in instants])
 
     coded = {qp: vvc(qp, options.preset, features) for qp in (42, 37, 32, 27)}
     print("point     intra: bits, F   inter: motion, y, all       decoded F, T   prediction F, T   kinds of motion")
-    for rate in (0, 2, 4, 6):
-        meter, decoded, predicted = walked(rate, features)
+    sent = {rate: walked(rate, features) for rate in (0, 2, 4, 6)}
+    for rate, (meter, decoded, predicted) in sent.items():
         inter = meter.frames[1:]
         motion = np.mean([sum(bits for name, bits in frame.items() if name.startswith("mv")) for frame in inter])
         whole = np.mean([sum(frame.values()) for frame in inter])
@@ -138,8 +140,7 @@ def main() -> None:
         )
 
     print(f"\nBits and dB (T) of each frame: sci at rate points, libvvenc {options.preset} at QPs")
-    for rate in (0, 2, 4):
-        meter, decoded, _ = walked(rate, features)
+    for rate, (meter, decoded, _) in sent.items():
         line(f"sci {rate}", [sum(frame.values()) for frame in meter.frames], decibels(decoded, truth))
     for qp, (bits, decoded) in coded.items():
         line(f"vvenc {qp}", bits, decibels(decoded, truth))

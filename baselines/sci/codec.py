@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from baselines.neural.codec import NeuralCodec, Preset, SmallPreset
-from baselines.sci.part import WEIGHTS, CodecOptions, Variant, unpublished
+from baselines.sci.part import WEIGHTS, CodecOptions, SciOptions, Variant, unpublished
 from bench.errors import BenchError
 from bench.interfaces import Component, Content, RatePoint
 from bench.interfaces.recipe import Recipe, TrainableInStages, refuse_untrained
@@ -81,9 +81,7 @@ class Sci(NeuralCodec, TrainableInStages):
         """Size and parts of the networks: those of the preset, with what the options change."""
         from baselines.sci.presets import CODEC
 
-        parts = self.options.model_dump(
-            include={"long_term", "places", "cubic", "finest", "global_motion"}, exclude_none=True
-        )
+        parts = self.options.model_dump(exclude=set(SciOptions.model_fields), exclude_none=True)
         return replace(CODEC[self.options.preset], **parts)
 
     def workload(self, size: tuple[int, int]) -> Iterator[Work]:

@@ -54,7 +54,6 @@ _SCALES = {
     MotionKind.AFFINE: 2 * [_SHIFT_SCALE, _CHANGE_SCALE, _CHANGE_SCALE],
     MotionKind.CARRIED: 2 * [_ONWARD_SCALE],
 }
-_KINDS = {int(kind) for kind in MotionKind}
 # Motion is clipped to so many pixels.
 _LARGEST = 64.0
 # Of the encoder's fit: steps, and how many median errors make an error count half.
@@ -99,9 +98,10 @@ def code_kind(coder: LatentCoder, kind: MotionKind | None, like: Tensor) -> Moti
     """
     residual = None if kind is None else like.new_tensor([float(kind)])
     value = int(coder.conditional("mv_whole", SCALES, residual, like.new_tensor([_KIND_SCALE])))
-    if value not in _KINDS:
-        raise StreamError(f"no kind of motion has the number {value}; the stream is damaged")
-    return MotionKind(value)
+    try:
+        return MotionKind(value)
+    except ValueError:
+        raise StreamError(f"no kind of motion has the number {value}; the stream is damaged") from None
 
 
 def code_whole(coder: LatentCoder, kind: MotionKind, numbers: Tensor | None, like: Tensor) -> WholeMotion:
@@ -127,12 +127,6 @@ def _places(height: int, width: int, device: torch.device) -> tuple[Tensor, Tens
     across = (2 * torch.arange(width, device=device) - (width - 1)) * height
     down = (2 * torch.arange(height, device=device) - (height - 1)) * width
     return across[None], down[:, None], height * width
-
-
-def _gradient(frame: Tensor) -> tuple[Tensor, Tensor]:
-    """Change per pixel of H x W values, across and down."""
-    down, across = torch.gradient(frame)
-    return across, down
 
 
 def carried(motion: Tensor) -> Tensor:
@@ -166,7 +160,7 @@ def fitted(now: Tensor, past: Tensor, start: Tensor, base: Tensor | None = None)
     own[:, 0] = start.to(own)
     # Pixels of half the size.
     half_base = torch.zeros_like(small).expand(-1, 2, -1, -1) if base is None else halve(base) / 2
-    slopes = torch.stack(_gradient(small[0, 0]))
+    slopes = torch.stack(torch.gradient(small[0, 0])[::-1])  # across, then down
     directions = (slopes[:, None] * places).flatten(0, 1).flatten(1) / 2
     for _ in range(_STEPS):
         flow = half_base + torch.einsum("ck,khw->chw", own, places) / 2

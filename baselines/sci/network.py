@@ -373,21 +373,24 @@ class VideoNetwork(FixedLayer):
         self, coder: LatentCoder, frame: Tensor | None, state: State, point: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Code the kind of motion that costs least, and the motion."""
-        last = state.frame.new_zeros(1, 2, *state.frame.shape[2:]) if state.motion is None else state.motion
-        onward = carried(last)
         if frame is not None:
-            chosen = self._cheapest(frame, state, point, onward)
+            chosen = self._cheapest(frame, state, point)
             code_kind(coder, chosen.kind, state.frame)
             chosen.trial.replay(coder)
             return chosen.motion, chosen.mv_y
         kind = code_kind(coder, None, state.frame)
         if kind is MotionKind.BLOCKS:
             return self._code_blocks(coder, None, state, point)
-        return code_whole(coder, kind, None, state.frame).field(onward), self._past_motion(state)
+        return code_whole(coder, kind, None, state.frame).field(self._onward(state)), self._past_motion(state)
 
-    def _cheapest(self, frame: Tensor, state: State, point: Tensor, onward: Tensor) -> Candidate:
+    def _onward(self, state: State) -> Tensor:
+        """The last frame's motion, carried on along itself; none after an intra frame."""
+        last = state.frame.new_zeros(1, 2, *state.frame.shape[2:]) if state.motion is None else state.motion
+        return carried(last)
+
+    def _cheapest(self, frame: Tensor, state: State, point: Tensor) -> Candidate:
         """Of several ways to say a frame's motion, the one that costs least with what is left to say after it."""
-        searched, candidates = self._search(frame, state, point), []
+        searched, onward, candidates = self._search(frame, state, point), self._onward(state), []
         for worth in _MOTION_WORTHS:
             trial = Trial()
             motion, mv_y = self._code_blocks(trial, searched, state, point, worth)

@@ -39,10 +39,6 @@ class SciOptions(ComponentOptions):
     device: str = Field(default="cpu", exclude=True)
 
 
-# Options of the codec that say which parts its networks have.
-PARTS = {"long_term", "places", "cubic", "finest", "global_motion"}
-
-
 class CodecOptions(SciOptions):
     """Options of the codec, with parts of its networks (see `CodecSize`); None stands for the preset's."""
 
