@@ -65,15 +65,7 @@ class SmallImageNetwork(FixedLayer):
         self.decoder = Synthesis(LATENT)
 
     def code(self, coder: LatentCoder, frame: Tensor | None, rate: Tensor, shape: tuple[int, int, int]) -> Tensor:
-        """Code frames N x 1 x H x W in [0, 1], None when decoding; returns them decoded.
-
-        Parameters
-        ----------
-        rate
-            Rate point of each of the N items.
-        shape
-            (N, H, W), H and W multiples of 16.
-        """
+        """Code frames N x 1 x H x W; see `SmallModel.code_intra`."""
         steps = self.rates(rate, self.frozen)
         latent = None
         if frame is not None:

@@ -125,7 +125,10 @@ class SmallModel:
         """See `FrameModel`."""
 
     def code_intra(self, coder: LatentCoder, frame: Tensor | None, size: tuple[int, int]) -> Tensor:
-        """Code an intra frame, N x 1 x H x W in [0, 1] or None when decoding; returns it decoded."""
+        """Code an intra frame, N x 1 x H x W in [0, 1] or None when decoding; returns it decoded.
+
+        An image network's `code` is told the rate point of each of the N items, and (N, H, W), H and W multiples of 16.
+        """
         return self.image.code(coder, frame, self.intra_rate, (len(self.rate), *size))
 
 
