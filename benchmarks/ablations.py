@@ -34,7 +34,7 @@ def train(name: str, options: argparse.Namespace) -> None:
                 "train", "sci", "--stage", stage, "--variant", ABLATIONS[name], "--steps", STEPS[stage],
                 "--out", folder, "--data", options.data, "--validation", options.validation,
             ]  # fmt: skip
-            verb = [sys.executable, "-c", "from bench.cli import main; main()"]
+            verb = [sys.executable, "-m", "bench"]
             subprocess.run([*verb, *map(str, arguments)], check=True)
         tensors = load_file(folder / stage / FILES[stage])
         save_file({key: value.half() for key, value in tensors.items()}, packed / FILES[stage])

@@ -74,11 +74,11 @@ def main() -> None:
         steps = {
             "simulate": (__file__, "--simulate", round(options.seconds * RATE_HZ), "--folder", folder),
             "encode": (
-                "-c", "from bench.cli import main; main()", "encode", folder / "long.dat", "-o", folder / "long.spk",
+                "-m", "bench", "encode", folder / "long.dat", "-o", folder / "long.spk",
                 "--codec", options.codec, "--extractor", options.extractor, "--stride", options.stride,
             ),
             "decode": (
-                "-c", "from bench.cli import main; main()", "decode", folder / "long.spk", "-o", folder / "long.npy",
+                "-m", "bench", "decode", folder / "long.spk", "-o", folder / "long.npy",
                 "--extractor", options.extractor,
             ),
         }  # fmt: skip

@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-BENCH = [sys.executable, "-c", "from bench.cli import main; main()"]
+BENCH = [sys.executable, "-m", "bench"]
 
 
 def run(folder: Path, name: str, *flags: str, cache: str = "cache") -> tuple[float, dict[str, dict[str, float]]]:

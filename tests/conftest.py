@@ -94,7 +94,8 @@ def start_run(folder, cache, *flags, lane=("--jobs", "2"), new=False):
     if not new:
         return Forked(command_line, arguments, environment=environment)
     # Tests may themselves run where Ctrl-C is ignored (in the background), and children inherit that.
-    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\nfrom bench.cli import main; main()"
+    handled = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{handled}\nfrom bench.cli.program import main; main()"
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         env=environment, start_new_session=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,

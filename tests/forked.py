@@ -34,7 +34,7 @@ _ADDRESS = "BENCH_TESTS_SERVER"
 
 def command_line(arguments):
     """Be `bench` with these arguments."""
-    from bench.cli import main
+    from bench.cli.program import main
     from bench.measure import profile
     from bench.runner import pool
 

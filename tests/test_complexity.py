@@ -19,7 +19,7 @@ from baselines.neural.latents import Estimator
 from baselines.sci.codec import Sci
 from baselines.spikecodec.codec import SpikeCodec
 from baselines.spikecodec.network import FULL, SceneNetwork
-from bench.cli import main
+from bench.cli.program import main
 from bench.complexity import count
 from bench.interfaces.workload import Work
 from bench.measure.networks import NetworkRow

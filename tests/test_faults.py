@@ -180,7 +180,7 @@ def test_programs_do_not_outlive_a_verb_that_is_told_to_end(bench, tmp_path, plu
         "run": ["run", *grid, codec],
     }[verb]
     # Tests may themselves run where such signals are ignored.
-    code = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)\nfrom bench.cli import main; main()"
+    code = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)\nfrom bench.cli.program import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", code, *command], cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

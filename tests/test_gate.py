@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 import pytest
 
 from bench.check.gate import Finding, Tolerance, check_runs
-from bench.cli import main
+from bench.cli.program import main
 from bench.fingerprint import digest
 from bench.interfaces import CodingCondition
 from bench.interfaces.condition import ConditionCard

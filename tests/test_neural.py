@@ -25,7 +25,7 @@ from baselines.neural.motion import quartered_latent, search_motion, search_quar
 from baselines.neural.published import _SIGNS
 from baselines.neural.small import SCALES, motion_surface, quarter_latent, quarter_motion, scale_of, stream_bits
 from baselines.neural.spectral import SpectralConv
-from bench.cli import main
+from bench.cli.program import main
 from bench.errors import BenchError, StreamError
 from bench.weights import load_into, read_weights
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from bench.cli import _expanded
+from bench.cli.program import _expanded
 from bench.errors import BenchError
 from bench.files import cache_root
 from bench.interfaces import Codec, Dataset, split_names

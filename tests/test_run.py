@@ -302,7 +302,7 @@ def test_help_loads_nothing_heavy():
         "import atexit, sys; sys.argv = ['bench', '--help']\n"
         "heavy = {'numpy', 'torch', 'pandas', 'pydantic'}\n"
         "atexit.register(lambda: print(sorted(heavy & set(sys.modules))))\n"
-        "from bench.cli import main; main()"
+        "from bench.cli.program import main; main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("[]")

@@ -10,7 +10,7 @@ from torch import nn
 from torchvision.ops import deform_conv2d
 
 import baselines.dcvc.codec
-import bench.cli
+import bench.cli.program
 import bench.weights
 from baselines.neural.coding import StreamDecoder, StreamEncoder
 from baselines.neural.latents import Estimator
@@ -24,9 +24,11 @@ from baselines.sci.codec import Sci
 from baselines.sci.extraction import REACH, BinaryConv, Extraction
 from baselines.sci.extractor import SciExtractor
 from baselines.sci.global_motion import MotionKind
-from baselines.sci.network import ImageNetwork, IntraSize, SciModel, State, VideoNetwork
+from baselines.sci.inter import SciModel, State, VideoNetwork
+from baselines.sci.intra import ImageNetwork
 from baselines.sci.part import ABLATIONS, EXTRACTIONS, Variant
 from baselines.sci.presets import ANALYSIS, CODEC, EXTRACTION, extraction_size
+from baselines.sci.sizes import IntraSize
 from baselines.sci.training import _ENCODER, CodecRecipe
 from bench.conform import conform
 from bench.errors import BenchError, StreamError
@@ -536,7 +538,7 @@ def test_the_verb_says_what_is_wrong(arguments, words, tmp_path, monkeypatch, ca
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["bench", "train", *arguments])
     with pytest.raises(SystemExit) as end:
-        bench.cli.main()
+        bench.cli.program.main()
     assert end.value.code == 2
     captured = capsys.readouterr()
     assert captured.err.startswith("bench: ") and captured.err.count("\n") == 1, captured.err

@@ -346,7 +346,7 @@ def test_commands_beside_rows_are_quoted(pasted, marker):
 
 
 def test_an_error_is_one_printable_line(capsys, monkeypatch):
-    from bench.cli import main
+    from bench.cli.program import main
 
     monkeypatch.setattr(sys, "argv", ["bench", "explain", "a\x1b]0;title\x07\nb"])
     with pytest.raises(SystemExit):

@@ -16,7 +16,7 @@ from baselines.neural.layers import _unit_grid
 from baselines.neural.motion import frames_between
 from baselines.neural.small import _spread
 from baselines.spikecodec.training import SpikeCodecRecipe
-from bench.cli import main
+from bench.cli.program import main
 from bench.conform import conform
 from bench.datasets._scenes import Scene
 from bench.errors import BenchError

@@ -54,7 +54,7 @@ def test_the_main_job_runs_from_the_wheel_alone(wheel, tmp_path):
     assert run("-c", "import bench, baselines; print(bench.__file__, baselines.__path__)").count(str(installed)) >= 2
     said = run(
         "-c",
-        "from bench.cli import main; main()",
+        "from bench.cli.program import main; main()",
         "run",
         "--paradigm",
         "caas",

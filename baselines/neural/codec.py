@@ -330,8 +330,7 @@ class NeuralCodec(Codec, HasWorkload):
         encoder = StreamEncoder()
         for _ in self._walk(model, encoder, frames.shape, condition.intra_period, from_uint8(to_uint8(frames))):
             pass
-        bits = sum(float(component) for component in encoder.bits.values())
-        return Compressed(_HEAD.pack(condition.intra_period) + encoder.payload(), bits)
+        return Compressed(_HEAD.pack(condition.intra_period) + encoder.payload(), encoder.total_bits)
 
     def decompress(self, payload: bytes, info: StreamInfo) -> Decoded:
         """Decode frame by frame.

@@ -89,6 +89,11 @@ class Estimator:
         self.bits: defaultdict[str, Tensor] = defaultdict(lambda: torch.zeros(()))
         self.count = count or BitCount()
 
+    @property
+    def total_bits(self) -> float:
+        """Estimated bits of all components."""
+        return sum(map(float, self.bits.values()))
+
     def factorized(self, name: str, prior: Prior, z: Tensor | None, shape: tuple[int, ...]) -> Tensor:
         """Round hyper-latents around their channels' medians."""
         assert z is not None and z.shape == shape  # noqa: S101 -- a programming error, not a user's

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from baselines.neural.fixed import STEP, FixedConv, FixedLayer, FixedSubpel, add, snap
 from baselines.neural.latents import LatentCoder
 from baselines.neural.layers import conv, pad_to
-from baselines.neural.small import LATENT, SCALES, FixedPrior, frequency_gain, output_of, scale_of
+from baselines.neural.small import SCALES, FixedPrior, latent_gain, output_of, scale_of
 
 # Channel group g is coded at step s where the pixel's place in its 2x2 block is g XOR _ORDER[s].
 _ORDER = (0, 3, 2, 1)
@@ -48,7 +48,7 @@ class QuadPrior(FixedLayer):
 
     def __init__(self, channels: int, hidden: int, hyper: int, known: int, rates: int) -> None:
         super().__init__()
-        self.register_buffer("gain", frequency_gain(channels) if channels >= LATENT else torch.ones(1, 1, 1, 1))
+        self.register_buffer("gain", latent_gain(channels))
         self.prior = FixedPrior(hyper)
         self.hyper_encoder = nn.Sequential(
             conv(channels, hidden),

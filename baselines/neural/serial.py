@@ -11,7 +11,7 @@ from baselines.neural.autoregressive import code_autoregressive
 from baselines.neural.fixed import STEP, FixedConv, FixedLayer, FixedMasked, FixedSubpel, snap
 from baselines.neural.latents import LatentCoder
 from baselines.neural.layers import conv, pad_to
-from baselines.neural.small import LATENT, SCALES, STEPS, FixedPrior, frequency_gain, output_of, scale_of
+from baselines.neural.small import SCALES, STEPS, FixedPrior, latent_gain, output_of, scale_of
 
 
 class SerialPrior(FixedLayer):
@@ -27,7 +27,7 @@ class SerialPrior(FixedLayer):
 
     def __init__(self, channels: int, hidden: int, hyper: int, known: int) -> None:
         super().__init__()
-        self.register_buffer("gain", frequency_gain(channels) if channels >= LATENT else torch.ones(1, 1, 1, 1))
+        self.register_buffer("gain", latent_gain(channels))
         self.prior = FixedPrior(hyper)
         self.hyper_encoder = nn.Sequential(
             conv(channels, hidden), nn.LeakyReLU(), conv(hidden, hidden, 5, 2), nn.LeakyReLU(),

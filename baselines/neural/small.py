@@ -21,7 +21,7 @@ from baselines.neural.layers import kept
 from bench.weights import load_into
 
 BLOCK = 16
-# Number of coefficients of a block that are coded.
+# Number of a block's 256 coefficients that are coded.
 LATENT = 96
 # Starting quantisation steps of the rate points, for the coefficients of an orthonormal transform and for motion in
 # pixels.
@@ -108,8 +108,13 @@ def dct_basis(size: int) -> Tensor:
     return basis[frequency.argsort()].float()
 
 
-def frequency_gain(channels: int) -> Tensor:
-    """Powers of two, 1 x C x 1 x 1, that divide latents before they enter networks: low frequencies are large."""
+def latent_gain(channels: int) -> Tensor:
+    """Powers of two, 1 x C x 1 x 1, that divide latents before they enter networks: low frequencies are large.
+
+    For a latent of motion, which has no more than 16 channels, it is a single one.
+    """
+    if channels <= BLOCK:
+        return torch.ones(1, 1, 1, 1)
     gain = torch.ones(channels)
     gain[:1], gain[1:6], gain[6:21] = 16, 4, 2
     return gain.view(1, -1, 1, 1)

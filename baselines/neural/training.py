@@ -208,7 +208,7 @@ def _evaluate(
             for index, frame in enumerate(torch.from_numpy(sequence)[:, None, None]):
                 decoded, state = model.code(coder, frame, index, (frame.shape[2], frame.shape[3]), state)
                 error += float((decoded[0, 0] - wanted[index]).square().mean())
-            bits += sum(float(value) for value in coder.bits.values())
+            bits += coder.total_bits
             done(number)
     frames = features.shape[0] * features.shape[1]
     return {"bpf": bits / features.size, "psnr": -10 * math.log10(error / frames)}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from baselines.neural.codec import FrameModel
-    from baselines.sci.network import CodecSize
+    from baselines.sci.sizes import CodecSize
     from bench.interfaces.workload import Work
 
 
@@ -63,7 +63,7 @@ class Sci(NeuralCodec, TrainableInStages):
 
     def small_model(self, network: nn.Module, rate: Tensor) -> FrameModel:
         """The networks as a `FrameModel`, at the rate point of each item of a batch."""
-        from baselines.sci.network import SciModel
+        from baselines.sci.inter import SciModel
 
         return SciModel(network, rate)
 
@@ -71,7 +71,8 @@ class Sci(NeuralCodec, TrainableInStages):
         """Intra and inter network of the preset before training."""
         from torch import nn
 
-        from baselines.sci.network import ImageNetwork, VideoNetwork
+        from baselines.sci.inter import VideoNetwork
+        from baselines.sci.intra import ImageNetwork
 
         size = self.size
         return nn.ModuleDict({"image": ImageNetwork(size), "video": VideoNetwork(size)})

@@ -194,11 +194,6 @@ class Trial(Estimator):
         self._calls.append(lambda coder: coder.conditional(name, family, symbols, sigma))
         return symbols
 
-    @property
-    def total(self) -> float:
-        """All bits so far."""
-        return float(sum(map(float, self.bits.values())))
-
     def replay(self, coder: LatentCoder) -> None:
         """Code the same symbols with another coder."""
         for call in self._calls:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from baselines.sci.analysis import AnalysisSize
 from baselines.sci.extraction import ExtractionSize
-from baselines.sci.network import CodecSize, IntraSize
+from baselines.sci.sizes import CodecSize, IntraSize
 
 EXTRACTION = {
     "small": ExtractionSize(
@@ -36,5 +36,6 @@ CODEC = {
     "paper": CodecSize(
         unshuffle=1, width=128, kept=64, predict=13, reconstruct=16, encoder=160, hidden=428, hyper=128, motion=64,
         intra=IntraSize(width=128, reconstruct=16, encoder=160, hidden=428, hyper=128),
+        latent=96,
     ),
 }  # fmt: skip

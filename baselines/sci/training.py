@@ -24,9 +24,11 @@ from baselines.neural.small import STEPS, slope_of, step_of, stream_bits
 from baselines.neural.training import PLAIN, SmallRecipe, TrainingCoder, finish_small, rate_distortion, spread_rates
 from baselines.sci.analysis import RADIUS, Analysis, Residual
 from baselines.sci.extraction import REACH, Extraction
-from baselines.sci.network import CodecSize, ImageNetwork, SciModel, VideoNetwork
+from baselines.sci.inter import SciModel, VideoNetwork
+from baselines.sci.intra import ImageNetwork
 from baselines.sci.part import Variant
 from baselines.sci.presets import ANALYSIS, extraction_size
+from baselines.sci.sizes import CodecSize
 from bench.fingerprint import file_sha256
 from bench.interfaces.recipe import Recipe
 from bench.progress import Progress, silent
@@ -260,9 +262,9 @@ class IntraRecipe(GrowingRecipe, _OnFeatures):
             for point in range(len(image.steps)):
                 coder, rate = Estimator(stream_bits()), torch.full((len(features),), point)
                 decoded = image.code(coder, features, rate, (len(features), *features.shape[2:]))
-                bits = sum(float(value) for value in coder.bits.values())
                 error = float((decoded - truth).square().mean())
-                figures.append({"rate_point": point, "bpf": bits / truth.numel(), "psnr": -10 * math.log10(error)})
+                bpf = coder.total_bits / truth.numel()
+                figures.append({"rate_point": point, "bpf": bpf, "psnr": -10 * math.log10(error)})
                 progress(point + 1, len(image.steps), "validation")
         return figures
 
@@ -406,7 +408,7 @@ class ThroughCodecRecipe(CodecRecipe):
                         found = analysis(received, refined, k).clamp(0, 1)[0, 0]
                         error += float((found - wanted[k]).square().mean()) / len(_CHECKED)
                     own += float((received[0] - wanted).square().mean())
-                    bits += sum(float(value) for value in coder.bits.values())
+                    bits += coder.total_bits
                     progress(rate * len(features) + number, total, "validation")
                 figures.append(
                     {

@@ -15,7 +15,8 @@ from baselines.neural.motion import quartered_latent
 from baselines.neural.workload import codec_workload
 from baselines.sci.analysis import Align, Analysis, Fmvr
 from baselines.sci.extraction import REACH, Extraction
-from baselines.sci.network import ImageNetwork, SciModel, State, VideoNetwork
+from baselines.sci.inter import SciModel, State, VideoNetwork
+from baselines.sci.intra import ImageNetwork
 from baselines.sci.presets import ANALYSIS, CODEC, EXTRACTION
 from bench.interfaces.workload import Work
 

@@ -107,8 +107,7 @@ class SpikeCodec(Codec, Trainable, HasWorkload):
                 relative = torch.from_numpy(scene * np.float32(255 / largest)).clamp(max=1)[None]
                 padded = pad_to(network.recovery(relative.to(self.options.device)), 16)
                 self._code(network, encoder, padded, rate_point, padded.shape[2:])
-        bits = sum(float(component) for component in encoder.bits.values())
-        return Compressed(_HEAD.pack(largest, len(frames) % 256) + encoder.payload(), bits)
+        return Compressed(_HEAD.pack(largest, len(frames) % 256) + encoder.payload(), encoder.total_bits)
 
     def decompress(self, payload: bytes, info: StreamInfo) -> np.ndarray:
         """Decode the scenes and fire their spikes.

@@ -24,7 +24,6 @@ from baselines.neural.serial import SerialPrior
 from baselines.neural.small import (
     FRAME_GAIN,
     FRAME_STEP,
-    LATENT,
     STEPS,
     DctTransform,
     Rates,
@@ -39,6 +38,8 @@ GROUP = 8
 WINDOWS = (4, 10, 20, 40)
 _WEIGHTS = 2 * GROUP  # interpolation weights between two scenes are multiples of 1/16
 _LEVELS = round(1 / FRAME_STEP)
+# Number of a block's 256 coefficients that are coded.
+_LATENT = 96
 
 
 @dataclass(frozen=True)
@@ -107,16 +108,16 @@ class SceneNetwork(FixedLayer):
         super().__init__()
         half, quarter, eighth = sizes.analysis
         self.recovery = SceneRecovery(sizes.recovery, sizes.depth)
-        self.transform = DctTransform(LATENT)
-        self.rates = Rates(LATENT, STEPS)
+        self.transform = DctTransform(_LATENT)
+        self.rates = Rates(_LATENT, STEPS)
         self.encoder = nn.Sequential(
             conv(1, half, 5, 2), Gdn(half), conv(half, quarter, 5, 2), Gdn(quarter),
-            conv(quarter, eighth, 3, 2), Gdn(eighth), zeroed(conv(eighth, LATENT, 3, 2)),
+            conv(quarter, eighth, 3, 2), Gdn(eighth), zeroed(conv(eighth, _LATENT, 3, 2)),
         )  # fmt: skip
-        self.prior = SerialPrior(LATENT, sizes.hidden, 16, 0)
+        self.prior = SerialPrior(_LATENT, sizes.hidden, 16, 0)
         half, quarter, eighth = sizes.synthesis
         self.decoder = nn.Sequential(
-            FixedSubpel(LATENT, eighth), FixedGdn(eighth, inverse=True), Attention(eighth),
+            FixedSubpel(_LATENT, eighth), FixedGdn(eighth, inverse=True), Attention(eighth),
             FixedSubpel(eighth, quarter), FixedGdn(quarter, inverse=True), Attention(quarter),
             FixedSubpel(quarter, half), FixedGdn(half, inverse=True), Residual(half), FixedSubpel(half, sizes.last),
             Residual(sizes.last), FixedConv(sizes.last, 1, zero=True),

@@ -69,7 +69,7 @@ class SpikeCodecRecipe(Recipe):
                 for scene, wanted in zip(recovered[:, None], truth[:, None], strict=True):
                     coder = Estimator(stream_bits())
                     decoded = network.code(coder, scene, torch.tensor([rate]), (1, *scene.shape[2:]))
-                    bits += sum(float(value) for value in coder.bits.values())
+                    bits += coder.total_bits
                     error += float((decoded - wanted).square().mean())
                 psnr = -10 * math.log10(error / len(truth))
                 found.append({"rate_point": rate, "bpf": bits / truth.numel(), "psnr": psnr})

@@ -1,4 +1,4 @@
-"""Feature compression (paper section IV-B): one variable-rate network for intra frames and one for inter frames.
+"""Inter frames of the feature codec (paper section IV-B), and its networks as one model.
 
 Decoding uses fixed-point arithmetic only. Networks on pixels have blocks of pixels as channels, which makes them cheap.
 Most parameters are in the priors, on the latent's coarse grid, where they cost few operations. The linear paths of
@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from baselines.neural.codec import SmallModel
 from baselines.neural.fixed import (
     MOTION_STEP,
-    STEP,
     FixedConv,
     FixedLayer,
     FixedSubpel,
@@ -35,12 +34,10 @@ from baselines.neural.fixed import (
 from baselines.neural.latents import LatentCoder
 from baselines.neural.layers import conv
 from baselines.neural.motion import Known, quartered_latent
-from baselines.neural.quadtree import Block, QuadPrior
+from baselines.neural.quadtree import QuadPrior
 from baselines.neural.small import (
     BLOCK,
-    FRAME_GAIN,
     FRAME_STEP,
-    LATENT,
     MOTION_STEPS,
     STEPS,
     DctTransform,
@@ -55,18 +52,16 @@ from baselines.neural.small import (
     zeroed,
 )  # fmt: skip
 from baselines.sci.global_motion import Candidate, MotionKind, Trial, carried, code_kind, code_whole, fitted
+from baselines.sci.refinement import Refinement, encoder_branch
+from baselines.sci.sizes import CodecSize
 
 _MOTION = 16
-# Starting quantisation steps of the rate points that only intra frames have.
-_FINEST = (0.055, 0.04)
 # Distance of key frames, in inter frames.
 KEY_PERIOD = 8
 # Motion to the long-term reference is clipped to this many pixels.
 _FAR = 128.0
 # Share of the long-term reference in the prediction at the start of training.
 _SHARE = 0.25
-
-
 # An error of motion costs this many times its cost in its own frame, since motion continues; chosen on held-out scenes.
 # Encoders of streams try both.
 _MOTION_WORTHS = (8.0, 30.0)
@@ -74,183 +69,9 @@ _MOTION_WORTHS = (8.0, 30.0)
 _CODED = 4.0
 
 
-@dataclass(frozen=True)
-class IntraSize:
-    """Size of the network of intra frames.
-
-    Attributes
-    ----------
-    width, reconstruct
-        Channels of the refinement, and its number of residual blocks.
-    encoder
-        Channels inside the encoder's branch.
-    hidden, hyper
-        Channels inside the prior, and of its hyper-latent.
-    lift
-        Channels that the refinement gets from the latent, in addition to the transform's picture.
-    """
-
-    width: int
-    reconstruct: int
-    encoder: int
-    hidden: int
-    hyper: int
-    lift: int = 0
-
-
-@dataclass(frozen=True)
-class CodecSize:
-    """Size and parts of the feature codec.
-
-    Attributes
-    ----------
-    unshuffle
-        Side of the blocks of pixels that are channels of the refinements.
-    width, kept
-        Channels of the refinements, and of the maps that they pass on to the next frame.
-    predict, reconstruct
-        Number of residual blocks of the two refinements.
-    encoder
-        Channels inside the encoder's branch.
-    hidden, hyper, motion
-        Channels inside the frame's prior, of its hyper-latent, and inside the motion's prior.
-    intra
-        Size of the network of intra frames.
-    latent
-        Number of the 256 coefficients of a 16x16 block that are coded.
-    long_term
-        Whether inter frames are also predicted directly from the last key frame.
-    places
-        Number of kinds of inter frames that have their own steps and biases: 1, or 2 (key frames and the others).
-    cubic
-        Whether frames are warped by cubic instead of bilinear interpolation.
-    finest
-        Number of rate points that intra frames have beyond those of inter frames.
-    global_motion
-        Whether the motion of a frame may be that of the whole frame (`baselines.sci.global_motion`). This part has no
-        weights, and only streams have it: in training all motion is that of blocks.
-    """
-
-    unshuffle: int
-    width: int
-    kept: int
-    predict: int
-    reconstruct: int
-    encoder: int
-    hidden: int
-    hyper: int
-    motion: int
-    intra: IntraSize
-    latent: int = LATENT
-    long_term: bool = False
-    places: int = 1
-    cubic: bool = False
-    finest: int = 0
-    global_motion: bool = False
-
-
-def _halvings(unshuffle: int) -> int:
-    """Number of halvings from the refinements' grid to the latent's."""
-    return (BLOCK // unshuffle).bit_length() - 1
-
-
-class Refinement(FixedLayer):
-    """Predicts the detail that a frame lacks from maps of what is known of it, with a bias for every rate point.
-
-    Parameters
-    ----------
-    unshuffle
-        Side of the blocks of pixels that are channels.
-    inputs, width
-        Channels of the input maps, and inside.
-    blocks
-        Number of residual blocks.
-    points
-        Number of biases: rate points times `CodecSize.places`.
-    """
-
-    def __init__(self, unshuffle: int, inputs: int, width: int, blocks: int, points: int) -> None:
-        super().__init__()
-        self.first = FixedConv(inputs, width)
-        self.rate_bias = nn.Parameter(torch.zeros(points, width, 1, 1))
-        self.blocks = nn.Sequential(*(Residual(width) for _ in range(blocks)))
-        self.last = FixedConv(width, unshuffle**2, zero=True)
-        self.shuffle = nn.PixelShuffle(unshuffle)
-
-    def forward(self, x: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
-        """Detail N x 1 x H x W to add to the frame, and maps N x width x h x w; x is N x inputs x h x w."""
-        maps = self.blocks(F.leaky_relu(add(self.first(x), self.rate_bias[rate]), 1 / 8))
-        return self.shuffle(self.last(maps)) / FRAME_GAIN, maps
-
-    def freeze_weights(self) -> None:
-        with torch.no_grad():
-            self.rate_bias.copy_(torch.round(self.rate_bias / STEP) * STEP)
-
-
 def _at_places(steps: tuple[float, ...], places: int) -> tuple[float, ...]:
     """Starting steps of every rate point for every kind of inter frame; those of one rate point are neighbours."""
     return tuple(step for step in steps for _ in range(places))
-
-
-def _encoder(inputs: int, width: int, halvings: int, latent: int) -> nn.Sequential:
-    """Branch of an encoder, from the refinements' grid to the latent's; its last layer starts at zero."""
-    widths = [inputs, *(width for _ in range(halvings - 1))]
-    layers: list[nn.Module] = []
-    for channels in widths[:-1]:
-        layers += [conv(channels, width, 3, 2), nn.LeakyReLU(0.1)]
-    return nn.Sequential(*layers, zeroed(conv(widths[-1], latent, 3, 2)))
-
-
-def _lift(size: CodecSize) -> nn.Sequential:
-    """Network that gives the refinement an intra frame's latent, from the latent's grid to the refinement's."""
-    channels = size.intra.lift * 2 ** (_halvings(size.unshuffle) - 1)
-    layers: list[nn.Module] = [FixedConv(size.latent, size.intra.hidden, 1, activation="leaky")]
-    layers += [Block(size.intra.hidden, size.intra.hidden), FixedSubpel(size.intra.hidden, channels, 3, "leaky")]
-    while channels > size.intra.lift:
-        layers.append(FixedSubpel(channels, channels // 2, 3, "leaky"))
-        channels //= 2
-    return nn.Sequential(*layers)
-
-
-class ImageNetwork(FixedLayer):
-    """Codes intra frames."""
-
-    def __init__(self, size: CodecSize) -> None:
-        super().__init__()
-        pixels, intra = size.unshuffle**2, size.intra
-        self.size = size
-        self.unshuffle = nn.PixelUnshuffle(size.unshuffle)
-        self.transform = DctTransform(size.latent)
-        self.steps = (*STEPS, *_FINEST[: size.finest])
-        self.rates = Rates(size.latent, self.steps)
-        self.encoder = _encoder(pixels, intra.encoder, _halvings(size.unshuffle), size.latent)
-        self.prior = QuadPrior(size.latent, intra.hidden, intra.hyper, 0, len(self.steps))
-        self.lift = _lift(size) if intra.lift else None
-        self.refine = Refinement(size.unshuffle, pixels + intra.lift, intra.width, intra.reconstruct, len(self.steps))
-
-    def code(self, coder: LatentCoder, frame: Tensor | None, rate: Tensor, shape: tuple[int, int, int]) -> Tensor:
-        """Code frames N x 1 x H x W; see `SmallModel.code_intra`."""
-        steps = self.rates(rate, self.frozen)
-        latent = None
-        if frame is not None:
-            latent = (self.transform(frame - 0.5) + self.encoder(4 * self.unshuffle(frame - 0.5))) / steps
-        batch, height, width = shape
-        decoded = self.prior.code(coder, "y", latent, (), rate, (batch, height // BLOCK, width // BLOCK))
-        coefficients = decoded * steps
-        plain = to_frame(self.transform.invert(coefficients), self.frozen)
-        known = self.unshuffle(to_network(plain))
-        if self.lift is not None:
-            lifted = self.lift(snap((coefficients * FRAME_GAIN / self.prior.get_buffer("gain")).to(known), self.frozen))
-            known = torch.cat((known, lifted), 1)
-        detail, _ = self.refine(known, rate)
-        return to_frame(plain - 0.5 + detail, self.frozen)
-
-    def calibrate(self, frames: Tensor) -> None:
-        """Set the prior's starting scales from the transform of these frames, N x 1 x H x W."""
-        with torch.no_grad():
-            deviation = self.transform(frames - 0.5).std((0, 2, 3))
-            steps = torch.tensor(self.steps)
-            self.prior.calibrate(deviation / steps[:, None].to(deviation))
 
 
 @dataclass(frozen=True)
@@ -288,7 +109,7 @@ class VideoNetwork(FixedLayer):
 
     def __init__(self, size: CodecSize) -> None:
         super().__init__()
-        pixels, halvings = size.unshuffle**2, _halvings(size.unshuffle)
+        pixels = size.unshuffle**2
         points = size.places * len(STEPS)
         self.size = size
         self.unshuffle = nn.PixelUnshuffle(size.unshuffle)
@@ -313,8 +134,8 @@ class VideoNetwork(FixedLayer):
         # Frame.
         self.transform = DctTransform(size.latent)
         self.rates = Rates(size.latent, _at_places(STEPS, size.places))
-        self.encoder = _encoder(2 * pixels + size.width, size.encoder, halvings, size.latent)
-        widths = [size.width, *(size.encoder for _ in range(halvings))]
+        self.encoder = encoder_branch(2 * pixels + size.width, size.encoder, size.halvings, size.latent)
+        widths = [size.width, *(size.encoder for _ in range(size.halvings))]
         self.temporal = nn.Sequential(*(FixedConv(a, b, 3, 2, activation="leaky") for a, b in pairwise(widths)))
         self.prior = QuadPrior(size.latent, size.hidden, size.hyper, size.encoder + size.latent, points)
         self.refine = Refinement(size.unshuffle, 2 * pixels + size.width, size.width, size.reconstruct, points)
@@ -391,7 +212,11 @@ class VideoNetwork(FixedLayer):
         for whole in (fitted(frame, state.frame, middle), fitted(frame, state.frame, 0 * middle, onward)):
             code_whole(trial := Trial(), whole.kind, whole.numbers, frame)
             candidates.append(Candidate(whole.kind, trial, whole.field(onward), self._past_motion(state)))
-        return min(candidates, key=lambda one: one.trial.total + self._remaining_cost(frame, state, one.motion, point))
+
+        def cost(one: Candidate) -> float:
+            return one.trial.total_bits + self._remaining_cost(frame, state, one.motion, point)
+
+        return min(candidates, key=cost)
 
     def _remaining_cost(self, frame: Tensor, state: State, motion: Tensor, point: Tensor) -> float:
         """About what a frame costs beside its motion, in bits: each coefficient is coded or left out."""
