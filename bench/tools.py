@@ -12,12 +12,13 @@ import subprocess
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bench.errors import BenchError, one_line
 
 _OWN = "BENCH_OWN_PROCESS"
-_GRACE_SECONDS = 3.0  # time for a program that gets SIGTERM to end its own children
+GRACE_SECONDS = 3.0  # time for a program that gets SIGTERM to end its own children
 _running: dict[int, subprocess.Popen[bytes]] = {}
 _lock = threading.RLock()  # `kill_tools` also runs in signal handlers
 
@@ -110,32 +111,45 @@ def start_tool(
     BenchError
         If it cannot be started.
     """
-    try:
-        process = subprocess.Popen(
-            [str(argument) for argument in arguments],
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            start_new_session=True,
-            cwd=cwd,
-        )
-    except OSError as error:
-        raise BenchError(f"{Path(arguments[0]).name} cannot be started: {error.strerror or error}") from error
-    with _lock:
-        _running[process.pid] = process
-    return process
+
+    def start() -> subprocess.Popen[bytes]:
+        # Who wants to end all programs waits for the lock, and so never misses one that has just been started.
+        with _lock:
+            process = subprocess.Popen(
+                [str(argument) for argument in arguments],
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                start_new_session=True,
+                cwd=cwd,
+            )
+            _running[process.pid] = process
+            return process
+
+    # Signal handlers run in the main thread, so that in another one they cannot come between a program's start and the
+    # note of it.
+    with ThreadPoolExecutor(1) as starter:
+        started = starter.submit(start)
+        try:
+            return started.result()
+        except OSError as error:
+            raise BenchError(f"{Path(arguments[0]).name} cannot be started: {error.strerror or error}") from error
+        except KeyboardInterrupt:
+            if started.exception() is None:
+                stop_tool(started.result())
+            raise
 
 
 def stop_tool(process: subprocess.Popen[bytes]) -> None:
     """End a program from `start_tool` and its children."""
-    _end([process], _GRACE_SECONDS)
+    _end([process], GRACE_SECONDS)
     process.communicate()
     with _lock:
         _running.pop(process.pid, None)
 
 
 @atexit.register
-def kill_tools(grace_seconds: float = _GRACE_SECONDS) -> None:
+def kill_tools(grace_seconds: float = GRACE_SECONDS) -> None:
     """Stop all programs that this process runs. This also happens when the process exits.
 
     Parameters
@@ -147,10 +161,11 @@ def kill_tools(grace_seconds: float = _GRACE_SECONDS) -> None:
         _end([*_running.values()], grace_seconds)
 
 
-def leave(*_: object) -> None:
-    """Kill all programs that this process runs, and exit with code 1; usable as a signal handler."""
-    kill_tools(grace_seconds=0)
-    os._exit(1)
+def leave(*_: object, grace_seconds: float = 0) -> None:
+    """Stop all programs that this process runs, and exit with code 1; usable as a signal handler."""
+    with _lock:  # until the end, so that no other thread starts one more
+        kill_tools(grace_seconds)
+        os._exit(1)
 
 
 def _end(processes: Sequence[subprocess.Popen[bytes]], grace_seconds: float) -> None:

@@ -147,6 +147,35 @@ def test_programs_do_not_outlive_a_killed_run(tmp_path, plugin_path, place):
     wait_until(lambda: not _running(seconds))
 
 
+_SLOW_START = """
+import signal, subprocess, sys, time
+from bench import tools
+
+class Slow(subprocess.Popen):
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        print("started", flush=True)
+        time.sleep(2)
+
+subprocess.Popen = Slow
+signal.signal(signal.SIGTERM, tools.leave)
+tools.run_tool(["sleep", sys.argv[1]])
+"""
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_a_program_does_not_outlive_a_stop_that_comes_while_it_starts(stop):
+    seconds = f"986.{os.getpid()}"
+    handled = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    process = subprocess.Popen(
+        [sys.executable, "-c", handled + _SLOW_START, seconds], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert process.stdout.readline()
+    process.send_signal(stop)
+    process.communicate()
+    assert not _running(seconds)
+
+
 ENDED = ("bench: interrupted\n", "bench: interrupted; what was measured is kept, `--resume` goes on from there\n")
 
 

@@ -24,7 +24,7 @@ from bench.files import DISK_ERRORS, FatalError, disk_message
 from bench.runner.execute import Outcome, failed, run_job
 from bench.runner.plan import Job
 from bench.runner.store import Store
-from bench.tools import claim_process, kill_tools
+from bench.tools import GRACE_SECONDS, claim_process, leave
 
 
 @dataclass(frozen=True)
@@ -234,5 +234,4 @@ def _leave_after(sentinel: int) -> None:
 
 
 def _leave(*_: object) -> None:
-    kill_tools()
-    os._exit(1)
+    leave(grace_seconds=GRACE_SECONDS)
