@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+from collections import deque
 
 import pytest
 
@@ -24,7 +25,7 @@ from tests.conftest import (
 )
 from tests.forked import Forked
 
-pytest.importorskip("distributed")
+distributed = pytest.importorskip("distributed")
 
 
 class Cluster:
@@ -113,6 +114,23 @@ def test_a_codec_that_kills_its_workers_is_one_failed_row(tmp_path, plugin_path)
     status, reason = states.pop("32")
     assert status == "failed" and "worker process died" in reason
     assert {status for status, _ in states.values()} == {"ok"} and len(states) == 3
+
+
+def test_workers_that_are_gone_for_good_are_started_anew(monkeypatch):
+    monkeypatch.setattr(cluster_lane, "_WORKER_SECONDS", 1)
+    own = distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None)
+    with own, distributed.Client(own) as client:
+        client.wait_for_workers(1)
+        for nanny in [*own.workers.values()]:
+            client.sync(nanny.close)
+        wait_until(lambda: not client.nthreads())
+        submission = cluster_lane._Submission(client, "local:1")
+
+        def revived():
+            submission._fill(deque())
+            return client.nthreads()
+
+        wait_until(revived)
 
 
 def test_a_lost_scheduler_is_one_line_and_keeps_rows(bench, cluster, tmp_path, plugin_path):

@@ -12,6 +12,7 @@ import contextlib
 import functools
 import logging
 import re
+import time
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
@@ -139,6 +140,7 @@ class _Submission:
     def __init__(self, client: Any, scheduler: str) -> None:
         self.client, self.scheduler = client, scheduler
         self.threads = 0
+        self.last_worker = time.monotonic()  # when a worker was last there
         self.notes: list[str] = []
         self.known: set[str] = set()
         self.unfit: defaultdict[str, dict[str, str]] = defaultdict(dict)  # part -> worker -> why it lacks the part
@@ -163,6 +165,7 @@ class _Submission:
     def _fill(self, waiting: deque[Job]) -> list[Finished]:
         """Submit jobs while there is room; returns those that no worker can run."""
         workers = self.client.nthreads()
+        self._revive(bool(workers))
         self.threads = max(self.threads, sum(workers.values()))
         self._look_at(set(workers) - self.known)
         for future, (job, fitting) in [*self.running.items()]:
@@ -177,6 +180,15 @@ class _Submission:
             if refusal:
                 refused.append(Finished(job, failed(job, refusal)))
         return refused
+
+    def _revive(self, alive: bool) -> None:
+        """Start the workers of `local:N` anew where all are gone: under load, Dask sometimes fails to."""
+        if alive:
+            self.last_worker = time.monotonic()
+        elif self.client.cluster is not None and time.monotonic() - self.last_worker > _WORKER_SECONDS:
+            self.client.cluster.scale(0)
+            self.client.cluster.scale(int(self.scheduler.partition(":")[2]))
+            self.last_worker = time.monotonic()
 
     def _look_at(self, workers: set[str]) -> None:
         """Exclude new workers on which the suite cannot be loaded."""
