@@ -42,8 +42,8 @@ class Analyzer(Component):
             K x H x W float32 in [0, 1], decoded (CTA, CAAS) or fresh (ATC).
         motion
             K x 2 x H x W float32 in pixels, x then y, if the codec decoded motion; else None. It points backward:
-            frame k at p shows what frame k - 1 shows at p + motion[k](p). It is NaN in frames that have none, such as
-            intra frames. An analyzer may refine it, as SCI's does (paper eq. 8).
+            frame k at p shows what frame k - 1 shows at ``p + motion[k](p)``. It is NaN in frames that have none, such
+            as intra frames. An analyzer may refine it, as SCI's does (paper eq. 8).
 
         Returns
         -------

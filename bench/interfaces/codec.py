@@ -89,7 +89,7 @@ class Decoded:
         K x H x W float32 in [0, 1].
     motion
         K x 2 x H x W float32 in pixels, x then y, or None. It points backward: frame k at p is predicted from the
-        decoded frame k - 1 at p + motion[k](p). It is NaN in frames that have none, such as intra frames. SCI's
+        decoded frame k - 1 at ``p + motion[k](p)``. It is NaN in frames that have none, such as intra frames. SCI's
         analyzer refines it (paper eq. 8).
     """
 
