@@ -12,7 +12,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bench.errors import BenchError, one_line
@@ -111,6 +110,7 @@ def start_tool(
     BenchError
         If it cannot be started.
     """
+    from concurrent.futures import ThreadPoolExecutor  # takes several milliseconds, and few verbs start a program
 
     def start() -> subprocess.Popen[bytes]:
         # Who wants to end all programs waits for the lock, and so never misses one that has just been started.
