@@ -86,6 +86,10 @@ def texts(folder):
         return list(csv.reader(file))
 
 
+# Tests may themselves run where Ctrl-C is ignored (in the background), and children inherit that.
+INTERRUPTIBLE = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+
+
 def start_run(folder, cache, *flags, lane=("--jobs", "2"), new=False):
     """Start a run of the tiny grid, or go on with it; with `new`, in a process that is not forked from ours."""
     resume = ["--resume"] if (folder / RD_FILE).exists() else []
@@ -93,9 +97,7 @@ def start_run(folder, cache, *flags, lane=("--jobs", "2"), new=False):
     environment = {**os.environ, "BENCH_CACHE": str(cache)}
     if not new:
         return Forked(command_line, arguments, environment=environment)
-    # Tests may themselves run where Ctrl-C is ignored (in the background), and children inherit that.
-    handled = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    code = f"{handled}\nfrom bench.cli.program import main; main()"
+    code = f"{INTERRUPTIBLE}\nfrom bench.cli.program import main; main()"
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         env=environment, start_new_session=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,

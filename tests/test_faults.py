@@ -16,6 +16,7 @@ from bench.results.rows import RD_FILE, read_rows
 from bench.spikes import write_dat
 from tests.conftest import (
     CODECS,
+    INTERRUPTIBLE,
     TINY,
     TINY_FLAGS,
     endless_codec,
@@ -166,9 +167,8 @@ tools.run_tool(["sleep", sys.argv[1]])
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_a_program_does_not_outlive_a_stop_that_comes_while_it_starts(stop):
     seconds = f"986.{os.getpid()}"
-    handled = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     process = subprocess.Popen(
-        [sys.executable, "-c", handled + _SLOW_START, seconds], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", INTERRUPTIBLE + _SLOW_START, seconds], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
     assert process.stdout.readline()
     process.send_signal(stop)
