@@ -95,9 +95,7 @@ class SmallImageNetwork(FixedLayer):
 
     def calibrate(self, frames: Tensor) -> None:
         """Set the prior's starting scales from the transform of these frames, N x 1 x H x W."""
-        with torch.no_grad():
-            deviation = self.transform(frames - 0.5).std((0, 2, 3))
-            self.prior.calibrate(deviation / torch.tensor(STEPS)[:, None].to(deviation))
+        self.prior.calibrate(self.transform(frames - 0.5), STEPS)
 
 
 class SmallVideoNetwork(FixedLayer):
@@ -179,9 +177,7 @@ class SmallVideoNetwork(FixedLayer):
 
     def calibrate(self, frames: Tensor, past: Tensor) -> None:
         """Set the prior's starting scales from the differences of successive frames, without motion compensation."""
-        with torch.no_grad():
-            deviation = self.transform(frames - past).std((0, 2, 3))
-            self.prior.calibrate(deviation / torch.tensor(STEPS)[:, None].to(deviation))
+        self.prior.calibrate(self.transform(frames - past), STEPS)
 
 
 class SmallDcvcModel(SmallModel):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from baselines.neural.fixed import STEP, FixedConv, FixedLayer, FixedSubpel, add, snap
 from baselines.neural.latents import LatentCoder
 from baselines.neural.layers import conv, pad_to
-from baselines.neural.small import SCALES, FixedPrior, latent_gain, output_of, scale_of
+from baselines.neural.small import SCALES, FixedPrior, latent_gain, scale_of, starting_outputs
 
 # Channel group g is coded at step s where the pixel's place in its 2x2 block is g XOR _ORDER[s].
 _ORDER = (0, 3, 2, 1)
@@ -124,10 +124,10 @@ class QuadPrior(FixedLayer):
         scales, means = (rest + bias).chunk(2, 1)
         return steps, scales, means
 
-    def calibrate(self, deviation: Tensor) -> None:
-        """Set the starting Laplace scales from standard deviations of the latent, rates x C."""
+    def calibrate(self, latents: Tensor, steps: Sequence[float]) -> None:
+        """Set the starting Laplace scales; see `starting_outputs`."""
         with torch.no_grad():
-            self.rate_bias[:, : self.channels, 0, 0] = output_of(deviation / 2**0.5).clamp(-7.5, 7.5)
+            self.rate_bias[:, : self.channels, 0, 0] = starting_outputs(latents, steps)
 
     def freeze_weights(self) -> None:
         with torch.no_grad():

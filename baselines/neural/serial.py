@@ -11,7 +11,7 @@ from baselines.neural.autoregressive import code_autoregressive
 from baselines.neural.fixed import STEP, FixedConv, FixedLayer, FixedMasked, FixedSubpel, snap
 from baselines.neural.latents import LatentCoder
 from baselines.neural.layers import conv, pad_to
-from baselines.neural.small import SCALES, STEPS, FixedPrior, latent_gain, output_of, scale_of
+from baselines.neural.small import SCALES, STEPS, FixedPrior, latent_gain, scale_of, starting_outputs
 
 
 class SerialPrior(FixedLayer):
@@ -83,11 +83,10 @@ class SerialPrior(FixedLayer):
         channels = None if worth is None else worth.flatten()
         return code_autoregressive(coder, name, SCALES, latent, hints, self.context, parameters, view, channels)
 
-    def calibrate(self, deviation: Tensor) -> None:
-        """Set the starting Laplace scales from standard deviations of the latent, rates x C."""
+    def calibrate(self, latents: Tensor, steps: Sequence[float]) -> None:
+        """Set the starting Laplace scales; see `starting_outputs`."""
         with torch.no_grad():
-            channels = deviation.shape[1]
-            self.rate_bias[:, :channels, 0, 0] = output_of(deviation / 2**0.5).clamp(-7.5, 7.5)
+            self.rate_bias[:, : latents.shape[1], 0, 0] = starting_outputs(latents, steps)
 
     def freeze_weights(self) -> None:
         with torch.no_grad():

@@ -8,7 +8,7 @@ linear paths, and start at zero. So an hour of training on two cores improves a 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -163,6 +163,21 @@ def scale_of(output: Tensor, frozen: bool) -> Tensor:
 def output_of(scale: Tensor) -> Tensor:
     """The output that selects a scale: the inverse of `scale_of`."""
     return ((scale.log() - _LOG_FIRST) / _LOG_RATIO - 31.5) / 4
+
+
+def starting_outputs(latents: Tensor, steps: Sequence[float]) -> Tensor:
+    """Outputs that select the scales of these latents at each rate point, rates x C, without gradient.
+
+    Parameters
+    ----------
+    latents
+        N x C x h x w, not yet divided by quantisation steps.
+    steps
+        Quantisation step of each rate point.
+    """
+    with torch.no_grad():
+        deviation = latents.std((0, 2, 3))
+        return output_of(deviation / torch.tensor(steps)[:, None].to(deviation) / 2**0.5).clamp(-7.5, 7.5)
 
 
 def to_network(frame: Tensor) -> Tensor:

@@ -303,10 +303,7 @@ class VideoNetwork(FixedLayer):
 
     def calibrate(self, frames: Tensor, past: Tensor) -> None:
         """Set the prior's starting scales from the differences of successive frames, without motion compensation."""
-        with torch.no_grad():
-            deviation = self.transform(frames - past).std((0, 2, 3))
-            steps = torch.tensor(_at_places(STEPS, self.size.places))
-            self.prior.calibrate(deviation / steps[:, None].to(deviation))
+        self.prior.calibrate(self.transform(frames - past), _at_places(STEPS, self.size.places))
 
 
 class SciModel(SmallModel):

@@ -62,7 +62,4 @@ class ImageNetwork(FixedLayer):
 
     def calibrate(self, frames: Tensor) -> None:
         """Set the prior's starting scales from the transform of these frames, N x 1 x H x W."""
-        with torch.no_grad():
-            deviation = self.transform(frames - 0.5).std((0, 2, 3))
-            steps = torch.tensor(self.steps)
-            self.prior.calibrate(deviation / steps[:, None].to(deviation))
+        self.prior.calibrate(self.transform(frames - 0.5), self.steps)

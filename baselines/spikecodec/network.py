@@ -14,7 +14,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from baselines.neural.fixed import FixedConv, FixedGdn, FixedLayer, FixedSubpel, add, snap
@@ -146,9 +145,7 @@ class SceneNetwork(FixedLayer):
 
     def calibrate(self, scenes: Tensor) -> None:
         """Set the prior's starting scales from the transform of these scenes, N x 1 x H x W."""
-        with torch.no_grad():
-            deviation = self.transform(scenes - 0.5).std((0, 2, 3))
-            self.prior.calibrate(deviation / torch.tensor(STEPS)[:, None].to(deviation))
+        self.prior.calibrate(self.transform(scenes - 0.5), STEPS)
 
 
 def window_rates(spikes: np.ndarray) -> np.ndarray:
