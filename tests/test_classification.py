@@ -1,4 +1,4 @@
-"""Moving labelled images, event cameras, and classification through all paradigms."""
+"""Moving labelled images, event cameras, classification and motion through all paradigms."""
 
 import gzip
 import hashlib
@@ -23,8 +23,9 @@ from bench.datasets.moving import SPEEDS, Motion, MovingImage, SDigits, _cubic, 
 from bench.errors import BenchError
 from bench.interfaces import Analyzer, Dataset, Task
 from bench.measure.recognition import RecognitionRow, check_classifiers
+from bench.metrics.shift import REACH, to_displacement, to_result
 from bench.registry import create
-from bench.report.paper import classification
+from bench.report.paper import classification, many_tasks
 from bench.report.rows import Runs
 from bench.results.rows import ClassRow, RDRow, read_classes, read_rows
 from bench.results.tables import write_table
@@ -326,10 +327,10 @@ CARD = {"num_frames": 6, "stride": 8, "margin": 20, "coding": {"intra_period": 1
 
 
 def _rows(task, paradigm, point, bits, values, codec="sci", dataset="s-mnist-10k"):
-    """One row of each sequence; values are PSNRs, or whether the class was right."""
+    """One row of each sequence; values are PSNRs, or whether the class was right; `_runs` takes those of motion."""
     rows = []
     for i, value in enumerate(values):
-        what = {"accuracy": value} if task == "classification" else {"psnr": value}
+        what = {"classification": {"accuracy": value}, "reconstruction": {"psnr": value}}.get(task, {})
         job = hashlib.sha256(repr((task, paradigm, point, codec, i)).encode()).hexdigest()[:12]
         rows.append(
             RDRow(
@@ -343,12 +344,23 @@ def _rows(task, paradigm, point, bits, values, codec="sci", dataset="s-mnist-10k
     return rows
 
 
-def _runs(folder, rows, classes=(), recognised=()):
+MOTION = {"motion": [measure.model_dump() for measure in create(Task, "motion").measures]}
+
+
+def _runs(folder, rows, classes=(), recognised=(), motion=()):
+    """Runs of these rows; `motion` has the SNR of each row of the task motion, in order."""
     folder.mkdir(exist_ok=True)
     write_table(folder / "classification.csv", ClassRow, classes)
     write_table(folder / "recognition.csv", RecognitionRow, recognised)
     table = pd.DataFrame([row.model_dump() for row in rows]).assign(run=str(folder), label="sci (small)")
-    document = {"conditions": {"c" * 12: CARD, "r" * 12: CARD}, "origins": {}, "grids": [{"segments": 1}]}
+    if motion:
+        table.loc[table["task"].eq("motion"), "motion: shift_snr"] = motion
+    document = {
+        "conditions": {letter * 12: CARD for letter in "crm"},
+        "origins": {},
+        "grids": [{"segments": 1}],
+        "measures": MOTION,
+    }
     return Runs(table, {str(folder): document})
 
 
@@ -408,22 +420,29 @@ def test_table_viii_is_the_report_of_the_highest_rate(tmp_path):
     )
 
 
-def test_two_tasks_are_one_stream_under_caas_and_two_under_atc(tmp_path):
+def test_tasks_share_one_stream_under_caas_and_have_one_each_under_atc(tmp_path):
     rows = _rows("reconstruction", "caas", 2, 4000, [30.0, 30.0]) + _rows("classification", "caas", 2, 4000, [1, 1])
     for point, bits, psnr in ((0, 2000, 28.0), (1, 8000, 32.0)):
         rows += _rows("reconstruction", "atc", point, bits, [psnr, psnr])
     rows += _rows("classification", "atc", 0, 300, [0, 1]) + _rows("classification", "atc", 1, 500, [1, 1])
-    (line,) = classification.many_tasks(_runs(tmp_path / "run", rows)).to_dict("records")
+    (line,) = many_tasks.many_tasks(_runs(tmp_path / "run", rows)).to_dict("records")
     size = 81 * 4096
     # Half way between 28 and 32 dB lie 4000 bits on the logarithmic scale; 500 bits are as accurate.
     assert float(line["bpp, ATC"]) == pytest.approx(4500 / size, abs=1e-5)
     assert float(line["bpp, one stream"]) == pytest.approx(4000 / size, abs=1e-5)
     assert line["one stream saves [%]"] == "+11.1"
+    assert not any("shift" in name for name in line)
+    third = _rows("motion", "caas", 2, 4000, [0, 0]) + _rows("motion", "atc", 0, 100, [0, 0])
+    third += _rows("motion", "atc", 1, 200, [0, 0])
+    runs = _runs(tmp_path / "run", rows + third, motion=[20.0, 22.0, 9.0, 9.0, 12.0, 14.0])
+    (line,) = many_tasks.many_tasks(runs).to_dict("records")
+    assert (line["shift SNR [dB]"], line["ATC's shift SNR [dB]"]) == ("21.00", "13.00")  # the best that ATC has
+    assert float(line["bpp, ATC"]) == pytest.approx(4700 / size, abs=1e-5)
     other = _rows("classification", "caas", 2, 4008, [1, 1])
     runs = _runs(
         tmp_path / "run", [row for row in rows if (row.paradigm, row.task) != ("caas", "classification")] + other
     )
-    (line,) = classification.many_tasks(runs).to_dict("records")
+    (line,) = many_tasks.many_tasks(runs).to_dict("records")
     assert line["bpp, one stream"] == "(streams differ)"
 
 
@@ -447,33 +466,37 @@ def test_figures_of_classification_are_drawn(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def both_tasks(tmp_path_factory):
-    """One sample through all paradigms, for both tasks, with nothing lost by the codec."""
+def three_tasks(tmp_path_factory):
+    """One sample through all paradigms, for three tasks, with nothing lost by the codec."""
     folder = tmp_path_factory.mktemp("run") / "run"
     arguments = ["--paradigm", "cta,atc,caas", "--codec", "ffv1", "--limit", "1", "--jobs", "1", "--no-figures"]
-    command = ["run", "--task", "reconstruction+classification", *arguments, "--out", str(folder)]
+    command = ["run", "--task", "reconstruction+classification+motion", *arguments, "--out", str(folder)]
     run_bench(*command)
     return folder, command
 
 
-def test_one_sample_goes_through_all_paradigms(both_tasks):
-    folder, _ = both_tasks
+def test_one_sample_goes_through_all_paradigms(three_tasks):
+    folder, _ = three_tasks
     rows = {(row.paradigm, row.task): row for row in read_rows(folder / "rd.csv")}
-    said = read_classes(folder / "classification.csv")
-    assert len(rows) == 6 and {row.job for (_, task), row in rows.items() if task == "classification"} == set(said)
-    for paradigm in ("cta", "caas"):  # one stream for both tasks
-        images, classes = rows[paradigm, "reconstruction"], rows[paradigm, "classification"]
-        assert (images.bits, images.decoded_sha256) == (classes.bits, classes.decoded_sha256)
+    said, measures = read_classes(folder / "classification.csv"), pd.read_csv(folder / "measures.csv")
+    assert len(rows) == 9 and {row.job for (_, task), row in rows.items() if task == "classification"} == set(said)
+    for paradigm in ("cta", "caas"):  # one stream for all tasks
+        tasks = [rows[paradigm, task] for task in ("reconstruction", "classification", "motion")]
+        assert len({(row.bits, row.decoded_sha256) for row in tasks}) == 1
+        images, classes, _ = tasks
         assert images.psnr > 20 and images.accuracy is None and classes.psnr is None
-    assert rows["atc", "classification"].bits < rows["atc", "reconstruction"].bits / 10
+    for task in ("classification", "motion"):
+        assert rows["atc", task].bits < rows["atc", "reconstruction"].bits / 10
+    shifts = measures[measures["measure"].eq("shift_error")]["value"]
+    assert len(shifts) == 3 and shifts.max() < 0.1  # pixels
     # Nothing was lost, so the paradigms agree; and the classifier is right.
     chances = np.array([[float(p) for p in line.probabilities.split()] for line in said.values()])
     assert np.ptp(chances, axis=0).max() < 1 / 255  # ATC's are coded in 8 bits
     assert all(line.predicted == line.label for line in said.values())
 
 
-def test_a_lost_classification_is_measured_again(both_tasks, bench):
-    folder, command = both_tasks
+def test_a_lost_classification_is_measured_again(three_tasks, bench):
+    folder, command = three_tasks
     path = folder / "classification.csv"
     whole = path.read_bytes()
     path.write_bytes(whole[: whole.rstrip().rfind(b"\n") + 10])  # as a killed run leaves it
@@ -482,11 +505,39 @@ def test_a_lost_classification_is_measured_again(both_tasks, bench):
     assert [row.job for row in read_rows(folder / "rd.csv") if row.accuracy is not None] == list(read_classes(path))
 
 
-def test_the_command_of_a_row_has_its_task(both_tasks, bench):
-    folder, _ = both_tasks
+def test_the_command_of_a_row_has_its_task(three_tasks, bench):
+    folder, _ = three_tasks
     job = next(iter(read_classes(folder / "classification.csv")))
     text = bench("explain", f"{folder}#{job}").stdout
     assert "--task classification" in text and "--limit 0" in text and "--frames 6" in text
+
+
+def test_motion_needs_a_dataset_that_knows_it(bench):
+    done = bench("run", "--task", "motion", "--dataset", "s-motion", "--codec", "ffv1", check=2)
+    one_line_error(done, "s-motion has others")
+
+
+def test_a_shift_is_that_of_the_picture():
+    random = np.random.default_rng(0)
+    ground = np.full((5, 48, 48), 0.1, np.float32)
+    picture = random.random((16, 16), np.float32)
+    for k, frame in enumerate(ground):
+        frame[10 + 2 * k : 26 + 2 * k, 20 - 3 * k : 36 - 3 * k] = picture
+    analyzer, task = create(Analyzer, "shift"), create(Task, "motion")
+    result = analyzer.analyze(ground)
+    assert result.shape == (1, 1, 2) and result.dtype == np.float32
+    assert np.allclose(to_displacement(result), [-3, 2], atol=0.05)
+    exact = task.evaluate(to_result(np.array([-3.0, 2.0])), np.array([-3.0, 2.0]))
+    assert exact["shift_error"] < 1e-5 and exact["shift_snr"] == pytest.approx(20 * np.log10(13**0.5 * 1024))
+    turned = task.evaluate(to_result(np.array([0.0, 2.0])), np.array([2.0, 0.0]))
+    assert (turned["angle_error"], turned["shift_error"]) == (pytest.approx(90), pytest.approx(8**0.5))
+    still = task.evaluate(to_result(np.zeros(2)), np.zeros(2))
+    assert still["angle_error"] is None and still["shift_snr"] is None
+    assert to_displacement(to_result(np.array([99.0, -99.0]))).tolist() == [REACH, -REACH]
+    with pytest.raises(BenchError, match="two features at least"):
+        analyzer.analyze(ground[:1])
+    with pytest.raises(BenchError, match="has two values, the result has 10"):
+        task.evaluate(np.zeros((1, 1, 10), np.float32), np.zeros(2))
 
 
 def test_training_goes_through_features_and_decoded_ones(bench, monkeypatch, tmp_path):

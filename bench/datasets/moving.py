@@ -56,6 +56,11 @@ class Motion:
     light: float
     place: tuple[float, float]
 
+    @property
+    def velocity(self) -> tuple[float, float]:
+        """Pixels per spike frame, x then y."""
+        return self.speed * float(np.cos(self.direction)), self.speed * float(np.sin(self.direction))
+
 
 def draw_motion(key: Sequence[int]) -> Motion:
     """The motion of a sample. `key` seeds it: index of the split, index of the sample, number of the draw."""
@@ -92,7 +97,7 @@ class MovingImage(SimulatedRecording):
     def render(self, instants: Sequence[int]) -> np.ndarray:
         """The image at its position at each instant, by cubic interpolation, on the dark frame."""
         motion = self._motion
-        way = motion.speed * np.array([np.sin(motion.direction), np.cos(motion.direction)])
+        way = np.array(motion.velocity[::-1])
         frames = np.empty((len(instants), self.height, self.width), np.float32)
         for frame, instant in zip(frames, instants, strict=True):
             self._paint(frame, self._start - motion.place - way * (instant - (self.num_spikes - 1) / 2))
@@ -221,17 +226,18 @@ class MovingImages(Dataset):
 
     def _info(self, index: int, label: int) -> SequenceInfo:
         options = self.options
-        speed = draw_motion(self._key(index)).speed
+        motion = draw_motion(self._key(index))
         return SequenceInfo(
             f"{options.split}-{index}",
             options.size,
             options.size,
             options.num_spikes,
             options.rate,
-            "high" if speed > _FAST else "low",
-            (("object", speed),),
+            "high" if motion.speed > _FAST else "low",
+            (("object", motion.speed),),
             None,
             label,
+            motion.velocity,
         )
 
 

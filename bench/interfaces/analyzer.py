@@ -49,7 +49,8 @@ class Analyzer(Component):
         -------
         numpy.ndarray
             For the task ``reconstruction``: K x H x W float32 luminance in [0, 1]; for ``classification``:
-            1 x 1 x C float32 probabilities of the C classes.
+            1 x 1 x C float32 probabilities of the C classes; for ``motion``: 1 x 1 x 2 float32
+            (`bench.metrics.shift.to_result`).
         """
 
     @property

@@ -97,9 +97,11 @@ def _plain_info(dataset: Dataset, info: object) -> SequenceInfo:
     if min(sizes.values()) < 1:
         raise BenchError(f"{dataset.name}: sequences: '{info.name}' has no pixel or no spike frame: {sizes}")
     rate, speeds = field("rate", float, "a number"), field("speeds", _speeds, "pairs of a name and a number")
+    velocity = None if info.velocity is None else field("velocity", _velocity, "two numbers, x and y")
     speed_class = field("speed_class", _speed_class, "low, high or empty")
     return replace(
         info, name=str(info.name), rate=rate, speeds=speeds, truth_at=truth_at, label=label, speed_class=speed_class,
+        velocity=velocity,
         height=sizes["height"], width=sizes["width"], num_spikes=sizes["num_spikes"],
     )  # fmt: skip
 
@@ -110,6 +112,11 @@ def _indices(values: Iterable[Any]) -> tuple[int, ...]:
 
 def _speeds(values: Iterable[Any]) -> tuple[tuple[str, float], ...]:
     return tuple((str(name), float(speed)) for name, speed in values)
+
+
+def _velocity(value: Iterable[Any]) -> tuple[float, float]:
+    x, y = map(float, value)
+    return x, y
 
 
 def _speed_class(value: Any) -> Any:

@@ -216,6 +216,13 @@ class _JobRun:
 
         return self.store.get(key, lambda: (array_bytes(read()), {})).array() if self.dataset.keep else read()
 
+    def _fact(self) -> np.ndarray:
+        """The truth of a task that asks for one fact of the sequence."""
+        info = self.job.info
+        if self.chain.task.truth == "label":
+            return np.array(info.label)
+        return np.array(info.velocity) * self.job.card.stride
+
     def _data_key(self, what: str, extent: list[int]) -> str:
         return digest([what, sequence_fingerprint(self.dataset, self.job.info.name), extent])
 
@@ -287,12 +294,12 @@ class _JobRun:
         began = time.perf_counter()
         if self.chain.content.is_spikes:
             measures.update(evaluate_spikes(to_spikes(decoded.frames), spikes.load()))
-        if self.chain.task.truth == "label":
-            measures |= checked.measures(self.chain.task, result, np.array(self.job.info.label), MEASURES)
+        if self.chain.task.truth != "luminance":
+            measures |= checked.measures(self.chain.task, result, self._fact(), MEASURES)
         elif self.job.evaluated:
             judged = result[list(self.job.evaluated)], self._truth(truth_key)
             measures |= checked.measures(self.chain.task, *judged, MEASURES)
-        if self.chain.task.truth != "label" and result.ndim == 3:
+        if self.chain.task.truth == "luminance" and result.ndim == 3:
             shown = shown_instant(self.job.evaluated, self.job.card.num_frames)
             measures["picture"] = base64.b64encode(png(grey_levels(result[shown]))).decode()
         self._book("evaluate", "bench", began)

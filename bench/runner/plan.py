@@ -183,8 +183,7 @@ def _cells(spec: RunSpec) -> Iterator[Job]:
         if not state.ok:
             raise BenchError(f"dataset {dataset.name}: {state.reason}")
         for task in spec.tasks:
-            if create(Task, task).truth == "label" and not dataset.classes:
-                raise BenchError(f"the task {task} needs a dataset with classes; {dataset.name} has none")
+            _check_truth(dataset, task)
         for info, start, skip in _segments(dataset, spec):
             for task, extractor, paradigm in itertools.product(spec.tasks, spec.extractors, spec.paradigms):
                 for analyzer in _analyzers(spec, dataset_spec, extractor, task):
@@ -202,6 +201,15 @@ def _cells(spec: RunSpec) -> Iterator[Job]:
                         seed=spec.seed,
                         skip=skip,
                     )
+
+
+def _check_truth(dataset: Dataset, task: str) -> None:
+    """Refuse a task whose truth the dataset does not know."""
+    needs = create(Task, task).truth
+    if needs == "label" and not dataset.classes:
+        raise BenchError(f"the task {task} needs a dataset with classes; {dataset.name} has none")
+    if needs == "shift" and any(info.velocity is None for info in checked.sequences(dataset)):
+        raise BenchError(f"the task {task} needs sequences whose object's velocity is known; {dataset.name} has others")
 
 
 def _check_classes(dataset: Dataset, analyzer: str) -> None:
@@ -380,7 +388,7 @@ def _first_start(info: SequenceInfo, spec: RunSpec) -> int:
 
 
 def _evaluated(info: SequenceInfo, start: int, spec: RunSpec, task: str) -> tuple[int, ...]:
-    if component_for(Task, task).truth == "label":
+    if component_for(Task, task).truth != "luminance":
         return ()
     instants = [start + spec.margin + k * spec.stride for k in range(spec.frames)]
     return tuple(k for k, t in enumerate(instants) if info.truth_at is None or t in info.truth_at)

@@ -1,9 +1,8 @@
-"""Classification in reports: Tables VI to VIII, Fig. 14, rate-accuracy curves, and two tasks served by one stream."""
+"""Classification in reports: Tables VI to VIII, Fig. 14, and rate-accuracy curves."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench.measure.networks import NETWORKS_FILE, NetworkRow
 from bench.measure.recognition import RECOGNITION_FILE, RecognitionRow
 from bench.metrics.accuracy import interval
 from bench.metrics.bd import Curve, bd_rate
 from bench.names import file_name, shortened
 from bench.published import stated
-from bench.report.paper.tables import counting
 from bench.report.plots import LEGEND_WIDTH, add_legend, bits_axis, curve_styles, figure_title, literal
 from bench.report.rows import Runs, average, curve_names, judged, mean_points, of_count, sequence_range
 from bench.report.sections import Material, PlotSection, TableSection
@@ -148,87 +145,6 @@ def bd_accuracy(runs: Runs) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def many_tasks(runs: Runs) -> pd.DataFrame:
-    """Reconstruction and classification together: the total bits of one stream, and of ATC's two at the same qualities.
-
-    CAAS and CTA send one stream for both tasks; the rows of both tasks are checked to have the same stream. ATC sends
-    one stream for each task. Its bits for reconstruction are interpolated (logarithm of the rate over PSNR) at the PSNR
-    of the line. Its bits for classification are those of the cheapest point with at least the line's accuracy, or of
-    the most accurate point if none has it.
-    """
-    table = runs.table[runs.table["status"].eq("ok")]
-    costs = runs.beside(NETWORKS_FILE, NetworkRow)
-    costs = costs[costs["codec"].str.startswith("classifier")]
-    lines = []
-    for (dataset, label), rows in table.groupby(["dataset", "label"], sort=False):
-        pairs = _pairs(rows)
-        if pairs.empty:
-            continue
-        means = pairs.groupby(["paradigm", "rate_point"], sort=False)[["bpp", "psnr", "accuracy", "one"]]
-        means = means.agg({"bpp": "mean", "psnr": "mean", "accuracy": "mean", "one": "all"}).reset_index()
-        for point in means[means["paradigm"] != "atc"].sort_values(["paradigm", "bpp"]).to_dict("records"):
-            at_point = pairs[pairs["paradigm"].eq(point["paradigm"]) & pairs["rate_point"].eq(point["rate_point"])]
-            images, labels = (_task_means(rows, at_point, task) for task in ("reconstruction", "classification"))
-            line = {
-                "dataset": dataset, "codec": label, "paradigm": str(point["paradigm"]).upper(),
-                "rate point": point["rate_point"], "samples": at_point["sequence"].nunique(),
-                "PSNR [dB]": f"{point['psnr']:.2f}", "accuracy [%]": f"{100 * point['accuracy']:.1f}",
-                "bpp, one stream": f"{point['bpp']:.5f}" if point["one"] else "(streams differ)",
-            }  # fmt: skip
-            line |= _two_streams(point, images, labels)
-            line["added task, GMAC"] = _added_cost(costs)
-            mask = runs.table["dataset"].eq(dataset) & runs.table["label"].eq(label)
-            mask &= runs.table["paradigm"].isin(["atc", point["paradigm"]]) & runs.table["job"].isin(rows["job"])
-            command = [runs.command(mask), *map(counting, costs.head(1).to_dict("records"))]
-            lines.append(line | {"command": " && ".join(command)})
-    return pd.DataFrame(lines).fillna("")
-
-
-def _pairs(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows of reconstruction, each joined with the row of classification of the same segment, chain and rate point.
-
-    ``one`` says whether both rows are of the same stream: as many bits, and the same decoded frames.
-    """
-    keys = ["sequence", "segment", "paradigm", "extractor", "rate_point"]
-    images, labels = (rows[rows["task"] == task] for task in ("reconstruction", "classification"))
-    both = images.merge(labels, on=keys, suffixes=("", "_class"))
-    if both.empty:
-        return both
-    both = both.drop(columns="accuracy").rename(columns={"accuracy_class": "accuracy"})
-    one = both["bits"].eq(both["bits_class"]) & both["decoded_sha256"].eq(both["decoded_sha256_class"])
-    return both.assign(one=one)
-
-
-def _task_means(rows: pd.DataFrame, pairs: pd.DataFrame, task: str) -> pd.DataFrame:
-    """ATC's mean points of one task by rising rate; points that lack one of the pairs' sequences are left out."""
-    part = rows[rows["task"].eq(task) & rows["paradigm"].eq("atc") & rows["sequence"].isin(pairs["sequence"])]
-    groups = part.groupby("rate_point", sort=False, observed=True)
-    means = groups[["bpp", "psnr", "accuracy"]].mean()
-    means = means[groups["sequence"].nunique() == pairs["sequence"].nunique()]
-    return means.sort_values("bpp").reset_index()
-
-
-def _two_streams(point: dict[str, Any], images: pd.DataFrame, labels: pd.DataFrame) -> dict[str, str]:
-    """The cells on ATC's two streams at the qualities of a point; empty cells where ATC was not measured."""
-    none = {"bpp, ATC": "", "of it classification": "", "ATC's accuracy [%]": "", "one stream saves [%]": ""}
-    if images.empty or labels.empty:
-        return none
-    enough = labels[labels["accuracy"] >= point["accuracy"]]
-    best = enough.iloc[0] if len(enough) else labels.loc[labels["accuracy"].idxmax()]
-    none |= {"of it classification": f"{best['bpp']:.5f}", "ATC's accuracy [%]": f"{100 * best['accuracy']:.1f}"}
-    rising = images.sort_values("psnr")
-    if not rising["psnr"].min() <= point["psnr"] <= rising["psnr"].max():
-        return none | {"bpp, ATC": f"(its PSNR: {rising['psnr'].min():.1f} .. {rising['psnr'].max():.1f} dB)"}
-    bits = float(np.exp(np.interp(point["psnr"], rising["psnr"], np.log(rising["bpp"])))) + float(best["bpp"])
-    return none | {"bpp, ATC": f"{bits:.5f}", "one stream saves [%]": f"{100 * (1 - point['bpp'] / bits):+.1f}"}
-
-
-def _added_cost(costs: pd.DataFrame) -> str:
-    """GMAC of the classifier for one sequence, with the frame size that they were counted at."""
-    row = costs.iloc[0] if len(costs) else None
-    return "" if row is None else f"{row['macs'] / 1e9:.2f} at {row['width']}x{row['height']}"
-
-
 def accuracy_plots(runs: Runs, folder: Path) -> Iterator[Path]:
     """Draw the rate-accuracy curves of each dataset, with the accuracy of uncompressed features; gives the files."""
     uncompressed = _recognition_rows(runs)
@@ -306,45 +222,6 @@ def tsne_plots(runs: Runs, folder: Path) -> Iterator[Path]:
         yield path
 
 
-def many_tasks_plot(cells: pd.DataFrame, labels: Sequence[str], folder: Path) -> Iterator[Path]:
-    """Draw PSNR over the total bits of both tasks, for one stream and for two; gives the files.
-
-    Parameters
-    ----------
-    cells
-        Result of `many_tasks`.
-    labels
-        All codec labels of the report, see `curve_styles`.
-    """
-    cells = cells[~cells["bpp, one stream"].str.startswith("(")] if len(cells) else cells
-    for dataset, rows in cells.groupby("dataset", sort=False) if len(cells) else ():
-        figure = Figure(figsize=(5.6, 4.2), layout="constrained")
-        axis = figure.subplots()
-        codecs = list(dict.fromkeys(rows["codec"]))
-        names = shortened(codecs, LEGEND_WIDTH)
-        pairs = itertools.product(dict.fromkeys(["ATC", *rows["paradigm"]]), codecs)
-        styles = curve_styles((((paradigm, codec), paradigm.lower(), codec) for paradigm, codec in pairs), labels)
-        for (codec, paradigm), part in rows.groupby(["codec", "paradigm"], sort=False):
-            quality = part["PSNR [dB]"].astype(float)
-            axis.plot(
-                part["bpp, one stream"].astype(float), quality,
-                label=literal(f"{paradigm} {names[codec]}, one stream"), **styles[paradigm, codec].plot(),
-            )  # fmt: skip
-            two = pd.to_numeric(part["bpp, ATC"], errors="coerce")
-            if paradigm == "CAAS" and two.notna().any():
-                axis.plot(
-                    two, quality, label=literal(f"ATC {names[codec]}, two streams"), **styles["ATC", codec].plot()
-                )
-        figure_title(figure, f"{dataset}: reconstruction and classification")
-        axis.set_ylabel("PSNR [dB]")
-        bits_axis(axis)
-        axis.set_xlabel("bits per spike for both tasks (raw = 1)")
-        add_legend(figure, axis)
-        path = folder / f"many_tasks_{file_name(str(dataset))}.png"
-        figure.savefig(path, dpi=120)
-        yield path
-
-
 def _recognition_rows(runs: Runs) -> pd.DataFrame:
     """Rows of recognition.csv (classification without compression), with ``correct``, 1 or 0."""
     rows = runs.beside(RECOGNITION_FILE, RecognitionRow)
@@ -411,12 +288,6 @@ def _draw_plots(material: Material, folder: Path) -> Iterator[Path]:
             yield from draw(material.runs, folder)
 
 
-def _draw_many_tasks(material: Material, folder: Path) -> Iterator[Path]:
-    """Draw `many_tasks_plot` from the report's table of this name."""
-    many = next((table.cells for table in material.tables if table.name == "many_tasks"), pd.DataFrame())
-    return many_tasks_plot(many, list(material.runs.table["label"].unique()), folder)
-
-
 SECTIONS = (
     TableSection(
         "table_vi", "Table VI, accuracy without compression",
@@ -440,14 +311,5 @@ SECTIONS = (
         "bd_accuracy", "BD-rate over accuracy", "Computed from mean curves; in brackets why there is no figure.", 9,
         lambda material: bd_accuracy(material.runs),
     ),
-    TableSection(
-        "many_tasks", "Two tasks, one stream or two",
-        "Total bits for reconstruction and classification. Under CAAS and CTA one stream serves both tasks. ATC sends "
-        "one stream for each task, compared here at the PSNR of the line and, where ATC reaches it, at least its "
-        "accuracy. Added task: the cost of the classifier, which runs in the cloud for one stream, for ATC on the "
-        "camera.",
-        10, lambda material: many_tasks(material.runs),
-    ),
     PlotSection(_draw_plots, in_run=True),
-    PlotSection(_draw_many_tasks),
 )  # fmt: skip
