@@ -26,7 +26,8 @@ from bench.measure.recognition import RecognitionRow, check_classifiers
 from bench.metrics.shift import REACH, to_displacement, to_result
 from bench.registry import create
 from bench.report.paper import classification, many_tasks
-from bench.report.rows import Runs
+from bench.report.recordings import recordings
+from bench.report.rows import Runs, load_runs
 from bench.results.rows import ClassRow, RDRow, read_classes, read_rows
 from bench.results.tables import write_table
 from bench.train.loop import Settings, train_codec
@@ -466,37 +467,49 @@ def test_figures_of_classification_are_drawn(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def three_tasks(tmp_path_factory):
-    """One sample through all paradigms, for three tasks, with nothing lost by the codec."""
+def four_tasks(tmp_path_factory):
+    """One sample through all paradigms, for four tasks, with nothing lost by the codec."""
     folder = tmp_path_factory.mktemp("run") / "run"
     arguments = ["--paradigm", "cta,atc,caas", "--codec", "ffv1", "--limit", "1", "--jobs", "1", "--no-figures"]
-    command = ["run", "--task", "reconstruction+classification+motion", *arguments, "--out", str(folder)]
+    command = ["run", "--task", "reconstruction+classification+motion+consistency", *arguments, "--out", str(folder)]
     run_bench(*command)
     return folder, command
 
 
-def test_one_sample_goes_through_all_paradigms(three_tasks):
-    folder, _ = three_tasks
+def test_one_sample_goes_through_all_paradigms(four_tasks):
+    folder, _ = four_tasks
     rows = {(row.paradigm, row.task): row for row in read_rows(folder / "rd.csv")}
     said, measures = read_classes(folder / "classification.csv"), pd.read_csv(folder / "measures.csv")
-    assert len(rows) == 9 and {row.job for (_, task), row in rows.items() if task == "classification"} == set(said)
+    assert len(rows) == 12 and {row.job for (_, task), row in rows.items() if task == "classification"} == set(said)
     for paradigm in ("cta", "caas"):  # one stream for all tasks
-        tasks = [rows[paradigm, task] for task in ("reconstruction", "classification", "motion")]
+        tasks = [rows[paradigm, task] for task in ("reconstruction", "classification", "motion", "consistency")]
         assert len({(row.bits, row.decoded_sha256) for row in tasks}) == 1
-        images, classes, _ = tasks
+        images, classes, *_ = tasks
         assert images.psnr > 20 and images.accuracy is None and classes.psnr is None
     for task in ("classification", "motion"):
         assert rows["atc", task].bits < rows["atc", "reconstruction"].bits / 10
-    shifts = measures[measures["measure"].eq("shift_error")]["value"]
+    assert rows["atc", "consistency"].bits == rows["atc", "reconstruction"].bits
+    shifts, agreed = (measures[measures["measure"].eq(name)]["value"] for name in ("shift_error", "rate_psnr"))
     assert len(shifts) == 3 and shifts.max() < 0.1  # pixels
+    assert len(agreed) == 3 and agreed.min() > 25
     # Nothing was lost, so the paradigms agree; and the classifier is right.
     chances = np.array([[float(p) for p in line.probabilities.split()] for line in said.values()])
     assert np.ptp(chances, axis=0).max() < 1 / 255  # ATC's are coded in 8 bits
     assert all(line.predicted == line.label for line in said.values())
 
 
-def test_a_lost_classification_is_measured_again(three_tasks, bench):
-    folder, command = three_tasks
+def test_recordings_have_a_line_for_each_point(four_tasks):
+    folder, _ = four_tasks
+    lines = recordings(load_runs([folder])).to_dict("records")
+    figures = pd.read_csv(folder / "measures.csv").set_index(["job", "measure"])["value"]
+    rows = [row for row in read_rows(folder / "rd.csv") if row.task == "consistency"]
+    assert [line["bpp"] for line in lines] == [f"{row.bpp:.5f}" for row in rows]
+    assert [line["rate PSNR [dB]"] for line in lines] == [f"{figures[row.job, 'rate_psnr']:.2f}" for row in rows]
+    assert all("--task consistency" in line["command"] and "iqa" not in line["command"] for line in lines)
+
+
+def test_a_lost_classification_is_measured_again(four_tasks, bench):
+    folder, command = four_tasks
     path = folder / "classification.csv"
     whole = path.read_bytes()
     path.write_bytes(whole[: whole.rstrip().rfind(b"\n") + 10])  # as a killed run leaves it
@@ -505,8 +518,8 @@ def test_a_lost_classification_is_measured_again(three_tasks, bench):
     assert [row.job for row in read_rows(folder / "rd.csv") if row.accuracy is not None] == list(read_classes(path))
 
 
-def test_the_command_of_a_row_has_its_task(three_tasks, bench):
-    folder, _ = three_tasks
+def test_the_command_of_a_row_has_its_task(four_tasks, bench):
+    folder, _ = four_tasks
     job = next(iter(read_classes(folder / "classification.csv")))
     text = bench("explain", f"{folder}#{job}").stdout
     assert "--task classification" in text and "--limit 0" in text and "--frames 6" in text

@@ -6,9 +6,11 @@ import pytest
 from scipy.interpolate import PchipInterpolator
 
 from bench.errors import BenchError
+from bench.interfaces import Dataset
 from bench.metrics.bd import Curve, Verdict, bd_quality, bd_rate, mean_verdict
 from bench.metrics.quality import evaluate_frames, psnr_per_frame
-from bench.metrics.spikes import evaluate_spikes
+from bench.metrics.spikes import RATE_CEILING, evaluate_rates, evaluate_spikes, firing_rates
+from bench.registry import create
 
 ANCHOR = Curve((0.01, 0.02, 0.045, 0.09), (28.1, 30.9, 33.2, 35.8))
 TEST = Curve((0.008, 0.017, 0.04, 0.085), (28.0, 31.0, 33.9, 36.4))
@@ -89,6 +91,28 @@ def test_spike_distortion():
     decoded = original.copy()
     decoded[0, 0, 0] = decoded[1, 0, 0] = 1
     assert evaluate_spikes(decoded, original) == {"spike_error": 2 / 16, "rate_error": 0.5 / 4}
+
+
+def test_luminance_agrees_with_the_recording_that_it_is_of():
+    dataset = create(Dataset, "s-motion")
+    info = dataset.sequences()[0]
+    recording, instants = dataset.open(info.name), np.arange(20, 84, 8)
+    spikes, truth = recording.spikes(0, 104), recording.truth(list(instants))
+    rates = firing_rates(spikes, instants, info.rate)
+    same = evaluate_rates(truth, rates)
+    assert same["rate_psnr"] > 34 and abs(same["brightness"]) < 1e-3
+    brighter = evaluate_rates(np.minimum(truth + 0.02, 1), rates)
+    assert brighter["rate_psnr"] < same["rate_psnr"] - 3 and brighter["brightness"] == pytest.approx(0.02, abs=2e-3)
+    assert evaluate_rates(truth[::-1], rates)["rate_psnr"] < same["rate_psnr"] - 10
+    assert evaluate_rates(truth[:1], firing_rates(spikes, instants[:1], info.rate))["rate_psnr"] is None
+
+
+def test_firing_rates_are_means_of_linear_change():
+    # One spike a frame from frame 8 on: half a frame belongs to the first step, where the ends count half.
+    spikes = np.repeat((np.arange(17) >= 8)[:, None, None], 2, axis=2).astype(np.uint8)
+    found = firing_rates(spikes, np.array([0, 8, 16]), 0.5)
+    assert found.tolist() == [[[0.125, 0.125]], [[2.0, 2.0]]]
+    assert evaluate_rates(np.zeros((3, 1, 2)), np.zeros((2, 1, 2)))["rate_psnr"] == RATE_CEILING
 
 
 def _bd_rate_by_hand(anchor, test):

@@ -30,7 +30,7 @@ class Task(Component):
         Another task, such as ``reconstruction``, whose results and analyzers this task takes; empty for its own.
     truth
         The truth that results are compared with: the ``luminance`` at the evaluated instants, the sequence's ``label``,
-        or the ``shift`` of its object from one coding instant to the next.
+        the ``shift`` of its object from one coding instant to the next, or the firing ``rates`` of the recording.
     defaults
         Fields of a run, such as datasets and frames, that have other defaults for this task.
     measures
@@ -39,7 +39,7 @@ class Task(Component):
 
     default_analyzer: ClassVar[str]
     judges: ClassVar[str] = ""
-    truth: ClassVar[Literal["luminance", "label", "shift"]] = "luminance"
+    truth: ClassVar[Literal["luminance", "label", "shift", "rates"]] = "luminance"
     defaults: ClassVar[Mapping[str, Any]] = {}
     measures: ClassVar[Sequence[Measure]] = ()
 
@@ -74,5 +74,6 @@ class Task(Component):
             The analyzer's result. For luminance, only the frames at the evaluated instants, K x H x W float32.
         truth
             Luminance at the evaluated instants, K x H x W float32 in [0, 1]; or the label, an integer array without
-            dimensions; or the shift in pixels, 2 float64, x then y.
+            dimensions; or the shift in pixels, 2 float64, x then y; or the rates between successive instants, in units
+            of luminance, K - 1 x H x W float64 (`bench.metrics.spikes.firing_rates`).
         """

@@ -32,7 +32,7 @@ from bench.interfaces import (
     unpack_stream,
 )
 from bench.interfaces.values import stated, stated_weights
-from bench.metrics.spikes import evaluate_spikes
+from bench.metrics.spikes import evaluate_spikes, firing_rates
 from bench.pictures import grey_levels, png
 from bench.results.rows import MEASURES, SCHEMA, ClassRow, MeasureRow, RDRow
 from bench.runner.decode import decode_fresh
@@ -216,12 +216,14 @@ class _JobRun:
 
         return self.store.get(key, lambda: (array_bytes(read()), {})).array() if self.dataset.keep else read()
 
-    def _fact(self) -> np.ndarray:
-        """The truth of a task that asks for one fact of the sequence."""
-        info = self.job.info
-        if self.chain.task.truth == "label":
+    def _fact(self, spikes: _Value) -> np.ndarray:
+        """The truth of a task that asks for another one than the luminance."""
+        info, truth = self.job.info, self.chain.task.truth
+        if truth == "label":
             return np.array(info.label)
-        return np.array(info.velocity) * self.job.card.stride
+        if truth == "shift":
+            return np.array(info.velocity) * self.job.card.stride
+        return firing_rates(spikes.load(), self.instants, self.rate)
 
     def _data_key(self, what: str, extent: list[int]) -> str:
         return digest([what, sequence_fingerprint(self.dataset, self.job.info.name), extent])
@@ -295,11 +297,11 @@ class _JobRun:
         if self.chain.content.is_spikes:
             measures.update(evaluate_spikes(to_spikes(decoded.frames), spikes.load()))
         if self.chain.task.truth != "luminance":
-            measures |= checked.measures(self.chain.task, result, self._fact(), MEASURES)
+            measures |= checked.measures(self.chain.task, result, self._fact(spikes), MEASURES)
         elif self.job.evaluated:
             judged = result[list(self.job.evaluated)], self._truth(truth_key)
             measures |= checked.measures(self.chain.task, *judged, MEASURES)
-        if self.chain.task.truth == "luminance" and result.ndim == 3:
+        if self.chain.task.truth in ("luminance", "rates") and result.ndim == 3:
             shown = shown_instant(self.job.evaluated, self.job.card.num_frames)
             measures["picture"] = base64.b64encode(png(grey_levels(result[shown]))).decode()
         self._book("evaluate", "bench", began)

@@ -69,15 +69,28 @@ _Measures = dict[str, tuple[str, Measure]]
 
 
 def _measures(runs: Runs, rows: pd.DataFrame) -> _Measures:
-    """What tasks other than reconstruction are judged by: accuracy, or the first of the task's own qualities."""
+    """What tasks other than reconstruction are judged by: accuracy, or the first of the task's own qualities.
+
+    A task that judges the pictures of reconstruction needs no stream of its own from ATC, and is left out.
+    """
     found: _Measures = {}
     for task in rows["task"].unique():
+        if task == _PICTURES or _same_pictures(rows, task):
+            continue
         own = [name for name in runs.qualities if name.startswith(f"{task}:")]
         if own and rows[own[0]].notna().any():
             found[task] = own[0], runs.measures[own[0]]
-        elif task != _PICTURES and rows.loc[rows["task"].eq(task), "accuracy"].notna().any():
+        elif rows.loc[rows["task"].eq(task), "accuracy"].notna().any():
             found[task] = "accuracy", _ACCURACY
     return found
+
+
+def _same_pictures(rows: pd.DataFrame, task: str) -> bool:
+    """Whether ATC's streams for a task are those for reconstruction."""
+    atc = rows[rows["paradigm"] == "atc"]
+    pictures, others = (atc.loc[atc["task"] == name, [*_KEYS, *_SENT]] for name in (_PICTURES, task))
+    both = pictures.merge(others, on=_KEYS, suffixes=("", "_other"))
+    return len(both) > 0 and all(both[name].eq(both[f"{name}_other"]).all() for name in _SENT)
 
 
 def _title(measure: Measure, before: str = "") -> str:
