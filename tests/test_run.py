@@ -13,9 +13,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from bench.interfaces import Codec, CodingCondition, Content
 from bench.names import file_name
+from bench.registry import create
 from bench.report.bd_table import QUALITIES
 from bench.results.rows import RD_FILE, STREAMS, read_rows
+from bench.runner.decode import close_server, decode_fresh
 from bench.spikes import read_dat, write_dat
 from tests.conftest import CODECS, TINY, TINY_FLAGS, one_line_error, texts
 
@@ -173,6 +176,32 @@ def test_a_decoder_that_dies_is_one_failed_point(bench, tmp_path, plugin_path):
     states = {row.rate_point: (row.status, row.reason) for row in read_rows(tmp_path / "run" / RD_FILE)}
     assert states.pop("32") == ("failed", f"the decoder ended with signal {signal.SIGABRT.value}: noise")
     assert {status for status, _ in states.values()} == {"ok"}
+
+
+def test_only_where_it_is_allowed_does_a_decoder_decode_more_than_one_stream(tmp_path):
+    """The frames of this codec count what its process has decoded."""
+    (tmp_path / "counting.py").write_text(
+        "import sys\n\n"
+        "import numpy as np\n\n"
+        "from bench.interfaces import Codec\n\n\n"
+        "class Counting(Codec):\n"
+        '    name = "counting"\n'
+        "    rate_points = (1,)\n\n"
+        "    def compress(self, frames, rate_point, condition):\n"
+        '        return b"x"\n\n'
+        "    def decompress(self, payload, info):\n"
+        "        sys.counted = getattr(sys, 'counted', 0) + 1\n"
+        "        return np.full(info.shape, sys.counted / 8, np.float32)\n"
+    )
+    spec = f"{tmp_path / 'counting.py'}:Counting"
+    stream = create(Codec, spec).encode(np.zeros((1, 8, 8), np.float32), 1, CodingCondition(), Content.FEATURES).stream
+    counts = []
+    for number, shared in enumerate((True, True, False, True, True, False)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        counts.append(8 * decode_fresh(stream, folder, spec, shared=shared)[0].frames.max())
+    close_server()
+    assert counts == [1, 2, 1, 1, 2, 1]
 
 
 def test_failing_points_are_rows_and_bugs_are_logged(bench, tmp_path, plugin_path):

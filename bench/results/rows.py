@@ -75,7 +75,7 @@ class RDRow(TableRow):
     accuracy: Number = Field(default=None, description="Classification: 1 where the predicted class is true, else 0.")
     spike_error: Number = Field(default=None, description="CTA: share of wrong spikes.")
     rate_error: Number = Field(default=None, description="CTA: mean absolute firing-rate error, spikes per frame.")
-    decoded_sha256: str = Field(default="", description="SHA-256 of the frames that a fresh process decoded.")
+    decoded_sha256: str = Field(default="", description="SHA-256 of the frames that the decoding process decoded.")
     encode_seconds: Number = Field(default=None, description="Median of the exclusive timing lane (--timing).")
     encode_spread: Number = Field(default=None, description="Its median absolute deviation, seconds.")
     decode_seconds: Number = Field(default=None, description="Median of the exclusive timing lane (--timing).")

@@ -3,6 +3,9 @@
 Importing torch takes longer than decoding a short stream. Therefore a server, ``python -m bench.runner.decode``, forks
 a decoder for each stream. The server imports the modules that earlier decoders needed, but it never reads a stream or
 weights and never creates a codec, so nothing passes from one decoder to the next.
+
+Creating a codec takes longer than decoding a very short stream. Where the caller allows it, a decoder decodes up to
+`_MOST` streams one after another, and reads the weights once. It has still never encoded anything.
 """
 
 from __future__ import annotations
@@ -28,9 +31,11 @@ from bench.registry import codec_for_stream
 from bench.runner.store import array_bytes
 from bench.tools import claim_process, leave, start_tool, stop_tool
 
+_MOST = 64  # streams of one decoder
+
 
 def decode_fresh(
-    stream: bytes, folder: Path, codec: str = "", limit_seconds: float = 4 * 3600.0
+    stream: bytes, folder: Path, codec: str = "", limit_seconds: float = 4 * 3600.0, shared: bool = False
 ) -> tuple[Decoded, str]:
     """Decode a stream in a new process whose only input is the stream's file.
 
@@ -44,6 +49,8 @@ def decode_fresh(
         Spec of the codec on this machine (`bench.registry.codec_for_stream`); by default the stream's header names it.
     limit_seconds
         Time after which the decoder is stopped.
+    shared
+        Whether the process may have decoded other streams before, and may decode more.
 
     Returns
     -------
@@ -64,6 +71,7 @@ def decode_fresh(
         "arguments": [str(source), str(target), codec],
         "folder": str(Path.cwd()),
         "environment": dict(os.environ),
+        "shared": shared,
     }
     found = _ask(request, limit_seconds)
     if "ended" in found:
@@ -125,49 +133,95 @@ def _ask(request: dict[str, Any], limit_seconds: float) -> dict[str, Any]:
     return answer
 
 
+class _Decoder:
+    """A forked process that decodes one stream after another, until it is ended.
+
+    Attributes
+    ----------
+    place
+        Working folder and environment of the requests that it takes.
+    left
+        Number of streams that it may still decode.
+    pid
+        Its process.
+    """
+
+    def __init__(self, place: list[Any]) -> None:
+        self.place, self.left = place, _MOST
+        requests, sender = os.pipe()
+        receiver, answers = os.pipe()
+        self.pid = os.fork()
+        if not self.pid:
+            os.close(sender)
+            os.close(receiver)
+            signal.signal(signal.SIGTERM, leave)
+            os._exit(_answer_all(requests, answers))
+        os.close(requests)
+        os.close(answers)
+        self._requests, self._answers = os.fdopen(sender, "wb", 0), os.fdopen(receiver, "rb")
+
+    def ask(self, line: bytes) -> bytes:
+        """Its answer to a request; empty if it has died."""
+        self.left -= 1
+        with contextlib.suppress(BrokenPipeError):
+            self._requests.write(line)
+        return self._answers.readline()
+
+    def end(self) -> int:
+        """End it; returns its exit code, negative for a signal."""
+        self._requests.close()
+        self._answers.close()
+        _, status = os.waitpid(self.pid, 0)
+        return os.waitstatus_to_exitcode(status)
+
+
 def serve() -> None:
-    """Fork a decoder for each request, a JSON line of standard input; print its answer, or how the process ended."""
-    child = 0
+    """Answer each request, a JSON line of standard input, by that of a decoder, or by how the decoder ended."""
+    decoder: _Decoder | None = None
 
     def end(*_: object) -> None:
         """Exit after the decoder: it gets the same signal, and first ends the programs that it runs."""
         with contextlib.suppress(ChildProcessError):
-            if child:
-                os.waitpid(child, 0)
+            if decoder:
+                os.waitpid(decoder.pid, 0)
         os._exit(1)
 
     signal.signal(signal.SIGTERM, end)
     for line in sys.stdin.buffer:
-        receiver, sender = os.pipe()
-        child = os.fork()
-        if not child:
-            signal.signal(signal.SIGTERM, leave)
-            os._exit(_decoder(json.loads(line), sender))
-        os.close(sender)
-        with os.fdopen(receiver) as pipe:
-            said = pipe.read()
-        _, status = os.waitpid(child, 0)
-        answer: dict[str, Any] = json.loads(said) if said else {"ended": os.waitstatus_to_exitcode(status)}
+        request = json.loads(line)
+        place = [request["folder"], request["environment"]]
+        if decoder and not (request["shared"] and decoder.left and decoder.place == place):
+            decoder.end()
+            decoder = None
+        decoder = decoder or _Decoder(place)
+        said = decoder.ask(line)
+        answer = json.loads(said) if said else {}
+        if not said or not request["shared"]:
+            code, decoder = decoder.end(), None
+            answer = answer or {"ended": code}
         modules = answer.pop("modules", [])
         print(json.dumps(answer), flush=True)
         # Import what this decoder had to import, so that the next one need not.
         for name in modules:
             with contextlib.suppress(Exception):
                 importlib.import_module(name)
+    if decoder:
+        decoder.end()
 
 
-def _decoder(request: dict[str, Any], sender: int) -> int:
-    """Decode in this process and send the answer; the codec's output goes into a file. Returns the exit code."""
-    before = set(sys.modules)
+def _answer_all(requests: int, answers: int) -> int:
+    """Decode in this process what is asked for, and answer; a codec's output goes to a file. Returns the exit code."""
     try:
-        os.chdir(request["folder"])
-        os.environ.clear()
-        os.environ.update(request["environment"])
         claim_process()
-        answer = _decode(*request["arguments"])
-        answer["modules"] = sorted(set(sys.modules) - before)
-        with os.fdopen(sender, "w") as pipe:
-            pipe.write(json.dumps(answer))
+        with os.fdopen(requests, "rb") as lines, os.fdopen(answers, "wb", 0) as pipe:
+            for line in lines:
+                before, request = set(sys.modules), json.loads(line)
+                os.chdir(request["folder"])
+                os.environ.clear()
+                os.environ.update(request["environment"])
+                answer = _decode(*request["arguments"])
+                answer["modules"] = sorted(set(sys.modules) - before)
+                pipe.write(json.dumps(answer).encode() + b"\n")
     except BaseException as error:
         os.write(2, f"{type(error).__name__}: {error}\n".encode())
         return 1
@@ -179,6 +233,7 @@ def _decode(source: str, target: str, codec: str) -> dict[str, Any]:
         log = os.open(f"{target}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(log, 1)
         os.dup2(log, 2)
+        os.close(log)
         stream = Path(source).read_bytes()
         info, _ = unpack_stream(stream)
         decoded = codec_for_stream(info, codec).decode(stream)

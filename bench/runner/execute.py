@@ -6,6 +6,7 @@ import base64
 import functools
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -40,6 +41,10 @@ from bench.runner.plan import Job, component_for
 from bench.runner.store import Entry, Made, Store, array_bytes
 from bench.sampling import Sampling
 from bench.spikes import PackedSpikes
+
+# Samples of a stream that is decoded by the process that decoded the one before it (`bench.runner.decode`): spikes or
+# features of 64x64 for a class, say.
+_SHORT = 1 << 19
 
 
 @dataclass(frozen=True)
@@ -284,11 +289,12 @@ class _JobRun:
     # Behind the link
 
     def _cloud(self, entry: Entry, spikes: _Value, truth_key: str) -> Made:
-        """Decode in a fresh process, run the remaining stages, and measure the result."""
+        """Decode in another process, run the remaining stages, and measure the result."""
         measures: dict[str, Any] = {}
         began = time.perf_counter()
         with self.store.scratch() as folder:
-            decoded, measures["decoded_sha256"] = decode_fresh(entry.data, folder, self.job.codec)
+            shared = math.prod(unpack_stream(entry.data)[0].shape) <= _SHORT
+            decoded, measures["decoded_sha256"] = decode_fresh(entry.data, folder, self.job.codec, shared=shared)
         self._book("decode", "cloud", began)
         began = time.perf_counter()
         result = self.chain.after_link(decoded, self.instants, self.rate)
