@@ -216,7 +216,7 @@ def round_weights(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
         Rounded weight and bias, float32.
     """
     exact_weight, exact_bias = weight.double(), bias.double()
-    # Sums reach the bound at this fraction. Rounding changes a sum by half a unit a weight, far less than a factor of 2.
+    # At this fraction sums reach the bound. Rounding changes them by half a unit a weight, far less than a factor of 2.
     sums = (exact_weight.abs().sum(1) * _UNITS + exact_bias.abs() / STEP).clamp_min(2.0**-40)
     fraction = ((_EXACT / sums).log2().floor() + 1).clamp_max(20.0)
     for _ in range(40):
