@@ -161,7 +161,7 @@ def test_cifar_is_read_as_luma(tmp_path, monkeypatch):
     # A file of another content is not unpickled.
     (folder / "test_batch").write_bytes(pickle.dumps({"data": 0}))
     _labelled.cifar.cache_clear()
-    with pytest.raises(BenchError, match="s-cifar: no CIFAR10 in"):
+    with pytest.raises(BenchError, match="s-cifar: no CIFAR-10 in"):
         create(Dataset, f"s-cifar:root={tmp_path}").sequences()
 
 
@@ -182,6 +182,38 @@ def test_caltech_is_split_by_class(tmp_path):
     assert test.open("test-0").truth([40]).shape == (1, 128, 128)
 
 
+def test_sets_are_taken_as_they_lie(tmp_path, bench):
+    """Flat folders, as downloads leave them, beside those that torchvision makes; others are refused."""
+    flat = tmp_path / "flat"
+    (flat / "101_ObjectCategories").mkdir(parents=True)
+    for prefix, count in (("train", 20), ("t10k", 10)):
+        for kind, content in (("images-idx3", np.zeros((count, 28, 28))), ("labels-idx1", np.arange(count) % 10)):
+            plain = tmp_path / "plain"
+            _idx(plain, content.astype(np.uint8))
+            (flat / f"{prefix}-{kind}-ubyte.gz").write_bytes(gzip.compress(plain.read_bytes()))
+    for name in ("ant", "bass"):
+        (flat / "101_ObjectCategories" / name).mkdir()
+        for i in range(31):
+            path = flat / "101_ObjectCategories" / name / f"image_{i:04d}.jpg"
+            Image.fromarray(np.full((20, 30), i, np.uint8)).save(path)
+    for name, count in (("s-mnist", 10), ("s-caltech", 2)):
+        assert len(create(Dataset, f"{name}:root={flat}").sequences()) == count
+        bench("data", "get", name, "--from", flat, environment={"BENCH_CACHE": str(tmp_path / "cache")})
+        assert (tmp_path / "cache" / "data" / name / "101_ObjectCategories" / "ant").is_dir()
+        wrong = bench("data", "get", name, "--from", tmp_path, check=2)
+        one_line_error(wrong, f"{name}: no ")
+    # An empty picture, a picture that is missing, and labels of other images.
+    path.write_bytes(b"")
+    for path in (flat / "101_ObjectCategories" / "bass").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(BenchError, match=r"bass.image_00.*\.jpg"):
+        create(Dataset, f"s-caltech:root={flat}").open("test-1")
+    (flat / "t10k-labels-idx1-ubyte.gz").write_bytes((flat / "train-labels-idx1-ubyte.gz").read_bytes())
+    _labelled.mnist.cache_clear()
+    with pytest.raises(BenchError, match="s-mnist: 10 images, but 20 labels"):
+        create(Dataset, f"s-mnist:root={flat}").sequences()
+
+
 # Bad input
 
 
@@ -192,8 +224,8 @@ def test_files_that_are_cut_off_or_elsewhere_are_one_line(digits10k, bench, tmp_
         with pytest.raises(BenchError, match=f"{name}: no .* in /nowhere"):
             create(Dataset, f"{name}:root=/nowhere").sequences()
         assert not Path("/nowhere").exists()
-        with pytest.raises(BenchError, match=f"{name}: no "):
-            create(Dataset, f"{name}:root={tmp_path}").sequences()
+        with pytest.raises(BenchError, match=f"{name}: no "):  # of MNIST, the test images alone are here
+            create(Dataset, f"{name}:split=train,root={tmp_path}").sequences()
         assert not (tmp_path / "caltech101").exists()
     path = digits10k / "t10k-images-idx3-ubyte.gz"
     path.write_bytes(path.read_bytes()[:5000])
@@ -277,7 +309,7 @@ def test_classifiers_of_other_sets_are_refused(weights, bench, tmp_path):
     one_line_error(bench(*arguments, "classifier:data=s-cifar", check=2), "no weights", "bench train classifier:on=sci")
     digits10k = tmp_path / "absent"
     done = bench("run", "--task", "classification", "--recognition", "--dataset", f"s-mnist:root={digits10k}", check=2)
-    one_line_error(done, "s-mnist: no MNIST in")
+    one_line_error(done, "s-mnist: no t10k-images-idx3-ubyte in")
     with pytest.raises(BenchError, match=r"no weights .*s-cifar/etof-2\.safetensors"):
         check_classifiers(["s-cifar"])
     with pytest.raises(BenchError, match="was trained on 4 frames, got 6"):

@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,9 +19,12 @@ from bench.paths import listed
 from bench.pictures import luma, read_grey
 
 DIGITS = tuple("0123456789")
-_MNIST_10K = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
-# The folder that torchvision makes for a set within the folder that it is told to use.
-_FOLDERS = {"MNIST": "MNIST", "CIFAR10": "cifar-10-batches-py", "Caltech101": "caltech101"}
+_MNIST = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+# Folders that the sets' archives have inside; torchvision puts Caltech-101's into one more.
+_CIFAR, _CALTECH = "cifar-10-batches-py", "101_ObjectCategories"
 _MOST_BYTES = 1 << 26  # an unpacked idx file that is larger is refused
 _TRAINED, _TESTED = 30, 50  # images of a class of Caltech-101: for training, and at most for the test
 
@@ -70,15 +72,15 @@ def digits(split: str) -> Images:
 @functools.cache
 def mnist(root: Path, split: str) -> Images:
     """MNIST, with its own splits."""
-    found = _read("s-mnist", root, "MNIST", train=split == "train")
-    return _images("s-mnist", DIGITS, found.data.numpy(), found.targets.numpy())
+    pictures, labels = (_idx("s-mnist", root, file) for file in _MNIST[split])
+    return _images("s-mnist", DIGITS, pictures, labels)
 
 
 @functools.cache
 def mnist_10k(root: Path, split: str) -> Images:
     """MNIST's 10,000 test images, split at random but always alike: 8,000 for training and 2,000 for the test."""
     name = "s-mnist-10k"
-    pictures, labels = (_idx(name, root, file) for file in _MNIST_10K)
+    pictures, labels = (_idx(name, root, file) for file in _MNIST["test"])
     if len(pictures) != 10_000 or len(labels) != 10_000 or pictures.shape[1:] != (28, 28):
         raise BenchError(f"{name}: {root} holds {pictures.shape} images and {labels.shape} labels, not MNIST's 10,000")
     order = np.random.default_rng(0).permutation(10_000)
@@ -89,20 +91,29 @@ def mnist_10k(root: Path, split: str) -> Images:
 @functools.cache
 def cifar(root: Path, split: str) -> Images:
     """CIFAR-10 as luma, with its own splits."""
-    found = _read("s-cifar", root, "CIFAR10", train=split == "train")
+    from torchvision.datasets import CIFAR10
+
+    folder = root / _CIFAR if (root / _CIFAR).is_dir() else root
+    # Read by torchvision, which checks the MD5 of every file before it unpickles it.
+    made = type(CIFAR10.__name__, (CIFAR10,), {"base_folder": folder.name})
+    try:
+        found = made(folder.parent, train=split == "train", download=False)
+    except Exception as error:  # on damaged files, it raises anything
+        raise _absent("s-cifar", f"CIFAR-10 in {root} ({' '.join(str(error).split())[:120]})") from None
     return _images("s-cifar", tuple(found.classes), luma(np.asarray(found.data)), np.asarray(found.targets))
 
 
 @functools.cache
 def caltech(root: Path, split: str) -> Images:
     """Caltech-101 as luma, without its background class; each class is split at random, but always alike."""
-    folder = root / _FOLDERS["Caltech101"] / "101_ObjectCategories"
+    places = [root / "caltech101" / _CALTECH, root / _CALTECH]
+    folder = next((place for place in places if place.is_dir()), None)
     # Not read by torchvision, whose reader takes every file in these folders for an image, also those that a file
     # manager leaves there.
-    categories = [path for path in listed(folder) if path.is_dir()] if folder.is_dir() else []
-    categories = [path for path in categories if path.name != "BACKGROUND_Google"]
+    inside = [path for path in listed(folder) if path.is_dir()] if folder else []
+    categories = [path for path in inside if path.name != "BACKGROUND_Google"]
     if not categories:
-        raise _absent("s-caltech", root, "Caltech101", f"no folder {folder.relative_to(root)}")
+        raise _absent("s-caltech", f"folder {_CALTECH} in {root}")
     images = [listed(category, (".jpg",)) for category in categories]
     labels = np.repeat(np.arange(len(categories)), [len(part) for part in images])
     every = list(itertools.chain.from_iterable(images))
@@ -159,23 +170,9 @@ def fetch(kind: str, root: Path, source: Path | None) -> str:
     return f"{kind} in {root}"
 
 
-def _read(name: str, root: Path, kind: str, **options: Any) -> Any:
-    """Read a set with torchvision."""
-    import torchvision
-
-    try:
-        if not (root / _FOLDERS[kind]).is_dir():
-            raise FileNotFoundError(f"no folder {_FOLDERS[kind]}")
-        return getattr(torchvision.datasets, kind)(root, download=False, **options)
-    except Exception as error:  # on damaged files, torchvision's readers raise anything
-        raise _absent(name, root, kind, " ".join(str(error).split())[:120]) from None
-
-
-def _absent(name: str, root: Path, kind: str, reason: str) -> BenchError:
-    """The error for a set that is not in its folder, or is damaged."""
-    return BenchError(
-        f"{name}: no {kind} in {root} ({reason}); `bench data get {name}` downloads it, {name}:root=FOLDER names it"
-    )
+def _absent(name: str, what: str) -> BenchError:
+    """The error for files that are not in a set's folder, or are damaged."""
+    return BenchError(f"{name}: no {what}; `bench data get {name}` downloads it, {name}:root=FOLDER names it")
 
 
 def _idx(name: str, root: Path, file: str) -> np.ndarray:
@@ -185,9 +182,7 @@ def _idx(name: str, root: Path, file: str) -> np.ndarray:
     places = [root / file, root / f"{file}.gz", root / "MNIST" / "raw" / file]
     path = next((place for place in places if place.is_file()), None)
     if path is None:
-        raise BenchError(
-            f"{name}: no {file} in {root}; `bench data get {name}` downloads it, {name}:root=FOLDER names it"
-        )
+        raise _absent(name, f"{file} in {root}")
     try:
         with tempfile.NamedTemporaryFile() as plain:
             if path.suffix == ".gz":

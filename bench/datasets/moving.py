@@ -273,7 +273,16 @@ class _FromFolder(MovingImages):
         return user_path(self.options.root) if self.options.root else _labelled.cache_folder(self.name)
 
     def prepare(self, source: Path | None = None) -> str:
-        """Download the set with torchvision, or copy it from the folder `source`; returns one line on what was done."""
+        """Download the set with torchvision, or copy it from the folder `source`; returns one line on what was done.
+
+        Raises
+        ------
+        BenchError
+            If the download or the copy fails, or the folder does not hold the set.
+        """
+        if source is not None:
+            for split in self._SPLITS:
+                type(self)(root=str(source), split=split).images()
         return _labelled.fetch(self.kind, self.root, source)
 
 
@@ -284,7 +293,7 @@ class SMnist(_FromFolder):
     kind = "MNIST"
 
     def images(self) -> Images:
-        """The images of the split, read by torchvision."""
+        """The images of the split."""
         return _labelled.mnist(self.root, self.options.split)
 
 
@@ -307,7 +316,7 @@ class SCifar(_FromFolder):
     extent = 48
 
     def images(self) -> Images:
-        """The images of the split, read by torchvision, which checks their MD5 before it unpickles them."""
+        """The images of the split; torchvision checks the MD5 of their files before it unpickles them."""
         return _labelled.cifar(self.root, self.options.split)
 
 
