@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import functools
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -21,8 +21,9 @@ from baselines.recognition.representations import FRAMES, represent, shown_by
 from bench.errors import BenchError
 from bench.files import cache_root
 from bench.fingerprint import code_fingerprint, component_fingerprint, digest
-from bench.interfaces import Codec, Dataset, Extractor, to_uint8
+from bench.interfaces import Codec, Dataset, Extractor, from_uint8, to_uint8
 from bench.interfaces.recipe import Recipe
+from bench.processes import in_processes
 from bench.progress import Progress, silent
 from bench.registry import create
 
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 # Each image is drawn in several motions, so that there are about so many samples; one in twenty images is held out.
 _SAMPLES = 16_000
 _HELD_OUT = 20
-_TOGETHER = 32
+# Samples that are made together, and number of such parts from which starting processes saves time.
+_TOGETHER, _MANY = 32, 8
 # Representations with SpiReco's front before the network: SpiReco's own, and SCI's, so that these two differ only in
 # the network's input.
 _ENHANCED = ("tfi", "sci")
@@ -83,7 +85,7 @@ def make_samples(on: str, data: str, coded: bool, seed: int, progress: Progress)
     coded
         Whether seven of eight samples are coded by `sci`, at its seven rate points in turn.
     """
-    dataset: Any = create(Dataset, f"{data}:split=train")
+    dataset = _training_split(data)
     held = np.arange(len(dataset.images().labels)) % _HELD_OUT == _HELD_OUT - 1
     found = []
     for chosen, wanted in ((np.flatnonzero(~held), _SAMPLES), (np.flatnonzero(held), 1)):
@@ -94,6 +96,10 @@ def make_samples(on: str, data: str, coded: bool, seed: int, progress: Progress)
     return found[0], found[1]
 
 
+def _training_split(data: str) -> Any:
+    return create(Dataset, f"{data}:split=train")
+
+
 def _shown_samples(on: str, dataset: Any, chosen: np.ndarray, draws: int, seed: int, progress: Progress) -> Samples:
     """Every chosen image in `draws` motions; from the second on it is also distorted (`bent`)."""
     shown = shown_by(on)
@@ -102,58 +108,82 @@ def _shown_samples(on: str, dataset: Any, chosen: np.ndarray, draws: int, seed: 
     identity = digest([made, component_fingerprint(dataset), images.labels, chosen.tolist(), draws, seed])
     count, size = draws * len(chosen), dataset.options.size
 
-    def fill(frames: np.ndarray) -> None:
-        for number, (draw, index) in enumerate(itertools.product(range(draws), chosen.tolist())):
-            image = images.image(index)
-            if draw:
-                image = bent(image, np.random.default_rng([seed, draw, index]))
-            recording = dataset.moving(image, index, draw)
-            frames[number] = to_uint8(represent(shown, recording, dataset.options.rate, index))
-            if number % 50 == 0:
-                progress(number, count, "recordings")
-
-    frames = _kept(identity, (count, FRAMES, size, size), fill)
+    make = functools.partial(_shown_part, on, dataset.name, chosen, draws, seed)
+    frames = _kept(identity, (count, FRAMES, size, size), make, lambda done: progress(done, count, "recordings"))
     labels = np.tile(np.array(images.labels)[chosen], draws)
     return Samples(frames, labels, np.full(count, -1), len(images.classes), identity)
+
+
+def _shown_part(on: str, data: str, chosen: np.ndarray, draws: int, seed: int, start: int) -> np.ndarray:
+    """Some of `_shown_samples`, from number `start` on."""
+    shown, dataset = shown_by(on), _training_split(data)
+    found = []
+    for number in range(start, min(start + _TOGETHER, draws * len(chosen))):
+        draw, index = number // len(chosen), int(chosen[number % len(chosen)])
+        image = dataset.images().image(index)
+        if draw:
+            image = bent(image, np.random.default_rng([seed, draw, index]))
+        recording = dataset.moving(image, index, draw)
+        found.append(to_uint8(represent(shown, recording, dataset.options.rate, index)))
+    return np.stack(found)
 
 
 def _coded_samples(plain: Samples, progress: Progress) -> Samples:
     """The same samples as the codec's network decodes them, except every eighth, which stays uncoded."""
     codec: Any = create(Codec, "sci")
     identity = digest([plain.digest, component_fingerprint(codec)])
-    rates = np.arange(len(plain.labels)) % (len(codec.rate_points) + 1) - 1
-
-    def fill(frames: np.ndarray) -> None:
-        frames[:] = plain.frames
-        _through_codec(frames, rates, codec, lambda done: progress(done, len(rates), "coding"))
-
-    return replace(plain, frames=_kept(identity, plain.frames.shape, fill), rates=rates, digest=identity)
+    count = len(plain.labels)
+    rates = np.arange(count) % (len(codec.rate_points) + 1) - 1
+    make = functools.partial(_coded_part, _kept_path(plain.digest), rates)
+    frames = _kept(identity, plain.frames.shape, make, lambda done: progress(done, count, "coding"))
+    return replace(plain, frames=frames, rates=rates, digest=identity)
 
 
 def _aligned_samples(samples: Samples, progress: Progress) -> Samples:
     """The same samples, each aligned to its middle instant."""
     identity, count = digest([samples.digest, code_fingerprint(aligned.__module__)]), len(samples.labels)
-
-    def fill(frames: np.ndarray) -> None:
-        for start in range(0, count, _TOGETHER):
-            part = slice(start, start + _TOGETHER)
-            found = aligned(torch.from_numpy(samples.frames[part].astype(np.float32) / 255))
-            frames[part] = to_uint8(found.numpy())
-            progress(start, count, "alignment")
-
-    return replace(samples, frames=_kept(identity, samples.frames.shape, fill), digest=identity)
+    make = functools.partial(_aligned_part, _kept_path(samples.digest))
+    frames = _kept(identity, samples.frames.shape, make, lambda done: progress(done, count, "alignment"))
+    return replace(samples, frames=frames, digest=identity)
 
 
-def _kept(identity: str, shape: tuple[int, ...], fill: Callable[[np.ndarray], None]) -> np.ndarray:
-    """A uint8 array from the user's cache; `fill` makes it if it is not there."""
-    folder = cache_root() / "train" / f"classes-{identity[:16]}"
-    path = folder / "frames.npy"
+def _aligned_part(path: Path, start: int) -> np.ndarray:
+    """Some of `_aligned_samples`, from number `start` on; `path` has the samples before."""
+    return to_uint8(aligned(_read_part(path, start)).numpy())
+
+
+def _read_part(path: Path, start: int) -> np.ndarray:
+    """Samples from number `start` on, N x K x H x W float32 in [0, 1]."""
+    return from_uint8(np.load(path, mmap_mode="r")[start : start + _TOGETHER])
+
+
+def _kept_path(identity: str) -> Path:
+    return cache_root() / "train" / f"classes-{identity[:16]}" / "frames.npy"
+
+
+def _kept(
+    identity: str, shape: tuple[int, ...], make: Callable[[int], np.ndarray], done: Callable[[int], None]
+) -> np.ndarray:
+    """A uint8 array from the user's cache, which is made if it is not there, on all cores if it is large.
+
+    Parameters
+    ----------
+    make
+        Function that returns `_TOGETHER` samples from a number on, or as many as are left.
+    done
+        Called with the number of finished samples.
+    """
+    path = _kept_path(identity)
+    folder = path.parent
     if not path.exists():
         partial = folder / f"{uuid.uuid4().hex}.partial"  # two trainings may need the same samples
         try:
             folder.mkdir(parents=True, exist_ok=True)
             frames = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
-            fill(frames)
+            parts = range(0, len(frames), _TOGETHER)
+            for start, made in zip(parts, in_processes(_Part(make), len(parts), few=_MANY), strict=True):
+                frames[start : start + _TOGETHER] = made
+                done(start + len(made))
             frames.flush()
             partial.replace(path)
         except OSError as error:
@@ -164,21 +194,34 @@ def _kept(identity: str, shape: tuple[int, ...], fill: Callable[[np.ndarray], No
     return found
 
 
-def _through_codec(frames: np.ndarray, rates: np.ndarray, codec: Any, done: Callable[[int], None]) -> None:
-    """Replace features by those that the codec's network decodes, in place; -1 in `rates` leaves a sample as it is."""
-    chosen = np.flatnonzero(rates >= 0)
-    for start in range(0, len(chosen), _TOGETHER):
-        part = chosen[start : start + _TOGETHER]
-        with torch.inference_mode():
-            given = torch.from_numpy(frames[part].astype(np.float32) / 255)
-            model = codec.chosen.model(torch.from_numpy(rates[part]))
-            state, decoded = None, []
-            for index in range(given.shape[1]):
-                frame = given[:, index : index + 1]
-                received, state = model.code(Estimator(), frame, index, tuple(given.shape[2:]), state)
-                decoded.append(received.clamp(0, 1))
-            frames[part] = torch.cat(decoded, 1).mul(255).round().numpy().astype(np.uint8)
-        done(start + len(part))
+@dataclass(frozen=True)
+class _Part:
+    """A function of a part's number, from one of the number of its first sample."""
+
+    make: Callable[[int], np.ndarray]
+
+    def __call__(self, number: int) -> np.ndarray:
+        return self.make(number * _TOGETHER)
+
+
+def _coded_part(path: Path, rates: np.ndarray, start: int) -> np.ndarray:
+    """Some of `_coded_samples`, from number `start` on: features as the codec's network decodes them.
+
+    `path` has the samples before. A rate of -1 leaves a sample as it is.
+    """
+    codec: Any = create(Codec, "sci")
+    frames, points = _read_part(path, start), rates[start : start + _TOGETHER]
+    chosen = np.flatnonzero(points >= 0)
+    with torch.inference_mode():
+        given = torch.from_numpy(frames[chosen])
+        model = codec.chosen.model(torch.from_numpy(points[chosen]))
+        state, decoded = None, []
+        for index in range(given.shape[1]):
+            frame = given[:, index : index + 1]
+            received, state = model.code(Estimator(), frame, index, tuple(given.shape[2:]), state)
+            decoded.append(received.clamp(0, 1))
+        frames[chosen] = torch.cat(decoded, 1).numpy()
+    return to_uint8(frames)
 
 
 class ClassifierRecipe(Recipe):
@@ -194,7 +237,7 @@ class ClassifierRecipe(Recipe):
     batch = 64
 
     def __init__(self, on: str, data: str, begin: Path | None) -> None:
-        dataset: Any = create(Dataset, f"{data}:split=train")
+        dataset = _training_split(data)
         self.backward = isinstance(shown_by(on), Extractor)
         self.network = Backbone(FRAMES, len(dataset.classes), enhanced=on in _ENHANCED)
         if begin:

@@ -7,6 +7,7 @@ through the codec.
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Mapping
@@ -142,11 +143,7 @@ class _OnFeatures(Recipe):
 
     def prepare(self, shards: Shards, progress: Progress = silent) -> Shards:
         """Shards with the features of this extraction module instead of TFP's."""
-
-        def extract(spikes: np.ndarray, instants: np.ndarray) -> np.ndarray:
-            return extract_features(self.extraction, spikes, instants)
-
-        return shards.derive(self._key, extract, progress)
+        return shards.derive(self._key, functools.partial(extract_features, self.extraction), progress)
 
 
 class AnalysisRecipe(_OnFeatures):

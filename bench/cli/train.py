@@ -179,12 +179,20 @@ def _samples(
 
 def _features_of(extractor: str, shards: Any, progress: Any) -> Any:
     """Replace the TFP features of shards by those of an extractor."""
+    import functools
+
     from bench.fingerprint import component_fingerprint
+    from bench.interfaces import Extractor
+    from bench.registry import create
+
+    part = create(Extractor, extractor)
+    return shards.derive(component_fingerprint(part), functools.partial(_extracted, extractor), progress)
+
+
+def _extracted(extractor: str, spikes: Any, instants: Any) -> Any:
+    """Features of one sample; extractors keep their weights, so making one again costs little."""
     from bench.interfaces import Extractor, checked
     from bench.registry import create
     from bench.train.shards import RATE
 
-    part = create(Extractor, extractor)
-    return shards.derive(
-        component_fingerprint(part), lambda spikes, instants: checked.features(part, spikes, instants, RATE), progress
-    )
+    return checked.features(create(Extractor, extractor), spikes, instants, RATE)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 from pydantic import Field
 
 from bench.errors import BenchError
-from bench.interfaces import Analyzer, Dataset, checked, from_uint8, to_uint8
+from bench.interfaces import Analyzer, Dataset, SequenceInfo, checked, from_uint8, to_uint8
+from bench.processes import in_processes
 from bench.registry import create
 from bench.results.tables import TableRow
 
 RECOGNITION_FILE = "recognition.csv"
+# Sequences that are classified together, and number of such parts from which starting processes saves time.
+_TOGETHER, _MANY = 20, 8
 
 
 class RecognitionRow(TableRow):
@@ -74,28 +78,35 @@ def recognise(datasets: Sequence[str], progress: Callable[[int, int, str], None]
     """
     from baselines.recognition.representations import TABLE_VI
 
-    sets = [create(Dataset, spec) for spec in datasets]
-    total = sum(len(checked.sequences(dataset)) for dataset in sets) * len(TABLE_VI)
+    counts = {spec: len(_listed(spec)[1]) for spec in datasets}
+    total = sum(counts.values()) * len(TABLE_VI)
     rows: list[RecognitionRow] = []
-    for dataset in sets:
+    for spec, count in counts.items():
         for on in TABLE_VI:
-            for row in _classified(dataset, on):
-                rows.append(row)
-                if len(rows) % 20 == 0:
-                    progress(len(rows), total, on)
+            for part in in_processes(functools.partial(_classified, spec, on), -(-count // _TOGETHER), few=_MANY):
+                rows += part
+                progress(len(rows), total, on)
     return rows
 
 
-def _classified(dataset: Any, on: str) -> Iterator[RecognitionRow]:
-    """The rows of every sequence in one representation."""
+@functools.lru_cache(maxsize=4)
+def _listed(spec: str) -> tuple[Any, list[SequenceInfo]]:
+    """A dataset and its sequences, listed once in a process."""
+    dataset = create(Dataset, spec)
+    return dataset, checked.sequences(dataset)
+
+
+def _classified(spec: str, on: str, number: int) -> list[RecognitionRow]:
+    """The rows of a part of a dataset's sequences in one representation; `number` is that of the part."""
     from baselines.recognition.representations import TABLE_VI, represent, shown_by
 
-    analyzer = _classifier(dataset, on)
-    shown = shown_by(on)
-    for index, info in enumerate(checked.sequences(dataset)):
+    dataset, infos = _listed(spec)
+    analyzer, shown, rows = _classifier(dataset, on), shown_by(on), []
+    first = number * _TOGETHER
+    for index, info in enumerate(infos[first : first + _TOGETHER], first):
         # Features are rounded to 8 bits: the classifiers were trained on such, and a lossless codec delivers such.
         features = from_uint8(to_uint8(represent(shown, dataset.open(info.name), info.rate, index)))
-        yield RecognitionRow(
+        row = RecognitionRow(
             schema_version=1,
             dataset=dataset.spec,
             sequence=info.name,
@@ -105,3 +116,5 @@ def _classified(dataset: Any, on: str) -> Iterator[RecognitionRow]:
             label=info.label,  # type: ignore[arg-type]  # sequences of a dataset with classes have labels
             predicted=int(checked.result(analyzer, features).argmax()),
         )
+        rows.append(row)
+    return rows

@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import functools
 import json
-import multiprocessing
-import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -29,6 +26,7 @@ from bench.files import whole_file
 from bench.fingerprint import code_fingerprint, digest, file_sha256
 from bench.paths import is_left_behind
 from bench.pictures import luminance, read_grey
+from bench.processes import in_processes
 from bench.progress import Progress, silent
 from bench.sampling import Sampling
 from bench.spikes import PackedSpikes, SpikeCamera, firing_rate
@@ -124,23 +122,23 @@ class Shards:
         key
             Text that identifies everything on which the features depend.
         extract
-            Function from T x S x S spikes and K instants to K x S x S features in [0, 1].
+            Function from T x S x S spikes and K instants to K x S x S features in [0, 1]. With many samples it is sent
+            to other processes (`bench.processes.in_processes`).
         progress
             Called with the number of finished samples, the number of all and a label.
         """
         path = self.folder / f"features-{digest([key, self.digest])[:16]}.npy"
         if not path.is_file():
+            made = in_processes(
+                functools.partial(_features, self.folder / "spikes.npy", extract), len(self), _MANY, together=4
+            )
             with whole_file(path) as file:
-                np.save(file, np.stack([*self._derived(extract, progress)]))
+                np.save(file, np.stack([*self._counted(made, progress)]))
         return replace(self, features=np.load(path, mmap_mode="r"), digest=path.stem)
 
-    def _derived(
-        self, extract: Callable[[np.ndarray, np.ndarray], np.ndarray], progress: Progress
-    ) -> Iterator[np.ndarray]:
-        """The features of each sample, K x S x S uint8."""
-        for number, packed in enumerate(self.spikes, 1):
-            spikes = PackedSpikes(packed, SIZE, SIZE)[:]
-            yield np.rint(np.clip(extract(spikes, INSTANTS), 0, 1) * 255).astype(np.uint8)
+    def _counted(self, features: Iterator[np.ndarray], progress: Progress) -> Iterator[np.ndarray]:
+        for number, made in enumerate(features, 1):
+            yield made
             progress(number, len(self), "features")
 
     def scenes(self, size: int, crop: int, seed: int, step: int) -> tuple[np.ndarray, np.ndarray]:
@@ -169,6 +167,12 @@ class Shards:
         """Features and luminance of the first samples, both count x K x S x S float32 in [0, 1]."""
         features, truth = (part[:count].astype(np.float32) / np.float32(255) for part in (self.features, self.truth))
         return features, truth
+
+
+def _features(path: Path, extract: Callable[[np.ndarray, np.ndarray], np.ndarray], number: int) -> np.ndarray:
+    """Features of one sample of a file of spikes, K x S x S uint8."""
+    spikes = PackedSpikes(np.load(path, mmap_mode="r")[number], SIZE, SIZE)[:]
+    return np.rint(np.clip(extract(spikes, INSTANTS), 0, 1) * 255).astype(np.uint8)
 
 
 def open_shards(
@@ -244,7 +248,7 @@ def _write(folder: Path, sources: _Sources, samples: int, seed: int, progress: P
         for part, shape in shapes.items():
             np.lib.format.open_memmap(partial / f"{part}.npy", "w+", np.uint8, (samples, *shape)).flush()
         write = functools.partial(_write_sample, partial, sources, seed)
-        for done, _ in enumerate(_in_processes(write, samples), 1):
+        for done, _ in enumerate(in_processes(write, samples, few=_MANY, together=4), 1):
             progress(done, samples, "training data")
         (partial / _META).write_text(
             json.dumps({"samples": samples, "seed": seed, "sources": len(sources.paths)}) + "\n"
@@ -257,22 +261,6 @@ def _write(folder: Path, sources: _Sources, samples: int, seed: int, progress: P
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-
-
-def _in_processes(write: Callable[[int], None], samples: int) -> Iterator[None]:
-    """Write every sample; if there are many, in one process for each core, since samples are independent."""
-    if samples < _MANY:
-        yield from map(write, range(samples))
-        return
-    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn"), _one_thread) as pool:
-        yield from pool.map(write, range(samples), chunksize=4)
-
-
-def _one_thread() -> None:
-    """Limit torch to one thread: every core has a process of its own."""
-    import torch
-
-    torch.set_num_threads(1)
 
 
 def _write_sample(folder: Path, sources: _Sources, seed: int, number: int) -> None:
