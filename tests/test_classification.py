@@ -22,6 +22,7 @@ from bench.datasets import _labelled
 from bench.datasets.moving import SPEEDS, Motion, MovingImage, SDigits, _cubic, draw_motion
 from bench.errors import BenchError
 from bench.interfaces import Analyzer, Dataset, Task
+from bench.measure import recognition
 from bench.measure.recognition import RecognitionRow, check_classifiers
 from bench.metrics.shift import REACH, to_displacement, to_result
 from bench.registry import create
@@ -583,6 +584,20 @@ def test_a_shift_is_that_of_the_picture():
         analyzer.analyze(ground[:1])
     with pytest.raises(BenchError, match="has two values, the result has 10"):
         task.evaluate(np.zeros((1, 1, 10), np.float32), np.zeros(2))
+
+
+def test_every_representation_is_recognised(monkeypatch):
+    digits = _labelled.digits("test")
+    few = _labelled.Images(digits.classes, digits.labels[:30], digits.image)
+    monkeypatch.setattr(SDigits, "images", lambda self: few)
+    recognition._listed.cache_clear()
+    said = []
+    rows = recognition.recognise(["s-digits"], lambda *facts: said.append(facts))
+    recognition._listed.cache_clear()
+    assert [row.representation for row in rows] == [on for on in TABLE_VI for _ in range(30)]
+    assert [row.sequence for row in rows[:30]] == [f"test-{i}" for i in range(30)]
+    assert sum(row.label == row.predicted for row in rows) > 0.9 * len(rows)
+    assert [facts[:2] for facts in said[:3]] == [(20, 180), (30, 180), (50, 180)]
 
 
 def test_training_goes_through_features_and_decoded_ones(bench, monkeypatch, tmp_path):
