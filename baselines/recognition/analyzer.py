@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from baselines.recognition.network import Backbone
+    from baselines.recognition.pretrained import Pretrained
     from bench.interfaces.workload import Work
     from bench.progress import Progress
 
@@ -37,13 +38,15 @@ class Classifier(Analyzer, TrainableInStages, HasSamples, HasWorkload):
     class Options(ComponentOptions):
         """Options: the extractor (`on`) and dataset (`data`) that the weights are for, and their stage of training.
 
-        Stage 2 is trained on features, stage 3 also on decoded ones. `weights` and `device` describe this machine, and
-        stay out of rows.
+        Stage 2 is trained on features, stage 3 also on decoded ones. `backbone` is the network: ``small``, trained from
+        random weights, or ``lite0``, which begins from ImageNet's (`baselines.recognition.pretrained`). `weights` and
+        `device` describe this machine, and stay out of rows.
         """
 
         on: str = Field(default="sci", pattern=r"^[\w-]+$")
         data: str = Field(default="s-digits", pattern=r"^[\w-]+$")
         stage: Literal["2", "3"] = "2"
+        backbone: Literal["small", "lite0"] = "small"
         weights: str = Field(default="", exclude=True)
         device: str = Field(default="cpu", exclude=True)
 
@@ -58,14 +61,17 @@ class Classifier(Analyzer, TrainableInStages, HasSamples, HasWorkload):
         options = self.options
         path = user_path(options.weights) if options.weights else self._shipped(options.stage)
         if not path.is_file():
+            wanted = f"{self.name}:on={options.on},data={options.data}"
+            wanted += "" if options.backbone == "small" else f",backbone={options.backbone}"
             raise BenchError(
-                f"{self.name}: no weights {path} (`bench train {self.name}:on={options.on},data={options.data} --stage "
-                f"{options.stage}` makes such a file)"
+                f"{self.name}: no weights {path} (`bench train {wanted} --stage {options.stage}` makes such a file)"
             )
         return path
 
     def _shipped(self, stage: str) -> Path:
-        return WEIGHTS / self.options.data / f"{self.options.on}-{stage}.safetensors"
+        """The package's file for a stage: ``sci-2`` of the small network, ``sci-lite0-2`` of another."""
+        backbone = "" if self.options.backbone == "small" else f"{self.options.backbone}-"
+        return WEIGHTS / self.options.data / f"{self.options.on}-{backbone}{stage}.safetensors"
 
     def available(self) -> Availability:
         """Whether the weights are here."""
@@ -85,7 +91,7 @@ class Classifier(Analyzer, TrainableInStages, HasSamples, HasWorkload):
         return int(self.network.head.out_features)
 
     @property
-    def network(self) -> Backbone:
+    def network(self) -> Backbone | Pretrained:
         """The network with its weights, whose shapes determine its size.
 
         Raises
@@ -96,7 +102,7 @@ class Classifier(Analyzer, TrainableInStages, HasSamples, HasWorkload):
         from bench.weights import check_device
 
         check_device(self.options.device)
-        return _restored(self.weight_file(), self.options.device, self.weights_sha256)
+        return _restored(self.weight_file(), self.options.backbone, self.options.device, self.weights_sha256)
 
     def analyze(self, features: np.ndarray, motion: np.ndarray | None = None) -> np.ndarray:
         """Classify K x H x W features: 1 x 1 x C float32 probabilities.
@@ -151,7 +157,7 @@ class Classifier(Analyzer, TrainableInStages, HasSamples, HasWorkload):
             begin = next((path for path in places if path.is_file()), None)
             if begin is None:
                 raise BenchError(f"{self.name}: no weights {places[0]} to start from; train stage 2 first")
-        return ClassifierRecipe(self.options.on, self.options.data, begin)
+        return ClassifierRecipe(self.options.on, self.options.data, begin, self.options.backbone)
 
     def samples(self, stage: str, seed: int, progress: Progress) -> tuple[Any, Any]:
         """Samples that a stage is trained on, and those held out of the training split for the card's figures."""
@@ -161,20 +167,20 @@ class Classifier(Analyzer, TrainableInStages, HasSamples, HasWorkload):
 
 
 @functools.lru_cache(maxsize=8)
-def _restored(path: Path, device: str, _sha256: str) -> Backbone:
+def _restored(path: Path, backbone: str, device: str, _sha256: str) -> Backbone | Pretrained:
     """The network of a file, read once per process while the file stays the same."""
     import torch
 
-    from baselines.recognition.network import Backbone
-    from bench.weights import load_into, read_weights
+    from baselines.recognition.network import network_of
+    from bench.weights import read_weights
 
     weights = read_weights(path)
-    stem, head = weights.get("stem.0.weight"), weights.get("head.weight")
-    if stem is None or head is None or stem.ndim != 4 or head.ndim != 2:
-        raise BenchError(f"{path} is not a checkpoint of a classifier")
+    first, head = weights.get("stem.0.weight" if backbone == "small" else "adapt.weight"), weights.get("head.weight")
+    if first is None or head is None or first.ndim != 4 or head.ndim != 2:
+        raise BenchError(f"{path} is not a checkpoint of a classifier with the backbone {backbone}")
     enhanced = "front.denoise.1.weight" in weights
-    frames = (stem.shape[1] + 1) // 2 if enhanced else stem.shape[1]
-    network = Backbone(frames, head.shape[0], enhanced)
-    load_into(network, weights, path)
+    frames = (first.shape[1] + 1) // 2 if enhanced else first.shape[1]
+    network = network_of(backbone)(frames, head.shape[0], enhanced)
+    network.restore(weights, path)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.eval()

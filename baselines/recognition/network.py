@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch.nn.functional as F
 from torch import Tensor, cat, nn
+
+from bench.weights import load_into
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from baselines.recognition.pretrained import Pretrained
 
 _WIDTHS = (24, 48, 96)
 
@@ -66,3 +76,20 @@ class Backbone(nn.Module):
         maps = self.blocks(self.stem(self.front(2 * x - 1)))
         found: Tensor = self.head(self.dropout(maps.mean((2, 3))))
         return found
+
+    def shipped(self) -> dict[str, Tensor]:
+        """The tensors that a file of its weights has: all."""
+        return self.state_dict()
+
+    def restore(self, weights: Mapping[str, Tensor], path: Path) -> None:
+        """Load the tensors of a file, in place."""
+        load_into(self, weights, path)
+
+
+def network_of(backbone: str) -> type[Backbone] | type[Pretrained]:
+    """The class of a backbone: ``small``, or ``lite0``, which begins from ImageNet."""
+    if backbone == "small":
+        return Backbone
+    from baselines.recognition.pretrained import Pretrained
+
+    return Pretrained

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from baselines.neural.latents import Estimator
 from baselines.recognition.alignment import ALIGNED, aligned
-from baselines.recognition.network import Backbone
+from baselines.recognition.network import network_of
 from baselines.recognition.representations import FRAMES, represent, shown_by
 from bench.errors import BenchError
 from bench.files import cache_root
@@ -103,9 +103,9 @@ def _training_split(data: str) -> Any:
 def _shown_samples(on: str, dataset: Any, chosen: np.ndarray, draws: int, seed: int, progress: Progress) -> Samples:
     """Every chosen image in `draws` motions; from the second on it is also distorted (`bent`)."""
     shown = shown_by(on)
-    made = component_fingerprint(shown) if isinstance(shown, Extractor) else on
+    kind = component_fingerprint(shown) if isinstance(shown, Extractor) else on
     images = dataset.images()
-    identity = digest([made, component_fingerprint(dataset), images.labels, chosen.tolist(), draws, seed])
+    identity = digest([kind, component_fingerprint(dataset), images.labels, chosen.tolist(), draws, seed])
     count, size = draws * len(chosen), dataset.options.size
 
     make = functools.partial(_shown_part, on, dataset.name, chosen, draws, seed)
@@ -181,9 +181,9 @@ def _kept(
             folder.mkdir(parents=True, exist_ok=True)
             frames = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
             parts = range(0, len(frames), _TOGETHER)
-            for start, made in zip(parts, in_processes(_Part(make), len(parts), few=_MANY), strict=True):
-                frames[start : start + _TOGETHER] = made
-                done(start + len(made))
+            for start, part in zip(parts, in_processes(_Part(make), len(parts), few=_MANY), strict=True):
+                frames[start : start + _TOGETHER] = part
+                done(start + len(part))
             frames.flush()
             partial.replace(path)
         except OSError as error:
@@ -236,10 +236,10 @@ class ClassifierRecipe(Recipe):
     rate, warm_rate = 2e-3, 1e-3
     batch = 64
 
-    def __init__(self, on: str, data: str, begin: Path | None) -> None:
+    def __init__(self, on: str, data: str, begin: Path | None, backbone: str = "small") -> None:
         dataset = _training_split(data)
         self.backward = isinstance(shown_by(on), Extractor)
-        self.network = Backbone(FRAMES, len(dataset.classes), enhanced=on in _ENHANCED)
+        self.network = network_of(backbone)(FRAMES, len(dataset.classes), on in _ENHANCED)
         if begin:
             self.begin_from(begin)
 
@@ -272,10 +272,11 @@ class ClassifierRecipe(Recipe):
 
     def finish(self, network: nn.Module) -> Mapping[str, Mapping[str, Tensor]]:
         """Round the weights to half precision, which is enough to classify by, and return them."""
-        for value in network.state_dict().values():
+        shipped = network.shipped()  # type: ignore[operator]  # the trainer's copy of it
+        for value in shipped.values():
             if value.is_floating_point():
                 value.copy_(value.half())
-        return {self.file: {name: _half(value) for name, value in network.state_dict().items()}}
+        return {self.file: {name: _half(value) for name, value in shipped.items()}}
 
     def evaluate(self, network: nn.Module, shards: Any, progress: Progress = silent) -> list[dict[str, float]]:
         """Accuracy on the held-out samples, by rate point (-1: not coded)."""

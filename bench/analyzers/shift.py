@@ -38,7 +38,7 @@ class Shift(Analyzer):
         if len(features) < 2:
             raise BenchError("motion needs two features at least; use --frames")
         moved = [
-            phase_cross_correlation(before, after, upsample_factor=_PARTS, normalization=None)[0]  # type: ignore[no-untyped-call]
+            phase_cross_correlation(before, after, upsample_factor=_PARTS, normalization=None)[0]
             for before, after in itertools.pairwise(features)
         ]
         # The function gives how far `after` must go back, rows first.
