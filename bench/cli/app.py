@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from bench.cli import cache, complexity, data, gate, inspect, iqa, parity, profile, report, run, streams, train
+from bench.cli import cache, complexity, data, gate, inspect, iqa, parity, profile, report, run, show, streams, train
 from bench.version import __version__
 
 app = typer.Typer(
@@ -16,7 +16,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for module in (run, inspect, data, cache, streams, report, iqa, gate, parity, train, complexity, profile):
+for module in (run, inspect, data, cache, streams, show, report, iqa, gate, parity, train, complexity, profile):
     module.register(app)
 
 

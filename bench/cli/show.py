@@ -1,0 +1,78 @@
+"""``bench show``: pictures and videos of recordings, and of what codecs make of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli._shared import rate_points, split
+from bench.errors import BenchError, one_line
+from bench.progress import progress_bar
+from bench.sampling import Sampling
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command()(show)
+
+
+def show(
+    source: Annotated[
+        str, typer.Argument(help="A .dat recording, a folder of them, or DATASET/SEQUENCE, such as s-motion/low-1.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            help="A file: .mp4, .gif, .mkv, .png (the middle instant), .npy; or a folder. Of several recordings, a "
+            "folder for a video of each.",
+        ),
+    ],
+    panels: Annotated[str, typer.Option(help="What is shown beside codecs: spikes,rate,features,truth.")] = (
+        "spikes,rate,features,truth"
+    ),
+    codec: Annotated[str, typer.Option(help="Codecs whose results are shown, name or name:key=value.")] = "",
+    rate: Annotated[str, typer.Option(help="A rate point for each codec; by default that in its middle.")] = "",
+    paradigm: Annotated[str, typer.Option(help="cta, atc or caas.")] = "caas",
+    extractor: Annotated[str, typer.Option(help="Extractor of features.")] = "sci",
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT, for a recording without a sidecar.")] = "",
+    camera: Annotated[str, typer.Option(help="Camera that wrote the recording as a raw dump: sps10.")] = "",
+    spike_rate: Annotated[
+        float | None, typer.Option(help="Spikes per frame at unit luminance; by default the sidecar's, else estimated.")
+    ] = None,
+    start: Annotated[int, typer.Option(min=0, help="Index of the first spike frame.")] = 0,
+    frames: Annotated[int, typer.Option(min=0, help="Number of instants (0: as many as fit).")] = 0,
+    stride: Annotated[int, typer.Option(min=1, help="Spike frames between instants.")] = Sampling.stride,
+    margin: Annotated[int, typer.Option(min=0, help="Spike frames before the first and after the last instant.")] = (
+        Sampling.margin
+    ),
+) -> None:
+    """Show recordings as pictures or videos: spikes, firing rates, features, and results of codecs side by side."""
+    from bench.show import KINDS, Shown, show, sources, target
+    from bench.stream.recording import Cut
+
+    kinds = split(panels)
+    if unknown := [kind for kind in kinds if kind not in KINDS]:
+        raise BenchError(f"no panel '{unknown[0]}' (there are: {', '.join(KINDS)})")
+    codecs, points = split(codec), rate_points(rate)
+    if points and len(points) != len(codecs):
+        raise BenchError(f"{len(codecs)} codecs and {len(points)} rate points: --rate takes one for each codec")
+    wanted = Shown(kinds, codecs, points or (None,) * len(codecs), paradigm, extractor)  # type: ignore[arg-type]
+    found = sources(source, size=size, camera=camera, spike_rate=spike_rate)
+    cut, failed = Cut(start, frames, stride, margin), 0
+    with progress_bar("showing") as progress:
+        for one in found:
+            try:
+                said = show(one, target(out, found, one.info, ".mp4"), cut, wanted, progress)
+            except BenchError as error:
+                if len(found) == 1:
+                    raise
+                typer.echo(f"bench: {one_line(str(error))}", err=True)
+                failed += 1
+            else:
+                typer.echo(said)
+    if failed:
+        raise typer.Exit(2)

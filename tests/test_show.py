@@ -1,0 +1,70 @@
+"""Pictures and videos of recordings."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench.datasets.video import read_video
+from bench.interfaces import Dataset, to_uint8
+from bench.registry import create
+from bench.show import _LINE
+from bench.spikes import write_dat
+from tests.conftest import TINY, one_line_error
+
+SEQUENCE = f"{TINY}/low-1"
+# Panels of 32 pixels are enlarged seven times, and there are six pixels between them.
+SIDE, STEP = 7 * 32, 7 * 32 + 6
+
+
+def test_panels_stand_side_by_side(bench, tmp_path):
+    out = tmp_path / "sheet.png"
+    said = bench("show", SEQUENCE, "-o", out, "--frames", "4", "--codec", "ffv1", "--extractor", "tfp").stdout
+    assert said == f"{out}: low-1, 4 instants from spike frame 20 on\n"
+    sheet = np.asarray(Image.open(out))
+    assert sheet.shape == (2 * (SIDE + 2 * _LINE + 6) + 6, 3 * STEP + 6)
+    panels = [
+        sheet[top + 2 * _LINE + 6 :, left + 6 :][:SIDE, :SIDE][3::7, 3::7]
+        for top in (0, SIDE + 2 * _LINE + 6)
+        for left in (0, STEP, 2 * STEP)
+    ]
+    recording = create(Dataset, TINY).open("low-1")
+    assert np.array_equal(panels[0], 255 * recording.spikes(36, 37)[0])  # the third of four instants
+    assert np.array_equal(panels[3], to_uint8(recording.truth([36]))[0])
+    assert np.array_equal(panels[1], panels[2])  # the features are TFP's too
+    assert np.array_equal(panels[2], panels[4])  # and nothing is lost
+    assert len(np.unique(panels[5])) == 1  # there is no sixth
+
+
+def test_every_recording_of_a_folder_gets_a_video(bench, tmp_path):
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for name in ("one", "two"):
+        write_dat(folder / f"{name}.dat", (random.random((60, 16, 24)) < 0.3).astype(np.uint8))
+    arguments = ["show", folder, "--size", "24x16", "--panels", "spikes,rate", "-o"]
+    said = bench(*arguments, tmp_path / "videos").stdout.splitlines()
+    assert [line.partition(":")[0] for line in said] == [
+        f"{tmp_path / 'videos' / name}.mp4 (25 frames a second)" for name in ("one", "two")
+    ]
+    frames = read_video(tmp_path / "videos" / "one.mp4", 99)
+    assert len(frames) == 3  # instants in 60 spike frames
+    # One that is too short for an instant does not keep the other from being shown.
+    write_dat(folder / "one.dat", np.zeros((8, 16, 24), np.uint8))
+    done = bench(*arguments, tmp_path / "again", check=2)
+    assert "one: 8 spike frames" in done.stderr and (tmp_path / "again" / "two.mp4").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["absent.dat"], "absent.dat: no such recording"),
+        ([f"{TINY}/low-9"], "has no sequence 'low-9'"),
+        ([SEQUENCE, "--panels", "spikes,heat"], "no panel 'heat'"),
+        ([SEQUENCE, "--codec", "ffv1,isi", "--rate", "3"], "2 codecs and 1 rate points"),
+        ([SEQUENCE, "--panels", "", "--codec", ""], "nothing to show"),
+        ([SEQUENCE, "--codec", "isi"], "isi takes spikes only"),
+    ],
+)
+def test_what_cannot_be_shown_is_one_line(bench, tmp_path, arguments, words):
+    one_line_error(bench("show", *arguments, "-o", tmp_path / "out.png", check=2), words)
+    assert not (tmp_path / "out.png").exists()
