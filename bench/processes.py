@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import connection
 from typing import TypeVar
 
 from bench.errors import BenchError
+from bench.tools import follow_parent
 
 T = TypeVar("T")
 
@@ -47,15 +45,8 @@ def in_processes(work: Callable[[int], T], count: int, few: int = 2, together: i
 
 
 def _start() -> None:
-    """Prepare a process: it leaves Ctrl-C to its parent, ends with it, and has one thread, like every other core."""
+    """Prepare a process: it has one thread, as every core has a process."""
     import torch
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    follow_parent()
     torch.set_num_threads(1)
-    if parent := multiprocessing.parent_process():
-        threading.Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()
-
-
-def _end_after(sentinel: int) -> None:
-    connection.wait([sentinel])
-    os._exit(1)

@@ -14,7 +14,7 @@ import numpy as np
 from bench.chain import Chain
 from bench.datasets.dat import Dat
 from bench.errors import BenchError
-from bench.interfaces import Codec, CodingCondition, Dataset, Extractor, Recording, SequenceInfo, checked
+from bench.interfaces import Codec, CodingCondition, Dataset, Extractor, SequenceInfo, checked
 from bench.metrics.quality import psnr_per_frame
 from bench.names import file_name
 from bench.progress import Progress
@@ -31,7 +31,7 @@ _GREY = 0.15  # of the ground
 
 
 @dataclass(frozen=True)
-class Shown:
+class View:
     """What is shown of a recording.
 
     Attributes
@@ -41,7 +41,7 @@ class Shown:
     codecs, points
         Specs of codecs, and a rate point for each; None for the one in the middle of the codec's own.
     paradigm, extractor
-        How results are made, and whose features are shown.
+        How results are made, and whose features are view.
     """
 
     panels: Sequence[Kind] = KINDS
@@ -60,20 +60,22 @@ class _Panel:
     words: Sequence[str]
 
 
-def sources(source: str, *, size: str = "", camera: str = "", spike_rate: float | None = None) -> list[_Source]:
+def sources(source: str, *, size: str = "", camera: str = "", spike_rate: float | None = None) -> list[Source]:
     """The recordings that a user names: a .dat file, a folder of them, or ``DATASET/SEQUENCE``.
 
     Raises
     ------
     BenchError
-        If it is none of these, or a recording is unreadable.
+        If it is none of these, a recording is unreadable, or its facts are stated for a sequence that has them.
     """
-    if Path(source).exists():
-        dataset: Dataset = Dat(root=source, size=size, camera=camera, rate=spike_rate)
-        return [_Source(dataset, info) for info in checked.sequences(dataset)]
     spec, _, sequence = source.rpartition("/")
-    if not spec:
-        raise BenchError(f"{source}: no such recording or folder; or name a sequence, such as s-motion/low-1")
+    if Path(source).exists() or not spec or Path(source).suffix == ".dat" or Path(spec).exists():
+        if not Path(source).exists():
+            raise BenchError(f"{source}: no such recording or folder; or name a sequence, such as s-motion/low-1")
+        dataset: Dataset = Dat(root=source, size=size, camera=camera, rate=spike_rate)
+        return [Source(dataset, info) for info in checked.sequences(dataset)]
+    if size or camera or spike_rate is not None:
+        raise BenchError(f"{source}: a dataset's sequences state size and rate themselves; leave these options out")
     dataset = create(Dataset, spec)
     state = checked.availability(dataset)
     if not state.ok:
@@ -81,18 +83,18 @@ def sources(source: str, *, size: str = "", camera: str = "", spike_rate: float 
     found = [info for info in checked.sequences(dataset) if info.name == sequence]
     if not found:
         raise BenchError(f"{dataset.name} has no sequence '{sequence}'; `bench data show {spec}` lists them")
-    return [_Source(dataset, found[0])]
+    return [Source(dataset, found[0])]
 
 
 @dataclass(frozen=True)
-class _Source:
+class Source:
     """A sequence of a dataset."""
 
     dataset: Dataset
     info: SequenceInfo
 
 
-def show(source: _Source, out: Path, cut: Cut, shown: Shown, progress: Progress) -> str:
+def show(source: Source, out: Path, cut: Cut, view: View, progress: Progress) -> str:
     """Write a picture or a video of one recording; returns one line for the user.
 
     Parameters
@@ -110,71 +112,83 @@ def show(source: _Source, out: Path, cut: Cut, shown: Shown, progress: Progress)
     BenchError
         If a spec is wrong, a codec does not run here, or the file cannot be written.
     """
-    info, recording = source.info, source.dataset.open(source.info.name)
+    info = source.info
     fitted = cut.fitted(info.name, info.num_spikes)
-    chains = [_chain(shown, *pair) for pair in zip(shown.codecs, shown.points, strict=True)]
-    parts = fitted.segments(info.height * info.width, CodingCondition().intra_period)
+    chains = [_chain(view, *pair) for pair in zip(view.codecs, view.points, strict=True)]
     alone = kind_of_output(out) == ".png"
+    # A part's pictures are in memory together, and they may be larger than its spikes.
+    pixels = max(info.height, _LEAST_WIDTH) * max(info.width, _LEAST_WIDTH) * (len(KINDS) + len(chains))
+    most = max(info.height * info.width, pixels // fitted.stride)
+    parts = fitted.segments(most, CodingCondition().intra_period)
     if alone:
         parts = [parts[len(parts) // 2]]
 
     def pictures() -> Iterator[np.ndarray]:
         for done, part in enumerate(parts):
             progress(done, len(parts), f"segment {done + 1}")
-            frames = _side_by_side(_panels(source, recording, part, shown, chains))
+            frames = _side_by_side(_panels(source, part, view, chains))
             yield frames[len(frames) // 2 :][:1] if alone else frames
 
     every = pictures()
     first = next(every)
     count = 1 if alone else fitted.frames
     what = write_frames(out, itertools.chain([first], every), (count, *first.shape[1:]), spikes=False)
-    return f"{what}: {info.name}, {fitted.frames} instants from spike frame {fitted.start + fitted.margin} on"
+    many = "an instant in the middle of " if alone else ""
+    return f"{what}: {info.name}, {many}{fitted.frames} instants from spike frame {fitted.start + fitted.margin} on"
 
 
-def target(out: Path, sources: Sequence[_Source], info: SequenceInfo, suffix: str) -> Path:
-    """The file of one of several recordings: `out` itself where there is one, else a file in the folder `out`."""
-    return out if len(sources) == 1 else out / f"{file_name(info.name)}{suffix}"
+def targets(out: Path, sources: Sequence[Source]) -> list[Path]:
+    """The file of each recording: `out` itself where there is one, else a video in the folder `out`.
+
+    Raises
+    ------
+    BenchError
+        If there are several recordings, and `out` is named like a file.
+    """
+    if len(sources) == 1:
+        return [out]
+    if kind_of_output(out):
+        raise BenchError(f"{out}: there are {len(sources)} recordings; name a folder, where each gets a video")
+    return [out / f"{file_name(source.info.name)}.mp4" for source in sources]
 
 
-def _chain(shown: Shown, codec: str, point: int | float | str | None) -> tuple[Chain, int | float | str]:
+def _chain(view: View, codec: str, point: int | float | str | None) -> tuple[Chain, int | float | str]:
     """The chain of a codec, and its rate point."""
     coder = create(Codec, codec)
     state = checked.availability(coder)
     if not state.ok:
         raise BenchError(f"{coder.name}: {state.reason}")
-    chain = Chain(shown.paradigm, coder, shown.extractor)
+    chain = Chain(view.paradigm, coder, view.extractor)
     points = checked.rate_points(coder, chain.content)
     chosen = points[len(points) // 2] if point is None else own_point(coder, chain.content, point)
     chain.check(chosen, CodingCondition())
     return chain, chosen
 
 
-def _panels(
-    source: _Source, recording: Recording, part: Cut, shown: Shown, chains: Sequence[tuple[Chain, int | float | str]]
-) -> list[_Panel]:
+def _panels(source: Source, part: Cut, view: View, chains: Sequence[tuple[Chain, int | float | str]]) -> list[_Panel]:
     info = source.info
     spikes = checked.spikes(source.dataset, info, part.start, part.stop)
     instants = part.sampling.instants(len(spikes))
     absolute = [part.start + int(t) for t in instants]
     known = info.truth_at is None or set(absolute) <= set(info.truth_at)
-    truth = recording.truth(absolute) if known else None
+    truth = checked.truth(source.dataset, info, absolute) if known else None
     places = [f"at spike frame {t}" for t in absolute]
     made: dict[Kind, Callable[[], _Panel]] = {
         "spikes": lambda: _Panel("spikes", spikes[instants].astype(np.float32), places),
-        "rate": lambda: _judged("firing rate (tfp)", _features("tfp", spikes, instants, info.rate), truth),
-        "features": lambda: _judged(
-            f"features ({shown.extractor})", _features(shown.extractor, spikes, instants, info.rate), truth
+        "rate": lambda: _with_psnr("firing rate (tfp)", _features("tfp", spikes, instants, info.rate), truth),
+        "features": lambda: _with_psnr(
+            f"features ({view.extractor})", _features(view.extractor, spikes, instants, info.rate), truth
         ),
     }
-    panels = [made[kind]() for kind in shown.panels if kind != "truth"]
-    if truth is not None and "truth" in shown.panels:
+    panels = [made[kind]() for kind in view.panels if kind != "truth"]
+    if truth is not None and "truth" in view.panels:
         panels.append(_Panel("truth", truth, [""] * len(truth)))
     for chain, point in chains:
         sent = chain.camera(spikes, info.rate, part.sampling, point, CodingCondition(), part.start)
         bpp = 8 * len(sent.stream) / spikes.size
         words = f"{bpp:.4f} bpp, saves {100 * (1 - bpp):.1f} %"
-        title = f"{shown.paradigm.upper()} {chain.codec.spec} at {point}"
-        panels.append(_judged(title, chain.cloud(sent.stream).frames, truth, words))
+        title = f"{view.paradigm.upper()} {chain.codec.spec} at {point}"
+        panels.append(_with_psnr(title, chain.cloud(sent.stream).frames, truth, words))
     if not panels:
         raise BenchError("nothing to show: name panels or codecs")
     return panels
@@ -184,7 +198,7 @@ def _features(extractor: str, spikes: np.ndarray, instants: np.ndarray, rate: fl
     return checked.features(create(Extractor, extractor), spikes, instants, rate)
 
 
-def _judged(title: str, frames: np.ndarray, truth: np.ndarray | None, words: str = "") -> _Panel:
+def _with_psnr(title: str, frames: np.ndarray, truth: np.ndarray | None, words: str = "") -> _Panel:
     """A panel whose words also have each frame's PSNR, where the truth is known."""
     if truth is None:
         return _Panel(title, frames, [words] * len(frames))
@@ -195,7 +209,7 @@ def _judged(title: str, frames: np.ndarray, truth: np.ndarray | None, words: str
 def _side_by_side(panels: Sequence[_Panel]) -> np.ndarray:
     """All panels in one picture for each of K instants, K x H' x W' float32; at most four stand in a row."""
     times = math.ceil(_LEAST_WIDTH / panels[0].frames.shape[2])
-    columns = min(len(panels), 4 if len(panels) != 3 and len(panels) % 4 == 0 else 3)
+    columns = min(len(panels), 4 if len(panels) % 4 == 0 else 3)
     height, width = (times * side for side in panels[0].frames.shape[1:])
     cell = height + 2 * _LINE + _GAP, width + _GAP
     shape = -(-len(panels) // columns) * cell[0] + _GAP, columns * cell[1] + _GAP
@@ -205,11 +219,11 @@ def _side_by_side(panels: Sequence[_Panel]) -> np.ndarray:
         below = top + 2 * _LINE
         canvas[:, below : below + height, left : left + width] = panel.frames.repeat(times, 1).repeat(times, 2)
         for frame, words in zip(canvas, panel.words, strict=True):
-            frame[top:below, left : left + width] = _written(panel.title, words, width)
+            frame[top:below, left : left + width] = _text(panel.title, words, width)
     return canvas
 
 
-def _written(title: str, words: str, width: int) -> np.ndarray:
+def _text(title: str, words: str, width: int) -> np.ndarray:
     """Two lines of text, 2 _LINE x width in [0, 1]."""
     from PIL import Image, ImageDraw, ImageFont
 

@@ -168,6 +168,28 @@ def leave(*_: object, grace_seconds: float = 0) -> None:
         os._exit(1)
 
 
+def follow_parent() -> None:
+    """Leave Ctrl-C to the process that started this one, and end with it, with all programs that run here."""
+    import multiprocessing  # takes milliseconds, and few processes have a parent to follow
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _leave)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_leave_after, args=(parent.sentinel,), daemon=True).start()
+
+
+def _leave_after(sentinel: int) -> None:
+    from multiprocessing import connection
+
+    connection.wait([sentinel])
+    _leave()
+
+
+def _leave(*_: object) -> None:
+    leave(grace_seconds=GRACE_SECONDS)
+
+
 def _end(processes: Sequence[subprocess.Popen[bytes]], grace_seconds: float) -> None:
     """Send SIGTERM to programs, wait until they end or the time is over, and kill the rest of their sessions."""
     if grace_seconds:

@@ -210,6 +210,12 @@ def test_sets_are_taken_as_they_lie(tmp_path, bench):
         path.write_bytes(b"")
     with pytest.raises(BenchError, match=r"bass.image_00.*\.jpg"):
         create(Dataset, f"s-caltech:root={flat}").open("test-1")
+    pictures = (flat / "t10k-images-idx3-ubyte.gz").read_bytes()
+    (flat / "t10k-images-idx3-ubyte.gz").write_bytes((flat / "train-labels-idx1-ubyte.gz").read_bytes())
+    _labelled.mnist.cache_clear()
+    with pytest.raises(BenchError, match=r"s-mnist: images must be N x H x W bytes .* not uint8 \(20,\)"):
+        create(Dataset, f"s-mnist:root={flat}").sequences()
+    (flat / "t10k-images-idx3-ubyte.gz").write_bytes(pictures)
     (flat / "t10k-labels-idx1-ubyte.gz").write_bytes((flat / "train-labels-idx1-ubyte.gz").read_bytes())
     _labelled.mnist.cache_clear()
     with pytest.raises(BenchError, match="s-mnist: 10 images, but 20 labels"):
@@ -504,6 +510,11 @@ def test_tasks_share_one_stream_under_caas_and_have_one_each_under_atc(tmp_path)
     (line,) = many_tasks.many_tasks(runs).to_dict("records")
     assert (line["shift SNR [dB]"], line["ATC's shift SNR [dB]"]) == ("21.00", "13.00")  # the best that ATC has
     assert float(line["bpp, ATC"]) == pytest.approx(4700 / size, abs=1e-5)
+    # What was not measured under ATC costs it nothing, and the rest of the line stays.
+    runs = _runs(tmp_path / "run", rows + third[:2], motion=[20.0, 22.0])
+    (line,) = many_tasks.many_tasks(runs).to_dict("records")
+    assert float(line["bpp, ATC"]) == pytest.approx(4500 / size, abs=1e-5)
+    assert (line["of it motion"], line["of it classification"]) == ("", f"{500 / size:.5f}")
     other = _rows("classification", "caas", 2, 4008, [1, 1])
     runs = _runs(
         tmp_path / "run", [row for row in rows if (row.paradigm, row.task) != ("caas", "classification")] + other
@@ -573,6 +584,11 @@ def test_recordings_have_a_line_for_each_point(four_tasks):
     assert all("--task consistency" in line["command"] and "iqa" not in line["command"] for line in lines)
 
 
+def test_recordings_without_a_figure_have_empty_cells(tmp_path):
+    (line,) = recordings(_runs(tmp_path / "run", _rows("consistency", "caas", 0, 800, [0]))).to_dict("records")
+    assert (line["rate PSNR [dB]"], line["brightness"]) == ("", "") and line["bpp"] == f"{800 / (81 * 4096):.5f}"
+
+
 def test_a_lost_classification_is_measured_again(four_tasks, bench):
     folder, command = four_tasks
     path = folder / "classification.csv"
@@ -612,6 +628,8 @@ def test_a_shift_is_that_of_the_picture():
     still = task.evaluate(to_result(np.zeros(2)), np.zeros(2))
     assert still["angle_error"] is None and still["shift_snr"] is None
     assert to_displacement(to_result(np.array([99.0, -99.0]))).tolist() == [REACH, -REACH]
+    for even in (np.zeros_like(ground), np.full_like(ground, 0.1)):
+        assert to_displacement(analyzer.analyze(even)).tolist() == [0, 0]
     with pytest.raises(BenchError, match="two features at least"):
         analyzer.analyze(ground[:1])
     with pytest.raises(BenchError, match="has two values, the result has 10"):
@@ -622,10 +640,10 @@ def test_every_representation_is_recognised(monkeypatch):
     digits = _labelled.digits("test")
     few = _labelled.Images(digits.classes, digits.labels[:30], digits.image)
     monkeypatch.setattr(SDigits, "images", lambda self: few)
-    recognition._listed.cache_clear()
+    recognition._sequences_of.cache_clear()
     said = []
     rows = recognition.recognise(["s-digits"], lambda *facts: said.append(facts))
-    recognition._listed.cache_clear()
+    recognition._sequences_of.cache_clear()
     assert [row.representation for row in rows] == [on for on in TABLE_VI for _ in range(30)]
     assert [row.sequence for row in rows[:30]] == [f"test-{i}" for i in range(30)]
     assert sum(row.label == row.predicted for row in rows) > 0.9 * len(rows)
@@ -655,5 +673,9 @@ def test_training_goes_through_features_and_decoded_ones(bench, monkeypatch, tmp
     plain, coded = (analyzer.samples(stage, 0, lambda *_: None)[0] for stage in ("2", "3"))
     assert np.array_equal(plain.frames[0], coded.frames[0])  # the first of eight stays as it is
     assert not np.array_equal(plain.frames[1], coded.frames[1])
+    # A part without a coded sample stays as it is.
+    path = tmp_path / "frames.npy"
+    np.save(path, plain.frames[:1])
+    assert np.array_equal(training._coded_part(path, np.array([-1]), 0), plain.frames[:1])
     trained = create(Analyzer, f"classifier:weights={tmp_path / '3' / recipe.file}")
     assert trained.analyze(np.zeros((6, 64, 64), np.float32)).shape == (1, 1, 10)

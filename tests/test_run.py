@@ -18,7 +18,7 @@ from bench.names import file_name
 from bench.registry import create
 from bench.report.bd_table import QUALITIES
 from bench.results.rows import RD_FILE, STREAMS, read_rows
-from bench.runner.decode import close_server, decode_fresh
+from bench.runner.decode import _mine, close_server, decode_fresh
 from bench.spikes import read_dat, write_dat
 from tests.conftest import CODECS, TINY, TINY_FLAGS, one_line_error, texts
 
@@ -200,8 +200,14 @@ def test_only_where_it_is_allowed_does_a_decoder_decode_more_than_one_stream(tmp
         folder = tmp_path / str(number)
         folder.mkdir()
         counts.append(8 * decode_fresh(stream, folder, spec, shared=shared)[0].frames.max())
+    # One that dies while it waits is no failure of the next stream.
+    decode_fresh(stream, folder, spec, shared=True)
+    server = _mine.server.pid
+    (decoder,) = map(int, Path(f"/proc/{server}/task/{server}/children").read_text().split())
+    os.kill(decoder, signal.SIGKILL)
+    counts.append(8 * decode_fresh(stream, folder, spec, shared=True)[0].frames.max())
     close_server()
-    assert counts == [1, 2, 1, 1, 2, 1]
+    assert counts == [1, 2, 1, 1, 2, 1, 1]
 
 
 def test_failing_points_are_rows_and_bugs_are_logged(bench, tmp_path, plugin_path):

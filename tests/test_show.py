@@ -19,7 +19,7 @@ SIDE, STEP = 7 * 32, 7 * 32 + 6
 def test_panels_stand_side_by_side(bench, tmp_path):
     out = tmp_path / "sheet.png"
     said = bench("show", SEQUENCE, "-o", out, "--frames", "4", "--codec", "ffv1", "--extractor", "tfp").stdout
-    assert said == f"{out}: low-1, 4 instants from spike frame 20 on\n"
+    assert said == f"{out}: low-1, an instant in the middle of 4 instants from spike frame 20 on\n"
     sheet = np.asarray(Image.open(out))
     assert sheet.shape == (2 * (SIDE + 2 * _LINE + 6) + 6, 3 * STEP + 6)
     panels = [
@@ -48,6 +48,7 @@ def test_every_recording_of_a_folder_gets_a_video(bench, tmp_path):
     ]
     frames = read_video(tmp_path / "videos" / "one.mp4", 99)
     assert len(frames) == 3  # instants in 60 spike frames
+    one_line_error(bench(*arguments, tmp_path / "all.mp4", check=2), "there are 2 recordings; name a folder")
     # One that is too short for an instant does not keep the other from being shown.
     write_dat(folder / "one.dat", np.zeros((8, 16, 24), np.uint8))
     done = bench(*arguments, tmp_path / "again", check=2)
@@ -58,6 +59,9 @@ def test_every_recording_of_a_folder_gets_a_video(bench, tmp_path):
     ("arguments", "words"),
     [
         (["absent.dat"], "absent.dat: no such recording"),
+        (["/nowhere/absent.dat"], "/nowhere/absent.dat: no such recording"),
+        (["absent/absent.dat"], "absent/absent.dat: no such recording"),
+        ([SEQUENCE, "--size", "32x32"], "leave these options out"),
         ([f"{TINY}/low-9"], "has no sequence 'low-9'"),
         ([SEQUENCE, "--panels", "spikes,heat"], "no panel 'heat'"),
         ([SEQUENCE, "--codec", "ffv1,isi", "--rate", "3"], "2 codecs and 1 rate points"),

@@ -23,8 +23,8 @@ _CHANNELS = 1280
 class Pretrained(nn.Module):
     """EfficientNet-Lite0 with ImageNet's weights, of which only what adapts it is trained and shipped.
 
-    That is a layer from K frames to its three colours, scale, shift and statistics of every batch normalisation, and
-    the last layer: a twentieth of all weights. The convolutions stay as they are.
+    That is SpiReco's front where there is one, a layer from K frames to its three colours, scale, shift and statistics
+    of every batch normalisation, and the last layer: few weights. The convolutions stay as they are.
 
     Parameters
     ----------

@@ -212,6 +212,8 @@ def _coded_part(path: Path, rates: np.ndarray, start: int) -> np.ndarray:
     codec: Any = create(Codec, "sci")
     frames, points = _read_part(path, start), rates[start : start + _TOGETHER]
     chosen = np.flatnonzero(points >= 0)
+    if not len(chosen):
+        return to_uint8(frames)
     with torch.inference_mode():
         given = torch.from_numpy(frames[chosen])
         model = codec.chosen.model(torch.from_numpy(points[chosen]))

@@ -132,18 +132,32 @@ def extract_features(extraction: Extraction, spikes: np.ndarray, instants: np.nd
         return torch.cat([extraction(window[None], _RATE).clamp(0, 1)[:, 0] for window in windows]).numpy()
 
 
+@functools.lru_cache(maxsize=1)
+def _extraction(preset: str, fusions: int | None, path: Path, _sha256: str) -> Extraction:
+    """Extraction with the weights of a file, read once in a process while the file stays the same."""
+    extraction = Extraction(extraction_size(preset, fusions)).eval()
+    load_into(extraction, read_weights(path), path)
+    return extraction
+
+
+def _extract(
+    preset: str, fusions: int | None, path: Path, sha256: str, spikes: np.ndarray, instants: np.ndarray
+) -> np.ndarray:
+    """`extract_features` by the weights of a file: other processes are sent its name, not its tensors."""
+    return extract_features(_extraction(preset, fusions, path, sha256), spikes, instants)
+
+
 class _OnFeatures(Recipe):
     """Base of the recipes that train on the features of a trained extraction module."""
 
     def __init__(self, preset: str, variant: Variant.Options, extraction: Path) -> None:
-        self.extraction = Extraction(extraction_size(preset, variant.fusions)).eval()
-        load_into(self.extraction, read_weights(extraction), extraction)
         self.basis = (extraction,)
         self._key = file_sha256(extraction)
+        self._extract = functools.partial(_extract, preset, variant.fusions, extraction, self._key)
 
     def prepare(self, shards: Shards, progress: Progress = silent) -> Shards:
         """Shards with the features of this extraction module instead of TFP's."""
-        return shards.derive(self._key, functools.partial(extract_features, self.extraction), progress)
+        return shards.derive(self._key, self._extract, progress)
 
 
 class AnalysisRecipe(_OnFeatures):

@@ -38,7 +38,10 @@ class Shift(Analyzer):
         if len(features) < 2:
             raise BenchError("motion needs two features at least; use --frames")
         moved = [
+            # An even picture correlates everywhere alike, and says nothing of motion.
             phase_cross_correlation(before, after, upsample_factor=_PARTS, normalization=None)[0]
+            if np.ptp(before) and np.ptp(after)
+            else np.zeros(2)
             for before, after in itertools.pairwise(features)
         ]
         # The function gives how far `after` must go back, rows first.

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli._shared import rate_points, split
+from bench.cli._shared import rate_points, remarks, split
 from bench.errors import BenchError, one_line
 from bench.progress import progress_bar
 from bench.sampling import Sampling
@@ -27,8 +27,8 @@ def show(
         typer.Option(
             "--out",
             "-o",
-            help="A file: .mp4, .gif, .mkv, .png (the middle instant), .npy; or a folder. Of several recordings, a "
-            "folder for a video of each.",
+            help="A file: .mp4, .gif, .mkv, .npy, or .png for one instant; or a folder for pictures. With several "
+            "recordings, a folder: each gets a video.",
         ),
     ],
     panels: Annotated[str, typer.Option(help="What is shown beside codecs: spikes,rate,features,truth.")] = (
@@ -51,7 +51,7 @@ def show(
     ),
 ) -> None:
     """Show recordings as pictures or videos: spikes, firing rates, features, and results of codecs side by side."""
-    from bench.show import KINDS, Shown, show, sources, target
+    from bench.show import KINDS, View, show, sources, targets
     from bench.stream.recording import Cut
 
     kinds = split(panels)
@@ -60,13 +60,15 @@ def show(
     codecs, points = split(codec), rate_points(rate)
     if points and len(points) != len(codecs):
         raise BenchError(f"{len(codecs)} codecs and {len(points)} rate points: --rate takes one for each codec")
-    wanted = Shown(kinds, codecs, points or (None,) * len(codecs), paradigm, extractor)  # type: ignore[arg-type]
+    view = View(kinds, codecs, points or (None,) * len(codecs), paradigm, extractor)  # type: ignore[arg-type]
     found = sources(source, size=size, camera=camera, spike_rate=spike_rate)
     cut, failed = Cut(start, frames, stride, margin), 0
+    for line in remarks(one.info for one in found):
+        typer.echo(line, err=True)
     with progress_bar("showing") as progress:
-        for one in found:
+        for one, target in zip(found, targets(out, found), strict=True):
             try:
-                said = show(one, target(out, found, one.info, ".mp4"), cut, wanted, progress)
+                said = show(one, target, cut, view, progress)
             except BenchError as error:
                 if len(found) == 1:
                     raise

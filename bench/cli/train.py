@@ -186,10 +186,10 @@ def _features_of(extractor: str, shards: Any, progress: Any) -> Any:
     from bench.registry import create
 
     part = create(Extractor, extractor)
-    return shards.derive(component_fingerprint(part), functools.partial(_extracted, extractor), progress)
+    return shards.derive(component_fingerprint(part), functools.partial(_features_by, extractor), progress)
 
 
-def _extracted(extractor: str, spikes: Any, instants: Any) -> Any:
+def _features_by(extractor: str, spikes: Any, instants: Any) -> Any:
     """Features of one sample; extractors keep their weights, so making one again costs little."""
     from bench.interfaces import Extractor, checked
     from bench.registry import create

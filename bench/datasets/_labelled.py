@@ -100,7 +100,10 @@ def cifar(root: Path, split: str) -> Images:
         found = made(folder.parent, train=split == "train", download=False)
     except Exception as error:  # on damaged files, it raises anything
         raise _absent("s-cifar", f"CIFAR-10 in {root} ({' '.join(str(error).split())[:120]})") from None
-    return _images("s-cifar", tuple(found.classes), luma(np.asarray(found.data)), np.asarray(found.targets))
+    classes, labels = tuple(found.classes), np.asarray(found.targets)
+    order = _checked("s-cifar", classes, labels, range(len(labels)))
+    # One by one: as luma, all of them take a gigabyte on the way.
+    return Images(classes, tuple(int(labels[i]) for i in order), lambda index: luma(found.data[order[index]]))
 
 
 @functools.cache
@@ -187,7 +190,7 @@ def _idx(name: str, root: Path, file: str) -> np.ndarray:
         with tempfile.NamedTemporaryFile() as plain:
             if path.suffix == ".gz":
                 with gzip.open(path) as packed:
-                    # MNIST's test images have a tenth of these bytes: a file that is cut off here is refused below.
+                    # MNIST's training images have 47 million bytes: a file that is cut off here is refused below.
                     plain.write(packed.read(_MOST_BYTES))
                 plain.flush()
                 path = Path(plain.name)
@@ -202,6 +205,11 @@ def _images(
     name: str, classes: tuple[str, ...], every: np.ndarray, labels: np.ndarray, chosen: Sequence[int] | None = None
 ) -> Images:
     """A split of a set that is in memory: the images with the indices `chosen`, or all."""
+    if every.ndim != 3 or every.dtype != np.uint8 or labels.ndim != 1:
+        raise BenchError(
+            f"{name}: images must be N x H x W bytes and labels N numbers, not {every.dtype} {every.shape} and "
+            f"{labels.dtype} {labels.shape}"
+        )
     if len(every) != len(labels):
         raise BenchError(f"{name}: {len(every)} images, but {len(labels)} labels")
     order = _checked(name, classes, labels, range(len(labels)) if chosen is None else chosen)

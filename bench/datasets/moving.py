@@ -237,7 +237,7 @@ class MovingImages(Dataset):
             (("object", motion.speed),),
             None,
             label,
-            motion.velocity,
+            velocity=motion.velocity,
         )
 
 

@@ -33,12 +33,12 @@ class SequenceInfo:
         Indices of the spike frames whose luminance is known: None for all, an empty tuple for none.
     label
         Index of its class; None without classes.
-    velocity
-        How its one object moves, in pixels per spike frame, x then y; None if unknown or without such an object.
     rate_estimated
         Whether `rate` was estimated from the recording because nothing states it.
     remark
         One line for the user on what looks wrong about the sequence; empty if nothing does.
+    velocity
+        How its one object moves, in pixels per spike frame, x then y; None if unknown or without such an object.
     """
 
     name: str
@@ -50,9 +50,9 @@ class SequenceInfo:
     speeds: tuple[tuple[str, float], ...] = ()
     truth_at: tuple[int, ...] | None = ()
     label: int | None = None
-    velocity: tuple[float, float] | None = None
     rate_estimated: bool = False
     remark: str = ""
+    velocity: tuple[float, float] | None = None
 
     @property
     def rate_text(self) -> str:

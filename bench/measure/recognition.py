@@ -78,29 +78,29 @@ def recognise(datasets: Sequence[str], progress: Callable[[int, int, str], None]
     """
     from baselines.recognition.representations import TABLE_VI
 
-    counts = {spec: len(_listed(spec)[1]) for spec in datasets}
+    counts = {spec: len(_sequences_of(spec)[1]) for spec in datasets}
     total = sum(counts.values()) * len(TABLE_VI)
     rows: list[RecognitionRow] = []
     for spec, count in counts.items():
         for on in TABLE_VI:
-            for part in in_processes(functools.partial(_classified, spec, on), -(-count // _TOGETHER), few=_MANY):
+            for part in in_processes(functools.partial(_rows_of_part, spec, on), -(-count // _TOGETHER), few=_MANY):
                 rows += part
                 progress(len(rows), total, on)
     return rows
 
 
 @functools.lru_cache(maxsize=4)
-def _listed(spec: str) -> tuple[Any, list[SequenceInfo]]:
+def _sequences_of(spec: str) -> tuple[Any, list[SequenceInfo]]:
     """A dataset and its sequences, listed once in a process."""
     dataset = create(Dataset, spec)
     return dataset, checked.sequences(dataset)
 
 
-def _classified(spec: str, on: str, number: int) -> list[RecognitionRow]:
+def _rows_of_part(spec: str, on: str, number: int) -> list[RecognitionRow]:
     """The rows of a part of a dataset's sequences in one representation; `number` is that of the part."""
     from baselines.recognition.representations import TABLE_VI, represent, shown_by
 
-    dataset, infos = _listed(spec)
+    dataset, infos = _sequences_of(spec)
     analyzer, shown, rows = _classifier(dataset, on), shown_by(on), []
     first = number * _TOGETHER
     for index, info in enumerate(infos[first : first + _TOGETHER], first):

@@ -1,4 +1,4 @@
-"""Recordings without a truth in reports: what each point of each codec has, sequence by sequence."""
+"""Agreement of results with their own spikes in reports, sequence by sequence: what recordings without a truth have."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from bench.measure.iqa import IQA_FILE, IqaRow
 from bench.metrics.iqa import METRICS
 from bench.report.rows import Runs, curve_names
 from bench.report.sections import TableSection
+from bench.tasks.consistency import Consistency
 
 _TASK = "consistency"
-_RATE_PSNR, _BRIGHTNESS = f"{_TASK}: rate_psnr", f"{_TASK}: brightness"
 
 
 def recordings(runs: Runs) -> pd.DataFrame:
@@ -18,8 +18,10 @@ def recordings(runs: Runs) -> pd.DataFrame:
     table = runs.table[runs.table["status"].eq("ok") & runs.table["task"].eq(_TASK)]
     if table.empty:
         return pd.DataFrame()
-    scores = runs.beside(IQA_FILE, IqaRow)
-    scored = scores.pivot_table(index=["run", "job"], columns="metric", values="value", sort=False)
+    # Of a job that several runs have, one run's row is kept, and another may have the scores.
+    scores = runs.beside(IQA_FILE, IqaRow).drop_duplicates(["job", "metric"])
+    scored = scores.pivot(index="job", columns="metric", values="value").dropna(axis=1, how="all")
+    measures = [(f"{_TASK}: {measure.name}", measure) for measure in Consistency.measures]
     lines = []
     table = table.assign(curve=curve_names(table))
     places = ["dataset", "sequence", "segment", "curve"]
@@ -29,16 +31,18 @@ def recordings(runs: Runs) -> pd.DataFrame:
                 "dataset": row["dataset"], "sequence": row["sequence"], "from spike": row["segment"],
                 "codec": row["curve"], "rate point": row["rate_point"],
                 "bpp": f"{row['bpp']:.5f}", "bits saved [%]": f"{100 * (1 - row['bpp']):.2f}",
-                runs.measures[_RATE_PSNR].title: f"{row[_RATE_PSNR]:.2f}",
-                runs.measures[_BRIGHTNESS].title: f"{row[_BRIGHTNESS]:+.4f}",
+                **{measure.title: _text(row.get(column), measure.digits) for column, measure in measures},
             }  # fmt: skip
-            key = (row["run"], row["job"])
             for metric in scored:
-                value = scored.at[key, metric] if key in scored.index else float("nan")
-                line[_heading(str(metric))] = "" if pd.isna(value) else f"{value:.2f}"
+                value = scored.at[row["job"], metric] if row["job"] in scored.index else None
+                line[_heading(str(metric))] = _text(value, 2)
             command = runs.command(runs.table["job"].eq(row["job"]))
             lines.append(line | {"command": command + _scoring(scored)})
     return pd.DataFrame(lines)
+
+
+def _text(value: object, digits: int) -> str:
+    return f"{value:.{digits}f}" if isinstance(value, float) and not pd.isna(value) else ""
 
 
 def _heading(metric: str) -> str:
@@ -51,10 +55,11 @@ def _scoring(scored: pd.DataFrame) -> str:
 
 SECTIONS = (
     TableSection(
-        "recordings", "Recordings without a truth",
-        "Nobody knows what these recordings show. Rate PSNR: whether the result's brightness over time agrees with the "
-        "spikes that were recorded. It rewards agreement with their noise, too. Brightness: what the result is "
-        "brighter by, of 1. Scores without a reference judge the picture of one instant (docs/protocol.md).",
+        "recordings", "Results against their own spikes",
+        "For recordings of which nobody knows what they show. Rate PSNR: how well the brightness of the result over "
+        "time agrees with the spikes that were recorded, their noise included. Brightness: mean brightness of the "
+        "result less that of the spikes (white is 1). Scores without a reference judge one instant "
+        "(docs/protocol.md).",
         24, lambda material: recordings(material.runs),
     ),
 )  # fmt: skip

@@ -1,11 +1,11 @@
-"""Fresh processes that decode streams; the input of each is the stream's file and nothing else.
+"""Other processes that decode streams; the input of each is the stream's file and nothing else.
 
 Importing torch takes longer than decoding a short stream. Therefore a server, ``python -m bench.runner.decode``, forks
 a decoder for each stream. The server imports the modules that earlier decoders needed, but it never reads a stream or
 weights and never creates a codec, so nothing passes from one decoder to the next.
 
-Creating a codec takes longer than decoding a very short stream. Where the caller allows it, a decoder decodes up to
-`_MOST` streams one after another, and reads the weights once. It has still never encoded anything.
+Reading weights takes longer than decoding a very short stream. Where the caller allows it, a decoder decodes up to
+`_MOST` streams of one codec, one after another. It has still never encoded anything.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _MOST = 64  # streams of one decoder
 def decode_fresh(
     stream: bytes, folder: Path, codec: str = "", limit_seconds: float = 4 * 3600.0, shared: bool = False
 ) -> tuple[Decoded, str]:
-    """Decode a stream in a new process whose only input is the stream's file.
+    """Decode a stream in another process, whose only input is the stream's file.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def decode_fresh(
     limit_seconds
         Time after which the decoder is stopped.
     shared
-        Whether the process may have decoded other streams before, and may decode more.
+        Whether the process may have decoded other streams of this codec before, and may decode more; else it is new.
 
     Returns
     -------
@@ -139,7 +139,7 @@ class _Decoder:
     Attributes
     ----------
     place
-        Working folder and environment of the requests that it takes.
+        Working folder, environment and codec of the requests that it takes.
     left
         Number of streams that it may still decode.
     pid
@@ -189,12 +189,16 @@ def serve() -> None:
     signal.signal(signal.SIGTERM, end)
     for line in sys.stdin.buffer:
         request = json.loads(line)
-        place = [request["folder"], request["environment"]]
+        place = [request["folder"], request["environment"], request["arguments"][2]]
         if decoder and not (request["shared"] and decoder.left and decoder.place == place):
             decoder.end()
             decoder = None
-        decoder = decoder or _Decoder(place)
+        used, decoder = decoder is not None, decoder or _Decoder(place)
         said = decoder.ask(line)
+        if used and not said:  # what it did before may be why it died
+            decoder.end()
+            decoder = _Decoder(place)
+            said = decoder.ask(line)
         answer = json.loads(said) if said else {}
         if not said or not request["shared"]:
             code, decoder = decoder.end(), None
@@ -212,13 +216,13 @@ def serve() -> None:
 def _answer_all(requests: int, answers: int) -> int:
     """Decode in this process what is asked for, and answer; a codec's output goes to a file. Returns the exit code."""
     try:
-        claim_process()
         with os.fdopen(requests, "rb") as lines, os.fdopen(answers, "wb", 0) as pipe:
             for line in lines:
                 before, request = set(sys.modules), json.loads(line)
                 os.chdir(request["folder"])
                 os.environ.clear()
                 os.environ.update(request["environment"])
+                claim_process()
                 answer = _decode(*request["arguments"])
                 answer["modules"] = sorted(set(sys.modules) - before)
                 pipe.write(json.dumps(answer).encode() + b"\n")

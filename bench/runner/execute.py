@@ -42,8 +42,8 @@ from bench.runner.store import Entry, Made, Store, array_bytes
 from bench.sampling import Sampling
 from bench.spikes import PackedSpikes
 
-# Samples of a stream that is decoded by the process that decoded the one before it (`bench.runner.decode`): spikes or
-# features of 64x64 for a class, say.
+# At most so many samples has a stream that a codec with weights decodes in the process that decoded the one before it
+# (`bench.runner.decode`): spikes or features of 64x64 for a class, say.
 _SHORT = 1 << 19
 
 
@@ -293,7 +293,8 @@ class _JobRun:
         measures: dict[str, Any] = {}
         began = time.perf_counter()
         with self.store.scratch() as folder:
-            shared = math.prod(unpack_stream(entry.data)[0].shape) <= _SHORT
+            short = math.prod(unpack_stream(entry.data)[0].shape) <= _SHORT
+            shared = short and bool(stated_weights(self.chain.codec))
             decoded, measures["decoded_sha256"] = decode_fresh(entry.data, folder, self.job.codec, shared=shared)
         self._book("decode", "cloud", began)
         began = time.perf_counter()

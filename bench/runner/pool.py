@@ -8,14 +8,12 @@ import multiprocessing
 import os
 import signal
 import tempfile
-import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import connection
 from pathlib import Path
 from typing import Protocol
 
@@ -24,7 +22,7 @@ from bench.files import DISK_ERRORS, FatalError, disk_message
 from bench.runner.execute import Outcome, failed, run_job
 from bench.runner.plan import Job
 from bench.runner.store import Store
-from bench.tools import GRACE_SECONDS, claim_process, leave
+from bench.tools import claim_process, follow_parent
 
 
 @dataclass(frozen=True)
@@ -217,21 +215,7 @@ def start_worker(environment: dict[str, str], store_root: Path) -> None:
     """Prepare a worker process: it ignores Ctrl-C, ends with its parent, and then ends the programs that it runs."""
     os.environ.update(environment)
     claim_process()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _leave)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        watch = functools.partial(_leave_after, parent.sentinel)
-        threading.Thread(target=watch, daemon=True).start()
+    follow_parent()
     # Working folders of codecs are in the store: the next run removes those of a worker that was killed.
     with contextlib.suppress(FatalError):  # the job that needs the disk reports that it is full
         tempfile.tempdir = str(Store(store_root).make_scratch())
-
-
-def _leave_after(sentinel: int) -> None:
-    connection.wait([sentinel])
-    _leave()
-
-
-def _leave(*_: object) -> None:
-    leave(grace_seconds=GRACE_SECONDS)

@@ -11,9 +11,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench.interfaces.measure import Measure
+from bench.errors import BenchError
+from bench.interfaces import Measure, Task
 from bench.measure.networks import NETWORKS_FILE, NetworkRow
 from bench.names import file_name, shortened
+from bench.registry import create
 from bench.report.paper.tables import counting
 from bench.report.plots import LEGEND_WIDTH, add_legend, bits_axis, curve_styles, figure_title, literal
 from bench.report.rows import Runs
@@ -32,7 +34,7 @@ def many_tasks(runs: Runs) -> pd.DataFrame:
     CAAS and CTA send one stream for all tasks; the rows of the tasks are checked to have the same stream. ATC sends one
     stream for each task. Its bits for reconstruction are interpolated (logarithm of the rate over PSNR) at the PSNR of
     the line. Its bits for another task are those of the cheapest point that is at least as good as the line, or of the
-    best point if none is.
+    best point if none is. A task that was not measured under ATC costs it nothing here, and its cells are empty.
     """
     table = runs.table[runs.table["status"].eq("ok")]
     costs = runs.beside(NETWORKS_FILE, NetworkRow)
@@ -75,7 +77,7 @@ def _measures(runs: Runs, rows: pd.DataFrame) -> _Measures:
     """
     found: _Measures = {}
     for task in rows["task"].unique():
-        if task == _PICTURES or _same_pictures(rows, task):
+        if task == _PICTURES or _judges_pictures(str(task)):
             continue
         own = [name for name in runs.qualities if name.startswith(f"{task}:")]
         if own and rows[own[0]].notna().any():
@@ -85,12 +87,11 @@ def _measures(runs: Runs, rows: pd.DataFrame) -> _Measures:
     return found
 
 
-def _same_pictures(rows: pd.DataFrame, task: str) -> bool:
-    """Whether ATC's streams for a task are those for reconstruction."""
-    atc = rows[rows["paradigm"] == "atc"]
-    pictures, others = (atc.loc[atc["task"] == name, [*_KEYS, *_SENT]] for name in (_PICTURES, task))
-    both = pictures.merge(others, on=_KEYS, suffixes=("", "_other"))
-    return len(both) > 0 and all(both[name].eq(both[f"{name}_other"]).all() for name in _SENT)
+def _judges_pictures(task: str) -> bool:
+    try:
+        return create(Task, task).judges == _PICTURES
+    except BenchError:  # another package's task, which is not installed here
+        return False
 
 
 def _title(measure: Measure, before: str = "") -> str:
@@ -135,11 +136,13 @@ def _streams(point: dict[str, Any], rows: pd.DataFrame, joined: pd.DataFrame, me
     cells["one stream saves [%]"] = ""
     images = _atc_means(rows, joined, _PICTURES, "psnr")
     others = {task: _atc_means(rows, joined, task, column) for task, (column, _) in measures.items()}
-    if images.empty or any(means.empty for means in others.values()):
+    if images.empty or all(means.empty for means in others.values()):
         return cells
     bits = 0.0
     for task, (column, measure) in measures.items():
         means = others[task]
+        if means.empty:
+            continue
         enough = means[means[column] >= point[task]]
         best = enough.iloc[0] if len(enough) else means.loc[means[column].idxmax()]
         bits += float(best["bpp"])
@@ -186,7 +189,7 @@ def many_tasks_plot(cells: pd.DataFrame, labels: Sequence[str], folder: Path) ->
                 axis.plot(
                     apart, quality, label=literal(f"ATC {names[codec]}, a stream each"), **styles["ATC", codec].plot()
                 )
-        others = [name.removeprefix("of it ") for name in rows if name.startswith("of it ")]
+        others = [name.removeprefix("of it ") for name in rows if name.startswith("of it ") and rows[name].any()]
         figure_title(figure, f"{dataset}: {', '.join([_PICTURES, *others])}")
         axis.set_ylabel("PSNR [dB]")
         bits_axis(axis)
@@ -205,10 +208,11 @@ def _draw(material: Material, folder: Path) -> Iterator[Path]:
 
 SECTIONS = (
     TableSection(
-        "many_tasks", "Many tasks, one stream or one each",
+        "many_tasks", "Many tasks: one stream for all, or a stream for each",
         "Total bits for reconstruction and the other tasks. Under CAAS and CTA one stream serves all of them. ATC "
         "sends one stream for each task, compared here at the PSNR of the line and, where ATC reaches it, at least its "
-        "quality in the other tasks. Added classifier: its cost, in the cloud for one stream, for ATC on the camera.",
+        "quality in the other tasks. The last column is what the classifier computes: in the cloud where one stream "
+        "serves all tasks, on the camera under ATC.",
         10, lambda material: many_tasks(material.runs),
     ),
     PlotSection(_draw),
