@@ -92,6 +92,15 @@ def test_both_readers_take_the_same_cells(tmp_path, piece, column):
     assert by_rows == by_columns
 
 
+def test_blanks_are_read_alike(tmp_path):
+    """Two blanks, and one at either end, in a text that is made one line."""
+    path = _written(tmp_path / "rd.csv", ROWS)
+    for odd in (b"twice  and", b" twice and", b"twice and left "):
+        path.write_bytes(_written(tmp_path / "rd.csv", ROWS).read_bytes().replace(b"twice and", odd))
+        by_rows, by_columns = _both(path)
+        assert by_rows == by_columns
+
+
 def test_bounds_hold_by_columns(tmp_path):
     path = tmp_path / "classification.csv"
     path.write_text("schema_version,job,label,predicted,probabilities\n1,0123456789ab,0,-1,0.5 0.5\n")

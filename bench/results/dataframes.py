@@ -38,7 +38,7 @@ _DIGEST = b"sha256 of the CSV"
 _BLOCK = 1 << 24
 _INTEGER = r"^-?[0-9]{1,18}$"
 _NUMBER = r"^-?([0-9]{1,40}(\.[0-9]{1,40})?(e[-+]?[0-9]{1,3})?|inf)$"
-_PLAIN = r"^[ -~]*$"
+_PLAIN = r"^([!-~]+( [!-~]+)*)?$"  # words with one blank between them
 
 
 class _OddError(Exception):
