@@ -41,7 +41,7 @@ class View:
     codecs, points
         Specs of codecs, and a rate point for each; None for the one in the middle of the codec's own.
     paradigm, extractor
-        How results are made, and whose features are view.
+        How results are made, and whose features are shown.
     """
 
     panels: Sequence[Kind] = KINDS
@@ -77,9 +77,7 @@ def sources(source: str, *, size: str = "", camera: str = "", spike_rate: float 
     if size or camera or spike_rate is not None:
         raise BenchError(f"{source}: a dataset's sequences state size and rate themselves; leave these options out")
     dataset = create(Dataset, spec)
-    state = checked.availability(dataset)
-    if not state.ok:
-        raise BenchError(f"dataset {dataset.name}: {state.reason}")
+    checked.require(dataset, "dataset")
     found = [info for info in checked.sequences(dataset) if info.name == sequence]
     if not found:
         raise BenchError(f"{dataset.name} has no sequence '{sequence}'; `bench data show {spec}` lists them")
@@ -155,9 +153,7 @@ def targets(out: Path, sources: Sequence[Source]) -> list[Path]:
 def _chain(view: View, codec: str, point: int | float | str | None) -> tuple[Chain, int | float | str]:
     """The chain of a codec, and its rate point."""
     coder = create(Codec, codec)
-    state = checked.availability(coder)
-    if not state.ok:
-        raise BenchError(f"{coder.name}: {state.reason}")
+    checked.require(coder)
     chain = Chain(view.paradigm, coder, view.extractor)
     points = checked.rate_points(coder, chain.content)
     chosen = points[len(points) // 2] if point is None else own_point(coder, chain.content, point)

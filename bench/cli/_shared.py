@@ -5,13 +5,26 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from bench.errors import BenchError, one_line
 
 if TYPE_CHECKING:
     from bench.interfaces import SequenceInfo
     from bench.runner.store import Store
+
+
+# Options of the verbs that read a recording.
+Size = Annotated[str, typer.Option(help="WIDTHxHEIGHT, for a recording without a sidecar.")]
+Camera = Annotated[str, typer.Option(help="Camera that wrote the recording as a raw dump: sps10.")]
+SpikeRate = Annotated[
+    float | None, typer.Option(help="Spikes per frame at unit luminance; by default the sidecar's, else estimated.")
+]
+Start = Annotated[int, typer.Option(min=0, help="Index of the first spike frame.")]
+Stride = Annotated[int, typer.Option(min=1, help="Spike frames between coding instants.")]
+Margin = Annotated[int, typer.Option(min=0, help="Spike frames before the first and after the last instant.")]
 
 
 def open_store() -> Store:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli._shared import rate_points, remarks, split
+from bench.cli._shared import Camera, Margin, Size, SpikeRate, Start, Stride, rate_points, remarks, split
 from bench.errors import BenchError, one_line
 from bench.progress import progress_bar
 from bench.sampling import Sampling
@@ -38,17 +38,13 @@ def show(
     rate: Annotated[str, typer.Option(help="A rate point for each codec; by default that in its middle.")] = "",
     paradigm: Annotated[str, typer.Option(help="cta, atc or caas.")] = "caas",
     extractor: Annotated[str, typer.Option(help="Extractor of features.")] = "sci",
-    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT, for a recording without a sidecar.")] = "",
-    camera: Annotated[str, typer.Option(help="Camera that wrote the recording as a raw dump: sps10.")] = "",
-    spike_rate: Annotated[
-        float | None, typer.Option(help="Spikes per frame at unit luminance; by default the sidecar's, else estimated.")
-    ] = None,
-    start: Annotated[int, typer.Option(min=0, help="Index of the first spike frame.")] = 0,
+    size: Size = "",
+    camera: Camera = "",
+    spike_rate: SpikeRate = None,
+    start: Start = 0,
     frames: Annotated[int, typer.Option(min=0, help="Number of instants (0: as many as fit).")] = 0,
-    stride: Annotated[int, typer.Option(min=1, help="Spike frames between instants.")] = Sampling.stride,
-    margin: Annotated[int, typer.Option(min=0, help="Spike frames before the first and after the last instant.")] = (
-        Sampling.margin
-    ),
+    stride: Stride = Sampling.stride,
+    margin: Margin = Sampling.margin,
 ) -> None:
     """Show recordings as pictures or videos: spikes, firing rates, features, and results of codecs side by side."""
     from bench.show import KINDS, View, show, sources, targets

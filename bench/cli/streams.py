@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli._shared import one_rate_point, open_store
+from bench.cli._shared import Camera, Margin, Size, SpikeRate, Start, Stride, one_rate_point, open_store
 from bench.errors import BenchError, one_line
 from bench.progress import progress_bar
 from bench.sampling import Sampling
@@ -25,25 +25,21 @@ def encode(
     out: Annotated[Path, typer.Option("--out", "-o", help="The file that crosses the link.")],
     codec: Annotated[str, typer.Option(help="Codec, as name or name:key=value.")] = "vvenc",
     paradigm: Annotated[str, typer.Option(help="cta, atc or caas.")] = "caas",
-    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT, for a recording without a sidecar.")] = "",
-    camera: Annotated[str, typer.Option(help="Camera that wrote the recording as a raw dump: sps10.")] = "",
+    size: Size = "",
+    camera: Camera = "",
     rate: Annotated[str, typer.Option(help="Rate point; by default the one with the highest rate.")] = "",
-    spike_rate: Annotated[
-        float | None, typer.Option(help="Spikes per frame at unit luminance; by default the sidecar's, else estimated.")
-    ] = None,
+    spike_rate: SpikeRate = None,
     extractor: Annotated[str, typer.Option(help="Extractor: on the camera, or in the cloud (CTA).")] = "sci",
     analyzer: Annotated[
         str, typer.Option(help="Analyzer: in the cloud, or on the camera (ATC); the extractor's own by default.")
     ] = "",
-    start: Annotated[int, typer.Option(min=0, help="Index of the first spike frame.")] = 0,
+    start: Start = 0,
     frames: Annotated[
         int,
         typer.Option(min=0, help="K, number of coding instants (0: as many as fit; for CTA, all spikes to the end)."),
     ] = 0,
-    stride: Annotated[int, typer.Option(min=1, help="Spike frames between coding instants.")] = Sampling.stride,
-    margin: Annotated[
-        int, typer.Option(min=0, help="Spike frames before the first and after the last instant.")
-    ] = Sampling.margin,
+    stride: Stride = Sampling.stride,
+    margin: Margin = Sampling.margin,
     intra_period: Annotated[int, typer.Option(min=1, help="Coded frames from one intra frame to the next.")] = 16,
     structure: Annotated[str, typer.Option(help="low_delay or random_access.")] = "low_delay",
 ) -> None:

@@ -42,6 +42,25 @@ def availability(component: Component) -> Availability:
     return Availability(bool(state.ok), **texts)
 
 
+def require(component: Component, kind: str = "") -> Availability:
+    """Ask a component whether it can run on this machine, and refuse one that cannot.
+
+    Parameters
+    ----------
+    kind
+        Word before its name in the message, such as ``dataset``.
+
+    Raises
+    ------
+    BenchError
+        If it cannot; the message says why.
+    """
+    state = availability(component)
+    if not state.ok:
+        raise BenchError(f"{kind} {component.name}: {state.reason}".lstrip())
+    return state
+
+
 def rate_points(codec: Codec, content: Content) -> tuple[RatePoint, ...]:
     """A codec's default rate points for spikes, features or results, lowest rate first; at least one."""
     points = tuple(map(plain, _items(codec, "rate_points_for", content)))

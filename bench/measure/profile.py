@@ -135,9 +135,7 @@ def profile_chains(chains: Sequence[Profiled], progress: Callable[[int, int, str
 def _completed(chain: Profiled) -> Profiled:
     """The same with its empty values replaced by the defaults, after a check of all names."""
     codec, dataset = create(Codec, chain.codec), create(Dataset, chain.dataset)
-    state = checked.availability(codec)
-    if not state.ok:
-        raise BenchError(f"{codec.name}: {state.reason}")
+    checked.require(codec)
     names = [info.name for info in checked.sequences(dataset)]
     if chain.sequence and chain.sequence not in names:
         raise BenchError(f"{dataset.name} has no sequence {chain.sequence} (it has: {', '.join(names[:10])})")

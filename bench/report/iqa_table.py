@@ -45,7 +45,7 @@ def table_v(runs: Runs) -> pd.DataFrame:
             value = f"{score:.2f}" if score is not None else f"({reasons[0] if reasons else 'no common rate'})"
             lines.append(
                 {
-                    "dataset": dataset, "metric": f"{str(metric).upper()} ({_BETTER[METRICS[metric]]} is better)",
+                    "dataset": dataset, "metric": iqa_heading(str(metric)),
                     "codec": curve, "measured": value, "at bpp": f"{rate:.5f}" if score is not None else "",
                     "sequences": _of_all(count, part["sequence"].nunique()) if score is not None else 0,
                     "published": paper.get((str(metric).upper(), _PUBLISHED.get(group["codec"].iloc[0], "")), ""),
@@ -54,6 +54,22 @@ def table_v(runs: Runs) -> pd.DataFrame:
                 }
             )  # fmt: skip
     return pd.DataFrame(lines)
+
+
+def iqa_heading(metric: str) -> str:
+    """A metric's name for a table, and which of its scores are better."""
+    return f"{metric.upper()} ({_BETTER[METRICS[metric]]} is better)"
+
+
+def iqa_scores(runs: Runs) -> pd.DataFrame:
+    """The rows of iqa.csv that have a score."""
+    scores = runs.beside(IQA_FILE, IqaRow)
+    return scores[scores["value"].notna()]
+
+
+def iqa_command(scores: pd.DataFrame) -> str:
+    """The command that computes these scores again, to be appended to that of the run; empty without scores."""
+    return f" && bench iqa RUN --metrics {','.join(scores['metric'].unique())}" if len(scores) else ""
 
 
 def _matched(part: pd.DataFrame) -> tuple[dict[str, float], float, int]:

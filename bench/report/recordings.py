@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bench.measure.iqa import IQA_FILE, IqaRow
-from bench.metrics.iqa import METRICS
+from bench.report.iqa_table import iqa_command, iqa_heading, iqa_scores
 from bench.report.rows import Runs, curve_names
 from bench.report.sections import TableSection
 from bench.tasks.consistency import Consistency
@@ -19,8 +18,8 @@ def recordings(runs: Runs) -> pd.DataFrame:
     if table.empty:
         return pd.DataFrame()
     # Of a job that several runs have, one run's row is kept, and another may have the scores.
-    scores = runs.beside(IQA_FILE, IqaRow).drop_duplicates(["job", "metric"])
-    scored = scores.pivot(index="job", columns="metric", values="value").dropna(axis=1, how="all")
+    scores = iqa_scores(runs).drop_duplicates(["job", "metric"])
+    scored = scores.pivot(index="job", columns="metric", values="value")
     measures = [(f"{_TASK}: {measure.name}", measure) for measure in Consistency.measures]
     lines = []
     table = table.assign(curve=curve_names(table))
@@ -35,22 +34,14 @@ def recordings(runs: Runs) -> pd.DataFrame:
             }  # fmt: skip
             for metric in scored:
                 value = scored.at[row["job"], metric] if row["job"] in scored.index else None
-                line[_heading(str(metric))] = _text(value, 2)
+                line[iqa_heading(str(metric))] = _text(value, 2)
             command = runs.command(runs.table["job"].eq(row["job"]))
-            lines.append(line | {"command": command + _scoring(scored)})
+            lines.append(line | {"command": command + iqa_command(scores)})
     return pd.DataFrame(lines)
 
 
 def _text(value: object, digits: int) -> str:
     return f"{value:.{digits}f}" if isinstance(value, float) and not pd.isna(value) else ""
-
-
-def _heading(metric: str) -> str:
-    return f"{metric.upper()} ({'higher' if METRICS[metric] else 'lower'} is better)"
-
-
-def _scoring(scored: pd.DataFrame) -> str:
-    return f" && bench iqa RUN --metrics {','.join(map(str, scored))}" if len(scored.columns) else ""
 
 
 SECTIONS = (

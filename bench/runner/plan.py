@@ -179,9 +179,7 @@ def _cells(spec: RunSpec) -> Iterator[Job]:
     """The cells of a grid: jobs that lack only codec and rate point."""
     for dataset_spec in spec.datasets:
         dataset = create(Dataset, dataset_spec)
-        state = checked.availability(dataset)
-        if not state.ok:
-            raise BenchError(f"dataset {dataset.name}: {state.reason}")
+        checked.require(dataset, "dataset")
         for task in spec.tasks:
             _check_truth(dataset, task)
         for info, start, skip in _segments(dataset, spec):

@@ -157,9 +157,7 @@ def encode_recording(
         raise BenchError(f"{recording} is a folder; name one .dat recording")
     _check_distinct(recording, out)
     encoder = create(Codec, codec)
-    state = checked.availability(encoder)
-    if not state.ok:
-        raise BenchError(f"{encoder.name}: {state.reason}")
+    checked.require(encoder)
     chain = Chain(paradigm, encoder, extractor, analyzer)
     sender = _Camera(chain, rate_point, coding)
     dataset = Dat(root=str(recording), size=size, camera=camera, rate=spike_rate)

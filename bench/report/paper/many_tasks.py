@@ -53,7 +53,7 @@ def many_tasks(runs: Runs) -> pd.DataFrame:
                 "dataset": dataset, "codec": label, "paradigm": str(point["paradigm"]).upper(),
                 "rate point": point["rate_point"], "samples": at_point["sequence"].nunique(),
                 "PSNR [dB]": f"{point['psnr']:.2f}",
-                **{_title(measure): _text(point[task], measure) for task, (_, measure) in measures.items()},
+                **{measure.title: _text(point[task], measure) for task, (_, measure) in measures.items()},
                 "bpp, one stream": f"{point['bpp']:.5f}" if point["one"] else "(streams differ)",
             }  # fmt: skip
             line |= _streams(point, rows, at_point, measures)
@@ -94,10 +94,6 @@ def _judges_pictures(task: str) -> bool:
         return False
 
 
-def _title(measure: Measure, before: str = "") -> str:
-    return f"{before}{measure.title}"
-
-
 def _text(value: float, measure: Measure) -> str:
     return f"{100 * value if measure is _ACCURACY else value:.{measure.digits}f}"
 
@@ -132,7 +128,7 @@ def _streams(point: dict[str, Any], rows: pd.DataFrame, joined: pd.DataFrame, me
     """The cells on ATC's streams at the qualities of a point; empty cells where ATC was not measured."""
     cells = {"bpp, ATC": ""}
     for task, (_, measure) in measures.items():
-        cells |= {f"of it {task}": "", _title(measure, "ATC's "): ""}
+        cells |= {f"of it {task}": "", f"ATC's {measure.title}": ""}
     cells["one stream saves [%]"] = ""
     images = _atc_means(rows, joined, _PICTURES, "psnr")
     others = {task: _atc_means(rows, joined, task, column) for task, (column, _) in measures.items()}
@@ -146,7 +142,7 @@ def _streams(point: dict[str, Any], rows: pd.DataFrame, joined: pd.DataFrame, me
         enough = means[means[column] >= point[task]]
         best = enough.iloc[0] if len(enough) else means.loc[means[column].idxmax()]
         bits += float(best["bpp"])
-        cells |= {f"of it {task}": f"{best['bpp']:.5f}", _title(measure, "ATC's "): _text(best[column], measure)}
+        cells |= {f"of it {task}": f"{best['bpp']:.5f}", f"ATC's {measure.title}": _text(best[column], measure)}
     rising = images.sort_values("psnr")
     if not rising["psnr"].min() <= point["psnr"] <= rising["psnr"].max():
         return cells | {"bpp, ATC": f"(its PSNR: {rising['psnr'].min():.1f} .. {rising['psnr'].max():.1f} dB)"}

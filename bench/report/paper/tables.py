@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.measure.iqa import IQA_FILE, IqaRow
 from bench.measure.networks import NETWORKS_FILE, NetworkRow
 from bench.measure.profile import CONDITION, PROFILE_FILE, ProfileRow
 from bench.measure.suite import SMOOTHNESS_FILE, SmoothnessRow
 from bench.metrics.iqa import METRICS
 from bench.published import stated
 from bench.report.bd_table import table_iv
-from bench.report.iqa_table import table_v
+from bench.report.iqa_table import iqa_command, iqa_scores, table_v
 from bench.report.rows import Runs, judged, mean_points, of_count
 from bench.report.sections import TableSection
 from bench.results.shell import flag
@@ -118,7 +117,7 @@ def counting(row: Mapping[Any, Any]) -> str:
 def uncompressed_table(runs: Runs) -> pd.DataFrame:
     """The quality of each extractor and analyzer with features that are sent losslessly."""
     rows = runs.uncompressed
-    scores = _scores(runs)
+    scores = iqa_scores(runs)
     lines = []
     for (dataset, extractor, analyzer), part in rows.groupby(["dataset", "extractor", "analyzer"], sort=False):
         line = {
@@ -132,7 +131,7 @@ def uncompressed_table(runs: Runs) -> pd.DataFrame:
         part_scores = scores[scores["job"].isin(part["job"])]
         for metric, values in part_scores.groupby("metric", sort=False):
             line[str(metric).upper()] = _mean(part.merge(values[["job", "value"]], "left", "job"), "value", 2)
-        line["command"] = runs.command(runs.table["job"].isin(part["job"])) + _iqa_command(part_scores)
+        line["command"] = runs.command(runs.table["job"].isin(part["job"])) + iqa_command(part_scores)
         lines.append(line)
     return pd.DataFrame(lines).fillna("")
 
@@ -142,7 +141,7 @@ def parts_table(runs: Runs) -> pd.DataFrame:
 
     Each part is the difference between two variants that were trained alike, one with the part and one without.
     """
-    rows, scores, paper = runs.uncompressed, _scores(runs), stated("V-E")
+    rows, scores, paper = runs.uncompressed, iqa_scores(runs), stated("V-E")
     rows = rows.assign(variant=(rows["analyzer"].str.extract(r"ablation=(\w+)")[0]))
     lines = []
     for dataset, part in rows.groupby("dataset", sort=False):
@@ -167,9 +166,7 @@ def parts_table(runs: Runs) -> pd.DataFrame:
                     line[metric.upper()] = _mean(pairs, metric, 2, "+")
                     line[f"published {metric.upper()}"] = paper.get((word, metric.upper()), "")
             jobs = [*pairs["job"], *pairs["job_without"]]
-            line["command"] = runs.command(runs.table["job"].isin(jobs)) + _iqa_command(
-                scores[scores["job"].isin(jobs)]
-            )
+            line["command"] = runs.command(runs.table["job"].isin(jobs)) + iqa_command(scores[scores["job"].isin(jobs)])
             lines.append(line)
     return pd.DataFrame(lines).fillna("")
 
@@ -177,17 +174,6 @@ def parts_table(runs: Runs) -> pd.DataFrame:
 def _profiled(row: pd.Series) -> str:
     """The command that profiles the chain of a row of profile.csv again."""
     return "bench profile " + " ".join(flag(f"--{name.removesuffix('_point')}", row[name]) for name in _CHAIN)
-
-
-def _iqa_command(scores: pd.DataFrame) -> str:
-    """The command that computes these scores again, to be appended to that of the run; empty without scores."""
-    return f" && bench iqa RUN --metrics {','.join(scores['metric'].unique())}" if len(scores) else ""
-
-
-def _scores(runs: Runs) -> pd.DataFrame:
-    """The rows of iqa.csv that have a score."""
-    scores = runs.beside(IQA_FILE, IqaRow)
-    return scores[scores["value"].notna()]
 
 
 def _by_speed(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
