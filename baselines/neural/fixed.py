@@ -70,7 +70,8 @@ def exact_arithmetic() -> Iterator[None]:
 
 def snap(x: Tensor, frozen: bool) -> Tensor:
     """Clip to the range, and round to the grid where frozen."""
-    return _round_in_place(x + _far(x)) if frozen else x.clamp(-LIMIT, LIMIT)
+    # The gradient of `hardtanh` is one operation, that of `clamp` four.
+    return _round_in_place(x + _far(x)) if frozen else F.hardtanh(x, -LIMIT, LIMIT)
 
 
 def _far(x: Tensor) -> float:
@@ -84,7 +85,7 @@ def _round_in_place(moved: Tensor) -> Tensor:
 
 def add(x: Tensor, y: Tensor) -> Tensor:
     """Add two values on the grid, and clip to the range."""
-    return (x + y).clamp_(-LIMIT, LIMIT)
+    return F.hardtanh_(x + y, -LIMIT, LIMIT)
 
 
 class FixedConv(FixedLayer):
@@ -98,7 +99,14 @@ class FixedConv(FixedLayer):
         ``leaky`` has slope 1/8, a power of two, so that it needs no rounding.
     zero
         Start with zero weights, for branches beside a transform that works without them.
+
+    Attributes
+    ----------
+    bfloat16
+        Whether training computes the products in bfloat16 (`train_in_bfloat16`).
     """
+
+    bfloat16 = False
 
     def __init__(
         self,
@@ -119,7 +127,11 @@ class FixedConv(FixedLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         # Channels-last is several times faster for few channels, and 25 times for depthwise kernels.
-        return self._finish(self.conv(x.contiguous(memory_format=torch.channels_last)))
+        x = x.contiguous(memory_format=torch.channels_last)
+        if self.bfloat16 and self.training:
+            with torch.autocast(x.device.type, torch.bfloat16):
+                return self._finish(self.conv(x).float())
+        return self._finish(self.conv(x))
 
     def pointwise(self, x: Tensor) -> Tensor:
         """Run a 1x1 layer on places instead of maps, P x inputs to P x outputs."""
@@ -137,6 +149,17 @@ class FixedConv(FixedLayer):
             weight, bias = round_weights(self.conv.weight.flatten(1), self.conv.bias)  # type: ignore[arg-type]
             self.conv.weight.copy_(weight.view_as(self.conv.weight))
             self.conv.bias.copy_(bias)  # type: ignore[union-attr]
+
+
+def train_in_bfloat16(network: nn.Module) -> None:
+    """Let the 3x3 convolutions inside a network compute products in bfloat16 while it trains.
+
+    They are nearly all of the work. Other layers keep float32: the last ones of a prior give means and scales, which
+    need more than eight bits. Frozen networks are not changed by it.
+    """
+    for module in network.modules():
+        if isinstance(module, FixedConv):
+            module.bfloat16 = module.conv.kernel_size != (1, 1) and module.conv.groups == 1
 
 
 class FixedSubpel(nn.Sequential):

@@ -71,6 +71,12 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the training in the folder.")] = False,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    bfloat16: Annotated[
+        bool,
+        typer.Option(
+            "--bfloat16", help="Train convolutions in bfloat16: faster where the processor has it (docs/learned.md)."
+        ),
+    ] = False,
 ) -> None:
     """Train a small codec or classifier; writes weights, card.json, log.csv, curve.png and a checkpoint to a folder.
 
@@ -112,12 +118,14 @@ def train(
         if begin:
             fitting, every = recipe.begin_from(begin)
             typer.echo(f"{fitting} of {every} tensors are those of {begin}")
+        if bfloat16:
+            recipe.use_bfloat16()
         label = " ".join(word for word in (made.spec, part, variant) if word)
         trained_on, checked_on = _samples(made, recipe, part, (data, validation), samples or 1600, seed, extractor)
         basis = tuple(file_sha256(path) for path in recipe.basis)
         limit = math.inf if steps and not minutes else 60 * (minutes or 60)
         planned = steps or (planned_steps(folder) if resume else None) or max(1, round(limit / 60 * recipe.pace))
-        settings = Settings(label, trained_on.digest, planned, seed, basis)
+        settings = Settings(label, trained_on.digest, planned, seed, basis, bfloat16)
         # Validating a recording takes as long as a few steps: the validation of a short training must not exceed it.
         recipe.checked = min(recipe.checked, max(2, planned // 16))
         typer.echo(

@@ -146,6 +146,16 @@ class Recipe(ABC):
         self.warm, self.rate, self.basis = True, self.warm_rate, (*self.basis, path)
         return len(fitting), len(own)
 
+    def use_bfloat16(self) -> None:
+        """Compute in bfloat16 what bears it; called before training.
+
+        Raises
+        ------
+        BenchError
+            If this training does not bear it; by default, none does.
+        """
+        raise BenchError(f"the training of {self.file} needs float32: leave out --bfloat16")
+
     def fitted(self, name: str, given: Tensor, own: Tensor) -> Tensor | None:
         """Adapt a tensor `given` by a file to the network's tensor `own` of the same name; None if it does not fit."""
         return given if given.shape == own.shape else None

@@ -49,6 +49,8 @@ class Settings:
         Seed of data, noise and rate points.
     basis
         SHA-256 of the weights that the training starts from, or that its networks run through.
+    bfloat16
+        Whether the recipe computes in bfloat16 what bears it.
     """
 
     codec: str
@@ -56,6 +58,7 @@ class Settings:
     steps: int
     seed: int
     basis: tuple[str, ...] = ()
+    bfloat16: bool = False
 
 
 def train(
