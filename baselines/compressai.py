@@ -146,7 +146,7 @@ class CompressAi(Codec):
                 else:
                     decoded.append(network.decompress(strings, shapes)["x_hat"])
         height, width = info.shape[1:]
-        frames = [to_luma(frame, "rgb")[:height, :width].clamp(0, 1).cpu().numpy() for frame in decoded]
+        frames = [to_luma(frame, "rgb")[0, :height, :width].clamp(0, 1).cpu().numpy() for frame in decoded]
         return from_uint8(to_uint8(np.stack(frames).astype(np.float32)))
 
     def _folder(self) -> Path:

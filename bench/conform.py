@@ -56,6 +56,7 @@ def conform(codec: Codec) -> Iterator[Result]:
         ("the stream alone is enough, and nothing is left beside it", _alone),
         ("other numbers of threads decode the same frames", _threads),
         ("later frames change nothing before them", _causal),
+        ("segments of a batch are coded as each alone", _batched),
         ("wrong rate points and frames are refused", _refuses),
     ]
     told: list[str] = []
@@ -322,6 +323,22 @@ def _causal(codec: Codec) -> str:
                     f"{condition.structure}: frame {differing[0]} decodes differently when frames from {cut} on change "
                     f"(the codec states a look-ahead of {ahead:g} frames)"
                 )
+    return ""
+
+
+def _batched(codec: Codec) -> str:
+    """Of a codec that takes several segments at once (`Codec.together`), also with different rate points."""
+    if codec.together < 2:
+        return ""
+    segments = [sample(codec, (3, 32, 40), seed) for seed in range(3)]
+    points = [_points(codec)[place] for place in (-1, 0, -1)]
+    alone = [_encode(codec, frames, point) for frames, point in zip(segments, points, strict=True)]
+    together = codec.encode_all(segments, points, codec.default_condition(), _content(codec))
+    if [encoded.stream for encoded in together] != [encoded.stream for encoded in alone]:
+        return "segments that are encoded in a batch give other streams than each alone"
+    decoded = codec.decode_all([encoded.stream for encoded in together])
+    if [one.sha256 for one in decoded] != [codec.decode(encoded.stream).sha256 for encoded in alone]:
+        return "streams that are decoded in a batch give other frames than each alone"
     return ""
 
 

@@ -65,7 +65,7 @@ class Meter(StreamEncoder):
 def walked(rate: int, frames: np.ndarray, silent: bool = False) -> tuple[Meter, np.ndarray, np.ndarray]:
     """SCI's encoder over the frames: bits, decoded frames, and predictions of the inter frames."""
     codec, meter, predicted = Sci(), Meter(silent), []
-    model: Any = codec._model(rate)
+    model: Any = codec._model([rate])
     predict: Callable[..., tuple[Tensor, Tensor]] = model.video._predict
 
     def noted(*arguments: Any) -> tuple[Tensor, Tensor]:
@@ -75,7 +75,9 @@ def walked(rate: int, frames: np.ndarray, silent: bool = False) -> tuple[Meter, 
 
     model.video._predict = noted
     try:
-        decoded = np.stack([frame for frame, _ in codec._walk(model, meter, frames.shape, len(frames), frames)])
+        decoded = np.concatenate(
+            [now for now, _ in codec._walk(model, [meter], frames.shape, len(frames), frames[None])]
+        )
     finally:
         del model.video._predict
     return meter, decoded, np.stack(predicted)

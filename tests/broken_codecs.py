@@ -98,6 +98,15 @@ class Foreseeing(Raw):
         return super().pack(np.concatenate([spikes[1:2], spikes[1:]]) if len(spikes) > 1 else spikes)
 
 
+class Blending(Raw):
+    """Codes the segments of a batch as the first of them."""
+
+    together = 4
+
+    def compress_all(self, segments, rate_points, condition):
+        return super().compress_all([segments[0]] * len(segments), rate_points, condition)
+
+
 class Littering(Raw):
     def pack(self, spikes):
         Path(tempfile.gettempdir(), "left.bin").write_bytes(super().pack(spikes))

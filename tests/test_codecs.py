@@ -60,6 +60,7 @@ BROKEN = {
     "Littering": "the stream alone is enough, and nothing is left beside it",
     "Threaded": "other numbers of threads decode the same frames",
     "Foreseeing": "later frames change nothing before them",
+    "Blending": "segments of a batch are coded as each alone",
     "Lenient": "wrong rate points and frames are refused",
 }
 

@@ -10,7 +10,7 @@ from baselines.dcvc_dc.training import DcvcDcRecipe
 from baselines.spikecodec.network import FULL, SceneNetwork
 from bench.conform import conform
 from bench.errors import BenchError, StreamError
-from bench.interfaces import Codec, CodingCondition, Content, unpack_stream
+from bench.interfaces import Codec, CodingCondition, Content, pack_stream, unpack_stream
 from bench.registry import create
 from bench.weights import check_device
 
@@ -70,6 +70,29 @@ def test_real_bits_are_the_estimated_ones(name, moving):
         # Beside the symbols: the intra period, 16 bits of checksum a frame, and the coder's last words.
         real = 8 * len(payload) - 16 - 16 * len(frames) - 64
         assert real == pytest.approx(encoded.estimated_bits, rel=0.002, abs=64)
+
+
+@pytest.mark.parametrize("name", ["sci", "dcvc-dc"])
+def test_streams_of_a_batch_are_those_of_each_segment_alone(name, moving):
+    """Motion of several kinds among them: of blocks, of a whole frame, and none that is new."""
+    codec, points = create(Codec, name), [6, 0, 3, 3]
+    still = np.repeat(moving(1, 40, 56, seed=9), 5, 0)
+    segments = [moving(5, 40, 56, seed=0), still, moving(5, 40, 56, seed=2), np.roll(moving(5, 40, 56), 8, (0, 2))]
+    alone = [codec.encode(*given, CONDITION, Content.FEATURES) for given in zip(segments, points, strict=True)]
+    together = codec.encode_all(segments, points, CONDITION, Content.FEATURES)
+    assert [encoded.stream for encoded in together] == [encoded.stream for encoded in alone]
+    assert [encoded.estimated_bits for encoded in together] == [pytest.approx(e.estimated_bits) for e in alone]
+    decoded = codec.decode_all([encoded.stream for encoded in together])
+    assert [one.sha256 for one in decoded] == [codec.decode(encoded.stream).sha256 for encoded in alone]
+
+
+@pytest.mark.parametrize("name", FRAME_CODECS)
+def test_a_batch_with_a_damaged_stream_does_not_decode(name, moving):
+    codec, frames = create(Codec, name), moving(2, 32, 32)
+    stream = codec.encode(frames, 3, CONDITION, Content.FEATURES).stream
+    info, payload = unpack_stream(stream)
+    with pytest.raises(StreamError):
+        codec.decode_all([stream, pack_stream(info, payload[:20] + b"0000" + payload[24:])])
 
 
 @pytest.mark.parametrize("name", FRAME_CODECS)

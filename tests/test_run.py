@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from bench.interfaces import Codec, CodingCondition, Content
+from bench.errors import BenchError
+from bench.interfaces import Codec, CodingCondition, Content, unpack_stream
 from bench.names import file_name
 from bench.registry import create
 from bench.report.bd_table import QUALITIES
@@ -208,6 +209,64 @@ def test_only_where_it_is_allowed_does_a_decoder_decode_more_than_one_stream(tmp
     counts.append(8 * decode_fresh(stream, folder, spec, shared=True)[0].frames.max())
     close_server()
     assert counts == [1, 2, 1, 1, 2, 1, 1]
+
+
+_BATCHING = """
+import numpy as np
+
+from bench.interfaces import Codec, Compressed
+from bench.errors import BenchError
+
+
+class Batching(Codec):
+    name = "batching"
+    rate_points = (1, 2)
+    weights_sha256 = "ab" * 32
+    together = 4
+
+    def compress(self, frames, rate_point, condition):
+        return self.compress_all([frames], [rate_point], condition)[0]
+
+    def compress_all(self, segments, rate_points, condition):
+        if FAULTY and 2 in rate_points:
+            raise BenchError("no point 2 today")
+        return [Compressed(bytes([len(segments), round(100 * float(frames.mean()))])) for frames in segments]
+
+    def decompress(self, payload, info):
+        return np.full(info.shape, payload[1] / 100, np.float32)
+"""
+
+
+@pytest.mark.parametrize(("faulty", "jobs"), [(False, 1), (False, 2), (True, 1)])
+def test_short_streams_are_coded_in_batches_and_only_the_wrong_one_fails(tmp_path, bench, faulty, jobs):
+    (tmp_path / "batching.py").write_text(_BATCHING.replace("FAULTY", str(faulty)))
+    spec, out = f"{tmp_path / 'batching.py'}:Batching", tmp_path / "run"
+    flags = ["--dataset", "s-digits", "--limit", "3", "--extractor", "tfp", "--analyzer", "identity", "--frames", "3"]
+    flags += ["--paradigm", "caas", "--codec", spec, "--jobs", str(jobs), "--out", out]
+    bench("run", *flags, "--no-figures", check=int(faulty))
+    rows = read_rows(out / RD_FILE)
+    assert [(row.sequence[-1:], row.rate_point) for row in rows] == [(str(k), p) for k in range(3) for p in "12"]
+    payloads = [unpack_stream(path.read_bytes())[1] for path in (out / STREAMS).glob("*.spk")]
+    batches = sorted(payload[0] for payload in payloads)
+    if faulty:
+        assert [row.status for row in rows] == ["ok", "failed"] * 3
+        assert {row.reason for row in rows if row.reason} == {"no point 2 today"}
+        assert batches == [1, 1, 1]
+    else:
+        assert {row.status for row in rows} == {"ok"}
+        # Two workers share the jobs evenly before batches are full.
+        assert batches == ([2, 2, 4, 4, 4, 4] if jobs == 1 else [3] * 6)
+    assert len({row.psnr for row in rows if row.status == "ok"}) == 3
+
+
+def test_a_batch_without_a_payload_for_each_segment_is_its_authors_error(tmp_path):
+    class Short(create(Codec, "raw").__class__):
+        def compress_all(self, segments, rate_points, condition):
+            return [b"x"]
+
+    frames, codec = np.zeros((1, 4, 4), np.float32), Short()
+    with pytest.raises(BenchError, match=r"raw: compress_all must give a list of 2 values, not list"):
+        codec.encode_all([frames, frames], [codec.rate_points[0]] * 2, CodingCondition(), Content.SPIKES)
 
 
 def test_failing_points_are_rows_and_bugs_are_logged(bench, tmp_path, plugin_path):

@@ -622,7 +622,7 @@ class KindsCoder(StreamEncoder):
 def test_a_camera_that_shakes_is_said_in_six_numbers():
     frames, codec = shaken(8, 64, 80), create(Codec, "sci")
     coder = KindsCoder()
-    for _ in codec._walk(codec._model(2), coder, frames.shape, 16, frames):
+    for _ in codec._walk(codec._model([2]), [coder], frames.shape, 16, frames[None]):
         pass
     assert coder.kinds.count(MotionKind.AFFINE) >= 6
     without = create(Codec, "sci:global_motion=false")
@@ -641,7 +641,7 @@ def test_a_camera_that_shakes_is_said_in_six_numbers():
 def test_a_scene_that_goes_on_as_before_says_no_motion_again():
     frames, codec = shaken(8, 64, 80, still=True), create(Codec, "sci")
     coder = KindsCoder()
-    for _ in codec._walk(codec._model(2), coder, frames.shape, 16, frames):
+    for _ in codec._walk(codec._model([2]), [coder], frames.shape, 16, frames[None]):
         pass
     assert MotionKind.BLOCKS not in coder.kinds[2:]
 
@@ -649,7 +649,7 @@ def test_a_scene_that_goes_on_as_before_says_no_motion_again():
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (250, 400), (48, 112)])
 def test_motion_of_a_whole_frame_is_whole_numbers_of_a_sixteenth(height, width):
     numbers = np.array([[5, 7, -3], [-20, 0, 160]])
-    found = global_motion.affine_field(torch.from_numpy(numbers), (height, width))
+    found = global_motion.affine_field(torch.from_numpy(numbers)[None], (height, width))
     across = (2 * np.arange(width) - (width - 1)) / width
     down = (2 * np.arange(height) - (height - 1)) / height
     wanted = numbers[:, 0, None, None] + numbers[:, 1, None, None] * across + numbers[:, 2, None, None] * down[:, None]
@@ -660,7 +660,7 @@ def test_motion_of_a_whole_frame_is_whole_numbers_of_a_sixteenth(height, width):
 
 def test_the_fit_of_a_whole_frame_finds_its_shift_and_turn():
     frames = torch.from_numpy(shaken(2, 128, 128))[:, None, None]
-    whole = global_motion.fitted(frames[1], frames[0], torch.zeros(2))
+    whole = global_motion.fitted(frames[1], frames[0], torch.zeros(1, 2))
     moved = warp(frames[0], whole.field(torch.zeros(1, 2, 128, 128)))
     inside = (..., slice(12, -12), slice(12, -12))
     before, after = (float((frame - frames[1])[inside].square().mean()) for frame in (frames[0], moved))

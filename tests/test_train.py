@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter
+from torch import nn
 
 from baselines.dcvc.training import DcvcRecipe
 from baselines.dcvc_dc.training import DcvcDcRecipe
 from baselines.neural.autoregressive import _wavefronts
+from baselines.neural.fixed import FixedConv, freeze, train_in_bfloat16
 from baselines.neural.layers import _unit_grid
 from baselines.neural.motion import frames_between
 from baselines.neural.small import _spread
@@ -156,6 +158,33 @@ def test_a_killed_run_ends_with_the_weights_of_an_unbroken_one(kind, short, tmp_
     assert (whole / "curve.png").stat().st_size > 1000
 
 
+def test_bfloat16_is_for_large_convolutions_while_they_train():
+    torch.manual_seed(0)
+    network = nn.ModuleList([FixedConv(16, 16), FixedConv(16, 16, 1), FixedConv(16, 16, groups=16)])
+    x = torch.rand(1, 16, 8, 8)
+    before = [layer(x) for layer in network]
+    train_in_bfloat16(network)
+    after = [layer(x) for layer in network]
+    assert [torch.equal(*pair) for pair in zip(before, after, strict=True)] == [False, True, True]
+    assert after[0].dtype == torch.float32
+    torch.testing.assert_close(after[0], before[0], atol=0.02, rtol=0)
+    after[0].sum().backward()
+    with torch.no_grad():
+        assert torch.equal(network.eval()[0](x), before[0])
+        freeze(network.train())
+        exact = network[0](x)
+        assert torch.equal(exact * 64, (exact * 64).round())
+
+
+@pytest.mark.parametrize("kind", [DcvcRecipe, DcvcDcRecipe])
+def test_small_codecs_train_in_bfloat16(kind):
+    recipe, frames = kind(), torch.rand(2, 2, 64, 64)
+    recipe.use_bfloat16()
+    loss, _ = recipe.loss((frames, frames), 0.0)
+    loss.backward()
+    assert loss.dtype == torch.float32
+
+
 def test_spikecodec_is_trained_and_fires(shards, tmp_path):
     settings = Settings("spikecodec", shards.digest, 2, 0)
     train_codec(_recipe(SpikeCodecRecipe), settings, shards, shards, tmp_path, "cpu", False, silent)
@@ -252,6 +281,7 @@ def test_a_preset_without_a_recipe_is_not_trained_under_its_name(spec, refused):
         (["dcvc:device=cuda"], "training does not take dcvc's option device; use --device"),
         (["classifier:stage=3"], "training does not take classifier's option stage; use --stage"),
         (["classifier", "--samples", "8"], "classifier is trained on its own dataset: leave out --data"),
+        (["spikecodec", "--bfloat16"], "this training leaves no choice of precision: leave out --bfloat16"),
         (["dcvc:metric=msssim"], "chooses among the checkpoints of the preset official"),
     ],
 )

@@ -66,6 +66,7 @@ class DcvcDc(NeuralCodec, Trainable):
 
     name = "dcvc-dc"
     presets: ClassVar[Mapping[str, type[Preset]]] = {"small": SmallPreset, "official": Official}
+    in_batches = True
 
     class Options(NeuralOptions):
         """Options of every learned codec, and the metric that the official checkpoints were trained for."""

@@ -96,6 +96,8 @@ class FrameModel(Protocol):
 
 # Intra frames are coded this many rate points above the inter frames after them; chosen on held-out training content.
 INTRA_FINER = 2
+# Segments of a batch; beyond it a sample of 64x64 takes no less time.
+_BATCH = 16
 
 
 class SmallModel:
@@ -244,11 +246,14 @@ class NeuralCodec(Codec, HasWorkload):
     ----------
     presets
         The class of each value of the option `preset`.
+    in_batches
+        Whether the small preset's networks code streams of several segments in one batch.
     """
 
     Options: ClassVar[type[ComponentOptions]] = NeuralOptions
     structures = frozenset({"low_delay"})
     presets: ClassVar[Mapping[str, type[Preset]]]
+    in_batches: ClassVar[bool] = False
 
     @property
     def chosen(self) -> Preset:
@@ -322,15 +327,26 @@ class NeuralCodec(Codec, HasWorkload):
         hashes = [file_sha256(path) for path in files]
         return hashes[0] if len(hashes) == 1 else digest(hashes)
 
+    @property
+    def together(self) -> int:
+        """See `Codec`."""
+        return _BATCH if self.in_batches and isinstance(self.chosen, SmallPreset) else 1
+
     def compress(self, frames: np.ndarray, rate_point: RatePoint, condition: CodingCondition) -> Compressed:
         """Code frame by frame; inter frames are predicted from frames decoded before them."""
+        return self.compress_all([frames], [rate_point], condition)[0]
+
+    def compress_all(
+        self, segments: Sequence[np.ndarray], rate_points: Sequence[RatePoint], condition: CodingCondition
+    ) -> list[Compressed]:
+        """Code segments in one batch: on small frames the networks' calls take longer than their work."""
         from baselines.neural.coding import StreamEncoder
 
-        model = self._model(rate_point)
-        encoder = StreamEncoder()
-        for _ in self._walk(model, encoder, frames.shape, condition.intra_period, from_uint8(to_uint8(frames))):
+        coders, frames = [StreamEncoder() for _ in segments], from_uint8(to_uint8(np.stack(segments)))
+        for _ in self._walk(self._model(rate_points), coders, frames.shape[1:], condition.intra_period, frames):
             pass
-        return Compressed(_HEAD.pack(condition.intra_period) + encoder.payload(), encoder.total_bits)
+        head = _HEAD.pack(condition.intra_period)
+        return [Compressed(head + coder.payload(), coder.total_bits) for coder in coders]
 
     def decompress(self, payload: bytes, info: StreamInfo) -> Decoded:
         """Decode frame by frame.
@@ -342,56 +358,91 @@ class NeuralCodec(Codec, HasWorkload):
         StreamError
             If the payload is cut off, or a frame's checksum differs.
         """
+        return self.decompress_all([payload], [info])[0]
+
+    def decompress_all(self, payloads: Sequence[bytes], infos: Sequence[StreamInfo]) -> list[Decoded]:
+        """Decode segments in one batch; see `decompress`."""
         from baselines.neural.coding import StreamDecoder
 
-        if len(payload) < _HEAD.size:
+        if any(len(payload) < _HEAD.size for payload in payloads):
             raise StreamError(f"{self.name}: the payload is cut off")
-        (intra_period,) = _HEAD.unpack_from(payload)
+        (intra_period,) = _HEAD.unpack_from(payloads[0])
         if not intra_period:
             raise StreamError(f"{self.name}: the payload states no intra period")
-        decoder = StreamDecoder(payload[_HEAD.size :])
-        frames, motion = np.empty(info.shape, np.float32), None
-        for k, (frame, moved) in enumerate(self._walk(self._model(info.rate_point), decoder, info.shape, intra_period)):
-            frames[k] = frame
+        if any(_HEAD.unpack_from(payload) != (intra_period,) for payload in payloads):
+            raise StreamError(f"{self.name}: the payloads state different intra periods")
+        coders, shape = [StreamDecoder(payload[_HEAD.size :]) for payload in payloads], infos[0].shape
+        model = self._model([info.rate_point for info in infos])
+        frames, motion = np.empty((len(infos), *shape), np.float32), None
+        for k, (decoded, moved) in enumerate(self._walk(model, coders, shape, intra_period)):
+            frames[:, k] = decoded
             if moved is not None:
                 if motion is None:
-                    motion = np.full((info.shape[0], 2, *info.shape[1:]), np.nan, np.float32)
-                motion[k] = moved
-        return Decoded(from_uint8(to_uint8(frames)), motion)
+                    motion = np.full((len(infos), shape[0], 2, *shape[1:]), np.nan, np.float32)
+                motion[:, k] = moved
+        frames = from_uint8(to_uint8(frames))
+        return [Decoded(part, None if motion is None else motion[item]) for item, part in enumerate(frames)]
 
     def _walk(
-        self, model: FrameModel, coder: Any, shape: tuple[int, ...], intra_period: int, frames: np.ndarray | None = None
+        self,
+        model: FrameModel,
+        coders: Sequence[Any],
+        shape: tuple[int, ...],
+        intra_period: int,
+        frames: np.ndarray | None = None,
     ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        """Code one frame of all N segments after another, and yield them as decoded, N x H x W, with their motion.
+
+        Parameters
+        ----------
+        coders
+            The `StreamEncoder` or `StreamDecoder` of each segment.
+        shape
+            (K, H, W) of each segment.
+        frames
+            N x K x H x W when encoding.
+        """
         import torch
 
+        from baselines.neural.coding import Streams
         from baselines.neural.fixed import exact_arithmetic
         from baselines.neural.layers import pad_to
 
         count, height, width = shape
         size = (height + -height % model.multiple, width + -width % model.multiple)
+        coder: LatentCoder = coders[0] if len(coders) == 1 else Streams(coders)
         state: Any = None
         with torch.inference_mode(), exact_arithmetic():
             for k in range(count):
                 source = None
                 if frames is not None:
-                    luma = torch.from_numpy(frames[k])[None, None].to(self.options.device)
+                    luma = torch.from_numpy(frames[:, k, None]).to(self.options.device)
                     source = from_luma(pad_to(luma, model.multiple), model.colour)
                 intra = k % intra_period == 0
-                coder.count = model.intra_bits if intra else model.inter_bits
+                for one in coders:
+                    one.count = model.intra_bits if intra else model.inter_bits
                 decoded, state = model.code(coder, source, k, size, None if intra else state)
-                coder.end_frame()
-                luma = to_luma(decoded, model.colour)[:height, :width]
+                for one in coders:
+                    one.end_frame()
+                luma = to_luma(decoded, model.colour)[:, :height, :width]
                 motion = getattr(state, "motion", None)
-                moved = None if motion is None else motion[0, :, :height, :width].float().cpu().numpy()
+                moved = None if motion is None else motion[..., :height, :width].float().cpu().numpy()
                 yield luma.clamp(0, 1).float().cpu().numpy(), moved
 
-    def _model(self, rate_point: RatePoint) -> FrameModel:
+    def _model(self, rate_points: Sequence[RatePoint]) -> FrameModel:
+        """The networks at the rate point of each segment of a batch."""
+        import torch
+
         from bench.weights import check_device
 
         check_device(self.options.device)
+        chosen = self.chosen
+        if len(rate_points) > 1:
+            assert isinstance(chosen, SmallPreset)  # noqa: S101 -- others are not `together`
+            return chosen.model(torch.tensor(rate_points, device=self.options.device))
         # Keyed on the files' hash, so that a file that changed is read again.
-        hashes = tuple(file_sha256(path) for path in self.chosen.weight_files(rate_point))
-        return _loaded(type(self), tuple(self.options), rate_point, hashes)
+        hashes = tuple(file_sha256(path) for path in chosen.weight_files(rate_points[0]))
+        return _loaded(type(self), tuple(self.options), rate_points[0], hashes)
 
 
 @functools.lru_cache(maxsize=4)
@@ -416,19 +467,19 @@ def _loaded(
 
 
 def from_luma(luma: Tensor, colour: Colour) -> Tensor:
-    """1 x 1 x H x W luma as the network's channels: grey RGB, or YCbCr with neutral chroma."""
+    """N x 1 x H x W luma as the network's channels: grey RGB, or YCbCr with neutral chroma."""
     import torch.nn.functional as F
 
     if colour == "luma":
         return luma
-    return luma.expand(1, 3, -1, -1) if colour == "rgb" else F.pad(luma, (0, 0, 0, 0, 0, 2), value=0.5)
+    return luma.expand(-1, 3, -1, -1) if colour == "rgb" else F.pad(luma, (0, 0, 0, 0, 0, 2), value=0.5)
 
 
 def to_luma(frame: Tensor, colour: Colour) -> Tensor:
-    """1 x C x H x W as H x W luma (BT.709 for RGB)."""
+    """N x C x H x W as N x H x W luma (BT.709 for RGB)."""
     if colour == "rgb":
-        return 0.2126 * frame[0, 0] + 0.7152 * frame[0, 1] + 0.0722 * frame[0, 2]
-    return frame[0, 0]
+        return 0.2126 * frame[:, 0] + 0.7152 * frame[:, 1] + 0.0722 * frame[:, 2]
+    return frame[:, 0]
 
 
 def find_file(folder: Path, *patterns: str) -> Path:

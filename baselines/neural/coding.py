@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from baselines.neural.entropy import BitCount, Family, Prior
+    from baselines.neural.latents import LatentCoder
 
 _LARGEST = 1 << 23
 _model = constriction.stream.model
@@ -299,6 +300,45 @@ class StreamDecoder:
         if value > _LARGEST:
             raise StreamError(f"frame {self._session.frame}: a latent beyond all range; not a stream of these networks")
         return -value if (code - 1) & 1 else value
+
+
+class Streams:
+    """Writes or reads one stream for each item of a batch.
+
+    Parameters
+    ----------
+    coders
+        The encoder or decoder of each item.
+    """
+
+    def __init__(self, coders: Sequence[StreamEncoder | StreamDecoder]) -> None:
+        self.coders = coders
+
+    def factorized(self, name: str, prior: Prior, z: Tensor | None, shape: tuple[int, ...]) -> Tensor:
+        """Code each item with its own coder."""
+        parts = itertools.repeat(None) if z is None else z.chunk(len(self.coders))
+        coded = zip(self.coders, parts, strict=z is not None)
+        return torch.cat([coder.factorized(name, prior, part, (1, *shape[1:])) for coder, part in coded])
+
+    def conditional(
+        self, name: str, family: Family, residual: Tensor | None, sigma: Tensor, worth: Tensor | None = None
+    ) -> Tensor:
+        """Code each item with its own coder."""
+        if residual is None:
+            parts = zip(self.coders, sigma.chunk(len(self.coders)), strict=True)
+            return torch.cat([coder.conditional(name, family, None, scale) for coder, scale in parts])
+        # Symbols are chosen for all items at once.
+        symbols = symbols_of(residual, family, sigma, worth)
+        for coder, part, scale in zip(
+            self.coders, symbols.chunk(len(self.coders)), sigma.chunk(len(self.coders)), strict=True
+        ):
+            coder.conditional(name, family, part, scale)
+        return symbols
+
+
+def coder_of(coder: LatentCoder, items: Sequence[int]) -> LatentCoder:
+    """The coder of some items of a batch, where each has its own stream; else the one that all of them have."""
+    return Streams([coder.coders[item] for item in items]) if isinstance(coder, Streams) else coder
 
 
 def _order(values: np.ndarray, kinds: int) -> np.ndarray:

@@ -102,11 +102,11 @@ class FixedConv(FixedLayer):
 
     Attributes
     ----------
-    bfloat16
+    reduced
         Whether training computes the products in bfloat16 (`train_in_bfloat16`).
     """
 
-    bfloat16 = False
+    reduced = False
 
     def __init__(
         self,
@@ -128,7 +128,7 @@ class FixedConv(FixedLayer):
     def forward(self, x: Tensor) -> Tensor:
         # Channels-last is several times faster for few channels, and 25 times for depthwise kernels.
         x = x.contiguous(memory_format=torch.channels_last)
-        if self.bfloat16 and self.training:
+        if self.reduced and self.training:
             with torch.autocast(x.device.type, torch.bfloat16):
                 return self._finish(self.conv(x).float())
         return self._finish(self.conv(x))
@@ -159,7 +159,7 @@ def train_in_bfloat16(network: nn.Module) -> None:
     """
     for module in network.modules():
         if isinstance(module, FixedConv):
-            module.bfloat16 = module.conv.kernel_size != (1, 1) and module.conv.groups == 1
+            module.reduced = module.conv.kernel_size != (1, 1) and module.conv.groups == 1
 
 
 class FixedSubpel(nn.Sequential):

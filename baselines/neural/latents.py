@@ -99,7 +99,7 @@ class Estimator:
         assert z is not None and z.shape == shape  # noqa: S101 -- a programming error, not a user's
         medians = prior.medians
         z_hat = torch.round(z - medians) + medians
-        self.bits[name] = self.bits[name].to(z) + self.count(prior.probability(z_hat)).sum()
+        self._add(name, self.count(prior.probability(z_hat)))
         return z_hat
 
     def conditional(
@@ -108,5 +108,8 @@ class Estimator:
         """Round by `symbols_of`."""
         assert residual is not None  # noqa: S101 -- a programming error, not a user's
         symbols = symbols_of(residual, family, sigma, worth)
-        self.bits[name] = self.bits[name].to(sigma) + self.count(family.probability(symbols, sigma)).sum()
+        self._add(name, self.count(family.probability(symbols, sigma)))
         return symbols
+
+    def _add(self, name: str, bits: Tensor) -> None:
+        self.bits[name] = self.bits[name].to(bits) + bits.sum()

@@ -56,6 +56,7 @@ class Sci(NeuralCodec, TrainableInStages):
 
     name = "sci"
     presets: ClassVar[Mapping[str, type[Preset]]] = {"small": Small, "paper": Paper}
+    in_batches = True
     stages: ClassVar[tuple[str, ...]] = ("1", "2", "intra", "codec", "3")
     variants: ClassVar[type[Component]] = Variant
 

@@ -62,14 +62,14 @@ _STEPS, _OUTLIER = 5, 1.5
 
 @dataclass(frozen=True)
 class WholeMotion:
-    """Motion of a whole frame.
+    """Motion of whole frames, of one kind.
 
     Attributes
     ----------
     kind
         `AFFINE` or `CARRIED`.
     numbers
-        In 1/16 pixel, x's then y's: the shift and, where affine, how far the motion at the right and at
+        N x 6 or N x 2 in 1/16 pixel, x's then y's: the shift and, where affine, how far the motion at the right and at
         the lower edge differs from that in the middle.
     """
 
@@ -77,19 +77,19 @@ class WholeMotion:
     numbers: Tensor
 
     def field(self, onward: Tensor) -> Tensor:
-        """Motion of every pixel, 1 x 2 x H x W in pixels.
+        """Motion of every pixel, N x 2 x H x W in pixels.
 
         Parameters
         ----------
         onward
-            The last frame's motion as it went on (`carried`), 1 x 2 x H x W in pixels.
+            The last frames' motion as it went on (`carried`), N x 2 x H x W in pixels.
         """
-        own = affine_field(self.numbers.view(2, -1), (onward.shape[2], onward.shape[3]))
+        own = affine_field(self.numbers.view(len(self.numbers), 2, -1), (onward.shape[2], onward.shape[3]))
         return (own if self.kind is MotionKind.AFFINE else onward + own).clamp(-_LARGEST, _LARGEST)
 
 
 def code_kind(coder: LatentCoder, kind: MotionKind | None, like: Tensor) -> MotionKind:
-    """Code which kind of motion follows; `kind` is None when decoding.
+    """Code which kind of motion of one frame follows; `kind` is None when decoding.
 
     Raises
     ------
@@ -105,21 +105,23 @@ def code_kind(coder: LatentCoder, kind: MotionKind | None, like: Tensor) -> Moti
 
 
 def code_whole(coder: LatentCoder, kind: MotionKind, numbers: Tensor | None, like: Tensor) -> WholeMotion:
-    """Code the numbers of a frame's motion; they are None when decoding."""
-    return WholeMotion(kind, coder.conditional("mv_whole", SCALES, numbers, like.new_tensor(_SCALES[kind])))
+    """Code the numbers of the motion of one or more frames; they are None when one frame's are decoded."""
+    scales = like.new_tensor([_SCALES[kind]])
+    scales = scales if numbers is None else scales.expand_as(numbers)
+    return WholeMotion(kind, coder.conditional("mv_whole", SCALES, numbers, scales))
 
 
 def affine_field(numbers: Tensor, size: tuple[int, int]) -> Tensor:
-    """Motion 1 x 2 x H x W in pixels of numbers 2 x 1 or 2 x 3 (`WholeMotion`), by whole numbers alone."""
+    """Motion N x 2 x H x W in pixels of numbers N x 2 x 1 or N x 2 x 3 (`WholeMotion`), by whole numbers alone."""
     height, width = size
-    units = torch.round(numbers).long()[:, :, None, None]
-    field = units[:, 0].expand(2, height, width)
-    if units.shape[1] > 1:
+    units = torch.round(numbers).long()[..., None, None]
+    field = units[:, :, 0].expand(-1, 2, height, width)
+    if units.shape[2] > 1:
         # From -1 at one edge to 1 at the other, over a common denominator.
         across, down, scale = _places(height, width, numbers.device)
-        change = units[:, 1] * across + units[:, 2] * down
+        change = units[:, :, 1] * across + units[:, :, 2] * down
         field = field + torch.div(2 * change + scale, 2 * scale, rounding_mode="floor")
-    return field[None].float() * MOTION_STEP
+    return field.float() * MOTION_STEP
 
 
 @kept
@@ -135,7 +137,7 @@ def carried(motion: Tensor) -> Tensor:
 
 
 def fitted(now: Tensor, past: Tensor, start: Tensor, base: Tensor | None = None) -> WholeMotion:
-    """The numbers that bring the last frame nearest to this one; for encoders.
+    """The numbers that bring the last frames nearest to these; for encoders.
 
     Gauss-Newton steps on frames of half the size, along the gradient of the present frame. Places that do not follow
     count less, so that what moves by itself does not bend the rest.
@@ -143,47 +145,60 @@ def fitted(now: Tensor, past: Tensor, start: Tensor, base: Tensor | None = None)
     Parameters
     ----------
     now, past
-        1 x 1 x H x W.
+        N x 1 x H x W.
     start
-        First guess of the shift in pixels, 2.
+        First guess of the shift in pixels, N x 2.
     base
-        Motion that the shift is added to, 1 x 2 x H x W; without it, the motion is affine.
+        Motion that the shift is added to, N x 2 x H x W; without it, the motion is affine.
     """
     small, before = halve(now), halve(past)
-    height, width = small.shape[2:]
+    count, _, height, width = small.shape
     across, down, scale = _places(height, width, now.device)
     basis = [torch.ones_like(small[0, 0])]
     if base is None:
         basis += [(across / scale).expand(height, width), (down / scale).expand(height, width)]
     places = torch.stack(basis)
-    own = torch.zeros(2, len(basis), device=now.device)
-    own[:, 0] = start.to(own)
+    own = torch.zeros(count, 2, len(basis), device=now.device)
+    own[:, :, 0] = start.to(own)
     # Pixels of half the size.
     half_base = torch.zeros_like(small).expand(-1, 2, -1, -1) if base is None else halve(base) / 2
-    slopes = torch.stack(torch.gradient(small[0, 0])[::-1])  # across, then down
-    directions = (slopes[:, None] * places).flatten(0, 1).flatten(1) / 2
+    slopes = torch.stack(torch.gradient(small[:, 0], dim=(1, 2))[::-1], 1)  # across, then down
+    directions = (slopes[:, :, None] * places).flatten(1, 2).flatten(2) / 2
     for _ in range(_STEPS):
-        flow = half_base + torch.einsum("ck,khw->chw", own, places) / 2
-        error = (small - warp(before, flow))[0, 0].flatten()
-        weight = 1 / (1 + (error / (_OUTLIER * error.abs().median() + 1e-6)).square())
-        weighted = directions * weight
-        normal = weighted @ directions.T + 1e-6 * torch.eye(len(directions), device=now.device)
-        own = own + torch.linalg.solve(normal, weighted @ error).view_as(own)
-    numbers = torch.round(own.clamp(-_LARGEST, _LARGEST) / MOTION_STEP).flatten()
+        flow = half_base + torch.einsum("nck,khw->nchw", own, places) / 2
+        error = (small - warp(before, flow)).flatten(1)
+        weight = 1 / (1 + (error / (_OUTLIER * error.abs().median(1, True).values + 1e-6)).square())
+        weighted = directions * weight[:, None]
+        normal = weighted @ directions.mT + 1e-6 * torch.eye(directions.shape[1], device=now.device)
+        own = own + torch.linalg.solve(normal, weighted @ error[..., None]).view_as(own)
+    numbers = torch.round(own.clamp(-_LARGEST, _LARGEST) / MOTION_STEP).flatten(1)
     return WholeMotion(MotionKind.AFFINE if base is None else MotionKind.CARRIED, numbers)
 
 
 class Trial(Estimator):
-    """Counts the bits of symbols that may or may not be sent, and keeps them for `replay`."""
+    """Counts the bits of symbols that may or may not be sent, and keeps them for `replay`.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    items
+        Number of items of a batch that are tried at once.
+
+    Attributes
+    ----------
+    item_bits
+        Estimated bits of each item.
+    """
+
+    def __init__(self, items: int = 1) -> None:
         super().__init__(stream_bits())
-        self._calls: list[Callable[[LatentCoder], object]] = []
+        self.item_bits = torch.zeros(items)
+        self._calls: list[Callable[[LatentCoder, int], object]] = []
 
     def factorized(self, name: str, prior: Prior, z: Tensor | None, shape: tuple[int, ...]) -> Tensor:
         """As an `Estimator`."""
         z_hat = super().factorized(name, prior, z, shape)
-        self._calls.append(lambda coder: coder.factorized(name, prior, z_hat, shape))
+        parts = z_hat.chunk(len(self.item_bits))
+        self._calls.append(lambda coder, item: coder.factorized(name, prior, parts[item], tuple(parts[item].shape)))
         return z_hat
 
     def conditional(
@@ -191,28 +206,14 @@ class Trial(Estimator):
     ) -> Tensor:
         """As an `Estimator`."""
         symbols = super().conditional(name, family, residual, sigma, worth)
-        self._calls.append(lambda coder: coder.conditional(name, family, symbols, sigma))
+        parts, scales = symbols.chunk(len(self.item_bits)), sigma.chunk(len(self.item_bits))
+        self._calls.append(lambda coder, item: coder.conditional(name, family, parts[item], scales[item]))
         return symbols
 
-    def replay(self, coder: LatentCoder) -> None:
-        """Code the same symbols with another coder."""
+    def _add(self, name: str, bits: Tensor) -> None:
+        self.item_bits = self.item_bits.to(bits) + bits.reshape(len(self.item_bits), -1).sum(1)
+
+    def replay(self, coder: LatentCoder, item: int) -> None:
+        """Code the symbols of an item with another coder."""
         for call in self._calls:
-            call(coder)
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One way to say a frame's motion.
-
-    Attributes
-    ----------
-    kind, trial
-        The kind of motion, and the symbols that say the rest.
-    motion, mv_y
-        What a decoder makes of them: motion of pixels, 1 x 2 x H x W, and the last latent of motion of blocks.
-    """
-
-    kind: MotionKind
-    trial: Trial
-    motion: Tensor
-    mv_y: Tensor
+            call(coder, item)

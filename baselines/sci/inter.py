@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.neural.codec import SmallModel
+from baselines.neural.coding import coder_of
 from baselines.neural.fixed import (
     MOTION_STEP,
     FixedConv,
@@ -51,7 +52,7 @@ from baselines.neural.small import (
     to_network,
     zeroed,
 )  # fmt: skip
-from baselines.sci.global_motion import Candidate, MotionKind, Trial, carried, code_kind, code_whole, fitted
+from baselines.sci.global_motion import MotionKind, Trial, carried, code_kind, code_whole, fitted
 from baselines.sci.refinement import Refinement, encoder_branch
 from baselines.sci.sizes import CodecSize
 
@@ -154,7 +155,7 @@ class VideoNetwork(FixedLayer):
         place = state.place + 1
         is_key = place % KEY_PERIOD == 0
         point = self.size.places * rate + (0 if is_key else self.size.places - 1)
-        if self.size.global_motion and self.frozen and len(rate) == 1:
+        if self.size.global_motion and self.frozen:
             motion, mv_y = self._code_any_motion(coder, frame, state, point)
         else:
             motion, mv_y = self._code_motion(coder, frame, state, point)
@@ -185,52 +186,73 @@ class VideoNetwork(FixedLayer):
     def _code_any_motion(
         self, coder: LatentCoder, frame: Tensor | None, state: State, point: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Code the kind of motion that costs least, and the motion."""
+        """Code of every frame the kind of motion that costs least, and the motion."""
         if frame is not None:
-            chosen = self._cheapest(frame, state, point)
-            code_kind(coder, chosen.kind, state.frame)
-            chosen.trial.replay(coder)
-            return chosen.motion, chosen.mv_y
-        kind = code_kind(coder, None, state.frame)
-        if kind is MotionKind.BLOCKS:
-            return self._code_blocks(coder, None, state, point)
-        return code_whole(coder, kind, None, state.frame).field(self._onward(state)), self._past_motion(state)
+            return self._code_cheapest(coder, frame, state, point)
+        coders = [coder_of(coder, [item]) for item in range(len(point))]
+        kinds = [code_kind(one, None, state.frame) for one in coders]
+        onward, past = self._onward(state), self._past_motion(state)
+        motion, mv_y = torch.empty_like(onward), past.clone()
+        for item, (one, kind) in enumerate(zip(coders, kinds, strict=True)):
+            if kind is not MotionKind.BLOCKS:
+                whole = code_whole(one, kind, None, state.frame)
+                motion[item] = whole.field(onward[item : item + 1])[0]
+        blocks = [item for item, kind in enumerate(kinds) if kind is MotionKind.BLOCKS]
+        if blocks:
+            motion[blocks], mv_y[blocks] = self._code_blocks(coder_of(coder, blocks), None, past[blocks], point[blocks])
+        return motion, mv_y
 
     def _onward(self, state: State) -> Tensor:
-        """The last frame's motion, carried on along itself; none after an intra frame."""
-        last = state.frame.new_zeros(1, 2, *state.frame.shape[2:]) if state.motion is None else state.motion
-        return carried(last)
+        """The last frames' motion, carried on along itself; none after an intra frame."""
+        batch, _, height, width = state.frame.shape
+        return carried(state.frame.new_zeros(batch, 2, height, width) if state.motion is None else state.motion)
 
-    def _cheapest(self, frame: Tensor, state: State, point: Tensor) -> Candidate:
-        """Of several ways to say a frame's motion, the one that costs least with what is left to say after it."""
-        searched, onward, candidates = self._search(frame, state, point), self._onward(state), []
-        for worth in _MOTION_WORTHS:
-            trial = Trial()
-            motion, mv_y = self._code_blocks(trial, searched, state, point, worth)
-            candidates.append(Candidate(MotionKind.BLOCKS, trial, motion, mv_y))
-        middle = candidates[0].motion.flatten(2).median(2).values[0]
+    def _code_cheapest(self, coder: LatentCoder, frame: Tensor, state: State, point: Tensor) -> tuple[Tensor, Tensor]:
+        """Of several ways to say each frame's motion, code the one that costs least with what is left to say after it.
+
+        The ways are motion of blocks for each of `_MOTION_WORTHS`, and the two kinds of motion of the whole frame.
+        """
+        count, onward, past = len(point), self._onward(state), self._past_motion(state)
+        blocks = Trial(len(_MOTION_WORTHS) * count)
+        motion, mv_y = self._code_blocks(blocks, self._search(frame, state, point), past, point, _MOTION_WORTHS)
+        middle = motion[:count].flatten(2).median(2).values
+        # Kind, trial and first item of each way.
+        ways = [(MotionKind.BLOCKS, blocks, way * count) for way in range(len(_MOTION_WORTHS))]
+        motions = [motion]
         for whole in (fitted(frame, state.frame, middle), fitted(frame, state.frame, 0 * middle, onward)):
-            code_whole(trial := Trial(), whole.kind, whole.numbers, frame)
-            candidates.append(Candidate(whole.kind, trial, whole.field(onward), self._past_motion(state)))
+            code_whole(trial := Trial(count), whole.kind, whole.numbers, frame)
+            ways.append((whole.kind, trial, 0))
+            motions.append(whole.field(onward))
+        motion = torch.cat(motions).view(len(ways), count, *onward.shape[1:])
+        bits = torch.stack([trial.item_bits[first : first + count] for _, trial, first in ways])
+        best = (bits + self._remaining_costs(frame, state, motion, point)).argmin(0)
+        for item, (kind, trial, first) in enumerate(ways[way] for way in best.tolist()):
+            own = coder_of(coder, [item])
+            code_kind(own, kind, frame)
+            trial.replay(own, first + item)
+        latents = torch.cat((mv_y, past.repeat(2, 1, 1, 1))).view(len(ways), *past.shape)
+        items = torch.arange(count, device=best.device)
+        return motion[best, items], latents[best, items]
 
-        def cost(one: Candidate) -> float:
-            return one.trial.total_bits + self._remaining_cost(frame, state, one.motion, point)
+    def _remaining_costs(self, frame: Tensor, state: State, motion: Tensor, point: Tensor) -> Tensor:
+        """About what N frames cost beside M motions of each, M x N x 2 x H x W, in bits: M x N.
 
-        return min(candidates, key=cost)
-
-    def _remaining_cost(self, frame: Tensor, state: State, motion: Tensor, point: Tensor) -> float:
-        """About what a frame costs beside its motion, in bits: each coefficient is coded or left out."""
+        Each coefficient is coded or left out.
+        """
         steps = self.rates(point, self.frozen)
         worth = coefficient_worth(steps, point // self.size.places)
-        size = (self.transform(frame - self._moved(state.frame, motion)) / steps).abs()
+        moved = self._moved(state.frame.repeat(len(motion), 1, 1, 1), motion.flatten(0, 1))
+        left = self.transform(frame.repeat(len(motion), 1, 1, 1) - moved)
+        size = (left.view(*motion.shape[:2], *left.shape[1:]) / steps).abs()
         coded = worth / 12 + _CODED + 2 * (1 + size).log2()
-        return float(torch.minimum(worth * size.square(), coded).sum())
+        return torch.minimum(worth * size.square(), coded).sum((2, 3, 4))
 
     def _code_motion(
         self, coder: LatentCoder, frame: Tensor | None, state: State, point: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Code motion of blocks."""
-        return self._code_blocks(coder, None if frame is None else self._search(frame, state, point), state, point)
+        searched = None if frame is None else self._search(frame, state, point)
+        return self._code_blocks(coder, searched, self._past_motion(state), point)
 
     def _search(self, frame: Tensor, state: State, point: Tensor) -> tuple[Tensor, Tensor]:
         """Motion of blocks before quantisation, N x 16 x h x w in pixels, and what an error of it costs."""
@@ -241,24 +263,40 @@ class VideoNetwork(FixedLayer):
         self,
         coder: LatentCoder,
         searched: tuple[Tensor, Tensor] | None,
-        state: State,
+        past: Tensor,
         point: Tensor,
-        lasting: float = _MOTION_WORTHS[0],
+        lasting: tuple[float, ...] = _MOTION_WORTHS[:1],
     ) -> tuple[Tensor, Tensor]:
-        """Code motion of blocks that was searched; returns motion of pixels, N x 2 x H x W, and the decoded latent."""
-        batch, _, height, width = state.frame.shape
-        steps = self.motion_rates(point, self.frozen)
+        """Code motion of blocks that was searched.
+
+        Parameters
+        ----------
+        past
+            The last latent of motion that was coded (`_past_motion`).
+        lasting
+            What an error of motion costs beyond its own frame. With M values the motion is coded in M ways.
+
+        Returns
+        -------
+        tuple
+            Motion of pixels, M N x 2 x H x W, and the decoded latent, M N x 16 x h x w; all of the first way first.
+        """
+        ways = len(lasting)
+        steps = self.motion_rates(point, self.frozen).repeat(ways, 1, 1, 1)
+        past, point = past.repeat(ways, 1, 1, 1), point.repeat(ways)
         latent = worth = None
         if searched is not None:
-            latent = searched[0] / steps
-            worth = lasting * searched[1] * steps.square() / bit_worth(point // self.size.places)
-        shape = (batch, height // BLOCK, width // BLOCK)
-        decoded = self.mv_prior.code(coder, "mv", latent, (self._past_motion(state),), point, shape, worth)
+            found, stake = (part.repeat(ways, 1, 1, 1) for part in searched)
+            latent = found / steps
+            times = steps.new_tensor(lasting).repeat_interleave(len(point) // ways).view(-1, 1, 1, 1)
+            worth = times * stake * steps.square() / bit_worth(point // self.size.places)
+        batch, _, height, width = past.shape
+        decoded = self.mv_prior.code(coder, "mv", latent, (past,), point, (batch, height, width), worth)
         # In units of four pixels.
-        moved = snap((decoded * steps / 4).to(state.frame), self.frozen)
+        moved = snap((decoded * steps / 4).to(past), self.frozen)
         surface = motion_surface(quarter_motion(moved), self.frozen, BLOCK // 2)
         motion = snap_motion(4 * add(surface, self.mv_decoder(moved)), self.frozen)
-        return motion, snap(decoded.to(state.frame), self.frozen)
+        return motion, snap(decoded.to(past), self.frozen)
 
     def _past_motion(self, state: State) -> Tensor:
         """The last latent of motion that was coded."""

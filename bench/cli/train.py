@@ -115,11 +115,7 @@ def train(
         folder = whole / part
         torch.manual_seed(seed)
         recipe = made.stage_recipe(part, whole, changed) if isinstance(made, TrainableInStages) else made.recipe()
-        if begin:
-            fitting, every = recipe.begin_from(begin)
-            typer.echo(f"{fitting} of {every} tensors are those of {begin}")
-        if bfloat16:
-            recipe.use_bfloat16()
+        _prepare(recipe, begin, bfloat16)
         label = " ".join(word for word in (made.spec, part, variant) if word)
         trained_on, checked_on = _samples(made, recipe, part, (data, validation), samples or 1600, seed, extractor)
         basis = tuple(file_sha256(path) for path in recipe.basis)
@@ -143,6 +139,15 @@ def train(
     if isinstance(made, Codec) and not known:
         paradigm = "caas" if "frames" in made.accepts else "cta"
         typer.echo(f"try it: bench run --paradigm {paradigm} --codec {made.name}:weights={whole / recipe.file}")
+
+
+def _prepare(recipe: Recipe, begin: Path | None, bfloat16: bool) -> None:
+    """Follow what the options say of a recipe's weights and precision."""
+    if bfloat16:
+        recipe.use_bfloat16()
+    if begin:
+        fitting, every = recipe.begin_from(begin)
+        typer.echo(f"{fitting} of {every} tensors are those of {begin}")
 
 
 def _check_options(made: Component, given_samples: bool, extractor: str) -> None:

@@ -33,7 +33,8 @@ path/to/deflate.py:Deflate``. To publish it, register the class in the entry-poi
 
 Everything else is optional: `Options` (typed options), `available` (version and hash, or why it cannot run here),
 `accepts` (spikes or frames only), `rate_points_for` (other rate points for spikes), `check_rate_point`, `lookahead`
-(for a codec that needs later frames), `structures`, `default_chroma`, `weights_sha256`, `preset`.
+(for a codec that needs later frames), `together` (short segments in batches), `structures`, `default_chroma`,
+`weights_sha256`, `preset`.
 '''
 
 from __future__ import annotations
@@ -41,8 +42,9 @@ from __future__ import annotations
 import hashlib
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 
@@ -61,6 +63,8 @@ from bench.interfaces.container import (
     weights_digest,
 )
 from bench.interfaces.values import as_array, as_bytes, as_number, plain, shape_text, stated_weights, wrong
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -171,6 +175,21 @@ class Codec(Component):
         """Decode a payload from nothing but itself and the header: float32 frames in [0, 1] of shape `info.shape`."""
 
     @property
+    def together(self) -> int:
+        """Most short segments that `compress_all` and `decompress_all` get at once; 1, the default, turns them off."""
+        return 1
+
+    def compress_all(
+        self, segments: Sequence[np.ndarray], rate_points: Sequence[RatePoint], condition: CodingCondition
+    ) -> Sequence[bytes | Compressed]:
+        """Code segments of one shape, as `compress` does: a payload for each, of nothing but its frames."""
+        return [self.compress(*given, condition) for given in zip(segments, rate_points, strict=True)]
+
+    def decompress_all(self, payloads: Sequence[bytes], infos: Sequence[StreamInfo]) -> Sequence[np.ndarray | Decoded]:
+        """Decode payloads of segments of one shape, to the same frames as `decompress`."""
+        return [self.decompress(*given) for given in zip(payloads, infos, strict=True)]
+
+    @property
     def preset(self) -> str:
         """Name of the preset, for rows and reports; by default the value of the option `preset`, if there is one."""
         return str(getattr(self.options, "preset", ""))
@@ -252,22 +271,55 @@ class Codec(Component):
             number of dimensions or range, or are too many for one container; or if `compress` raises one or does not
             return bytes.
         """
+        return self.encode_all([frames], [rate_point], condition, content, chain)[0]
+
+    def encode_all(
+        self,
+        segments: Sequence[np.ndarray],
+        rate_points: Sequence[RatePoint],
+        condition: CodingCondition,
+        content: Content,
+        chain: AnalysisChain | None = None,
+    ) -> list[Encoded]:
+        """Code several segments of one shape, each into a container of its own; see `encode` and `compress_all`."""
         if not self.takes(content):
             raise BenchError(f"{self.name} takes {' and '.join(sorted(self.accepts))} only, not {content.value}")
-        rate_point = plain(rate_point)
-        self.check_rate_point(rate_point)
+        points = [plain(point) for point in rate_points]
+        for point in points:
+            self.check_rate_point(point)
         self.check_condition(condition)
-        _check_frames(self.name, frames)
-        if not fits_container(frames.shape):
-            raise BenchError(f"{self.name}: {frames.shape} frames are too many for one stream; code shorter segments")
-        # The codec gets a copy, so it may change its input.
-        compressed = self.compress(frames.copy(order="C"), rate_point, condition)
+        for frames in segments:
+            _check_frames(self.name, frames)
+            if not fits_container(frames.shape):
+                raise BenchError(
+                    f"{self.name}: {frames.shape} frames are too many for one stream; code shorter segments"
+                )
+        # The codec gets copies, so it may change its input.
+        given = [frames.copy(order="C") for frames in segments]
+        found: Sequence[bytes | Compressed]
+        if len(given) == 1:
+            found = [self.compress(given[0], points[0], condition)]
+        else:
+            found = _one_each(self, "compress_all", self.compress_all(given, points, condition), len(given))
+        return [
+            self._contained(compressed, frames.shape, point, content, chain)
+            for compressed, frames, point in zip(found, segments, points, strict=True)
+        ]
+
+    def _contained(
+        self,
+        compressed: bytes | Compressed,
+        shape: tuple[int, ...],
+        rate_point: RatePoint,
+        content: Content,
+        chain: AnalysisChain | None,
+    ) -> Encoded:
+        """What `compress` returned, in a container."""
         if not isinstance(compressed, Compressed):
             compressed = Compressed(compressed)
         payload, estimate = as_bytes(self, "compress", compressed.payload), compressed.estimated_bits
-        height, width = frames.shape[1:]
-        weights, shape = weights_digest(stated_weights(self)), (len(frames), height, width)
-        info = StreamInfo(self.name, self.options_text, weights, content, shape, rate_point, chain)
+        weights, (count, height, width) = weights_digest(stated_weights(self)), shape
+        info = StreamInfo(self.name, self.options_text, weights, content, (count, height, width), rate_point, chain)
         estimate = None if estimate is None else as_number(self, "compress: estimated_bits", estimate)
         return Encoded(pack_stream(info, payload), estimate, info)
 
@@ -283,6 +335,27 @@ class Codec(Component):
         BenchError
             If memory is short, or `decompress` returns something else than frames.
         """
+        return self.decode_all([stream])[0]
+
+    def decode_all(self, streams: Sequence[bytes]) -> list[Decoded]:
+        """Decode several containers of segments of one shape; see `decode` and `decompress_all`."""
+        infos, payloads = zip(*map(self._read, streams), strict=True)
+        try:
+            found: Sequence[np.ndarray | Decoded]
+            if len(streams) == 1:
+                found = [self.decompress(payloads[0], infos[0])]
+            else:
+                found = _one_each(self, "decompress_all", self.decompress_all(payloads, infos), len(infos))
+        except (BenchError, OSError):
+            raise
+        except MemoryError:
+            raise BenchError(f"{self.name}: not enough memory to decode {infos[0].shape} frames") from None
+        except Exception as error:
+            raise StreamError(f"{self.name}: the payload does not decode: {describe(error)}") from error
+        return [self._checked(decoded, info.shape) for decoded, info in zip(found, infos, strict=True)]
+
+    def _read(self, stream: bytes) -> tuple[StreamInfo, bytes]:
+        """Header and payload of a stream that this codec can decode."""
         info, payload = unpack_stream(stream)
         if info.codec != self.name:
             raise StreamError(f"the stream was made by '{info.codec}', not by '{self.name}'")
@@ -296,30 +369,33 @@ class Codec(Component):
             self.check_rate_point(info.rate_point)
         except BenchError as error:
             raise StreamError(f"{error} (in the stream's header)") from None
-        try:
-            decoded = self.decompress(payload, info)
-        except (BenchError, OSError):
-            raise
-        except MemoryError:
-            raise BenchError(f"{self.name}: not enough memory to decode {info.shape} frames") from None
-        except Exception as error:
-            raise StreamError(f"{self.name}: the payload does not decode: {describe(error)}") from error
+        return info, payload
+
+    def _checked(self, decoded: np.ndarray | Decoded, shape: tuple[int, int, int]) -> Decoded:
+        """What `decompress` returned, if it is K x H x W frames and fitting motion."""
         if not isinstance(decoded, Decoded):
             decoded = Decoded(decoded)
         frames, motion = as_array(self, "decompress", decoded.frames), decoded.motion
-        if frames.shape != info.shape:
-            raise StreamError(f"{self.name}: decoded {frames.shape} frames where the header says {info.shape}")
+        if frames.shape != shape:
+            raise StreamError(f"{self.name}: decoded {frames.shape} frames where the header says {shape}")
         try:
             _check_frames(self.name, frames)
         except BenchError as error:
             raise StreamError(f"{error} (as decoded)") from None
         if motion is not None:
-            motion, (count, *sides) = as_array(self, "decompress: motion", motion), info.shape
+            motion, (count, *sides) = as_array(self, "decompress: motion", motion), shape
             if motion.shape != (count, 2, *sides) or np.isinf(motion).any():  # NaN marks frames without motion
                 wanted = f"{shape_text((count, 2, *sides))} numbers"
                 raise StreamError(str(wrong(self, "decompress: motion", wanted, motion)))
             motion = np.ascontiguousarray(motion, np.float32)
         return Decoded(np.ascontiguousarray(frames), motion)
+
+
+def _one_each(codec: Codec, what: str, values: Sequence[T], count: int) -> Sequence[T]:
+    """The values, if there are as many as segments."""
+    if not isinstance(values, Sequence) or len(values) != count:
+        raise wrong(codec, what, f"a list of {count} values", values)
+    return values
 
 
 def to_uint8(frames: np.ndarray) -> np.ndarray:

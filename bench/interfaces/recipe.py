@@ -152,9 +152,9 @@ class Recipe(ABC):
         Raises
         ------
         BenchError
-            If this training does not bear it; by default, none does.
+            If this training leaves no choice, the default.
         """
-        raise BenchError(f"the training of {self.file} needs float32: leave out --bfloat16")
+        raise BenchError("this training leaves no choice of precision: leave out --bfloat16")
 
     def fitted(self, name: str, given: Tensor, own: Tensor) -> Tensor | None:
         """Adapt a tensor `given` by a file to the network's tensor `own` of the same name; None if it does not fit."""

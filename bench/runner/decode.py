@@ -4,8 +4,8 @@ Importing torch takes longer than decoding a short stream. Therefore a server, `
 a decoder for each stream. The server imports the modules that earlier decoders needed, but it never reads a stream or
 weights and never creates a codec, so nothing passes from one decoder to the next.
 
-Reading weights takes longer than decoding a very short stream. Where the caller allows it, a decoder decodes up to
-`_MOST` streams of one codec, one after another. It has still never encoded anything.
+Reading weights takes longer than decoding a very short stream. Where the caller allows it, a decoder takes up to
+`_MOST` requests for streams of one codec, one after another. It has still never encoded anything.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from multiprocessing import connection
 from pathlib import Path
 from typing import Any
@@ -31,18 +32,26 @@ from bench.registry import codec_for_stream
 from bench.runner.store import array_bytes
 from bench.tools import claim_process, leave, start_tool, stop_tool
 
-_MOST = 64  # streams of one decoder
+_MOST = 64  # requests to one decoder
+_LOG, _FRAMES, _MOTION = "decoder.log", ".npy", ".motion.npy"
 
 
 def decode_fresh(
     stream: bytes, folder: Path, codec: str = "", limit_seconds: float = 4 * 3600.0, shared: bool = False
 ) -> tuple[Decoded, str]:
-    """Decode a stream in another process, whose only input is the stream's file.
+    """Decode a stream in another process; see `decode_all_fresh`."""
+    return decode_all_fresh([stream], folder, codec, limit_seconds, shared)[0]
+
+
+def decode_all_fresh(
+    streams: Sequence[bytes], folder: Path, codec: str = "", limit_seconds: float = 4 * 3600.0, shared: bool = False
+) -> list[tuple[Decoded, str]]:
+    """Decode streams at once (`Codec.decode_all`) in another process, whose only input is the streams' files.
 
     Parameters
     ----------
-    stream
-        One container.
+    streams
+        Containers of one codec, of segments of one shape.
     folder
         An empty working folder.
     codec
@@ -54,28 +63,30 @@ def decode_fresh(
 
     Returns
     -------
-    tuple
-        The frames, and their SHA-256 as computed by that process.
+    list
+        The frames of each stream, and their SHA-256 as computed by that process.
 
     Raises
     ------
     BenchError
-        If the stream cannot be decoded, or the decoder dies or exceeds its time.
+        If a stream cannot be decoded, or the decoder dies or exceeds its time.
     OSError
         If the decoder cannot read or write a file.
     """
-    source, target = (folder / "stream.spk").absolute(), (folder / "decoded").absolute()
-    write_atomic(source, stream)
+    places = [(folder / str(number)).absolute() for number in range(len(streams))]
+    for place, stream in zip(places, streams, strict=True):
+        write_atomic(place.with_suffix(".spk"), stream)
     # The server may have been started with another working folder and environment than this process has now.
     request = {
-        "arguments": [str(source), str(target), codec],
+        "places": [str(place) for place in places],
+        "codec": codec,
         "folder": str(Path.cwd()),
         "environment": dict(os.environ),
         "shared": shared,
     }
     found = _ask(request, limit_seconds)
     if "ended" in found:
-        log = folder / "decoded.log"
+        log = folder / _LOG
         said = log.read_text(errors="replace").splitlines() if log.exists() else []
         code = found["ended"]
         end = f"signal {-code}" if code < 0 else f"exit code {code}"
@@ -84,9 +95,14 @@ def decode_fresh(
         raise OSError(found["disk"], found["error"], str(folder))
     if "error" in found:
         raise BenchError(str(found["error"]))
-    motion = folder / "decoded.motion.npy"
-    frames = np.load(folder / "decoded.npy", allow_pickle=False)
-    return Decoded(frames, np.load(motion, allow_pickle=False) if motion.exists() else None), found["sha256"]
+    return [(_read(place), sha256) for place, sha256 in zip(places, found["sha256"], strict=True)]
+
+
+def _read(place: Path) -> Decoded:
+    """What a decoder wrote."""
+    motion = place.with_suffix(_MOTION)
+    frames = np.load(place.with_suffix(_FRAMES), allow_pickle=False)
+    return Decoded(frames, np.load(motion, allow_pickle=False) if motion.exists() else None)
 
 
 _mine = threading.local()  # the server of each thread
@@ -134,14 +150,14 @@ def _ask(request: dict[str, Any], limit_seconds: float) -> dict[str, Any]:
 
 
 class _Decoder:
-    """A forked process that decodes one stream after another, until it is ended.
+    """A forked process that answers one request after another, until it is ended.
 
     Attributes
     ----------
     place
         Working folder, environment and codec of the requests that it takes.
     left
-        Number of streams that it may still decode.
+        Number of requests that it may still answer.
     pid
         Its process.
     """
@@ -189,7 +205,7 @@ def serve() -> None:
     signal.signal(signal.SIGTERM, end)
     for line in sys.stdin.buffer:
         request = json.loads(line)
-        place = [request["folder"], request["environment"], request["arguments"][2]]
+        place = [request["folder"], request["environment"], request["codec"]]
         if decoder and not (request["shared"] and decoder.left and decoder.place == place):
             decoder.end()
             decoder = None
@@ -223,7 +239,7 @@ def _answer_all(requests: int, answers: int) -> int:
                 os.environ.clear()
                 os.environ.update(request["environment"])
                 claim_process()
-                answer = _decode(*request["arguments"])
+                answer = _decode([*map(Path, request["places"])], request["codec"])
                 answer["modules"] = sorted(set(sys.modules) - before)
                 pipe.write(json.dumps(answer).encode() + b"\n")
     except BaseException as error:
@@ -232,23 +248,23 @@ def _answer_all(requests: int, answers: int) -> int:
     return 0
 
 
-def _decode(source: str, target: str, codec: str) -> dict[str, Any]:
+def _decode(places: Sequence[Path], codec: str) -> dict[str, Any]:
     try:
-        log = os.open(f"{target}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        log = os.open(places[0].with_name(_LOG), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(log, 1)
         os.dup2(log, 2)
         os.close(log)
-        stream = Path(source).read_bytes()
-        info, _ = unpack_stream(stream)
-        decoded = codec_for_stream(info, codec).decode(stream)
-        Path(f"{target}.npy").write_bytes(array_bytes(decoded.frames))
-        if decoded.motion is not None:
-            Path(f"{target}.motion.npy").write_bytes(array_bytes(decoded.motion))
+        streams = [place.with_suffix(".spk").read_bytes() for place in places]
+        found = codec_for_stream(unpack_stream(streams[0])[0], codec).decode_all(streams)
+        for place, decoded in zip(places, found, strict=True):
+            place.with_suffix(_FRAMES).write_bytes(array_bytes(decoded.frames))
+            if decoded.motion is not None:
+                place.with_suffix(_MOTION).write_bytes(array_bytes(decoded.motion))
     except BenchError as error:
         return {"error": str(error)}
     except OSError as error:
         return {"disk": error.errno, "error": error.strerror or str(error)}
-    return {"sha256": decoded.sha256}
+    return {"sha256": [decoded.sha256 for decoded in found]}
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import hashlib
 import json
@@ -23,6 +24,8 @@ from bench.interfaces import (
     Codec,
     Content,
     Dataset,
+    Decoded,
+    Encoded,
     Extractor,
     Kind,
     Paradigm,
@@ -36,8 +39,8 @@ from bench.interfaces.values import stated, stated_weights
 from bench.metrics.spikes import evaluate_spikes, firing_rates
 from bench.pictures import grey_levels, png
 from bench.results.rows import MEASURES, SCHEMA, ClassRow, MeasureRow, RDRow
-from bench.runner.decode import decode_fresh
-from bench.runner.plan import Job, component_for
+from bench.runner.decode import decode_all_fresh
+from bench.runner.plan import Job, coded_content, component_for
 from bench.runner.store import Entry, Made, Store, array_bytes
 from bench.sampling import Sampling
 from bench.spikes import PackedSpikes
@@ -115,6 +118,29 @@ def run_job(job: Job, store: Store) -> Outcome:
     return _JobRun(job, store).outcome()
 
 
+def batch_of(job: Job) -> tuple[object, ...] | None:
+    """What jobs have in common whose streams are coded in batches; None where a stream is coded alone."""
+    codec: Codec = component_for(Codec, job.codec)
+    content = coded_content(job.paradigm, job.task)
+    frames = job.card.num_spikes if content.is_spikes else job.card.num_frames
+    short = frames * job.info.height * job.info.width <= _SHORT
+    if job.skip or not short or codec.together < 2 or not stated_weights(codec):
+        return None
+    return job.codec, job.paradigm, job.task, job.card.digest, job.info.height, job.info.width, job.info.rate
+
+
+def start_batch(jobs: Sequence[Job], store: Store) -> dict[str, Callable[[], Outcome]]:
+    """Code the streams of jobs of one batch (`batch_of`) at once; returns by id what runs each job to its end.
+
+    Where that fails, every job codes its own stream, so that only the one fails that has the error.
+    """
+    runs = [_JobRun(job, store) for job in jobs]
+    with contextlib.suppress(BenchError, MemoryError):
+        _encode_all([run for run in runs if not run.is_encoded()])
+        _decode_all([run for run in runs if not run.is_evaluated()], store)
+    return {run.job.id: run.outcome for run in runs}
+
+
 def failed(job: Job, reason: str) -> Outcome:
     """The outcome of a job that failed: a row with the reason, as one line."""
     return Outcome(_row(job, status="failed", reason=" ".join(reason.split())))
@@ -138,31 +164,12 @@ class _JobRun:
         )
         self.instants, self.rate = np.array(job.instants), job.info.rate
         self.times: list[StageTime] = []
+        self.decoded: tuple[Decoded, str] | None = None  # by `_decode_all`
 
     def outcome(self) -> Outcome:
         """Run the camera side up to the stream; all that follows is evaluated and stored as one result."""
-        spikes = self._spikes()
-        entry = self._encode(self._frames(spikes))
-        chain = self.chain
-        truth_key = self._data_key("truth", list(self._truth_instants()))
-        key = digest(
-            [
-                "evaluate",
-                entry.identity,
-                truth_key,
-                component_fingerprint(chain.codec),
-                self.job.availability.sha256,
-                [component_fingerprint(part) for part in (chain.extractor, chain.analyzer, chain.task)],
-                code_fingerprint(__name__),
-                self.job.instants,
-                self.job.info.rate,
-                self.job.evaluated,
-                chain.content.value,
-                self.job.paradigm,
-                spikes.identity,
-            ]
-        )
-        evaluated = self.store.get(key, lambda: self._cloud(entry, spikes, truth_key))
+        entry, chain = self.entry, self.chain
+        evaluated = self.store.get(self._evaluated_key, lambda: self._cloud(entry))
         measures = json.loads(evaluated.data)
         picture = base64.b64decode(measures.pop("picture", ""))
         said = {name: measures.pop(name) for name in ("label", "predicted", "probabilities") if name in measures}
@@ -189,6 +196,39 @@ class _JobRun:
             raise BenchError(f"{chain.task.name}: evaluate: {column}: {first['msg']}") from None
         return Outcome(row, classes, others, entry.data, picture, self.times)
 
+    def is_encoded(self) -> bool:
+        """Whether the store has the stream."""
+        return self.store.has(self._encoded_key)
+
+    def is_evaluated(self) -> bool:
+        """Whether the store has all that follows the stream."""
+        return self.store.has(self._evaluated_key)
+
+    @property
+    def _evaluated_key(self) -> str:
+        chain = self.chain
+        return digest(
+            [
+                "evaluate",
+                self.entry.identity,
+                self._truth_key,
+                component_fingerprint(chain.codec),
+                self.job.availability.sha256,
+                [component_fingerprint(part) for part in (chain.extractor, chain.analyzer, chain.task)],
+                code_fingerprint(__name__),
+                self.job.instants,
+                self.job.info.rate,
+                self.job.evaluated,
+                chain.content.value,
+                self.job.paradigm,
+                self._spikes.identity,
+            ]
+        )
+
+    @property
+    def _truth_key(self) -> str:
+        return self._data_key("truth", list(self._truth_instants()))
+
     @property
     def _pixels(self) -> int:
         return self.job.info.height * self.job.info.width
@@ -199,6 +239,7 @@ class _JobRun:
 
     # The camera side
 
+    @functools.cached_property
     def _spikes(self) -> _Value:
         """The segment's spikes: from the store where they take long to make (`Dataset.keep`), else from the file."""
         job = self.job
@@ -215,32 +256,35 @@ class _JobRun:
         packed = PackedSpikes(np.frombuffer(entry.data, np.uint8).reshape(shape[0], -1), *shape[1:])
         return _Value(key, functools.cache(lambda: packed[:]))
 
-    def _truth(self, key: str) -> np.ndarray:
+    def _truth(self) -> np.ndarray:
         def read() -> np.ndarray:
             return checked.truth(self.dataset, self.job.info, self._truth_instants())
 
-        return self.store.get(key, lambda: (array_bytes(read()), {})).array() if self.dataset.keep else read()
+        if not self.dataset.keep:
+            return read()
+        return self.store.get(self._truth_key, lambda: (array_bytes(read()), {})).array()
 
-    def _fact(self, spikes: _Value) -> np.ndarray:
+    def _fact(self) -> np.ndarray:
         """The truth of a task that asks for another one than the luminance."""
         info, truth = self.job.info, self.chain.task.truth
         if truth == "label":
             return np.array(info.label)
         if truth == "shift":
             return np.array(info.velocity) * self.job.card.stride
-        return firing_rates(spikes.load(), self.instants, self.rate)
+        return firing_rates(self._spikes.load(), self.instants, self.rate)
 
     def _data_key(self, what: str, extent: list[int]) -> str:
         return digest([what, sequence_fingerprint(self.dataset, self.job.info.name), extent])
 
-    def _frames(self, spikes: _Value) -> _Value:
+    @functools.cached_property
+    def _frames(self) -> _Value:
         """The frames that the encoder gets."""
-        value: _Value = self.chain.before_link(spikes, self.instants, self.rate, self._kept)
+        value: _Value = self.chain.before_link(self._spikes, self.instants, self.rate, self._kept)
         return value
 
     def sent_frames(self) -> np.ndarray:
         """The same as an array."""
-        return self._frames(self._spikes()).load().astype(np.float32, copy=False)
+        return self._frames.load().astype(np.float32, copy=False)
 
     def _kept(self, stage: Stage, source: _Value, run: Callable[[np.ndarray], np.ndarray]) -> _Value:
         """Run an extraction or analysis on the camera and store its result, which all codecs and rate points share."""
@@ -257,56 +301,68 @@ class _JobRun:
         entry = self._timed(stage.kind.value, stage.side.value, key, lambda: (array_bytes(run(source.load())), {}))
         return _Value(entry.identity, functools.cache(entry.array))
 
-    def _encode(self, source: _Value) -> Entry:
-        """Encode the frames, only once for equal ones: results of ATC may be the same pictures as features of CAAS."""
-        job, codec, content = self.job, self.chain.codec, self.chain.content
-        kind = Content.SPIKES if content.is_spikes else Content.FEATURES
-        key = digest(
+    @property
+    def kind(self) -> Content:
+        """What the encoder is told that it gets."""
+        return Content.SPIKES if self.chain.content.is_spikes else Content.FEATURES
+
+    @functools.cached_property
+    def _encoded_key(self) -> str:
+        """Equal for equal frames: results of ATC may be the same pictures as features of CAAS."""
+        job, codec = self.job, self.chain.codec
+        return digest(
             [
                 "encode",
                 component_fingerprint(codec),
                 job.availability.sha256,
                 job.availability.version,
-                source.identity,
+                self._frames.identity,
                 job.rate_point,
                 job.card.coding.model_dump(),
-                kind.value,
+                self.kind.value,
             ]
         )
 
+    @functools.cached_property
+    def entry(self) -> Entry:
+        """The stream, which is encoded if the store lacks it."""
+        job = self.job
+
         def make() -> Made:
-            frames = source.load().astype(np.float32, copy=False)
-            encoded = codec.encode(frames, job.rate_point, job.card.coding, kind)
+            encoded = self.chain.codec.encode(self.sent_frames(), job.rate_point, job.card.coding, self.kind)
             return encoded.stream, {"estimated_bits": encoded.estimated_bits}
 
-        entry = self._timed("encode", "camera", key, make)
+        entry = self._timed("encode", "camera", self._encoded_key, make)
         info, payload = unpack_stream(entry.data)
         # Chains with equal frames share the payload; the header states the content and the parts of this chain.
         stated = self.chain.stated(Sampling(job.card.stride, job.card.margin), job.start, job.info.rate)
-        stream = pack_stream(replace(info, content=content, chain=stated), payload)
+        stream = pack_stream(replace(info, content=self.chain.content, chain=stated), payload)
         return Entry(hashlib.sha256(stream).hexdigest(), entry.facts, stream)
+
+    def keep(self, encoded: Encoded, seconds: float) -> None:
+        """Put a stream that was encoded in a batch into the store."""
+        self.store.get(self._encoded_key, lambda: (encoded.stream, {"estimated_bits": encoded.estimated_bits}))
+        self.times.append(StageTime("encode", "camera", seconds))
 
     # Behind the link
 
-    def _cloud(self, entry: Entry, spikes: _Value, truth_key: str) -> Made:
+    def _cloud(self, entry: Entry) -> Made:
         """Decode in another process, run the remaining stages, and measure the result."""
         measures: dict[str, Any] = {}
-        began = time.perf_counter()
-        with self.store.scratch() as folder:
-            short = math.prod(unpack_stream(entry.data)[0].shape) <= _SHORT
-            shared = short and bool(stated_weights(self.chain.codec))
-            decoded, measures["decoded_sha256"] = decode_fresh(entry.data, folder, self.job.codec, shared=shared)
-        self._book("decode", "cloud", began)
+        if self.decoded is None:
+            _decode_all([self], self.store)
+        assert self.decoded is not None  # noqa: S101 -- by `_decode_all`
+        decoded, measures["decoded_sha256"] = self.decoded
         began = time.perf_counter()
         result = self.chain.after_link(decoded, self.instants, self.rate)
         self._book("analyze", "cloud", began)
         began = time.perf_counter()
         if self.chain.content.is_spikes:
-            measures.update(evaluate_spikes(to_spikes(decoded.frames), spikes.load()))
+            measures.update(evaluate_spikes(to_spikes(decoded.frames), self._spikes.load()))
         if self.chain.task.truth != "luminance":
-            measures |= checked.measures(self.chain.task, result, self._fact(spikes), MEASURES)
+            measures |= checked.measures(self.chain.task, result, self._fact(), MEASURES)
         elif self.job.evaluated:
-            judged = result[list(self.job.evaluated)], self._truth(truth_key)
+            judged = result[list(self.job.evaluated)], self._truth()
             measures |= checked.measures(self.chain.task, *judged, MEASURES)
         if self.chain.task.truth in ("luminance", "rates") and result.ndim == 3:
             shown = shown_instant(self.job.evaluated, self.job.card.num_frames)
@@ -325,6 +381,35 @@ class _JobRun:
             return made
 
         return self.store.get(key, timed)
+
+
+def _encode_all(runs: Sequence[_JobRun]) -> None:
+    """Encode streams of one batch at once, into the store."""
+    if not runs:
+        return
+    first, segments = runs[0], [run.sent_frames() for run in runs]
+    began = time.perf_counter()
+    points = [run.job.rate_point for run in runs]
+    found = first.chain.codec.encode_all(segments, points, first.job.card.coding, first.kind)
+    seconds = (time.perf_counter() - began) / len(runs)
+    for run, encoded in zip(runs, found, strict=True):
+        run.keep(encoded, seconds)
+
+
+def _decode_all(runs: Sequence[_JobRun], store: Store) -> None:
+    """Decode streams of one batch at once, in another process."""
+    if not runs:
+        return
+    first, streams = runs[0], [run.entry.data for run in runs]
+    began = time.perf_counter()
+    with store.scratch() as folder:
+        short = math.prod(unpack_stream(streams[0])[0].shape) <= _SHORT
+        shared = short and bool(stated_weights(first.chain.codec))
+        found = decode_all_fresh(streams, folder, first.job.codec, shared=shared)
+    seconds = (time.perf_counter() - began) / len(runs)
+    for run, decoded in zip(runs, found, strict=True):
+        run.decoded = decoded
+        run.times.append(StageTime("decode", "cloud", seconds))
 
 
 def shown_instant(evaluated: Sequence[int], num_frames: int) -> int:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import multiprocessing
 import os
 import signal
 import tempfile
 import traceback
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -19,8 +20,9 @@ from typing import Protocol
 
 from bench.errors import BenchError
 from bench.files import DISK_ERRORS, FatalError, disk_message
-from bench.runner.execute import Outcome, failed, run_job
-from bench.runner.plan import Job
+from bench.interfaces import Codec
+from bench.runner.execute import Outcome, batch_of, failed, run_job, start_batch
+from bench.runner.plan import Job, component_for
 from bench.runner.store import Store
 from bench.tools import claim_process, follow_parent
 
@@ -121,28 +123,50 @@ class LocalLane:
     def _pool(self, store: Store, waiting: deque[Job], suspects: list[Job]) -> Iterator[Finished]:
         """Run waiting jobs until all are done or a worker dies; the jobs that ran then are added to `suspects`."""
         workers = min(self.workers, len(waiting))
+        batches = self._batches(waiting, workers)
+        waiting.clear()
         pool = ProcessPoolExecutor(
             workers,
             multiprocessing.get_context("spawn"),
             initializer=start_worker,
             initargs=({**os.environ, "OMP_NUM_THREADS": str(_threads(workers))}, store.root),
         )
-        running: dict[Future[Finished], Job] = {}
+        running: dict[Future[list[Finished]], list[Job]] = {}
         try:
-            while waiting or running:
-                while waiting and len(running) < workers:
-                    given = (waiting[0], store.root, self.work, self.limit_seconds)
-                    running[pool.submit(_attempt_within, *given)] = waiting[0]
-                    waiting.popleft()
+            while batches or running:
+                while batches and len(running) < workers:
+                    batch = batches[0]
+                    running[pool.submit(_attempt_all, batch, store.root, self.work, self.limit_seconds)] = batch
+                    batches.popleft()
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
-                    yield future.result()
+                    yield from future.result()
                     del running[future]
         except BrokenProcessPool:
-            suspects += running.values()
+            suspects += itertools.chain.from_iterable(running.values())
+            waiting.extend(itertools.chain.from_iterable(batches))
         finally:
             _stop(pool)
             store.sweep()
+
+    def _batches(self, jobs: Sequence[Job], workers: int) -> deque[list[Job]]:
+        """Jobs whose streams are coded at once (`batch_of`), in the order of their first ones.
+
+        Every worker gets one before batches are full.
+        """
+        if self.work is not run_job:
+            return deque([job] for job in jobs)
+        keys = [batch_of(job) for job in jobs]
+        counts = Counter(keys)
+        batches: deque[list[Job]] = deque()
+        last: dict[object, list[Job]] = {}
+        for job, key in zip(jobs, keys, strict=True):
+            most = 1 if key is None else min(component_for(Codec, job.codec).together, -(-counts[key] // workers))
+            if key is None or key not in last or len(last[key]) >= most:
+                last[key] = []
+                batches.append(last[key])
+            last[key].append(job)
+        return batches
 
 
 def _threads(workers: int) -> int:
@@ -161,24 +185,42 @@ def _stop(pool: ProcessPoolExecutor) -> None:
         process.join(timeout=5)
 
 
+def _attempt_all(jobs: Sequence[Job], store_root: Path, work: Work, limit_seconds: float) -> list[Finished]:
+    """Run the jobs of a batch; the time limit holds for what they do together, and for each of them after it."""
+    if len(jobs) == 1:
+        return [_attempt_within(jobs[0], store_root, work, limit_seconds)]
+    start = functools.cache(functools.partial(start_batch, jobs, Store(store_root)))
+    # An error is met again by each job, and becomes its row.
+    with contextlib.suppress(Exception, SystemExit), _time_limit(limit_seconds):
+        start()
+    return [_attempt_within(job, store_root, lambda job, _: start()[job.id](), limit_seconds) for job in jobs]
+
+
 def _attempt_within(job: Job, store_root: Path, work: Work, limit_seconds: float) -> Finished:
-    """Run a job with a time limit: a signal interrupts Python code, and `bench.tools` then ends the program it runs."""
-
-    def late(*_: object) -> None:
-        raise BenchError(f"the job ran past its limit of {limit_seconds:g} s and was stopped")
-
-    signal.signal(signal.SIGALRM, late)
+    """Run a job with a time limit."""
     try:
-        # The signal is repeated every second, in case the job catches the exception.
-        signal.setitimer(signal.ITIMER_REAL, limit_seconds, 1)
-        try:
+        with _time_limit(limit_seconds):
             return attempt(job, store_root, work)
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
     except FatalError:
         raise
     except BenchError as error:  # the time limit was reached outside of `attempt`
         return Finished(job, failed(job, str(error)))
+
+
+@contextlib.contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Interrupt Python code after a time by a signal; `bench.tools` then ends the program that it runs."""
+
+    def late(*_: object) -> None:
+        raise BenchError(f"the job ran past its limit of {seconds:g} s and was stopped")
+
+    signal.signal(signal.SIGALRM, late)
+    # The signal is repeated every second, in case the job catches the exception.
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def attempt(job: Job, store_root: Path, work: Work = run_job) -> Finished:

@@ -105,6 +105,10 @@ class Store:
                 found = Entry(hashlib.sha256(data).hexdigest(), facts, data)
             return found
 
+    def has(self, key: str) -> bool:
+        """Whether an entry is there, though it may be damaged."""
+        return all(path.is_file() for path in self._paths(key))
+
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """A working folder for this process alone, which is removed at the end of the context."""
