@@ -14,7 +14,9 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from baselines.recognition import pretrained
 from baselines.recognition.alignment import aligned
+from baselines.recognition.analyzer import Classifier
 from baselines.recognition.events import bei, etof, events, sbne
 from baselines.recognition.network import Backbone
 from baselines.recognition.representations import INSTANTS, TABLE_VI
@@ -460,6 +462,30 @@ def test_table_vi_has_accuracy_interval_and_the_published_figure(tmp_path):
     assert (line["representation"], line["accuracy [%]"], line["published [%]"]) == ("ours", "98.00", "99.6")
     assert line["95 % interval"] == "94.97 .. 99.22"  # Wilson's, by hand
     assert "--recognition" in line["command"]
+
+
+def test_tables_keep_backbones_apart(tmp_path):
+    other = [row.model_copy(update={"backbone": "lite0", "schema_version": 2}) for row in _recognised(10, 3)]
+    runs = _runs(tmp_path / "run", _rows("classification", "caas", 0, 8, [1, 1]), (), [*_recognised(10, 1), *other])
+    lines = classification.table_vi(runs)
+    assert dict(zip(lines["backbone"], lines["accuracy [%]"], strict=True)) == {"small": "90.00", "lite0": "70.00"}
+    # The rows' classifier has the small backbone, which errs in one of the two samples.
+    (line,) = classification.table_vii(runs).to_dict("records")
+    assert line["AD [points]"] == "-50.0"
+
+
+def test_all_backbones_with_weights_are_recognised(monkeypatch):
+    """Where one lacks a representation, that is said before rows are made."""
+    here = {("small", on) for on in TABLE_VI} | {("lite0", "sci")}
+    monkeypatch.setattr(Classifier, "has_weights", lambda self: (self.options.backbone, self.options.on) in here)
+    cells = [(backbone, on) for backbone in ("small", "lite0") for on in TABLE_VI]
+    assert recognition._cells(["s-digits"]) == [("s-digits", *cell) for cell in cells]
+    monkeypatch.setattr(pretrained, "find_spec", lambda name: None)
+    with pytest.raises(BenchError, match=r"spikebench\[pretrained\]"):
+        check_classifiers(["s-digits"])
+    monkeypatch.setattr(pretrained, "find_spec", lambda name: True)
+    with pytest.raises(BenchError, match=r"no weights .*s-digits/etof-lite0-2\.safetensors"):
+        check_classifiers(["s-digits"])
 
 
 def test_table_vii_counts_from_one_bit_a_spike_and_from_the_same_samples(tmp_path):

