@@ -20,7 +20,7 @@ import numpy as np
 
 from bench.errors import BenchError, one_line
 from bench.interfaces import Codec, CodingCondition, Content, Encoded, RatePoint, StreamInfo, pack_stream, unpack_stream
-from bench.interfaces.checked import availability, rate_points
+from bench.interfaces.checked import availability, rate_points, together
 from bench.runner.decode import close_server, decode_fresh
 
 # (K, H, W): one pixel, one frame, odd sides, and sides that are no multiples of a codec's blocks.
@@ -328,15 +328,17 @@ def _causal(codec: Codec) -> str:
 
 def _batched(codec: Codec) -> str:
     """Of a codec that takes several segments at once (`Codec.together`), also with different rate points."""
-    if codec.together < 2:
+    most = together(codec)
+    if most < 2:
         return ""
-    segments = [sample(codec, (3, 32, 40), seed) for seed in range(3)]
-    points = [_points(codec)[place] for place in (-1, 0, -1)]
+    first, other = sample(codec, (5, 32, 40)), sample(codec, (5, 32, 40), seed=1)
+    segments = [first, np.repeat(other[:1], 5, 0), other[::-1].copy()][:most]
+    points = [_points(codec)[place] for place in (-1, 0, -1)][:most]
     alone = [_encode(codec, frames, point) for frames, point in zip(segments, points, strict=True)]
-    together = codec.encode_all(segments, points, codec.default_condition(), _content(codec))
-    if [encoded.stream for encoded in together] != [encoded.stream for encoded in alone]:
+    batch = codec.encode_all(segments, points, codec.default_condition(), _content(codec))
+    if [encoded.stream for encoded in batch] != [encoded.stream for encoded in alone]:
         return "segments that are encoded in a batch give other streams than each alone"
-    decoded = codec.decode_all([encoded.stream for encoded in together])
+    decoded = codec.decode_all([encoded.stream for encoded in batch])
     if [one.sha256 for one in decoded] != [codec.decode(encoded.stream).sha256 for encoded in alone]:
         return "streams that are decoded in a batch give other frames than each alone"
     return ""

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import baselines.sci
 from bench.errors import BenchError
 from bench.interfaces import Codec, CodingCondition, Content, unpack_stream
 from bench.names import file_name
@@ -212,6 +213,8 @@ def test_only_where_it_is_allowed_does_a_decoder_decode_more_than_one_stream(tmp
 
 
 _BATCHING = """
+import os
+
 import numpy as np
 
 from bench.interfaces import Codec, Compressed
@@ -228,38 +231,45 @@ class Batching(Codec):
         return self.compress_all([frames], [rate_point], condition)[0]
 
     def compress_all(self, segments, rate_points, condition):
-        if FAULTY and 2 in rate_points:
-            raise BenchError("no point 2 today")
+        FAULT
         return [Compressed(bytes([len(segments), round(100 * float(frames.mean()))])) for frames in segments]
 
     def decompress(self, payload, info):
         return np.full(info.shape, payload[1] / 100, np.float32)
 """
+_FAULTS = {
+    "": "",
+    "no point 2 today": "if 2 in rate_points: raise BenchError('no point 2 today')",
+    "unexpected ValueError: no point 2 (a bug; see errors.log)": "if 2 in rate_points: raise ValueError('no point 2')",
+    "the worker process died (killed, or out of memory)": "if 2 in rate_points: os._exit(1)",
+    "batches of one alone": "assert len(segments) == 1",
+}
 
 
-@pytest.mark.parametrize(("faulty", "jobs"), [(False, 1), (False, 2), (True, 1)])
-def test_short_streams_are_coded_in_batches_and_only_the_wrong_one_fails(tmp_path, bench, faulty, jobs):
-    (tmp_path / "batching.py").write_text(_BATCHING.replace("FAULTY", str(faulty)))
+@pytest.mark.parametrize(("fault", "jobs"), [("", 2), *((fault, 1) for fault in _FAULTS)])
+def test_short_streams_are_coded_in_batches_and_only_the_wrong_one_fails(tmp_path, bench, fault, jobs):
+    (tmp_path / "batching.py").write_text(_BATCHING.replace("FAULT", _FAULTS[fault]))
     spec, out = f"{tmp_path / 'batching.py'}:Batching", tmp_path / "run"
     flags = ["--dataset", "s-digits", "--limit", "3", "--extractor", "tfp", "--analyzer", "identity", "--frames", "3"]
     flags += ["--paradigm", "caas", "--codec", spec, "--jobs", str(jobs), "--out", out]
-    bench("run", *flags, "--no-figures", check=int(faulty))
+    fails = bool(fault) and fault != "batches of one alone"
+    bench("run", *flags, "--no-figures", check=int(fails))
     rows = read_rows(out / RD_FILE)
     assert [(row.sequence[-1:], row.rate_point) for row in rows] == [(str(k), p) for k in range(3) for p in "12"]
     payloads = [unpack_stream(path.read_bytes())[1] for path in (out / STREAMS).glob("*.spk")]
     batches = sorted(payload[0] for payload in payloads)
-    if faulty:
+    if fails:
         assert [row.status for row in rows] == ["ok", "failed"] * 3
-        assert {row.reason for row in rows if row.reason} == {"no point 2 today"}
+        assert {row.reason for row in rows if row.reason} == {fault}
         assert batches == [1, 1, 1]
     else:
         assert {row.status for row in rows} == {"ok"}
         # Two workers share the jobs evenly before batches are full.
-        assert batches == ([2, 2, 4, 4, 4, 4] if jobs == 1 else [3] * 6)
+        assert batches == ([1] * 6 if fault else [2, 2, 4, 4, 4, 4] if jobs == 1 else [3] * 6)
     assert len({row.psnr for row in rows if row.status == "ok"}) == 3
 
 
-def test_a_batch_without_a_payload_for_each_segment_is_its_authors_error(tmp_path):
+def test_a_batch_without_a_payload_for_each_segment_is_its_authors_error():
     class Short(create(Codec, "raw").__class__):
         def compress_all(self, segments, rate_points, condition):
             return [b"x"]
@@ -267,6 +277,28 @@ def test_a_batch_without_a_payload_for_each_segment_is_its_authors_error(tmp_pat
     frames, codec = np.zeros((1, 4, 4), np.float32), Short()
     with pytest.raises(BenchError, match=r"raw: compress_all must give a list of 2 values, not list"):
         codec.encode_all([frames, frames], [codec.rate_points[0]] * 2, CodingCondition(), Content.SPIKES)
+    with pytest.raises(BenchError, match="segments of one batch have one shape"):
+        codec.encode_all([frames, frames[:, :2]], [codec.rate_points[0]] * 2, CodingCondition(), Content.SPIKES)
+
+
+def test_a_codec_that_changes_how_one_segment_is_coded_gets_them_one_by_one(moving):
+    class Darker(create(Codec, "sci").__class__):
+        def compress(self, frames, rate_point, condition):
+            return super().compress(frames / 2, rate_point, condition)
+
+    weights = Path(baselines.sci.__file__).parent / "weights" / "small.safetensors"
+    codec, segments = Darker(weights=str(weights)), [moving(2, 32, 32), moving(2, 32, 32, seed=1)]
+    assert codec.together > 1
+    alone = [codec.encode(frames, 3, CodingCondition(), Content.FEATURES).stream for frames in segments]
+    batch = codec.encode_all(segments, [3, 3], CodingCondition(), Content.FEATURES)
+    assert [encoded.stream for encoded in batch] == alone
+
+
+@pytest.mark.parametrize("wrong", ["None", "0", "'many'"])
+def test_a_wrong_number_of_segments_is_refused_before_the_run(tmp_path, bench, wrong):
+    (tmp_path / "batching.py").write_text(_BATCHING.replace("together = 4", f"together = {wrong}"))
+    done = bench("run", "--codec", f"{tmp_path / 'batching.py'}:Batching", "--out", tmp_path / "run", check=2)
+    one_line_error(done, "batching: together must give a whole number from 1 on")
 
 
 def test_failing_points_are_rows_and_bugs_are_logged(bench, tmp_path, plugin_path):

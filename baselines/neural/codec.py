@@ -96,7 +96,7 @@ class FrameModel(Protocol):
 
 # Intra frames are coded this many rate points above the inter frames after them; chosen on held-out training content.
 INTRA_FINER = 2
-# Segments of a batch; beyond it a sample of 64x64 takes no less time.
+# Segments of a batch. On small frames the networks' calls take longer than their work.
 _BATCH = 16
 
 
@@ -334,12 +334,19 @@ class NeuralCodec(Codec, HasWorkload):
 
     def compress(self, frames: np.ndarray, rate_point: RatePoint, condition: CodingCondition) -> Compressed:
         """Code frame by frame; inter frames are predicted from frames decoded before them."""
-        return self.compress_all([frames], [rate_point], condition)[0]
+        return self._compress([frames], [rate_point], condition)[0]
 
     def compress_all(
         self, segments: Sequence[np.ndarray], rate_points: Sequence[RatePoint], condition: CodingCondition
+    ) -> Sequence[bytes | Compressed]:
+        """Code segments in one batch, where `together` says so."""
+        if self.together == 1:
+            return super().compress_all(segments, rate_points, condition)
+        return self._compress(segments, rate_points, condition)
+
+    def _compress(
+        self, segments: Sequence[np.ndarray], rate_points: Sequence[RatePoint], condition: CodingCondition
     ) -> list[Compressed]:
-        """Code segments in one batch: on small frames the networks' calls take longer than their work."""
         from baselines.neural.coding import StreamEncoder
 
         coders, frames = [StreamEncoder() for _ in segments], from_uint8(to_uint8(np.stack(segments)))
@@ -358,10 +365,15 @@ class NeuralCodec(Codec, HasWorkload):
         StreamError
             If the payload is cut off, or a frame's checksum differs.
         """
-        return self.decompress_all([payload], [info])[0]
+        return self._decompress([payload], [info])[0]
 
-    def decompress_all(self, payloads: Sequence[bytes], infos: Sequence[StreamInfo]) -> list[Decoded]:
-        """Decode segments in one batch; see `decompress`."""
+    def decompress_all(self, payloads: Sequence[bytes], infos: Sequence[StreamInfo]) -> Sequence[np.ndarray | Decoded]:
+        """Decode segments in one batch, where `together` says so."""
+        if self.together == 1:
+            return super().decompress_all(payloads, infos)
+        return self._decompress(payloads, infos)
+
+    def _decompress(self, payloads: Sequence[bytes], infos: Sequence[StreamInfo]) -> list[Decoded]:
         from baselines.neural.coding import StreamDecoder
 
         if any(len(payload) < _HEAD.size for payload in payloads):

@@ -128,7 +128,7 @@ class FixedConv(FixedLayer):
     def forward(self, x: Tensor) -> Tensor:
         # Channels-last is several times faster for few channels, and 25 times for depthwise kernels.
         x = x.contiguous(memory_format=torch.channels_last)
-        if self.reduced and self.training:
+        if self.reduced and self.training and not self.frozen:
             with torch.autocast(x.device.type, torch.bfloat16):
                 return self._finish(self.conv(x).float())
         return self._finish(self.conv(x))

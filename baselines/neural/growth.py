@@ -16,9 +16,10 @@ _GROUPS = {"prior.head.": 3, "prior.trunk_head.": 2, "prior.parameters_net.2.": 
 class GrowingRecipe(Recipe):
     """A recipe whose network may begin from the weights of a smaller one."""
 
-    def use_bfloat16(self) -> None:
+    def use_bfloat16(self) -> bool:
         """See `Recipe` and `train_in_bfloat16`."""
         train_in_bfloat16(self.network)
+        return True
 
     def fitted(self, name: str, given: Tensor, own: Tensor) -> Tensor | None:
         """The initial value of a tensor from a network of the same or a smaller size; None where it does not fit.

@@ -115,13 +115,16 @@ def train(
         folder = whole / part
         torch.manual_seed(seed)
         recipe = made.stage_recipe(part, whole, changed) if isinstance(made, TrainableInStages) else made.recipe()
-        _prepare(recipe, begin, bfloat16)
+        reduced = bfloat16 and _reduce(recipe, part if stage == "all" else "")
+        if begin:
+            fitting, every = recipe.begin_from(begin)
+            typer.echo(f"{fitting} of {every} tensors are those of {begin}")
         label = " ".join(word for word in (made.spec, part, variant) if word)
         trained_on, checked_on = _samples(made, recipe, part, (data, validation), samples or 1600, seed, extractor)
         basis = tuple(file_sha256(path) for path in recipe.basis)
         limit = math.inf if steps and not minutes else 60 * (minutes or 60)
         planned = steps or (planned_steps(folder) if resume else None) or max(1, round(limit / 60 * recipe.pace))
-        settings = Settings(label, trained_on.digest, planned, seed, basis, bfloat16)
+        settings = Settings(label, trained_on.digest, planned, seed, basis, reduced)
         # Validating a recording takes as long as a few steps: the validation of a short training must not exceed it.
         recipe.checked = min(recipe.checked, max(2, planned // 16))
         typer.echo(
@@ -141,13 +144,14 @@ def train(
         typer.echo(f"try it: bench run --paradigm {paradigm} --codec {made.name}:weights={whole / recipe.file}")
 
 
-def _prepare(recipe: Recipe, begin: Path | None, bfloat16: bool) -> None:
-    """Follow what the options say of a recipe's weights and precision."""
-    if bfloat16:
-        recipe.use_bfloat16()
-    if begin:
-        fitting, every = recipe.begin_from(begin)
-        typer.echo(f"{fitting} of {every} tensors are those of {begin}")
+def _reduce(recipe: Recipe, part: str) -> bool:
+    """Let a recipe compute in bfloat16, and return whether it does; one of all stages (`part`) may do without."""
+    reduced = recipe.use_bfloat16()
+    if not reduced and not part:
+        raise BenchError("this training leaves no choice of precision: leave out --bfloat16")
+    if not reduced:
+        typer.echo(f"stage {part} leaves no choice of precision: --bfloat16 holds for the others")
+    return reduced
 
 
 def _check_options(made: Component, given_samples: bool, extractor: str) -> None:

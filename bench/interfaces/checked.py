@@ -72,6 +72,17 @@ def rate_points(codec: Codec, content: Content) -> tuple[RatePoint, ...]:
     return points
 
 
+def together(codec: Codec) -> int:
+    """Most short segments that a codec takes at once; 1 where it takes one after another."""
+    try:
+        most = operator.index(codec.together)
+    except TypeError:
+        most = 0
+    if most < 1:
+        raise wrong(codec, "together", "a whole number from 1 on", codec.together)
+    return most
+
+
 def stages(paradigm: Paradigm, tasks: Sequence[str]) -> tuple[Stage, ...]:
     """A paradigm's stages for some tasks, checked by `check_wiring`."""
     wiring = _items(paradigm, "wire", tasks)

@@ -176,7 +176,10 @@ class Codec(Component):
 
     @property
     def together(self) -> int:
-        """Most short segments that `compress_all` and `decompress_all` get at once; 1, the default, turns them off."""
+        """Most short segments that a run gives `compress_all` and `decompress_all` at once; 1, the default: one.
+
+        Only a codec with `weights_sha256` gets more, segments of up to 2^19 samples, and only on the local machine.
+        """
         return 1
 
     def compress_all(
@@ -282,6 +285,7 @@ class Codec(Component):
         chain: AnalysisChain | None = None,
     ) -> list[Encoded]:
         """Code several segments of one shape, each into a container of its own; see `encode` and `compress_all`."""
+        _check_shapes(self.name, [frames.shape for frames in segments])
         if not self.takes(content):
             raise BenchError(f"{self.name} takes {' and '.join(sorted(self.accepts))} only, not {content.value}")
         points = [plain(point) for point in rate_points]
@@ -297,10 +301,10 @@ class Codec(Component):
         # The codec gets copies, so it may change its input.
         given = [frames.copy(order="C") for frames in segments]
         found: Sequence[bytes | Compressed]
-        if len(given) == 1:
-            found = [self.compress(given[0], points[0], condition)]
-        else:
+        if len(given) > 1 and _goes_with(type(self), "compress"):
             found = _one_each(self, "compress_all", self.compress_all(given, points, condition), len(given))
+        else:
+            found = [self.compress(*each, condition) for each in zip(given, points, strict=True)]
         return [
             self._contained(compressed, frames.shape, point, content, chain)
             for compressed, frames, point in zip(found, segments, points, strict=True)
@@ -340,12 +344,13 @@ class Codec(Component):
     def decode_all(self, streams: Sequence[bytes]) -> list[Decoded]:
         """Decode several containers of segments of one shape; see `decode` and `decompress_all`."""
         infos, payloads = zip(*map(self._read, streams), strict=True)
+        _check_shapes(self.name, [info.shape for info in infos])
         try:
             found: Sequence[np.ndarray | Decoded]
-            if len(streams) == 1:
-                found = [self.decompress(payloads[0], infos[0])]
-            else:
+            if len(streams) > 1 and _goes_with(type(self), "decompress"):
                 found = _one_each(self, "decompress_all", self.decompress_all(payloads, infos), len(infos))
+            else:
+                found = [self.decompress(*each) for each in zip(payloads, infos, strict=True)]
         except (BenchError, OSError):
             raise
         except MemoryError:
@@ -389,6 +394,20 @@ class Codec(Component):
                 raise StreamError(str(wrong(self, "decompress: motion", wanted, motion)))
             motion = np.ascontiguousarray(motion, np.float32)
         return Decoded(np.ascontiguousarray(frames), motion)
+
+
+def _check_shapes(name: str, shapes: Sequence[tuple[int, ...]]) -> None:
+    if len(set(shapes)) > 1:
+        raise BenchError(f"{name}: segments of one batch have one shape, not {shapes[0]} and others")
+
+
+def _goes_with(kind: type[Codec], one: str) -> bool:
+    """Whether the method for several segments is of the class that the method for `one` is of, or of a class below it.
+
+    A class that changes only how one segment is coded gets its segments one by one.
+    """
+    first = next(base for base in kind.__mro__ if {one, f"{one}_all"} & vars(base).keys())
+    return f"{one}_all" in vars(first)
 
 
 def _one_each(codec: Codec, what: str, values: Sequence[T], count: int) -> Sequence[T]:

@@ -146,15 +146,9 @@ class Recipe(ABC):
         self.warm, self.rate, self.basis = True, self.warm_rate, (*self.basis, path)
         return len(fitting), len(own)
 
-    def use_bfloat16(self) -> None:
-        """Compute in bfloat16 what bears it; called before training.
-
-        Raises
-        ------
-        BenchError
-            If this training leaves no choice, the default.
-        """
-        raise BenchError("this training leaves no choice of precision: leave out --bfloat16")
+    def use_bfloat16(self) -> bool:
+        """Compute in bfloat16 what bears it; called before training. Returns whether this training has a choice."""
+        return False
 
     def fitted(self, name: str, given: Tensor, own: Tensor) -> Tensor | None:
         """Adapt a tensor `given` by a file to the network's tensor `own` of the same name; None if it does not fit."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import functools
 import hashlib
 import json
@@ -18,6 +17,7 @@ from pydantic import ValidationError
 
 from bench.chain import Chain, to_spikes
 from bench.errors import BenchError
+from bench.files import FatalError
 from bench.fingerprint import code_fingerprint, component_fingerprint, digest
 from bench.interfaces import (
     Analyzer,
@@ -48,6 +48,8 @@ from bench.spikes import PackedSpikes
 # At most so many samples has a stream that a codec with weights decodes in the process that decoded the one before it
 # (`bench.runner.decode`): spikes or features of 64x64 for a class, say.
 _SHORT = 1 << 19
+# Most pixels of the frames that are coded at once. With larger ones a batch takes as long as its segments alone.
+_BATCH_PIXELS = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -120,25 +122,44 @@ def run_job(job: Job, store: Store) -> Outcome:
 
 def batch_of(job: Job) -> tuple[object, ...] | None:
     """What jobs have in common whose streams are coded in batches; None where a stream is coded alone."""
-    codec: Codec = component_for(Codec, job.codec)
-    content = coded_content(job.paradigm, job.task)
-    frames = job.card.num_spikes if content.is_spikes else job.card.num_frames
-    short = frames * job.info.height * job.info.width <= _SHORT
-    if job.skip or not short or codec.together < 2 or not stated_weights(codec):
+    if job.skip or most_together(job) < 2:
         return None
-    return job.codec, job.paradigm, job.task, job.card.digest, job.info.height, job.info.width, job.info.rate
+    return job.codec, job.paradigm, job.card.digest, job.info.height, job.info.width
+
+
+def most_together(job: Job) -> int:
+    """Most streams like the job's that are coded at once.
+
+    One process decodes those of a batch, as it may with short ones of codecs with weights (`bench.runner.decode`).
+    """
+    codec: Codec = component_for(Codec, job.codec)
+    pixels = job.info.height * job.info.width
+    spikes = coded_content(job.paradigm, job.task).is_spikes
+    frames = job.card.num_spikes if spikes else job.card.num_frames
+    shared = frames * pixels <= _SHORT and bool(stated_weights(codec))
+    return min(checked.together(codec), _BATCH_PIXELS // pixels) if shared else 1
 
 
 def start_batch(jobs: Sequence[Job], store: Store) -> dict[str, Callable[[], Outcome]]:
     """Code the streams of jobs of one batch (`batch_of`) at once; returns by id what runs each job to its end.
 
     Where that fails, every job codes its own stream, so that only the one fails that has the error.
+
+    Raises
+    ------
+    FatalError
+        If the disk is full or refuses a file.
     """
-    runs = [_JobRun(job, store) for job in jobs]
-    with contextlib.suppress(BenchError, MemoryError):
-        _encode_all([run for run in runs if not run.is_encoded()])
-        _decode_all([run for run in runs if not run.is_evaluated()], store)
-    return {run.job.id: run.outcome for run in runs}
+    runs: dict[str, _JobRun] = {}
+    try:
+        runs |= {job.id: _JobRun(job, store) for job in jobs}
+        _encode_all([run for run in runs.values() if not run.is_encoded()])
+        _decode_all([run for run in runs.values() if not run.is_evaluated()], store)
+    except FatalError:
+        raise
+    except (Exception, SystemExit):  # the job that has the error meets it again
+        runs = {}
+    return {name: run.outcome for name, run in runs.items()}
 
 
 def failed(job: Job, reason: str) -> Outcome:

@@ -157,6 +157,8 @@ def _grid(spec: RunSpec) -> list[Job]:
     _check_datasets(spec)
     codecs = [(entry, create(Codec, entry.codec)) for entry in spec.codecs]
     available = {entry.codec: checked.availability(codec) for entry, codec in codecs}
+    for _, codec in codecs:
+        checked.together(codec)
     jobs: list[Job] = []
     for cell in _cells(spec):
         for entry, codec in codecs:

@@ -10,7 +10,7 @@ import os
 import signal
 import tempfile
 import traceback
-from collections import Counter, deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -20,9 +20,8 @@ from typing import Protocol
 
 from bench.errors import BenchError
 from bench.files import DISK_ERRORS, FatalError, disk_message
-from bench.interfaces import Codec
-from bench.runner.execute import Outcome, batch_of, failed, run_job, start_batch
-from bench.runner.plan import Job, component_for
+from bench.runner.execute import Outcome, batch_of, failed, most_together, run_job, start_batch
+from bench.runner.plan import Job
 from bench.runner.store import Store
 from bench.tools import claim_process, follow_parent
 
@@ -108,6 +107,7 @@ class LocalLane:
     def __init__(self, workers: int, work: Work = run_job, limit_seconds: float = 0) -> None:
         self.workers, self.work, self.limit_seconds = workers, work, limit_seconds
         self.notes: list[str] = []
+        self._alone: set[str] = set()  # jobs of batches whose worker died
 
     def run(self, jobs: Sequence[Job], store: Store) -> Iterator[Finished]:
         """Run jobs and yield each one when it finishes.
@@ -131,42 +131,54 @@ class LocalLane:
             initializer=start_worker,
             initargs=({**os.environ, "OMP_NUM_THREADS": str(_threads(workers))}, store.root),
         )
-        running: dict[Future[list[Finished]], list[Job]] = {}
+        running: dict[Future[_Ended], list[Job]] = {}
         try:
             while batches or running:
                 while batches and len(running) < workers:
-                    batch = batches[0]
-                    running[pool.submit(_attempt_all, batch, store.root, self.work, self.limit_seconds)] = batch
+                    given = (batches[0], store.root, self.work, self.limit_seconds)
+                    running[pool.submit(_attempt_all, *given)] = batches[0]
                     batches.popleft()
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
-                    yield from future.result()
+                    ended = future.result()
+                    yield from ended.jobs
+                    if ended.error:
+                        raise ended.error
                     del running[future]
         except BrokenProcessPool:
-            suspects += itertools.chain.from_iterable(running.values())
+            for batch in running.values():
+                # Which job of a batch it was shows when each is tried again by itself.
+                (waiting if len(batch) > 1 else suspects).extend(batch)
+                self._alone |= {job.id for job in batch}
             waiting.extend(itertools.chain.from_iterable(batches))
         finally:
             _stop(pool)
             store.sweep()
 
     def _batches(self, jobs: Sequence[Job], workers: int) -> deque[list[Job]]:
-        """Jobs whose streams are coded at once (`batch_of`), in the order of their first ones.
+        """Jobs whose streams are coded at once (`batch_of`), and by themselves all others.
 
-        Every worker gets one before batches are full.
+        A batch has all rate points of few sequences, so that workers do not wait for each other's simulation. Every
+        worker gets one before batches are full.
         """
-        if self.work is not run_job:
-            return deque([job] for job in jobs)
-        keys = [batch_of(job) for job in jobs]
-        counts = Counter(keys)
+        kinds: defaultdict[object, list[Job]] = defaultdict(list)
+        for job in jobs:
+            key = batch_of(job) if self.work is run_job and job.id not in self._alone else None
+            kinds[key or job.id].append(job)
         batches: deque[list[Job]] = deque()
-        last: dict[object, list[Job]] = {}
-        for job, key in zip(jobs, keys, strict=True):
-            most = 1 if key is None else min(component_for(Codec, job.codec).together, -(-counts[key] // workers))
-            if key is None or key not in last or len(last[key]) >= most:
-                last[key] = []
-                batches.append(last[key])
-            last[key].append(job)
+        for kind in kinds.values():
+            kind.sort(key=lambda job: (job.info.name, job.start))
+            size = min(most_together(kind[0]), -(-len(kind) // workers)) if len(kind) > 1 else 1
+            batches.extend(kind[first : first + size] for first in range(0, len(kind), size))
         return batches
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """The jobs of a batch that have ended, and the error that ends the run before the others; None if there is none."""
+
+    jobs: list[Finished]
+    error: FatalError | None = None
 
 
 def _threads(workers: int) -> int:
@@ -185,15 +197,24 @@ def _stop(pool: ProcessPoolExecutor) -> None:
         process.join(timeout=5)
 
 
-def _attempt_all(jobs: Sequence[Job], store_root: Path, work: Work, limit_seconds: float) -> list[Finished]:
+def _attempt_all(jobs: Sequence[Job], store_root: Path, work: Work, limit_seconds: float) -> _Ended:
     """Run the jobs of a batch; the time limit holds for what they do together, and for each of them after it."""
-    if len(jobs) == 1:
-        return [_attempt_within(jobs[0], store_root, work, limit_seconds)]
-    start = functools.cache(functools.partial(start_batch, jobs, Store(store_root)))
-    # An error is met again by each job, and becomes its row.
-    with contextlib.suppress(Exception, SystemExit), _time_limit(limit_seconds):
-        start()
-    return [_attempt_within(job, store_root, lambda job, _: start()[job.id](), limit_seconds) for job in jobs]
+    ended: list[Finished] = []
+    try:
+        started: dict[str, Callable[[], Outcome]] = {}
+        if len(jobs) > 1:
+            with contextlib.suppress(BenchError), _time_limit(limit_seconds):
+                started = start_batch(jobs, Store(store_root))
+        for job in jobs:
+            run = started.pop(job.id, None)
+            ended.append(_attempt_within(job, store_root, work if run is None else _calling(run), limit_seconds))
+    except FatalError as error:
+        return _Ended(ended, error)
+    return _Ended(ended)
+
+
+def _calling(run: Callable[[], Outcome]) -> Work:
+    return lambda _job, _store: run()
 
 
 def _attempt_within(job: Job, store_root: Path, work: Work, limit_seconds: float) -> Finished:

@@ -206,8 +206,9 @@ def _load(
         return 0, 0.0, {}
     state = _read_checkpoint(path)
     try:
-        if state["settings"] != vars(settings):
-            differences = [key for key, value in vars(settings).items() if state["settings"].get(key) != value]
+        known = vars(Settings(**state["settings"]))  # checkpoints of before lack what was added since
+        if known != vars(settings):
+            differences = [key for key, value in vars(settings).items() if known[key] != value]
             raise BenchError(f"{folder} holds a run with other {', '.join(differences)}")
         network.load_state_dict(state["network"])
         for name, value in state["averaged"].items():
