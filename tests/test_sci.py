@@ -639,7 +639,7 @@ def test_a_camera_that_shakes_is_said_in_six_numbers():
 
 
 def test_a_scene_that_goes_on_as_before_says_next_to_no_motion():
-    """Whether it is that of the last frame or of blocks that stand still is a matter of few bits, and of the weights."""
+    """Whether it is that of the last frame or of blocks that stand still is a matter of few bits, and of weights."""
     frames, codec = shaken(8, 64, 80, still=True), create(Codec, "sci")
     coder, bits = KindsCoder(), []
     for _ in codec._walk(codec._model([2]), [coder], frames.shape, 16, frames[None]):
