@@ -136,8 +136,14 @@ def most_together(job: Job) -> int:
     pixels = job.info.height * job.info.width
     spikes = coded_content(job.paradigm, job.task).is_spikes
     frames = job.card.num_spikes if spikes else job.card.num_frames
-    shared = frames * pixels <= _SHORT and bool(stated_weights(codec))
-    return min(checked.together(codec), _BATCH_PIXELS // pixels) if shared else 1
+    if not _shares_process(codec, frames * pixels):
+        return 1
+    return min(checked.together(codec), _BATCH_PIXELS // pixels)
+
+
+def _shares_process(codec: Codec, samples: int) -> bool:
+    """Whether the process that decodes a stream of so many samples has decoded others of the codec before it."""
+    return samples <= _SHORT and bool(stated_weights(codec))
 
 
 def start_batch(jobs: Sequence[Job], store: Store) -> dict[str, Callable[[], Outcome]]:
@@ -424,8 +430,7 @@ def _decode_all(runs: Sequence[_JobRun], store: Store) -> None:
     first, streams = runs[0], [run.entry.data for run in runs]
     began = time.perf_counter()
     with store.scratch() as folder:
-        short = math.prod(unpack_stream(streams[0])[0].shape) <= _SHORT
-        shared = short and bool(stated_weights(first.chain.codec))
+        shared = _shares_process(first.chain.codec, math.prod(unpack_stream(streams[0])[0].shape))
         found = decode_all_fresh(streams, folder, first.job.codec, shared=shared)
     seconds = (time.perf_counter() - began) / len(runs)
     for run, decoded in zip(runs, found, strict=True):
