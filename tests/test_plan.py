@@ -158,6 +158,25 @@ def test_a_recording_that_cannot_be_measured_does_not_refuse_the_others(tmp_path
         _plan_of(tmp_path / "r", sequences=("margin", "short"))
 
 
+def test_recordings_that_are_all_short_have_as_many_instants_as_fit(tmp_path):
+    _recording(tmp_path / "r", "a", 200, [])
+    _recording(tmp_path / "r", "b", 150, [])
+    plan = _plan_of(tmp_path / "r")
+    assert {job.card.num_frames for job in plan.jobs} == {20}
+    assert {job.info.name: bool(job.skip) for job in plan.jobs} == {"a": False, "b": True}
+    assert plan.notes == ["20 instants a segment instead of 32: the longest recording has 200 spike frames"]
+    assert {job.card.num_frames for job in _plan_of(tmp_path / "r", sequences=("b",)).jobs} == {14}
+    # What is stated is kept, also where it is the default, and in plans of more than one grid.
+    with pytest.raises(BenchError, match="use --frames 20"):
+        _plan_of(tmp_path / "r", frames=32)
+    _recording(tmp_path / "long", "c", 289, [])
+    specs = [
+        make_spec(datasets=(f"dat:root={tmp_path / name}",), codecs=("ffv1",), extractors=("tfp",), sequences=(one,))
+        for name, one in (("r", "a"), ("long", "c"))
+    ]
+    assert [job.card.num_frames for job in make_plan(*specs).jobs] == [20, 32]
+
+
 @pytest.mark.parametrize(
     ("info", "message"),
     [

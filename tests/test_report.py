@@ -1,7 +1,9 @@
 """Reports: the paper's tables and figures from a small run, and every line back to its command."""
 
 import csv
+import re
 import shlex
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,7 @@ from bench.measure.profile import ProfileRow
 from bench.metrics.smoothness import laplacian_norms
 from bench.names import file_name
 from bench.published import published
-from bench.report.bd_table import bd_table
+from bench.report.bd_table import bd_table, reference
 from bench.report.paper import figures
 from bench.report.paper.tables import chains_table, networks_table, table_iii
 from bench.report.rows import load_runs
@@ -85,6 +87,55 @@ def test_every_table_and_figure_is_there(suite):
     text = (report / "README.md").read_text()
     assert "## What was not measured" not in text
     assert "Fig. 17, alignment" in (report / "index.html").read_text()
+
+
+def test_readme_is_short_and_links_every_file(suite):
+    report = suite / "report"
+    text = (report / "README.md").read_text()
+    assert len(text) < 25_000
+    linked = set(re.findall(r"\]\(([^)]+)\)", text))
+    assert all((report / name).is_file() for name in linked), linked
+    assert linked >= {path.name for path in report.glob("*.png")}
+    # Table IV is shown whole.
+    assert linked >= {path.name for path in report.glob("*.md")} - {"README.md", "table_iv.md"}
+    assert "## Table IV" in text and "published [%]" in text
+
+
+def test_readme_compares_with_vvc_and_begins_with_the_best(suite):
+    text = (suite / "report" / "README.md").read_text()
+    rows = [line.split("|")[1:3] for line in text.splitlines() if line.startswith("| C") or line.startswith("| A")]
+    rows = [(name.strip(), verdict.strip()) for name, verdict in rows]
+    assert rows[0] == ("CAAS vvenc (faster)", "reference")
+    bd = pd.read_csv(suite / "report" / "bd.csv").query("quality == 'psnr' and anchor == 'CAAS vvenc (faster)'")
+    wanted = bd.sort_values("bd_rate", kind="stable")
+    assert rows[1:] == list(zip(wanted["test"], wanted["verdict"], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("curves", "reference_is"),
+    [
+        ({"CAAS x265": 2, "ATC vvenc": 1, "CAAS vvenc": 0}, "CAAS vvenc"),
+        ({"CAAS vvenc": 3, "ATC vtm": 0}, "ATC vtm"),
+        ({"CAAS x265": 1, "CAAS x264": 2}, "CAAS x264"),
+    ],
+)
+def test_the_reference_is_vvc_where_it_was_measured(curves, reference_is):
+    """Curves, with the number of figures against each."""
+    names = [name.split() for name in curves]
+    points = pd.DataFrame(
+        {
+            "dataset": "d", "paradigm": [paradigm.lower() for paradigm, _ in names],
+            "label": [codec for _, codec in names], "codec": [codec for _, codec in names],
+            "seed": 0, "extractor": "e", "analyzer": "a", "condition": "c",
+        }
+    )  # fmt: skip
+    lines = [
+        {"dataset": "d", "quality": "psnr", "anchor": name, "bd_rate": 1.0 if k < count else np.nan}
+        for name, count in curves.items()
+        for k in range(3)
+    ]
+    runs = SimpleNamespace(points=points)
+    assert reference(runs, pd.DataFrame(lines), "d", "psnr") == reference_is
 
 
 def test_variants_and_whole_features_are_not_among_the_compared_codecs(suite):

@@ -10,11 +10,13 @@ import pandas as pd
 
 from bench.metrics.bd import METHODS, Curve, Verdict, bd_quality, bd_rate, mean_verdict
 from bench.metrics.measures import MEASURES, PSNR
+from bench.names import file_name
 from bench.published import published
 from bench.report.rows import CURVE, Runs, curve_names, judged, per_sequence
 
 # For each column of the paper's Table IV, the codecs that are compared with it.
 _TABLE_IV = {"VTM": ("vtm", "vvenc"), "DCVC": ("dcvc",), "DCVC-DC": ("dcvc-dc",)}
+_VVC = ("vtm", "vvenc")
 # Curves of two runs that agree in these columns are compared. The condition is not among them: curves under different
 # conditions get a verdict that says so, instead of no line.
 _CHAIN = [name for name in CURVE if name != "condition"]
@@ -90,6 +92,36 @@ def matrices(bd: pd.DataFrame) -> list[tuple[str, str]]:
 def matrix_title(runs: Runs, dataset: str, quality: str) -> str:
     """The heading of a matrix: the dataset, and the quality where it is not PSNR."""
     return dataset if quality == PSNR.name else f"{dataset}, by {runs.measure_title(quality)}"
+
+
+def set_file(dataset: str, quality: str) -> str:
+    """The part of a file's name that names dataset and quality; PSNR is not named."""
+    return file_name(dataset) if quality == PSNR.name else f"{file_name(dataset)}_{file_name(quality)}"
+
+
+def matrix_file(dataset: str, quality: str) -> str:
+    """Name of a matrix's files, without suffix."""
+    return f"bd_matrix_{set_file(dataset, quality)}"
+
+
+def reference(runs: Runs, bd: pd.DataFrame, dataset: str, quality: str) -> str:
+    """The curve that a set's curves are compared with first: VVC, where it is measured.
+
+    VTM comes before libvvenc, CAAS before other paradigms, and then the curve that most others have a figure against.
+    """
+    lines = bd[bd["dataset"].eq(dataset) & bd["quality"].eq(quality)]
+    figures = lines.groupby("anchor", sort=False)["bd_rate"].count()
+    curves = _named(runs.points).query("dataset == @dataset").drop_duplicates("curve").set_index("curve")
+
+    def rank(anchor: str) -> tuple[int, bool, int]:
+        codec = str(curves["codec"][anchor])
+        return (
+            _VVC.index(codec) if codec in _VVC else len(_VVC),
+            str(curves["paradigm"][anchor]) != "caas",
+            -int(figures[anchor]),
+        )
+
+    return min(figures.index, key=rank)
 
 
 def matrix(bd: pd.DataFrame, dataset: str, quality: str = "psnr") -> pd.DataFrame:

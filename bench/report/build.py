@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,17 +11,17 @@ import pandas as pd
 
 from bench.errors import BenchError
 from bench.files import disk_errors
-from bench.metrics.measures import PSNR
 from bench.metrics.quality import PSNR_CEILING
 from bench.names import file_name
 from bench.report import sections
-from bench.report.bd_table import bd_table, main_qualities, matrices, matrix, matrix_title
+from bench.report.bd_table import bd_table, main_qualities, matrices, matrix, matrix_file, matrix_title, set_file
 from bench.report.page import build_page
 from bench.report.pictures import matched_sheets
 from bench.report.plots import rd_plot, short_names
-from bench.report.rows import Runs, load_runs, made_by, mean_points, missing_points, printed_mean
+from bench.report.readme import capped_note, readme
+from bench.report.rows import Runs, load_runs, mean_points, missing_points, printed_mean
 from bench.report.sections import Material
-from bench.report.table import Table, markdown, markdown_text, write_table
+from bench.report.table import Table, markdown_text
 
 
 def build_report(
@@ -62,11 +61,13 @@ def build_report(
         target.mkdir(parents=True, exist_ok=True)
         progress(0, steps, "BD-rates")
         bd = bd_table(runs.points, runs.qualities)
-        files = _bd_files(bd, target)
+        files = [] if bd.empty else [target / "bd.csv"]
+        for path in files:
+            bd.to_csv(path, index=False)
         progress(1, steps, "tables")
         material = Material(every, runs, bd)
         tables = _tables(material)
-        for table in tables:
+        for table in (*tables, *_bd_tables(runs, bd)):
             files += table.write(target)
         plots = []
         for done, dataset in enumerate(datasets, start=2):
@@ -79,7 +80,9 @@ def build_report(
         pictures = [sheet.draw(target) for sheet in (*sheets, *figures)]
         missing = pd.concat([missing_points(every.table), pd.DataFrame(undrawn, columns=["what", "reason"])])
         index = target / "README.md"
-        index.write_text(_page(every, bd, tables, plots, pictures, missing), encoding="utf-8")
+        undone = Table("missing", "What was not measured, and why", "", missing)
+        files += [] if missing.empty else undone.write(target)
+        index.write_text(readme(runs, bd, tables, plots, pictures, undone), encoding="utf-8")
         files += [*plots, *pictures, index]
         if page:
             progress(steps - 1, steps, "page")
@@ -106,7 +109,9 @@ def _tables(material: Material) -> list[Table]:
     for paradigm, part in mean_points(runs.points).groupby("paradigm", sort=False):
         name = f"table_{file_name(str(paradigm))}"
         name += "-means" if name in {table.name for table in tables} else ""
-        tables.append(Table(name, f"{str(paradigm).upper()}, means over sequences", _note(part), _printed(part, runs)))
+        tables.append(
+            Table(name, f"{str(paradigm).upper()}, means over sequences", capped_note(part), _printed(part, runs))
+        )
     names = Table("names", "Names that are shortened in figures", "", _names_table(runs))
     return [table for table in (*tables, names) if not table.cells.empty]
 
@@ -138,15 +143,10 @@ def _plots(runs: Runs, dataset: str, folder: Path, suffixes: Sequence[str]) -> l
     files = []
     for quality in main_qualities(runs.qualities):
         if (runs.table["dataset"].eq(dataset) & runs.table[quality].notna()).any():
-            paths = [folder / f"rd_{_file_stem(dataset, quality)}{suffix}" for suffix in suffixes]
+            paths = [folder / f"rd_{set_file(dataset, quality)}{suffix}" for suffix in suffixes]
             rd_plot(runs.table, dataset, paths, quality, runs.measure_title(quality))
             files += paths
     return files
-
-
-def _file_stem(dataset: str, quality: str) -> str:
-    """The part of a file's name that names dataset and quality; PSNR is not named."""
-    return file_name(dataset) if quality == PSNR.name else f"{file_name(dataset)}_{file_name(quality)}"
 
 
 def _printed(means: pd.DataFrame, runs: Runs) -> pd.DataFrame:
@@ -165,74 +165,21 @@ def _printed(means: pd.DataFrame, runs: Runs) -> pd.DataFrame:
     return table
 
 
-def _note(means: pd.DataFrame) -> str:
-    """The note below the title of a table of averages; empty where no frame is capped."""
-    if not means["capped_frames"].sum():
-        return ""
-    return (
-        f"Frames that equal their truth, or nearly, count as {PSNR_CEILING:.0f} dB (docs/protocol.md); the last column "
-        "counts them."
+def _bd_tables(runs: Runs, bd: pd.DataFrame) -> list[Table]:
+    """The BD-rate matrices, each with the remarks on its figures."""
+    return [_bd_matrix(runs, bd, dataset, quality) for dataset, quality in ([] if bd.empty else matrices(bd))]
+
+
+def _bd_matrix(runs: Runs, bd: pd.DataFrame, dataset: str, quality: str) -> Table:
+    cells = matrix(bd, dataset, quality).reset_index().rename(columns={"test": "BD-rate [%] of ... against"})
+    odd = bd[bd["dataset"].eq(dataset) & bd["quality"].eq(quality) & bd["remark"].ne("")]
+    note = "\n".join(
+        [
+            "Percent (negative: the row needs fewer bits than the column). Mean over sequences with a 95 % bootstrap "
+            "interval; in brackets why there is no figure. Pooled figures, BD-PSNR, SSIM, MS-SSIM and other "
+            "interpolations are in bd.csv.",
+            *([""] if len(odd) else []),
+            *(f"- {markdown_text(f'{line.test} against {line.anchor}: {line.remark}')}" for line in odd.itertuples()),
+        ]
     )
-
-
-def _bd_files(bd: pd.DataFrame, target: Path) -> list[Path]:
-    """Write bd.csv and the BD-rate matrices; returns the files."""
-    if bd.empty:
-        return []
-    bd.to_csv(target / "bd.csv", index=False)
-    files = [target / "bd.csv"]
-    for dataset, quality in matrices(bd):
-        cells = matrix(bd, dataset, quality).reset_index().rename(columns={"test": "BD-rate [%] of ... against"})
-        files += write_table(cells, cells, target / f"bd_matrix_{_file_stem(dataset, quality)}")
-    return files
-
-
-def _page(
-    runs: Runs,
-    bd: pd.DataFrame,
-    tables: Sequence[Table],
-    plots: Sequence[Path],
-    pictures: Sequence[Path],
-    missing: pd.DataFrame,
-) -> str:
-    """The text of the report's README.md."""
-    lines = ["# Report", "", "Built by `bench report " + shlex.join(runs.documents) + "` from the rows of:", ""]
-    for folder, document in runs.documents.items():
-        lines.append(f"- `{folder}`: {markdown_text(made_by(document))}")
-        if document["status"] != "finished":
-            lines.append("  (not finished: rows are missing)")
-    lines += ["", "bpp is bits per spike (raw spikes cost 1), bpf bits per coded frame pixel.", ""]
-    for path in plots:
-        if path.suffix == ".png":
-            lines += [f"![{path.stem}]({path.name})", ""]
-    lines += _bd_section(bd, runs)
-    for table in tables:
-        lines += [f"## {table.title}", "", *([table.note, ""] if table.note else []), markdown(table.shown), ""]
-    if pictures:
-        lines += ["## Pictures", ""]
-    for path in pictures:
-        lines += [f"![{path.stem}]({path.name})", ""]
-    if not missing.empty:
-        lines += ["## What was not measured, and why", "", markdown(missing), ""]
-    return "\n".join(lines)
-
-
-def _bd_section(bd: pd.DataFrame, runs: Runs) -> list[str]:
-    """The lines of README.md with the BD-rate matrices and the remarks on their figures."""
-    if bd.empty:
-        return []
-    lines = [
-        "## BD-rate, PSNR, percent (negative: the row needs fewer bits than the column)",
-        "",
-        "Mean over sequences with a 95 % bootstrap interval; in brackets why there is no figure. Pooled figures, "
-        "BD-PSNR, SSIM, MS-SSIM and other interpolations are in bd.csv.",
-        "",
-    ]
-    for dataset, quality in matrices(bd):
-        title = markdown_text(matrix_title(runs, dataset, quality))
-        lines += [f"### {title}", "", markdown(matrix(bd, dataset, quality), index=True), ""]
-        odd = bd[bd["dataset"].eq(dataset) & bd["quality"].eq(quality) & bd["remark"].ne("")]
-        remarks = (f"- {line.test} against {line.anchor}: {line.remark}" for line in odd.itertuples())
-        lines += [str(markdown_text(remark)) for remark in remarks]
-        lines += [""] if len(odd) else []
-    return lines
+    return Table(matrix_file(dataset, quality), f"BD-rates of {matrix_title(runs, dataset, quality)}", note, cells)

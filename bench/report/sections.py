@@ -57,6 +57,8 @@ class TableSection:
         Position in the report: tables are shown by rising `place`.
     make
         Function that returns the cells, with a column ``command`` (see `Table`). A table without lines is left out.
+    leading
+        See `bench.report.table.Table`.
     """
 
     name: str
@@ -64,10 +66,11 @@ class TableSection:
     note: str
     place: int
     make: Callable[[Material], pd.DataFrame]
+    leading: bool = False
 
     def table(self, material: Material) -> Table:
         """Build the table."""
-        return Table(self.name, self.title, self.note, self.make(material))
+        return Table(self.name, self.title, self.note, self.make(material), self.leading)
 
 
 @dataclass(frozen=True)

@@ -20,30 +20,29 @@ class Table:
         Heading, and a sentence on how to read the table; the note may be empty.
     cells
         The table's content. The column ``command`` holds the shell command that measures a line's figures again.
+    leading
+        Whether the report's README.md shows the table itself; it links the others.
     """
 
     name: str
     title: str
     note: str
     cells: pd.DataFrame
+    leading: bool = False
 
     @property
     def shown(self) -> pd.DataFrame:
         """The columns for readers: all but ``command``."""
-        return self.cells.drop(columns="command")
+        return self.cells.drop(columns="command", errors="ignore")
 
     def write(self, folder: Path) -> list[Path]:
         """Write the table as CSV, Markdown and LaTeX; only the CSV file has the commands. Returns the files."""
-        return write_table(self.cells, self.shown, folder / self.name)
-
-
-def write_table(cells: pd.DataFrame, shown: pd.DataFrame, target: Path) -> list[Path]:
-    """Write `cells` as CSV and `shown` as Markdown and LaTeX, at `target` with these suffixes; returns the files."""
-    paths = [target.with_suffix(suffix) for suffix in (".csv", ".md", ".tex")]
-    cells.to_csv(paths[0], index=False)
-    paths[1].write_text(markdown(shown) + "\n", encoding="utf-8")
-    paths[2].write_text(shown.to_latex(index=False, escape=True), encoding="utf-8")
-    return paths
+        paths = [folder / f"{self.name}{suffix}" for suffix in (".csv", ".md", ".tex")]
+        self.cells.to_csv(paths[0], index=False)
+        head = [f"# {markdown_text(self.title)}", *([self.note] if self.note else []), markdown(self.shown)]
+        paths[1].write_text("\n\n".join(head) + "\n", encoding="utf-8")
+        paths[2].write_text(self.shown.to_latex(index=False, escape=True), encoding="utf-8")
+        return paths
 
 
 def markdown(cells: pd.DataFrame, index: bool = False) -> str:

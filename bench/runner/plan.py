@@ -94,10 +94,17 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """The jobs of a run in the order of their rows, and the grids that they come from."""
+    """The jobs of a run in the order of their rows, and the grids that they come from.
+
+    Attributes
+    ----------
+    shortened
+        One line for each grid whose recordings are all too short for the default number of instants.
+    """
 
     specs: tuple[RunSpec, ...]
     jobs: tuple[Job, ...]
+    shortened: tuple[str, ...] = ()
 
     @property
     def cards(self) -> dict[str, ConditionCard]:
@@ -111,7 +118,7 @@ class Plan:
 
     @property
     def notes(self) -> list[str]:
-        """One line for each recording with truths before the first evaluated instant, which no segment can code."""
+        """`shortened`, and a line for each recording with truths before the first evaluated instant."""
         firsts: dict[tuple[str, str], tuple[int, Job]] = {}
         for job in self.jobs:
             if job.evaluated:
@@ -123,9 +130,12 @@ class Plan:
             for name, (first, job) in firsts.items()
         }
         return [
-            f"{dataset}/{name}: no segment codes its truth at {indices}, which is not evaluated"
-            for (dataset, name), indices in early.items()
-            if indices
+            *self.shortened,
+            *(
+                f"{dataset}/{name}: no segment codes its truth at {indices}, which is not evaluated"
+                for (dataset, name), indices in early.items()
+                if indices
+            ),
         ]
 
     def summary(self) -> dict[str, int]:
@@ -144,16 +154,34 @@ def make_plan(*specs: RunSpec) -> Plan:
         too short for the condition; or no job is left, or none that has a rate point of its codec.
     """
     jobs: dict[str, Job] = {}
-    for job in itertools.chain.from_iterable(map(_grid, specs)):
+    fitting = [_fitting(spec) for spec in specs]
+    for job in itertools.chain.from_iterable(_grid(spec) for spec, _ in fitting):
         jobs.setdefault(job.id, job)
     wrong = [job.skip for job in jobs.values() if job.skip.startswith(_NO_POINT)]
     if wrong and all(job.skip for job in jobs.values()):
         raise BenchError(wrong[0].removeprefix(_NO_POINT))
-    return Plan(specs, tuple(jobs.values()))
+    return Plan(tuple(spec for spec, _ in fitting), tuple(jobs.values()), tuple(note for _, note in fitting if note))
+
+
+def _fitting(spec: RunSpec) -> tuple[RunSpec, str]:
+    """The grid with as many instants as fit, where it states no number and all recordings are too short; and a note."""
+    spec.check_names()
+    if "frames" in spec.model_fields_set:
+        return spec, ""
+    lengths = []
+    for name in spec.datasets:
+        dataset = create(Dataset, name)
+        checked.require(dataset, "dataset")
+        lengths += [info.num_spikes for info in _selected(dataset, spec)]
+    longest = max(lengths, default=0)
+    fits = spec.sampling.count(longest)
+    if not 0 < fits < spec.frames:
+        return spec, ""
+    note = f"{fits} instants a segment instead of {spec.frames}: the longest recording has {longest} spike frames"
+    return spec.model_copy(update={"frames": fits}), note
 
 
 def _grid(spec: RunSpec) -> list[Job]:
-    spec.check_names()
     _check_datasets(spec)
     codecs = [(entry, create(Codec, entry.codec)) for entry in spec.codecs]
     available = {entry.codec: checked.availability(codec) for entry, codec in codecs}
@@ -318,7 +346,29 @@ def _segments(dataset: Dataset, spec: RunSpec) -> list[tuple[SequenceInfo, int, 
     Raises
     ------
     BenchError
-        If no sequence has a segment, or names are unknown, not unique or unfit for a table.
+        If no sequence has a segment; and as `_selected`.
+    """
+    infos = _selected(dataset, spec)
+    segments: list[tuple[SequenceInfo, int, str]] = []
+    refused = []
+    for info in infos:
+        try:
+            segments += [(info, start, "") for start in _starts(info, spec)]
+        except BenchError as error:
+            refused.append(error)
+            segments.append((info, 0, str(error)))
+    if refused and len(refused) == len(infos):
+        raise refused[0]
+    return segments
+
+
+def _selected(dataset: Dataset, spec: RunSpec) -> list[SequenceInfo]:
+    """A dataset's sequences that the grid asks for.
+
+    Raises
+    ------
+    BenchError
+        If names are unknown, not unique or unfit for a table.
     """
     infos = checked.sequences(dataset)
     named = [info.name for info in infos]
@@ -337,19 +387,7 @@ def _segments(dataset: Dataset, spec: RunSpec) -> list[tuple[SequenceInfo, int, 
             some = join_names(named[:10])
             raise BenchError(f"{dataset.name} has no sequence {join_names(absent)} (it has: {some})")
         infos = [info for info in infos if info.name in spec.sequences]
-    if spec.limit:
-        infos = infos[: spec.limit]
-    segments: list[tuple[SequenceInfo, int, str]] = []
-    refused = []
-    for info in infos:
-        try:
-            segments += [(info, start, "") for start in _starts(info, spec)]
-        except BenchError as error:
-            refused.append(error)
-            segments.append((info, 0, str(error)))
-    if refused and len(refused) == len(infos):
-        raise refused[0]
-    return segments
+    return infos[: spec.limit] if spec.limit else infos
 
 
 def _starts(info: SequenceInfo, spec: RunSpec) -> list[int]:

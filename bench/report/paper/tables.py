@@ -287,7 +287,7 @@ SECTIONS = (
     ),
     TableSection(
         "table_iv", "Table IV, BD-rate under CAAS", "libvvenc is compared with the paper's VTM.", 4,
-        lambda material: pd.DataFrame() if material.bd.empty else table_iv(material.runs, material.bd),
+        lambda material: pd.DataFrame() if material.bd.empty else table_iv(material.runs, material.bd), leading=True,
     ),
     TableSection(
         "table_v", "Table V, scores without a reference", "At matched rates (docs/protocol.md).", 5,
