@@ -602,7 +602,7 @@ def test_a_task_from_another_package_brings_its_measures_and_its_table(bench, tm
 
     bench("report", tmp_path / "run", "--out", tmp_path / "report", "--page", tmp_path / "report" / "index.html")
     page = (tmp_path / "report" / "README.md").read_text()
-    assert "edges: PSNR of gradients [dB]" in page and "## Best edges" in page
+    assert "edges: PSNR of gradients [dB]" in page and "[Best edges](edges.md)" in page
     assert len(list((tmp_path / "report").glob("rd_*gradient_psnr*.svg"))) == 1
     qualities = set(pd.read_csv(tmp_path / "report" / "bd.csv").set_index("task")["quality"].items())
     assert qualities == {("edges", "edges: gradient_psnr"), *(("reconstruction", name) for name in QUALITIES)}

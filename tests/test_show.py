@@ -1,5 +1,7 @@
 """Pictures and videos of recordings."""
 
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,7 +9,8 @@ from PIL import Image
 from bench.datasets.video import read_video
 from bench.interfaces import Dataset, to_uint8
 from bench.registry import create
-from bench.show import _LINE
+from bench.results.rows import RD_FILE, RUN_FILE, read_rows
+from bench.show.canvas import LINE
 from bench.spikes import write_dat
 from tests.conftest import TINY, one_line_error
 
@@ -21,10 +24,10 @@ def test_panels_stand_side_by_side(bench, tmp_path):
     said = bench("show", SEQUENCE, "-o", out, "--frames", "4", "--codec", "ffv1", "--extractor", "tfp").stdout
     assert said == f"{out}: low-1, an instant in the middle of 4 instants from spike frame 20 on\n"
     sheet = np.asarray(Image.open(out))
-    assert sheet.shape == (2 * (SIDE + 2 * _LINE + 6) + 6, 3 * STEP + 6)
+    assert sheet.shape == (2 * (SIDE + 2 * LINE + 6) + 6, 3 * STEP + 6)
     panels = [
-        sheet[top + 2 * _LINE + 6 :, left + 6 :][:SIDE, :SIDE][3::7, 3::7]
-        for top in (0, SIDE + 2 * _LINE + 6)
+        sheet[top + 2 * LINE + 6 :, left + 6 :][:SIDE, :SIDE][3::7, 3::7]
+        for top in (0, SIDE + 2 * LINE + 6)
         for left in (0, STEP, 2 * STEP)
     ]
     recording = create(Dataset, TINY).open("low-1")
@@ -53,6 +56,54 @@ def test_every_recording_of_a_folder_gets_a_video(bench, tmp_path):
     write_dat(folder / "one.dat", np.zeros((8, 16, 24), np.uint8))
     done = bench(*arguments, tmp_path / "again", check=2)
     assert "one: 8 spike frames" in done.stderr and (tmp_path / "again" / "two.mp4").exists()
+
+
+def test_a_stream_is_shown_as_it_decodes(bench, tmp_path):
+    random = np.random.default_rng(0)
+    write_dat(tmp_path / "a.dat", (random.random((97, 16, 24)) < 0.3).astype(np.uint8))
+    stream = tmp_path / "a.spk"
+    bench(
+        "encode",
+        tmp_path / "a.dat",
+        "--size",
+        "24x16",
+        "--spike-rate",
+        "0.6",
+        "--codec",
+        "ffv1",
+        "--extractor",
+        "tfp",
+        "-o",
+        stream,
+    )
+    said = bench("show", stream, "-o", tmp_path / "a.png").stdout
+    assert said.startswith(f"{tmp_path / 'a.png'}: 8 frames of 24x16 from")
+    bench("decode", stream, "-o", tmp_path / "a.npy")
+    wanted = to_uint8(np.load(tmp_path / "a.npy"))
+    # Panels of 24 pixels are enlarged nine times.
+    sheet = np.asarray(Image.open(tmp_path / "a.png"))[2 * LINE + 6 :, 6:][: 9 * 16, : 9 * 24][4::9, 4::9]
+    assert np.array_equal(sheet, wanted[4])
+    bench("show", stream, "-o", tmp_path / "a.npy")
+    assert len(np.load(tmp_path / "a.npy")) == 8
+    one_line_error(bench("show", stream, "--codec", "x264", "-o", tmp_path / "b.png", check=2), "leave out all options")
+
+
+def test_a_run_is_shown_with_all_its_codecs(reference, bench, tmp_path):
+    rows = [row for row in read_rows(reference / RD_FILE) if row.status == "ok"]
+    said = bench("show", reference, "-o", tmp_path / "films").stdout.splitlines()
+    cards = {(row.sequence, row.condition) for row in rows}
+    assert len(said) == len(cards)
+    curves = {(row.paradigm, row.codec, row.options) for row in rows if row.sequence == "low-1"}
+    assert f"{len(curves)} results at {rows[0].num_frames} instants" in "\n".join(said)
+    films = sorted((tmp_path / "films").glob("*.mp4"))
+    assert len(films) == len(cards)
+    assert {len(read_video(film, 99)) for film in films} == {rows[0].num_frames}
+    (tmp_path / "bare").mkdir()
+    for name in (RD_FILE, RUN_FILE):
+        shutil.copy(reference / name, tmp_path / "bare" / name)
+    one_line_error(
+        bench("show", tmp_path / "bare", "-o", tmp_path / "x", check=2), "has no streams of pictures in streams/"
+    )
 
 
 @pytest.mark.parametrize(

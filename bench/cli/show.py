@@ -20,7 +20,11 @@ def register(app: typer.Typer) -> None:
 
 def show(
     source: Annotated[
-        str, typer.Argument(help="A .dat recording, a folder of them, or DATASET/SEQUENCE, such as s-motion/low-1.")
+        str,
+        typer.Argument(
+            help="A .dat recording, a folder of them, DATASET/SEQUENCE, such as s-motion/low-1, a stream, or a run's "
+            "folder."
+        ),
     ],
     out: Annotated[
         Path,
@@ -45,9 +49,17 @@ def show(
     frames: Annotated[int, typer.Option(min=0, help="Number of instants (0: as many as fit).")] = 0,
     stride: Stride = Sampling.stride,
     margin: Margin = Sampling.margin,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Use the files and programs that run.json names; only for your own run.")
+    ] = False,
 ) -> None:
-    """Show recordings as pictures or videos: spikes, firing rates, features, and results of codecs side by side."""
-    from bench.show import KINDS, View, show, sources, targets
+    """Show recordings as pictures or videos: spikes, firing rates, features, and results of codecs side by side.
+
+    Of a stream its results are shown, of a run the results of all its codecs for each sequence.
+    """
+    from bench.show.canvas import Film, targets
+    from bench.show.recordings import KINDS, RecordingFilm, View, sources
+    from bench.show.streams import stream_films
     from bench.stream.recording import Cut
 
     kinds = split(panels)
@@ -57,16 +69,22 @@ def show(
     if points and len(points) != len(codecs):
         raise BenchError(f"{len(codecs)} codecs and {len(points)} rate points: --rate takes one for each codec")
     view = View(kinds, codecs, points or (None,) * len(codecs), paradigm, extractor)  # type: ignore[arg-type]
-    found = sources(source, size=size, camera=camera, spike_rate=spike_rate)
-    cut, failed = Cut(start, frames, stride, margin), 0
-    for line in remarks(one.info for one in found):
-        typer.echo(line, err=True)
+    cut = Cut(start, frames, stride, margin)
+    films: list[Film] = stream_films(Path(source), trust)
+    if films and (view != View(points=()) or cut != Cut() or size or camera or spike_rate is not None):
+        raise BenchError(f"{source}: a stream or run states itself what it shows; leave out all options but --out")
+    if not films:
+        found = sources(source, size=size, camera=camera, spike_rate=spike_rate)
+        films = [RecordingFilm(one, cut, view) for one in found]
+        for line in remarks(one.info for one in found):
+            typer.echo(line, err=True)
+    failed = 0
     with progress_bar("showing") as progress:
-        for one, target in zip(found, targets(out, found), strict=True):
+        for film, target in zip(films, targets(out, films), strict=True):
             try:
-                said = show(one, target, cut, view, progress)
+                said = film.write(target, progress)
             except BenchError as error:
-                if len(found) == 1:
+                if len(films) == 1:
                     raise
                 typer.echo(f"bench: {one_line(str(error))}", err=True)
                 failed += 1

@@ -252,36 +252,66 @@ def decode_stream(
         If the stream is damaged, or needs a part that is not installed here.
     """
     _check_distinct(path, out)
-    # Only the headers are kept: no more than one stream is in memory.
-    heads = [replace(segment, stream=b"") for segment in read_segments(path)]
-    info = heads[0].info
-    _check_one_recording(path, heads)
-    without = raw or kind_of_output(out) == ".dat"
-    analysis = None if without else analysis_of(path, info, stated or StatedChain())
-    cloud = _Cloud(codec_for_stream(info, codec), info.content, analysis)
-    ends = [heads[0].start, *(head.start + head.info.shape[0] for head in heads)]
-    firsts = [cloud.first(head.start, end) for head, end in zip(heads, ends, strict=False)]
-    counts = [cloud.count(head.info.shape[0]) - first for head, first in zip(heads, firsts, strict=True)]
-    if min(counts) < 1:
-        raise BenchError(f"{path}: {info.shape[0]} spike frames hold no instant; --raw gives what is decoded")
-    height, width = info.shape[1:]
+    results = Results(path, codec=codec, stated=stated, raw=raw or kind_of_output(out) == ".dat")
+    what = write_frames(out, results.frames(progress), results.shape, spikes=results.is_spikes)
+    return f"{what}: {results}"
 
-    def results() -> Iterator[np.ndarray]:
-        parts = zip(read_segments(path), firsts, counts, strict=True)
+
+class Results:
+    """The results of a stream, which are decoded and analyzed segment by segment.
+
+    Parameters
+    ----------
+    path, codec, stated, raw
+        See `decode_stream`, which lists the errors too.
+
+    Attributes
+    ----------
+    info
+        Header of the first segment.
+    shape
+        (K, H, W) of all results.
+    is_spikes
+        Whether the results are spikes: those of a stream of spikes without analysis.
+    """
+
+    def __init__(self, path: Path, *, codec: str = "", stated: StatedChain | None = None, raw: bool = False) -> None:
+        # Only the headers are kept: no more than one stream is in memory.
+        heads = [replace(segment, stream=b"") for segment in read_segments(path)]
+        self.path, self.info = path, heads[0].info
+        _check_one_recording(path, heads)
+        self._analysis = None if raw else analysis_of(path, self.info, stated or StatedChain())
+        self._cloud = _Cloud(codec_for_stream(self.info, codec), self.info.content, self._analysis)
+        ends = [heads[0].start, *(head.start + head.info.shape[0] for head in heads)]
+        self._firsts = [self._cloud.first(head.start, end) for head, end in zip(heads, ends, strict=False)]
+        lengths = [self._cloud.count(head.info.shape[0]) for head in heads]
+        self._counts = [length - first for length, first in zip(lengths, self._firsts, strict=True)]
+        if min(self._counts) < 1:
+            raise BenchError(f"{path}: {self.info.shape[0]} spike frames hold no instant; --raw gives what is decoded")
+        self.shape = (sum(self._counts), *self.info.shape[1:])
+        self.is_spikes = self._cloud.gives_spikes
+
+    def frames(self, progress: Progress) -> Iterator[np.ndarray]:
+        """Yield the results of each segment: k x H x W float32 in [0, 1], or uint8 where they are spikes."""
+        _, height, width = self.shape
+        parts = zip(read_segments(self.path), self._firsts, self._counts, strict=True)
         for done, (segment, first, count) in enumerate(parts):
-            progress(done, len(heads), f"segment {done + 1}")
-            frames = cloud.result(segment)[first:]
+            progress(done, len(self._counts), f"segment {done + 1}")
+            frames = self._cloud.result(segment)[first:]
             if frames.shape != (count, height, width):
-                raise BenchError(f"{path}: analysis gives {frames.shape}, not {count} pictures of {width}x{height}")
+                raise BenchError(
+                    f"{self.path}: analysis gives {frames.shape}, not {count} pictures of {width}x{height}"
+                )
             yield frames
 
-    what = write_frames(out, results(), (sum(counts), height, width), spikes=cloud.gives_spikes)
-    unit = "spike frames" if cloud.gives_spikes else "frames"
-    how = f", {analysis}" if analysis else ""
-    return (
-        f"{what}: {sum(counts)} {unit} of {width}x{height} from {path.stat().st_size} bytes of {info.codec} "
-        f"({info.content.value}{how})"
-    )
+    def __str__(self) -> str:
+        count, height, width = self.shape
+        unit = "spike frames" if self.is_spikes else "frames"
+        how = f", {self._analysis}" if self._analysis else ""
+        return (
+            f"{count} {unit} of {width}x{height} from {self.path.stat().st_size} bytes of {self.info.codec} "
+            f"({self.info.content.value}{how})"
+        )
 
 
 class _Cloud:

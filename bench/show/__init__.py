@@ -1,0 +1,1 @@
+"""Pictures and videos of recordings, streams and runs, for ``bench show``."""
