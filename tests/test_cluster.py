@@ -101,6 +101,7 @@ def test_a_worker_that_lacks_a_part_is_no_failing_codec(bench, cluster, tmp_path
     assert {row.status for row in read_rows(tmp_path / "one" / RD_FILE)} == {"ok"}
 
 
+@pytest.mark.slow
 def test_a_codec_that_kills_its_workers_is_one_failed_row(tmp_path, plugin_path):
     """Not forked: from the tests' server, Dask once waited for ever for the worker that it started anew."""
     copy = tmp_path / "deadly.py"

@@ -28,7 +28,6 @@ frames = 8
 sequences = ["low-1", "high-1"]
 smoothness = true
 count = ["spikecodec:preset=full"]
-profile = ["caas x265"]
 
 [[presets.small]]
 codecs = [{ codec = "sci", rates = [0, 2, 4, 6] }, { codec = "vvenc", rates = [47, 42, 37, 32] }, "x265"]
@@ -63,6 +62,8 @@ def suite(tmp_path_factory):
     folder = tmp_path_factory.mktemp("suite")
     (folder / "tiny.toml").write_text(SUITE)
     run_bench("run", "--suite", "tiny.toml", "--out", "run", "--no-figures", cwd=folder)
+    # Measured in `test_a_suite_profiles_its_chains`.
+    write_table(folder / "run" / "profile.csv", ProfileRow, profiled(0.1, extractor="sci", analyzer="sci"))
     run_bench("report", "run", "--out", "report", "--page", "report/index.html", cwd=folder)
     return folder
 
@@ -233,6 +234,22 @@ def profiled_runs(folder, *profiles):
         )  # fmt: skip
         write_table(folders[-1] / "profile.csv", ProfileRow, profile)
     return load_runs(folders)
+
+
+@pytest.mark.slow
+def test_a_suite_profiles_its_chains(bench, tmp_path):
+    (tmp_path / "tiny.toml").write_text(
+        'profile = ["caas x265"]\ndatasets = ["s-motion:size=32,num_spikes=121"]\nlimit = 1\nframes = 8\n'
+        'codecs = [{ codec = "x265", rates = [40] }]\nextractors = ["tfp"]\n'
+    )
+    bench("run", "--suite", tmp_path / "tiny.toml", "--out", tmp_path / "run", "--no-figures")
+    lines = table(tmp_path / "run" / "profile.csv")
+    assert {(line["paradigm"], line["codec"], line["status"]) for line in lines} == {("caas", "x265", "ok")}
+    assert {"extract", "encode", "decode", "analyze"} <= {line["stage"] for line in lines}
+    # An existing table is kept: its seconds may have been measured on an idle machine.
+    (tmp_path / "run" / "profile.csv").write_text("kept")
+    bench("run", "--suite", tmp_path / "tiny.toml", "--out", tmp_path / "run", "--no-figures", "--resume")
+    assert (tmp_path / "run" / "profile.csv").read_text() == "kept"
 
 
 def test_a_chain_that_several_runs_profiled_is_one_line_of_the_first_whole_one(tmp_path):

@@ -452,6 +452,7 @@ def test_stage_three_leaves_the_encoder_alone(trained, shards, tmp_path, monkeyp
         assert not sent & changed
 
 
+@pytest.mark.slow
 def test_a_killed_stage_three_ends_with_the_weights_of_an_unbroken_one(trained, shards, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "_CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(loop._Log, "every", 2)
