@@ -7,6 +7,7 @@ import pytest
 import bench
 from bench.interfaces import Content, RatePoint
 from bench.results.rows import COLUMNS
+from tests.conftest import TINY
 
 # As a notebook would have it: a class of no module, which refers to what the session imported.
 CODEC = """
@@ -31,7 +32,7 @@ class Deflate(bench.Codec):
         levels = np.frombuffer(zlib.decompress(payload), np.uint8).reshape(info.shape)
         return levels.astype(np.float32) / np.float32(255)
 """
-GRID = {"paradigms": "caas", "extractors": "tfp", "limit": 1, "frames": 3, "figures": False}
+GRID = {"datasets": TINY, "paradigms": "caas", "extractors": "tfp", "limit": 1, "frames": 3, "figures": False}
 
 
 @pytest.fixture
@@ -47,6 +48,7 @@ def session(tmp_path, monkeypatch):
     return run
 
 
+@pytest.mark.slow
 def test_a_codec_of_the_session_is_measured_like_any_other(session):
     lines = session(
         CODEC
