@@ -403,7 +403,7 @@ def run_stage(recipe, shards, folder, steps=2, resume=False, progress=quiet):
 
 @pytest.fixture(scope="module")
 def trained(shards, tmp_path_factory):
-    """Folder of all stages, two steps each, and their cards; stage 3 is evaluated as that of the codec alone would be."""
+    """Folder of all stages, two steps each, and their cards; the codec is not evaluated by itself, but in stage 3."""
     folder = tmp_path_factory.mktemp("sci")
     cards = {}
     for stage in STAGES:
