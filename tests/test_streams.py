@@ -416,3 +416,33 @@ def test_from_the_command_line(bench, recording):
     for rates in (",", "lossless,lossless"):
         done = bench("encode", recording, *options, "-o", "y.spk", "--rate", rates, check=None)
         one_line_error(done, f"--rate takes one rate point, not '{rates}'")
+
+
+def test_folders_are_coded_file_by_file_and_a_damaged_one_is_named(bench, spikes, tmp_path):
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    for name, count in (("walk10", 103), ("walk9", 97), ("short", 8)):
+        write_dat(folder / f"{name}.dat", spikes(count, HEIGHT, WIDTH))
+    (folder / "notes.txt").touch()
+    chain = ["--size", f"{WIDTH}x{HEIGHT}", "--spike-rate", "0.6", "--codec", "ffv1", "--extractor", "tfp"]
+    done = bench("encode", folder, *chain, "-o", tmp_path / "streams", check=2)
+    assert [Path(line.partition(":")[0]).name for line in done.stdout.splitlines()] == ["walk9.spk", "walk10.spk"]
+    assert done.stderr.startswith("bench: ") and "short" in done.stderr and done.stderr.count("\n") == 1
+    bench("encode", folder / "walk9.dat", *chain, "-o", tmp_path / "one.spk")
+    assert (tmp_path / "one.spk").read_bytes() == (tmp_path / "streams" / "walk9.spk").read_bytes()
+
+    bench("decode", tmp_path / "streams", "-o", tmp_path / "films", "--suffix", ".mkv")
+    bench("decode", tmp_path / "streams" / "walk9.spk", tmp_path / "one.spk", "-o", tmp_path / "pictures")
+    film = read_video(tmp_path / "films" / "walk9.mkv", 99)
+    pictures = [np.asarray(Image.open(path)) for path in sorted((tmp_path / "pictures" / "one").glob("*.png"))]
+    assert np.array_equal(film, pictures) and len(film) == 8
+    assert {path.name for path in (tmp_path / "pictures").iterdir()} == {"one", "walk9"}
+
+    for arguments, words in (
+        (["encode", tmp_path / "films", *chain, "-o", "x"], "is a folder without .dat files"),
+        (["decode", tmp_path / "streams", tmp_path / "streams" / "walk9.spk", "-o", "x"], "two files are named walk9"),
+        (["decode", tmp_path / "streams", "-o", tmp_path / "one.spk"], "is a file; name a folder"),
+        (["decode", tmp_path / "one.spk", "-o", "x.mp4", "--suffix", ".mp4"], "--suffix is for several streams"),
+        (["decode", tmp_path / "streams", "-o", "x", "--suffix", "mp4"], "begins with a dot"),
+    ):
+        one_line_error(bench(*arguments, check=2), words)

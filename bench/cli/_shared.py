@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bench.interfaces import SequenceInfo
     from bench.runner.store import Store
 
+T = TypeVar("T")
 
 # Options of the verbs that read a recording.
 Size = Annotated[str, typer.Option(help="WIDTHxHEIGHT, for a recording without a sidecar.")]
@@ -79,6 +80,67 @@ def one_rate_point(text: str) -> int | float | str | None:
 def remarks(infos: Iterable[SequenceInfo]) -> Iterator[str]:
     """Yield one line for each sequence that looks wrong."""
     yield from (f"note: {one_line(info.name)}: {one_line(info.remark)}" for info in infos if info.remark)
+
+
+def files_and_targets(given: Sequence[Path], suffix: str, out: Path, target: str) -> list[tuple[Path, Path]]:
+    """The files that a user gives, each with what it is written to.
+
+    Parameters
+    ----------
+    given
+        Files, and folders of which all files with the suffix are meant.
+    suffix
+        ``.dat`` or ``.spk``.
+    out
+        What a single file is written to. Else a folder, in which each file's target has its name.
+    target
+        The suffix of a target in a folder.
+
+    Raises
+    ------
+    BenchError
+        If a folder has no such file, two files have the same name, or `out` is the folder of a single file's name.
+    """
+    from bench.paths import listed
+
+    files: list[Path] = []
+    for path in given:
+        inside = listed(path, (suffix,)) if path.is_dir() else [path]
+        if not inside:
+            raise BenchError(f"{path} is a folder without {suffix} files")
+        files += inside
+    if len(given) == 1 and not given[0].is_dir():
+        return [(files[0], out)]
+    names = [path.stem.casefold() for path in files]
+    twice = next((path for path in files if names.count(path.stem.casefold()) > 1), None)
+    if twice:
+        raise BenchError(f"two files are named {twice.stem}, and would be written to one; give one of them by itself")
+    if out.is_file():
+        raise BenchError(f"{out} is a file; name a folder for what {len(files)} files become")
+    return [(path, out / f"{path.stem}{target}") for path in files]
+
+
+def for_each(items: Sequence[T], work: Callable[[T], str]) -> None:
+    """Print what `work` returns for each item; with several items, one that fails is named and the others go on.
+
+    Raises
+    ------
+    BenchError
+        If the only item fails.
+    typer.Exit
+        With code 2 at the end, if one of several has failed.
+    """
+    failed = False
+    for item in items:
+        try:
+            typer.echo(work(item))
+        except BenchError as error:
+            if len(items) == 1:
+                raise
+            typer.echo(f"bench: {one_line(str(error))}", err=True)
+            failed = True
+    if failed:
+        raise typer.Exit(2)
 
 
 def save_text(path: Path, text: str) -> None:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from bench.cli._shared import Camera, Margin, Size, SpikeRate, Start, Stride, rate_points, remarks, split
-from bench.errors import BenchError, one_line
+from bench.cli._shared import Camera, Margin, Size, SpikeRate, Start, Stride, for_each, rate_points, remarks, split
+from bench.errors import BenchError
 from bench.progress import progress_bar
 from bench.sampling import Sampling
 
@@ -78,17 +78,5 @@ def show(
         films = [RecordingFilm(one, cut, view) for one in found]
         for line in remarks(one.info for one in found):
             typer.echo(line, err=True)
-    failed = 0
     with progress_bar("showing") as progress:
-        for film, target in zip(films, targets(out, films), strict=True):
-            try:
-                said = film.write(target, progress)
-            except BenchError as error:
-                if len(films) == 1:
-                    raise
-                typer.echo(f"bench: {one_line(str(error))}", err=True)
-                failed += 1
-            else:
-                typer.echo(said)
-    if failed:
-        raise typer.Exit(2)
+        for_each(list(zip(films, targets(out, films), strict=True)), lambda pair: pair[0].write(pair[1], progress))

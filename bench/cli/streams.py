@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bench.cli._shared import Camera, Margin, Size, SpikeRate, Start, Stride, one_rate_point, open_store
+from bench.cli._shared import (
+    Camera,
+    Margin,
+    Size,
+    SpikeRate,
+    Start,
+    Stride,
+    files_and_targets,
+    for_each,
+    one_rate_point,
+    open_store,
+)
 from bench.errors import BenchError, one_line
-from bench.progress import progress_bar
+from bench.progress import Progress, progress_bar
 from bench.sampling import Sampling
 
 
@@ -21,8 +33,11 @@ def register(app: typer.Typer) -> None:
 
 
 def encode(
-    recording: Annotated[Path, typer.Argument(help="A .dat recording.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The file that crosses the link.")],
+    recordings: Annotated[list[Path], typer.Argument(help=".dat recordings, or folders of them.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="The file that crosses the link; of several recordings, a folder of them."),
+    ],
     codec: Annotated[str, typer.Option(help="Codec, as name or name:key=value.")] = "vvenc",
     paradigm: Annotated[str, typer.Option(help="cta, atc or caas.")] = "caas",
     size: Size = "",
@@ -43,30 +58,43 @@ def encode(
     intra_period: Annotated[int, typer.Option(min=1, help="Coded frames from one intra frame to the next.")] = 16,
     structure: Annotated[str, typer.Option(help="low_delay or random_access.")] = "low_delay",
 ) -> None:
-    """Encode a recording as the camera would. A long recording becomes several segments in one file."""
+    """Encode recordings as the camera would. A long recording becomes several segments in one file."""
     from bench.runner.spec import make_spec
     from bench.stream.recording import Cut, encode_recording
 
     point = one_rate_point(rate)
     coding = make_spec(intra_period=intra_period, structure=structure).coding
     cut = Cut(start, frames, stride, margin)
+    pairs = files_and_targets(recordings, ".dat", out, ".spk")
     with progress_bar("encoding") as progress:
-        said = encode_recording(
-            recording, out, cut, codec=codec, paradigm=paradigm, extractor=extractor, analyzer=analyzer, coding=coding,
-            size=size, camera=camera, spike_rate=spike_rate, rate_point=point,
-            progress=progress, warn=lambda text: typer.echo(f"note: {one_line(text)}", err=True),
-        )  # fmt: skip
-    typer.echo(said)
+
+        def encoded(pair: tuple[Path, Path]) -> str:
+            recording, stream = pair
+            _make_folder(stream, out)
+            return encode_recording(
+                recording, stream, cut, codec=codec, paradigm=paradigm, extractor=extractor, analyzer=analyzer,
+                coding=coding, size=size, camera=camera, spike_rate=spike_rate, rate_point=point,
+                progress=_naming(recording, pairs, progress),
+                warn=lambda text: typer.echo(f"note: {one_line(text)}", err=True),
+            )  # fmt: skip
+
+        for_each(pairs, encoded)
 
 
 def decode(
-    stream: Annotated[Path, typer.Argument(help="A stream from `bench encode`, or from a run's folder.")],
+    streams: Annotated[
+        list[Path], typer.Argument(help="Streams from `bench encode`, or from a run's folder; or folders of them.")
+    ],
     out: Annotated[
         Path,
         typer.Option(
-            "--out", "-o", help="A folder for PNG pictures, or a file: .npy, .png, .mp4, .mkv, .gif; .dat for spikes."
+            "--out",
+            "-o",
+            help="A folder for PNG pictures, or a file: .npy, .png, .mp4, .mkv, .gif; .dat for spikes. Of several "
+            "streams, a folder, in which each gets a folder of its own, or a file with --suffix.",
         ),
     ],
+    suffix: Annotated[str, typer.Option(help="What several streams become, such as .mp4; folders by default.")] = "",
     codec: Annotated[str, typer.Option(help="Codec with its paths on this machine, if its name is not enough.")] = "",
     extractor: Annotated[
         str, typer.Option(help="Extractor with its paths on this machine, or for a stream that does not state it.")
@@ -89,14 +117,41 @@ def decode(
         bool, typer.Option("--raw", help="Write the codec's output, without extraction and analysis.")
     ] = False,
 ) -> None:
-    """Decode a stream to frames, as the cloud would. The stream names codec, extractor and analyzer."""
+    """Decode streams to frames, as the cloud would. A stream names codec, extractor and analyzer."""
     from bench.stream.analysis import StatedChain
     from bench.stream.recording import decode_stream
 
     stated = StatedChain(extractor, analyzer, spike_rate, stride, margin)
+    pairs = files_and_targets(streams, ".spk", out, suffix)
+    if suffix and pairs[0][1] == out:
+        raise BenchError("--suffix is for several streams; --out names what one becomes")
+    if suffix and not suffix.startswith("."):
+        raise BenchError(f"--suffix {suffix}: a suffix begins with a dot, such as .mp4")
     with progress_bar("decoding") as progress:
-        said = decode_stream(stream, out, codec=codec, stated=stated, raw=raw, progress=progress)
-    typer.echo(said)
+
+        def decoded(pair: tuple[Path, Path]) -> str:
+            stream, target = pair
+            _make_folder(target, out)
+            shown = _naming(stream, pairs, progress)
+            return decode_stream(stream, target, codec=codec, stated=stated, raw=raw, progress=shown)
+
+        for_each(pairs, decoded)
+
+
+def _make_folder(target: Path, out: Path) -> None:
+    """Create the folder `out` where the target lies in it."""
+    from bench.stream.outputs import write_errors
+
+    if target != out:
+        with write_errors(out):
+            out.mkdir(parents=True, exist_ok=True)
+
+
+def _naming(file: Path, pairs: Sequence[tuple[Path, Path]], progress: Progress) -> Progress:
+    """Progress that names the file where there are several."""
+    if len(pairs) == 1:
+        return progress
+    return lambda done, total, label: progress(done, total, f"{file.name}, {label}")
 
 
 def verify(
