@@ -29,7 +29,8 @@ from bench.train.shards import Shards
 _CHECKPOINT, _LOG, _CARD, _CURVE = "checkpoint.pt", "log.csv", "card.json", "curve.png"
 _CHECKPOINT_SECONDS = 120.0  # least time between two checkpoints
 _WARMUP_STEPS = 50  # steps over which the learning rate rises from 0
-_AVERAGING = 0.998  # share of the averaged weights that a step keeps
+# Most of the averaged weights that a step keeps; early steps keep less, or a short run would end near its start.
+_AVERAGING = 0.998
 _STEPS = "steps"  # key of the number of steps among the sums of the log
 
 
@@ -132,7 +133,7 @@ def train(
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
-            _average(averaged, network)
+            _average(averaged, network, step)
             log.add(step, {"loss": value, **facts})
             done = step + 1
             progress(done, settings.steps, log.label)
@@ -158,12 +159,16 @@ def _cosine(share: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * share))
 
 
-def _average(averaged: dict[str, Tensor], network: nn.Module) -> None:
-    """Move the averaged weights towards the network's; tensors without fractions are copied."""
+def _average(averaged: dict[str, Tensor], network: nn.Module, step: int) -> None:
+    """Move the averaged weights towards the network's; tensors without fractions are copied.
+
+    The share that is kept rises with the steps, so the average is over the last tenth of a run at most.
+    """
+    kept = min(_AVERAGING, (1 + step) / (10 + step))
     with torch.no_grad():
         for name, value in network.state_dict().items():
             if value.is_floating_point():
-                averaged[name].lerp_(value, 1 - _AVERAGING)
+                averaged[name].lerp_(value, 1 - kept)
             else:
                 averaged[name].copy_(value)
 
