@@ -4,7 +4,22 @@ from __future__ import annotations
 
 import typer
 
-from bench.cli import cache, complexity, data, gate, inspect, iqa, parity, profile, report, run, show, streams, train
+from bench.cli import (
+    cache,
+    complexity,
+    data,
+    gate,
+    inspect,
+    iqa,
+    parity,
+    profile,
+    recommend,
+    report,
+    run,
+    show,
+    streams,
+    train,
+)  # fmt: skip
 from bench.version import __version__
 
 app = typer.Typer(
@@ -16,7 +31,10 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for module in (run, inspect, data, cache, streams, show, report, iqa, gate, parity, train, complexity, profile):
+_VERBS = (
+    run, inspect, data, cache, streams, show, recommend, report, iqa, gate, parity, train, complexity, profile,
+)  # fmt: skip
+for module in _VERBS:
     module.register(app)
 
 
