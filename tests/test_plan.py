@@ -164,6 +164,10 @@ def test_recordings_that_are_all_short_have_as_many_instants_as_fit(tmp_path):
     plan = _plan_of(tmp_path / "r")
     assert {job.card.num_frames for job in plan.jobs} == {20}
     assert {job.info.name: bool(job.skip) for job in plan.jobs} == {"a": False, "b": True}
+    assert (
+        plan.work
+        == f"20 frames to code, {20 * plan.jobs[0].info.height * plan.jobs[0].info.width / 1e6:.1f} million samples"
+    )
     assert plan.notes == ["20 instants a segment instead of 32: the longest recording has 200 spike frames"]
     assert {job.card.num_frames for job in _plan_of(tmp_path / "r", sequences=("b",)).jobs} == {14}
     # What is stated is kept, also where it is the default, and in plans of more than one grid.

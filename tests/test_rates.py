@@ -79,4 +79,4 @@ def test_points_that_are_texts_come_back_through_rows_and_commands(bench, tmp_pa
     for row in rows[1:4]:
         command = shlex.split(bench("explain", f"first#{row.job}").stdout.strip().splitlines()[-1])
         said = bench(*command[1:], "--dry-run").stdout.splitlines()
-        assert len(said) == 2 and said[0].startswith(row.job)
+        assert len(said) == 3 and said[0].startswith(row.job)

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -127,6 +128,7 @@ def test_explain_prints_a_command_that_makes_the_row_again(reference, bench, tmp
 def test_dry_run_prints_the_plan_and_makes_nothing(bench, tmp_path):
     said = bench("run", *TINY_FLAGS, *CODECS, "--dry-run").stdout
     assert "36 jobs, 28 to run, 8 to skip" in said
+    assert re.search(r"\n[\d,]+ frames and [\d,]+ spike frames to code, [\d.]+ million samples\n", said)
     assert list(tmp_path.iterdir()) == []
 
 

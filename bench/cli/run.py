@@ -137,4 +137,5 @@ def _print_plan(plan: Plan) -> None:
             f"{job.id}  {job.paradigm:<5} {job.codec:<24} {job.rate_point!s:<9} {job.dataset}/{job.info.name}"
             f"@{job.start}  {job.extractor}+{job.analyzer}  {what}"
         )
+    typer.echo(plan.work)
     typer.echo(", ".join(f"{count} {name}" for name, count in plan.summary().items()) + f"; plan {plan.digest}")

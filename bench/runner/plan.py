@@ -143,6 +143,21 @@ class Plan:
         skipped = sum(bool(job.skip) for job in self.jobs)
         return {"jobs": len(self.jobs), "to run": len(self.jobs) - skipped, "to skip": skipped}
 
+    @property
+    def work(self) -> str:
+        """What the jobs to run code, as text: frames and spike frames, and millions of samples."""
+        frames = {False: 0, True: 0}
+        samples = 0
+        for job in self.jobs:
+            if not job.skip:
+                spikes = coded_content(job.paradigm, job.task).is_spikes
+                count = job.card.num_spikes if spikes else job.card.num_frames
+                frames[spikes] += count
+                samples += count * job.info.height * job.info.width
+        counts = {"frames": frames[False], "spike frames": frames[True]}
+        kinds = [f"{count:,} {name}" for name, count in counts.items() if count]
+        return f"{' and '.join(kinds) or 'nothing'} to code, {samples / 1e6:,.1f} million samples"
+
 
 def make_plan(*specs: RunSpec) -> Plan:
     """List the jobs of one or more grids; a job that several grids share is listed once, with the first of them.
