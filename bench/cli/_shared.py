@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -99,7 +100,7 @@ def files_and_targets(given: Sequence[Path], suffix: str, out: Path, target: str
     Raises
     ------
     BenchError
-        If a folder has no such file, two files have the same name, or `out` is the folder of a single file's name.
+        If a folder has no such file; or, of several files, two have the same name, or `out` is a file.
     """
     from bench.paths import listed
 
@@ -111,8 +112,8 @@ def files_and_targets(given: Sequence[Path], suffix: str, out: Path, target: str
         files += inside
     if len(given) == 1 and not given[0].is_dir():
         return [(files[0], out)]
-    names = [path.stem.casefold() for path in files]
-    twice = next((path for path in files if names.count(path.stem.casefold()) > 1), None)
+    counts = Counter(path.stem.casefold() for path in files)
+    twice = next((path for path in files if counts[path.stem.casefold()] > 1), None)
     if twice:
         raise BenchError(f"two files are named {twice.stem}, and would be written to one; give one of them by itself")
     if out.is_file():

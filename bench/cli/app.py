@@ -19,7 +19,7 @@ from bench.cli import (
     show,
     streams,
     train,
-)  # fmt: skip
+)
 from bench.version import __version__
 
 app = typer.Typer(
