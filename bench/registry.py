@@ -206,7 +206,7 @@ def _check_name(component: type[Component], spec: str) -> None:
         raise BenchError(f"'{spec}': the class's name must be of letters, digits, '-', '_' and '.', not {name!r}")
 
 
-def check_foreign(base: type[Component], spec: str, where: str, remedy: str) -> None:
+def check_foreign(base: type[Component], spec: str, where: str, remedy: str, readable: bool = True) -> None:
     """Refuse a spec from a file if it could execute Python code or a program that the file chooses.
 
     Suite files and runs may come from other people. They may name only components of installed packages, and set only
@@ -218,6 +218,8 @@ def check_foreign(base: type[Component], spec: str, where: str, remedy: str) -> 
         Name of the file, for the message.
     remedy
         What to do if the user trusts the file, for the message.
+    readable
+        Whether options may be set that name places on this machine which are read, such as ``root``.
 
     Raises
     ------
@@ -227,7 +229,7 @@ def check_foreign(base: type[Component], spec: str, where: str, remedy: str) -> 
     if ".py:" in spec:
         raise BenchError(f"{where} names code to be run, '{spec}': {remedy}")
     name, options = parse_spec(spec)
-    local = _local_options(component_class(base, name)) - _READ_ONLY
+    local = _local_options(component_class(base, name)) - (_READ_ONLY if readable else frozenset())
     if stated := sorted(local & set(options)):
         raise BenchError(f"{where} sets '{stated[0]}' of {name}, which may name a program to be run: {remedy}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from bench.cli import (
+    board,
     cache,
     complexity,
     data,
@@ -32,7 +33,7 @@ app = typer.Typer(
 )
 
 _VERBS = (
-    run, inspect, data, cache, streams, show, recommend, report, iqa, gate, parity, train, complexity, profile,
+    run, inspect, data, cache, streams, show, recommend, report, iqa, gate, board, parity, train, complexity, profile,
 )  # fmt: skip
 for module in _VERBS:
     module.register(app)

@@ -20,6 +20,7 @@ from bench.cli._shared import (
     one_rate_point,
     open_store,
 )
+from bench.cli.board import check_options, verify_submission
 from bench.errors import BenchError, one_line
 from bench.progress import Progress, progress_bar
 from bench.sampling import Sampling
@@ -155,12 +156,37 @@ def _naming(file: Path, pairs: Sequence[tuple[Path, Path]], progress: Progress) 
 
 
 def verify(
-    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    run: Annotated[Path | None, typer.Argument(help="Folder of a run.")] = None,
+    submission: Annotated[
+        Path | None, typer.Option(help="Archive of `bench submit`, in place of a run; see docs/leaderboard.md.")
+    ] = None,
     trust: Annotated[
         bool, typer.Option("--trust", help="Use the files and programs that run.json names; only for your own run.")
     ] = False,
+    sample: Annotated[
+        int, typer.Option(min=0, help="Number of a submission's rows whose streams are checked; 0 for all.")
+    ] = 0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed that draws them; a new one by default, which is printed.")
+    ] = None,
+    record: Annotated[
+        Path | None, typer.Option(help="JSON file to write: what of the submission was checked, for the board.")
+    ] = None,
+    by: Annotated[str, typer.Option(help="Who verifies the submission, for the record.")] = "",
 ) -> None:
-    """Decode a run's streams in new processes and compare them with its rows; exit code 1 if one differs."""
+    """Decode the streams of a run, or of a submission, in new processes and compare them with the rows.
+
+    The exit code is 1 if something differs, and 2 if there is nothing to verify.
+    """
+    others = {"--sample": sample > 0, "--seed": seed is not None, "--record": record is not None, "--by": bool(by)}
+    check_options(run, submission, {"--trust": trust} if submission else others)
+    if submission:
+        verify_submission(submission, sample, seed, record, by)
+    if run:
+        _verify_run(run, trust)
+
+
+def _verify_run(run: Path, trust: bool) -> None:
     from bench.results.document import read_run_file
     from bench.results.rows import RD_FILE, rd_frame
     from bench.runner.verify import verify_run

@@ -16,7 +16,8 @@ from bench.report.rows import CURVE, Runs, curve_names, judged, per_sequence
 
 # For each column of the paper's Table IV, the codecs that are compared with it.
 _TABLE_IV = {"VTM": ("vtm", "vvenc"), "DCVC": ("dcvc",), "DCVC-DC": ("dcvc-dc",)}
-_VVC = ("vtm", "vvenc")
+# Codecs that implement VVC, the reference before others.
+VVC = ("vtm", "vvenc")
 # Curves of two runs that agree in these columns are compared. The condition is not among them: curves under different
 # conditions get a verdict that says so, instead of no line.
 _CHAIN = [name for name in CURVE if name != "condition"]
@@ -57,6 +58,22 @@ def bd_table(points: pd.DataFrame, qualities: Sequence[str] = QUALITIES) -> pd.D
                 place = {"dataset": dataset, "task": task, "quality": quality, "anchor": anchor, "test": test}
                 lines.append(place | _compare(sets[anchor], sets[test]))
     return pd.DataFrame(lines)
+
+
+def bd_against(points: pd.DataFrame, anchor: str, quality: str) -> pd.DataFrame:
+    """Compare the curves of one dataset and task with one of them: the lines of `bd_table` that have it as anchor.
+
+    Parameters
+    ----------
+    points
+        Lines of `per_sequence`, of one dataset and task.
+    anchor
+        Name of the curve (`bench.report.rows.curve_names`).
+    quality
+        Column of the measure to compare by.
+    """
+    sets = {str(name): _CurveSet(part, quality) for name, part in _named(points).groupby("curve", sort=False)}
+    return pd.DataFrame([{"test": test, **_compare(sets[anchor], sets[test])} for test in sets if test != anchor])
 
 
 def compare_curves(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
@@ -116,7 +133,7 @@ def reference(runs: Runs, bd: pd.DataFrame, dataset: str, quality: str) -> str:
     def rank(anchor: str) -> tuple[int, bool, int]:
         codec = str(curves["codec"][anchor])
         return (
-            _VVC.index(codec) if codec in _VVC else len(_VVC),
+            VVC.index(codec) if codec in VVC else len(VVC),
             str(curves["paradigm"][anchor]) != "caas",
             -int(figures[anchor]),
         )

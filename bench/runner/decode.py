@@ -14,6 +14,7 @@ import contextlib
 import importlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -33,18 +34,31 @@ from bench.runner.store import array_bytes
 from bench.tools import claim_process, leave, start_tool, stop_tool
 
 _MOST = 64  # requests to one decoder
+# Bytes that the decoder of a stream from someone else may have: of memory, and of each file that it writes.
+_MOST_MEMORY = 16 << 30
+_MOST_FILE = 4 << 30
 _LOG, _FRAMES, _MOTION = "decoder.log", ".npy", ".motion.npy"
 
 
 def decode_fresh(
-    stream: bytes, folder: Path, codec: str = "", limit_seconds: float = 4 * 3600.0, shared: bool = False
+    stream: bytes,
+    folder: Path,
+    codec: str = "",
+    limit_seconds: float = 4 * 3600.0,
+    shared: bool = False,
+    foreign: bool = False,
 ) -> tuple[Decoded, str]:
     """Decode a stream in another process; see `decode_all_fresh`."""
-    return decode_all_fresh([stream], folder, codec, limit_seconds, shared)[0]
+    return decode_all_fresh([stream], folder, codec, limit_seconds, shared, foreign)[0]
 
 
 def decode_all_fresh(
-    streams: Sequence[bytes], folder: Path, codec: str = "", limit_seconds: float = 4 * 3600.0, shared: bool = False
+    streams: Sequence[bytes],
+    folder: Path,
+    codec: str = "",
+    limit_seconds: float = 4 * 3600.0,
+    shared: bool = False,
+    foreign: bool = False,
 ) -> list[tuple[Decoded, str]]:
     """Decode streams at once (`Codec.decode_all`) in another process, whose only input is the streams' files.
 
@@ -60,6 +74,9 @@ def decode_all_fresh(
         Time after which the decoder is stopped.
     shared
         Whether the process may have decoded other streams of this codec before, and may decode more; else it is new.
+    foreign
+        Whether the streams come from someone else: a process that is not shared then gets limits of memory and of the
+        size of a file.
 
     Returns
     -------
@@ -83,6 +100,7 @@ def decode_all_fresh(
         "folder": str(Path.cwd()),
         "environment": dict(os.environ),
         "shared": shared,
+        "foreign": foreign,
     }
     found = _ask(request, limit_seconds)
     if "ended" in found:
@@ -239,6 +257,8 @@ def _answer_all(requests: int, answers: int) -> int:
                 os.environ.clear()
                 os.environ.update(request["environment"])
                 claim_process()
+                if request["foreign"] and not request["shared"]:
+                    _limit_process()
                 answer = _decode([*map(Path, request["places"])], request["codec"])
                 answer["modules"] = sorted(set(sys.modules) - before)
                 pipe.write(json.dumps(answer).encode() + b"\n")
@@ -246,6 +266,15 @@ def _answer_all(requests: int, answers: int) -> int:
         os.write(2, f"{type(error).__name__}: {error}\n".encode())
         return 1
     return 0
+
+
+def _limit_process() -> None:
+    """Limit this process, and the programs that it starts: memory, the size of a file, and no core file."""
+    limits = {resource.RLIMIT_DATA: _MOST_MEMORY, resource.RLIMIT_FSIZE: _MOST_FILE, resource.RLIMIT_CORE: 0}
+    for kind, most in limits.items():
+        _, hard = resource.getrlimit(kind)
+        limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(kind, (limit, limit))
 
 
 def _decode(places: Sequence[Path], codec: str) -> dict[str, Any]:

@@ -173,6 +173,25 @@ def failed(job: Job, reason: str) -> Outcome:
     return Outcome(_row(job, status="failed", reason=" ".join(reason.split())))
 
 
+def judge(job: Job, decoded: Decoded, store: Store) -> dict[str, Any]:
+    """Run what follows the decoding of a job's stream, and measure the result.
+
+    Returns
+    -------
+    dict
+        Measures by name: columns of rd.csv and classification.csv, and those that the task brings.
+
+    Raises
+    ------
+    BenchError
+        If a stage fails.
+    """
+    run = _JobRun(job, store)
+    run.decoded = decoded, ""
+    measures: dict[str, Any] = json.loads(run.cloud()[0])
+    return measures
+
+
 def sent_frames(job: Job, store: Store) -> np.ndarray:
     """The frames that a job's encoder gets: K x H x W float32, under CTA the T x H x W spike frames."""
     return _JobRun(job, store).sent_frames()
@@ -196,7 +215,7 @@ class _JobRun:
     def outcome(self) -> Outcome:
         """Run the camera side up to the stream; all that follows is evaluated and stored as one result."""
         entry, chain = self.entry, self.chain
-        evaluated = self.store.get(self._evaluated_key, lambda: self._cloud(entry))
+        evaluated = self.store.get(self._evaluated_key, self.cloud)
         measures = json.loads(evaluated.data)
         picture = base64.b64decode(measures.pop("picture", ""))
         said = {name: measures.pop(name) for name in ("label", "predicted", "probabilities") if name in measures}
@@ -373,7 +392,7 @@ class _JobRun:
 
     # Behind the link
 
-    def _cloud(self, entry: Entry) -> Made:
+    def cloud(self) -> Made:
         """Decode in another process, run the remaining stages, and measure the result."""
         measures: dict[str, Any] = {}
         if self.decoded is None:

@@ -29,9 +29,11 @@ from bench.interfaces import (
 )
 from bench.interfaces.values import stated_weights
 from bench.rates import own_point
-from bench.registry import create, names
+from bench.registry import check_foreign, create, names
+from bench.results.rows import RDRow, codec_spec
 from bench.results.tables import check_text
 from bench.runner.spec import CodecEntry, RunSpec
+from bench.sampling import Sampling
 
 _NOT_ASKED = Availability(ok=False)
 _NO_POINT = "not at this rate point: "
@@ -240,7 +242,7 @@ def _cells(spec: RunSpec) -> Iterator[Job]:
                         extractor=extractor,
                         analyzer=analyzer,
                         card=_card(spec, task, extractor, analyzer),
-                        evaluated=() if skip else _evaluated(info, start, spec, task),
+                        evaluated=() if skip else _evaluated(info, start, spec.sampling, spec.frames, task),
                         seed=spec.seed,
                         skip=skip,
                     )
@@ -300,6 +302,44 @@ def _refusal(check: Callable[[Any], None], value: object) -> str:
     except BenchError as error:
         return str(error)
     return ""
+
+
+def id_of_row(row: RDRow) -> str:
+    """The id that the job of a row has by what the row states (`_job_id`)."""
+    components = [row.dataset, row.paradigm, row.task, row.extractor, row.analyzer, codec_spec(row.codec, row.options)]
+    return digest([*components, row.sequence, row.segment, row.rate_point, row.condition, row.seed])[:12]
+
+
+def job_of_row(row: RDRow, card: ConditionCard) -> Job:
+    """The job whose result a row of someone else states, for components and recordings of this machine.
+
+    Raises
+    ------
+    BenchError
+        If a component is not installed or states what only this machine may, or its dataset is not here or does not
+        have the segment.
+    """
+    codec = codec_spec(row.codec, row.options)
+    kinds: dict[type[Component], str] = {
+        Dataset: row.dataset, Paradigm: row.paradigm, Task: row.task, Extractor: row.extractor,
+        Analyzer: row.analyzer, Codec: codec,
+    }  # fmt: skip
+    for base, spec in kinds.items():
+        check_foreign(base, spec, "the row", "it is refused", readable=False)
+    dataset = component_for(Dataset, row.dataset)
+    checked.require(dataset, "dataset")
+    info = next((info for info in checked.sequences(dataset) if info.name == row.sequence), None)
+    if info is None:
+        raise BenchError(f"{row.dataset} has no sequence '{row.sequence}' here")
+    if not 0 <= row.segment <= info.num_spikes - card.num_spikes:
+        raise BenchError(f"{row.dataset}/{row.sequence} has no {card.num_spikes} spike frames from {row.segment} on")
+    sampling = Sampling(card.stride, card.margin)
+    return Job(
+        dataset=row.dataset, info=info, start=row.segment, task=row.task, paradigm=row.paradigm,
+        extractor=row.extractor, analyzer=row.analyzer, card=card,
+        evaluated=_evaluated(info, row.segment, sampling, card.num_frames, row.task), seed=row.seed, codec=codec,
+        rate_point=row.rate_point, id=row.job,
+    )  # fmt: skip
 
 
 def _job_id(job: Job) -> str:
@@ -440,10 +480,10 @@ def _first_start(info: SequenceInfo, spec: RunSpec) -> int:
     )
 
 
-def _evaluated(info: SequenceInfo, start: int, spec: RunSpec, task: str) -> tuple[int, ...]:
+def _evaluated(info: SequenceInfo, start: int, sampling: Sampling, frames: int, task: str) -> tuple[int, ...]:
     if component_for(Task, task).truth != "luminance":
         return ()
-    instants = [start + spec.margin + k * spec.stride for k in range(spec.frames)]
+    instants = [start + sampling.margin + k * sampling.stride for k in range(frames)]
     return tuple(k for k, t in enumerate(instants) if info.truth_at is None or t in info.truth_at)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from bench.errors import BenchError
 from bench.interfaces import Codec
@@ -15,6 +16,9 @@ from bench.results.rows import RD_FILE, STREAMS, RDRow, codec_spec, read_rows
 from bench.runner.decode import decode_fresh
 from bench.runner.store import Store
 from bench.tools import kill_tools
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 @dataclass(frozen=True)
@@ -52,13 +56,17 @@ def verify_run(folder: Path, store: Store, trusted: bool = False) -> Iterator[Ch
             "that makes a row again"
         )
 
-    def check(row: RDRow, codec: str) -> Check:
-        return Check(row, _problem(folder, row, store, codec))
+    def check(pair: tuple[RDRow, str]) -> Check:
+        return Check(pair[0], _problem(folder, pair[0], store, pair[1]))
 
-    # Threads are enough: each check waits for a process of its own.
+    yield from in_threads(check, zip(rows, codecs, strict=True))
+
+
+def in_threads(check: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
+    """The results of checks that each wait for a process of their own, in the order of the items."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
-            yield from pool.map(check, rows, codecs)
+            yield from pool.map(check, items)
         except BaseException:  # an interrupt: the end of the pool waits for its threads, which wait for processes
             pool.shutdown(wait=False, cancel_futures=True)
             kill_tools()

@@ -1,0 +1,1 @@
+"""Submissions of runs as archives, their verification, and a leaderboard of them as a static site."""

@@ -1,0 +1,209 @@
+"""The boards: entries of one dataset, task and condition card, compared with one reference among them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from bench.board.entries import Submission, verified_words
+from bench.interfaces import Measure
+from bench.metrics.measures import MEASURES
+from bench.report.bd_table import VVC, bd_against, main_qualities
+from bench.report.rows import Runs, curve_names, mean_points
+
+# Columns that the rows of one board agree in. Rows under different cards never meet.
+BOARD = ["dataset", "data", "task", "condition"]
+_NO_FIGURE = float("inf")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of a board: one curve of one submission.
+
+    Attributes
+    ----------
+    submission
+        The submission.
+    curve
+        Name of the curve, as the figure shows it.
+    codec, paradigm
+        Codec with its preset and options, and paradigm.
+    weights
+        First digits of the SHA-256 of its weights; empty without.
+    verdict
+        BD-rate against the reference, or why there is none.
+    remark
+        A warning about that figure; empty where there is none.
+    rates, quality
+        Ranges of the mean curve.
+    measured
+        Numbers of rate points and sequences, and what was not measured.
+    state, words
+        How far it was verified: ``full``, ``part`` or ``none``, and words.
+    """
+
+    submission: Submission
+    curve: str
+    codec: str
+    paradigm: str
+    weights: str
+    verdict: str
+    remark: str
+    rates: str
+    quality: str
+    measured: str
+    state: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Board:
+    """The entries of one dataset, task and condition card.
+
+    Attributes
+    ----------
+    dataset, data, task, condition
+        What its entries agree in; `data` tells recordings of one name apart and is empty for a dataset of the suite.
+    card
+        The condition card.
+    quality
+        Column and measure that entries are compared by; None where nothing was measured.
+    reference
+        Name of the curve that BD-rates are against.
+    is_vvc
+        Whether that is a codec of VVC.
+    entries
+        The entries, the lowest BD-rate first.
+    table
+        Its rows.
+    """
+
+    dataset: str
+    data: str
+    task: str
+    condition: str
+    card: dict[str, Any]
+    quality: tuple[str, Measure] | None
+    reference: str
+    is_vvc: bool
+    entries: tuple[Entry, ...]
+    table: pd.DataFrame
+
+
+def make_boards(submissions: Sequence[Submission], codecs: Sequence[str] = VVC) -> list[Board]:
+    """Sort the curves of all submissions into boards.
+
+    Parameters
+    ----------
+    codecs
+        Names of the codecs to take as reference, the first that a board has.
+    """
+    tables = [submission.table.astype(dict.fromkeys(BOARD, str)) for submission in submissions]
+    table = pd.concat(tables, ignore_index=True)
+    documents = {submission.archive.name: submission.document for submission in submissions}
+    boards = []
+    for key, rows in table.groupby(BOARD, sort=True):
+        part = Runs(rows.reset_index(drop=True), documents)
+        if len(part.points):
+            boards.append(_board(part, [str(value) for value in key], {s.number: s for s in submissions}, codecs))
+    return boards
+
+
+def _board(runs: Runs, key: list[str], submissions: dict[int, Submission], codecs: Sequence[str]) -> Board:
+    points = runs.points.assign(curve=curve_names(runs.points))
+    first = runs.table.loc[points["first"]].set_axis(points.index)
+    points = points.assign(submission=first["submission"], weights=first["weights_sha256"].astype(str))
+    quality = _quality(runs)
+    reference = _reference(points, submissions, codecs)
+    against = bd_against(runs.points, reference, quality) if quality else pd.DataFrame()
+    verdicts = {line["test"]: line for line in against.to_dict("records")}
+    names = curve_names(runs.table)
+    ranked = []
+    for curve, part in points.groupby("curve", sort=False):
+        submission = submissions[int(part["submission"].iloc[0])]
+        line = verdicts.get(curve, {})
+        verdict = "reference" if curve == reference else line.get("verdict", "(no quality was measured)")
+        entry = _entry(runs, str(curve), part, runs.table[names.eq(curve)], submission, quality)
+        shown = Entry(**entry, verdict=verdict, remark=str(line.get("remark", "")))
+        ranked.append((_place(line, curve == reference), shown.curve, shown))
+    entries = tuple(entry for _, _, entry in sorted(ranked, key=lambda item: item[:2]))
+    card = next(s.document["conditions"][key[3]] for s in submissions.values() if key[3] in s.document["conditions"])
+    measure = (quality, runs.measures[quality]) if quality else None
+    is_vvc = str(points["codec"][points["curve"].eq(reference)].iloc[0]) in VVC
+    dataset, data, task, condition = key
+    return Board(dataset, data, task, condition, card, measure, reference, is_vvc, entries, runs.table)
+
+
+def _place(line: dict[str, Any], is_reference: bool) -> float:
+    """What entries are sorted by: the BD-rate. A figure over few of the sequences would be first by chance."""
+    if is_reference:
+        return 0.0
+    if not line or pd.isna(line["bd_rate"]) or 2 * line["sequences"] < line["asked"]:
+        return _NO_FIGURE
+    return float(line["bd_rate"])
+
+
+def _quality(runs: Runs) -> str:
+    """Column of the measure that curves are compared by: PSNR, else the task's own, else accuracy; empty if none."""
+    present = [name for name in (*main_qualities(runs.qualities), "accuracy") if runs.points[name].notna().any()]
+    return present[0] if present else ""
+
+
+def _reference(points: pd.DataFrame, submissions: dict[int, Submission], codecs: Sequence[str]) -> str:
+    """The curve that others are compared with: the first of the codecs that is there, under CAAS where it is.
+
+    Without any of them, the curve with the most points, of a codec without weights where it can be. Among equals a
+    verified one, then the oldest.
+    """
+    lines = []
+    for curve, part in points.groupby("curve", sort=False):
+        head = part.iloc[0]
+        submission = submissions[int(head["submission"])]
+        codec = str(head["codec"])
+        record = submission.record
+        rank = (
+            codecs.index(codec) if codec in codecs else len(codecs),
+            0 if codec in codecs else -len(part),
+            bool(head["weights"]),
+            str(head["paradigm"]) != "caas",
+            record is None or not record.decoded,
+            submission.manifest.made,
+            str(curve),
+        )
+        lines.append((rank, str(curve)))
+    return min(lines)[1]
+
+
+def _entry(
+    runs: Runs, curve: str, part: pd.DataFrame, rows: pd.DataFrame, submission: Submission, quality: str
+) -> dict[str, Any]:
+    """The fields of an entry but those of its BD-rate."""
+    means, head = mean_points(part.drop(columns=["submission", "weights"])), part.iloc[0]
+    done = rows[rows["status"].eq("ok")]
+    missing = len(rows) - len(done)
+    state, words = verified_words(submission, done["job"].astype(str))
+    return {
+        "submission": submission,
+        "curve": curve,
+        "codec": str(head["label"]).removesuffix(f" #{submission.number}"),
+        "paradigm": str(head["paradigm"]).upper(),
+        "weights": str(head["weights"])[:12],
+        "rates": _range(means["bpp"], next(measure.digits for measure in MEASURES if measure.name == "bpp")),
+        "quality": _range(means[quality].dropna(), runs.measures[quality].digits) if quality else "",
+        "measured": f"{_count(means['rate_point'].nunique(), 'point')}, {_count(part['sequence'].nunique(), 'sequence')}"
+        + (f"; {_count(missing, 'row')} not measured" if missing else ""),
+        "state": state,
+        "words": words,
+    }
+
+
+def _range(values: pd.Series, digits: int) -> str:
+    ends = list(dict.fromkeys(f"{value:.{digits}f}" for value in (values.min(), values.max()))) if len(values) else []
+    return " to ".join(ends)
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" + ("" if number == 1 else "s")
