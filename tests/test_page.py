@@ -10,7 +10,8 @@ from PIL import Image
 from bench.report.build import build_report
 from bench.report.rows import load_runs
 from tests.conftest import wait_until
-from tests.test_gate import write_run
+from tests.test_board import site, submitted
+from tests.test_gate import card, write_run
 
 selenium = pytest.importorskip("selenium", reason="selenium is not installed")
 CHROME = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -160,3 +161,15 @@ def test_page_of_too_many_points_has_means_alone(limited, browser):
     assert "the mean of 1" not in text
     runs = load_runs([limited])
     assert text.endswith(runs.command(runs.table["job"].eq(runs.table["job"].iloc[0])))
+
+
+def test_a_leaderboard_fits_its_window_and_shows_its_figures(browser, tmp_path):
+    submitted(tmp_path, "a", {"vvenc": (1600, ""), "x265": (2000, "")}, "A" * 190)
+    submitted(tmp_path, "b", {"dcvc": (800, "f" * 64)}, "B", card(extractor="tfp:window=" + "9" * 60))
+    site(tmp_path)
+    browser.get((tmp_path / "site" / "index.html").as_uri())
+    browser.execute_script("for (const image of document.images) image.loading = 'eager'")
+    wait_until(lambda: browser.execute_script("return [...document.images].every(i => i.complete && i.naturalWidth)"))
+    assert browser.execute_script("return document.images.length") == 2
+    assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+    assert not browser.get_log("browser")

@@ -117,8 +117,8 @@ def _board(runs: Runs, key: list[str], submissions: dict[int, Submission], codec
     first = runs.table.loc[points["first"]].set_axis(points.index)
     points = points.assign(submission=first["submission"], weights=first["weights_sha256"].astype(str))
     quality = _quality(runs)
-    reference = _reference(points, submissions, codecs)
-    against = bd_against(runs.points, reference, quality) if quality else pd.DataFrame()
+    reference = _reference(points, submissions, codecs, quality)
+    against = _against(points, reference, quality)
     verdicts = {line["test"]: line for line in against.to_dict("records")}
     names = curve_names(runs.table)
     ranked = []
@@ -152,11 +152,14 @@ def _quality(runs: Runs) -> str:
     return present[0] if present else ""
 
 
-def _reference(points: pd.DataFrame, submissions: dict[int, Submission], codecs: Sequence[str]) -> str:
+def _against(points: pd.DataFrame, reference: str, quality: str) -> pd.DataFrame:
+    return bd_against(points, reference, quality) if quality else pd.DataFrame(columns=["bd_rate"])
+
+
+def _reference(points: pd.DataFrame, submissions: dict[int, Submission], codecs: Sequence[str], quality: str) -> str:
     """The curve that others are compared with: the first of the codecs that is there, under CAAS where it is.
 
-    Without any of them, the curve with the most points, of a codec without weights where it can be. Among equals a
-    verified one, then the oldest.
+    Without any of them, the curve that most others have a figure against. Among equals a verified one, then the oldest.
     """
     lines = []
     for curve, part in points.groupby("curve", sort=False):
@@ -166,8 +169,7 @@ def _reference(points: pd.DataFrame, submissions: dict[int, Submission], codecs:
         record = submission.record
         rank = (
             codecs.index(codec) if codec in codecs else len(codecs),
-            0 if codec in codecs else -len(part),
-            bool(head["weights"]),
+            0 if codec in codecs else -_against(points, str(curve), quality)["bd_rate"].count(),
             str(head["paradigm"]) != "caas",
             record is None or not record.decoded,
             submission.manifest.made,
@@ -193,8 +195,15 @@ def _entry(
         "weights": str(head["weights"])[:12],
         "rates": _range(means["bpp"], next(measure.digits for measure in MEASURES if measure.name == "bpp")),
         "quality": _range(means[quality].dropna(), runs.measures[quality].digits) if quality else "",
-        "measured": f"{_count(means['rate_point'].nunique(), 'point')}, {_count(part['sequence'].nunique(), 'sequence')}"
-        + (f"; {_count(missing, 'row')} not measured" if missing else ""),
+        "measured": ", ".join(
+            _count(number, word)
+            for number, word in (
+                (means["rate_point"].nunique(), "point"),
+                (part["sequence"].nunique(), "sequence"),
+                (missing, "row not measured"),
+            )
+            if number
+        ),
         "state": state,
         "words": words,
     }
@@ -206,4 +215,5 @@ def _range(values: pd.Series, digits: int) -> str:
 
 
 def _count(number: int, word: str) -> str:
-    return f"{number} {word}" + ("" if number == 1 else "s")
+    first, *rest = word.split(" ", 1)
+    return " ".join([str(number), first + ("" if number == 1 else "s"), *rest])

@@ -235,6 +235,8 @@ def _job_here(row: RDRow, card: ConditionCard) -> Job:
         chain = _chain(job)
     except BenchError as error:
         raise _AbsentError(str(error)) from None
+    if job.info.num_spikes * job.info.height * job.info.width > _MOST_SAMPLES:  # all of it is simulated
+        raise _AbsentError(f"its recording has more than {_MOST_SAMPLES} samples")
     behind = {stage.kind for stage in chain.stages[chain.stages.index(chain.decoding) :]}
     if Kind.EXTRACT in behind:
         _same_weights(chain.extractor.name, card.extractor_sha256, stated_weights(chain.extractor))

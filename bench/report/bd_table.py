@@ -73,7 +73,8 @@ def bd_against(points: pd.DataFrame, anchor: str, quality: str) -> pd.DataFrame:
         Column of the measure to compare by.
     """
     sets = {str(name): _CurveSet(part, quality) for name, part in _named(points).groupby("curve", sort=False)}
-    return pd.DataFrame([{"test": test, **_compare(sets[anchor], sets[test])} for test in sets if test != anchor])
+    lines = [{"test": test, **_compare(sets[anchor], sets[test])} for test in sets if test != anchor]
+    return pd.DataFrame(lines, columns=None if lines else ["test", "bd_rate"])
 
 
 def compare_curves(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
