@@ -658,6 +658,21 @@ def test_a_board_without_vvc_says_what_it_is_compared_with(tmp_path):
     assert "no VVC in this board" in next(iter(page.sections.values()))
 
 
+def test_accuracy_is_compared_between_mean_curves(tmp_path):
+    """One sequence alone has the same accuracy at two points; the mean over both rises."""
+    levels = {"low-1": (0.2, 0.4, 0.6, 0.8), "high-1": (0.2, 0.3, 0.3, 0.4)}
+
+    def classified(row):
+        accuracy = levels[row.sequence][(8, 16, 32, 64).index(int(row.rate_point))]
+        return true_row(row, task="classification", psnr=None, ssim=None, accuracy=accuracy)
+
+    codecs = {"vvenc": (1600, ""), "sci": (800, "f" * 64)}
+    run = write_run(tmp_path / "run", codecs, card(task="classification"), rows=classified)
+    pack_run(run, tmp_path / "a.zip", streams=False)
+    text = next(iter(site(tmp_path)[0].sections.values()))
+    assert "Compared by accuracy" in text and "-50.00" in text and "-50.00 [" not in text
+
+
 def test_two_submitters_of_the_same_codec_are_two_entries(tmp_path):
     submitted(tmp_path, "a", {"vvenc": (1600, "")}, "First")
     submitted(tmp_path, "b", {"vvenc": (800, "")}, "Second")

@@ -10,6 +10,7 @@ import pandas as pd
 
 from bench.board.entries import Submission, verified_words
 from bench.interfaces import Measure
+from bench.metrics.bd import Verdict
 from bench.metrics.measures import MEASURES
 from bench.report.bd_table import VVC, bd_against, main_qualities
 from bench.report.rows import Runs, curve_names, mean_points
@@ -17,6 +18,7 @@ from bench.report.rows import Runs, curve_names, mean_points
 # Columns that the rows of one board agree in. Rows under different cards never meet.
 BOARD = ["dataset", "data", "task", "condition"]
 _NO_FIGURE = float("inf")
+_ACCURACY = "accuracy"
 
 
 @dataclass(frozen=True)
@@ -148,12 +150,22 @@ def _place(line: dict[str, Any], is_reference: bool) -> float:
 
 def _quality(runs: Runs) -> str:
     """Column of the measure that curves are compared by: PSNR, else the task's own, else accuracy; empty if none."""
-    present = [name for name in (*main_qualities(runs.qualities), "accuracy") if runs.points[name].notna().any()]
+    present = [name for name in (*main_qualities(runs.qualities), _ACCURACY) if runs.points[name].notna().any()]
     return present[0] if present else ""
 
 
 def _against(points: pd.DataFrame, reference: str, quality: str) -> pd.DataFrame:
-    return bd_against(points, reference, quality) if quality else pd.DataFrame(columns=["bd_rate"])
+    """The entries against the reference; accuracy, which is 0 or 1 for a sequence, is compared between mean curves."""
+    if not quality:
+        return pd.DataFrame(columns=["bd_rate"])
+    table = bd_against(points, reference, quality)
+    if quality != _ACCURACY or table.empty:
+        return table
+    verdicts = [
+        f"({reason})" if pd.isna(value) else Verdict(value).text()
+        for value, reason in zip(table["pooled"], table["pooled_reason"], strict=True)
+    ]
+    return table.assign(bd_rate=table["pooled"], verdict=verdicts, sequences=table["asked"], remark="")
 
 
 def _reference(points: pd.DataFrame, submissions: dict[int, Submission], codecs: Sequence[str], quality: str) -> str:
