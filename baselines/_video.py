@@ -37,7 +37,9 @@ class VideoOptions(ComponentOptions):
     """
 
     threads: int = Field(default=1, ge=1)
+    """Threads of the encoder; some encoders' bits depend on their number."""
     limit_seconds: float = Field(default=3600.0, gt=0, exclude=True)
+    """Seconds after which an encoder or decoder is stopped."""
 
 
 class QpCodec(Codec):

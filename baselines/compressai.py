@@ -65,9 +65,13 @@ class CompressAi(Codec):
             "bmshj2018-factorized", "bmshj2018-hyperprior", "mbt2018-mean", "mbt2018", "cheng2020-anchor",
             "cheng2020-attn", "ssf2020",
         ] = "bmshj2018-hyperprior"  # fmt: skip
+        """Model of the zoo."""
         metric: Literal["mse", "ms-ssim"] = "mse"
+        """Metric that it was trained for."""
         weights: str = Field(default="", exclude=True)
+        """Folder of the checkpoints; by default the one that CompressAI downloads to."""
         device: str = Field(default="cpu", exclude=True)
+        """Device of PyTorch: cpu or cuda."""
 
     @property
     def preset(self) -> str:

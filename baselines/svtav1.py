@@ -25,6 +25,7 @@ class SvtAv1(QpCodec, FfmpegCodec):
         """Options: preset, the encoder's speed, 0 (slowest) to 13."""
 
         preset: int = Field(default=6, ge=0, le=13)
+        """Speed of the encoder; 0 is the slowest."""
 
     def lookahead(self, condition: CodingCondition) -> float:
         """0 in low delay, else its largest group of pictures and the reach of its temporal filter."""

@@ -50,9 +50,13 @@ class Vtm(QpCodec):
         """Options: where the binaries and cfg/ lie on this machine; they stay out of results and streams."""
 
         encoder: str = Field(default="", exclude=True)
+        """Path of EncoderApp; by default $VTM_ENCODER, else the one on PATH."""
         decoder: str = Field(default="", exclude=True)
+        """Path of DecoderApp; by default $VTM_DECODER, else the one on PATH."""
         cfg: str = Field(default="", exclude=True)
+        """VTM's folder cfg; by default $VTM_CFG, else the one above the encoder."""
         limit_seconds: float = Field(default=4 * 3600.0, gt=0, exclude=True)
+        """Seconds after which encoder or decoder is stopped."""
 
     def available(self) -> Availability:
         """Version of the encoder; one hash over both binaries and the configuration files."""

@@ -28,6 +28,7 @@ class Vvenc(QpCodec, FfmpegCodec):
         """Options: preset, the encoder's speed."""
 
         preset: Literal["faster", "fast", "medium", "slow", "slower"] = "faster"
+        """Speed of the encoder."""
 
     def lookahead(self, condition: CodingCondition) -> float:
         """0 in low delay, else its group of pictures and the reach of its temporal filter."""

@@ -27,6 +27,7 @@ class X264(QpCodec, FfmpegCodec):
         preset: Literal[
             "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"
         ] = "medium"
+        """Speed of the encoder."""
 
     def lookahead(self, condition: CodingCondition) -> float:
         """0 in low delay, else as many frames as the slowest preset looks ahead to place B pictures."""

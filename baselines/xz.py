@@ -24,6 +24,7 @@ class Xz(LosslessSpikeCodec):
         """Options: compression preset."""
 
         level: int = Field(default=6, ge=0, le=9)
+        """Compression level; higher is smaller and slower."""
 
     def pack(self, spikes: np.ndarray) -> bytes:
         """Compress packed bits, without xz's check: the container has a CRC of its own."""

@@ -19,6 +19,7 @@ class Zstd(LosslessSpikeCodec):
         """Options: compression level."""
 
         level: int = Field(default=19, ge=1, le=22)
+        """Compression level; higher is smaller and slower."""
 
     def available(self) -> Availability:
         """Version of the library."""

@@ -66,13 +66,15 @@ def states(base: type[Component]) -> Iterator[tuple[str, bool, str, str]]:
 
     for name in names(base):
         try:
-            component: Component = create(base, name)
-            state = availability(component)
+            found = component_class(base, name)
+            about = (found.__doc__ or "").strip().partition("\n")[0]
+            if needed := [f"{key}=..." for key, field in found.Options.model_fields.items() if field.is_required()]:
+                yield name, False, f"needs {', '.join(needed)}", about
+                continue
+            state = availability(create(base, name))
         except BenchError as error:
-            needs_option = "Field required" in str(error)
-            yield name, False, "needs options" if needs_option else "broken", str(error)
+            yield name, False, "broken", str(error)
         else:
-            about = (component.__doc__ or "").strip().partition("\n")[0]
             yield name, state.ok, state.version or "available" if state.ok else f"not here: {state.reason}", about
 
 

@@ -62,6 +62,7 @@ class Dcvc(NeuralCodec, Trainable):
         """Options of every learned codec, and the metric that the official checkpoints were trained for."""
 
         metric: Literal["psnr", "msssim"] = "psnr"
+        """Metric that the official checkpoints were trained for."""
 
     def small_model(self, network: nn.Module, rate: Tensor) -> FrameModel:
         """The small networks."""

@@ -72,6 +72,7 @@ class DcvcDc(NeuralCodec, Trainable):
         """Options of every learned codec, and the metric that the official checkpoints were trained for."""
 
         metric: Literal["psnr", "ssim", "yuv420_psnr"] = "psnr"
+        """Metric that the official checkpoints were trained for."""
 
     def small_model(self, network: nn.Module, rate: Tensor) -> FrameModel:
         """The small networks."""

@@ -228,8 +228,11 @@ class NeuralOptions(ComponentOptions):
     """
 
     preset: Literal["small", "official"] = "small"
+    """small is trained by this project, official is the authors' checkpoints."""
     weights: str = Field(default="", exclude=True)
+    """Weight file of small, or folder of official; by default the shipped file, or $BENCH_WEIGHTS."""
     device: str = Field(default="cpu", exclude=True)
+    """Device of PyTorch: cpu or cuda."""
 
     @field_validator("metric", check_fields=False)
     @classmethod

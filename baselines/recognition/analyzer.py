@@ -44,11 +44,17 @@ class Classifier(Analyzer, TrainableInStages, HasSamples, HasWorkload):
         """
 
         on: str = Field(default="sci", pattern=r"^[\w-]+$")
+        """Extractor whose features the weights are for."""
         data: str = Field(default="s-digits", pattern=r"^[\w-]+$")
+        """Dataset that the weights are for."""
         stage: Literal["2", "3"] = "2"
+        """Stage of training: 2 on features, 3 also on decoded ones."""
         backbone: Literal["small", "lite0"] = "small"
+        """Network: small begins from random weights, lite0 from ImageNet's."""
         weights: str = Field(default="", exclude=True)
+        """Weight file; by default the shipped one."""
         device: str = Field(default="cpu", exclude=True)
+        """Device of PyTorch: cpu or cuda."""
 
     def weight_file(self) -> Path:
         """The weights: those in the package, or the file that the option `weights` names.

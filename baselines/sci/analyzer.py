@@ -25,8 +25,11 @@ class SciAnalyzer(SciPart, Analyzer):
         """Options for ablations: a shipped variant, or how neighbours are aligned and whether motion is refined."""
 
         ablation: Literal["", "dual", "ventral", "deep", "free", "afr", "nofmvr", "dcn", "warp"] = ""
+        """A shipped variant of the networks."""
         align: Literal["afr", "dcn", "warp"] = "afr"
+        """How neighbours are aligned."""
         refine: bool = True
+        """Whether motion is refined by FMVR."""
 
     file, stage = "analysis.safetensors", "2"
 

@@ -23,7 +23,9 @@ class SciExtractor(SciPart, Extractor):
         """Options for ablations: a shipped variant, or the number of fusion units (0: only the ventral pathway)."""
 
         ablation: Literal["", "dual", "ventral", "deep", "free"] = ""
+        """A shipped variant of the network."""
         fusions: int | None = Field(default=None, ge=0, le=32)
+        """Number of fusion units; 0: only the ventral pathway, None: the preset's number."""
 
     file, stage = "extraction.safetensors", "1"
 

@@ -35,24 +35,33 @@ class SciOptions(ComponentOptions):
     """Options: the preset; the weight file and the device, which describe this machine and stay out of rows."""
 
     preset: Literal["small", "paper"] = "small"
+    """Size of the networks: small is trained and shipped, paper can only be counted."""
     weights: str = Field(default="", exclude=True)
+    """Weight file; by default the shipped one."""
     device: str = Field(default="cpu", exclude=True)
+    """Device of PyTorch: cpu or cuda."""
 
 
 class CodecOptions(SciOptions):
     """Options of the codec, with parts of its networks (see `CodecSize`); None stands for the preset's."""
 
     long_term: bool | None = None
+    """Whether inter frames are also predicted directly from the last key frame."""
     places: int | None = Field(default=None, ge=1, le=2)
+    """Number of kinds of inter frames that have their own steps and biases."""
     cubic: bool | None = None
+    """Whether frames are warped by cubic instead of bilinear interpolation."""
     finest: int | None = Field(default=None, ge=0, le=2)
+    """Number of rate points that intra frames have beyond those of inter frames."""
     global_motion: bool | None = None
+    """Whether the motion of a frame may be that of the whole frame."""
 
 
 class PartOptions(SciOptions):
     """Options of extractor and analyzer: one of the shipped `ABLATIONS`. Subclasses list those that they take."""
 
     ablation: str = ""
+    """A shipped variant of the networks."""
 
     @model_validator(mode="after")
     def _one_variant(self) -> PartOptions:

@@ -45,8 +45,11 @@ class SpikeCodec(Codec, Trainable, HasWorkload):
         """Options: the preset; the weight file and the device, which describe this machine and stay out of rows."""
 
         preset: Literal["small", "full"] = "small"
+        """Size of the networks: small is trained and shipped, full can only be counted."""
         weights: str = Field(default="", exclude=True)
+        """Weight file; by default the shipped one."""
         device: str = Field(default="cpu", exclude=True)
+        """Device of PyTorch: cpu or cuda."""
 
     def weight_file(self) -> Path:
         """The weights: those in the package, or the file that the option `weights` names.

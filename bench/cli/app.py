@@ -12,6 +12,7 @@ from bench.cli import (
     gate,
     inspect,
     iqa,
+    listing,
     parity,
     profile,
     recommend,
@@ -33,7 +34,8 @@ app = typer.Typer(
 )
 
 _VERBS = (
-    run, inspect, data, cache, streams, show, recommend, report, iqa, gate, board, parity, train, complexity, profile,
+    run, listing, inspect, data, cache, streams, show, recommend, report, iqa, gate, board, parity, train,
+    complexity, profile,
 )  # fmt: skip
 for module in _VERBS:
     module.register(app)

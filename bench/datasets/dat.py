@@ -102,11 +102,17 @@ class Dat(Dataset):
         """
 
         root: str = Field(exclude=True)
+        """A .dat file, or a folder of them."""
         size: str = Field(default="", pattern=r"^([1-9]\d*x[1-9]\d*)?$")
+        """WIDTHxHEIGHT, where no sidecar states it."""
         camera: Camera = ""
+        """Camera that wrote the files as raw dumps."""
         row_bits: int | None = Field(default=None, ge=1)
+        """Number of bits of a row, with what follows its pixels."""
         first_bit: int | None = Field(default=None, ge=0)
+        """Index of the bit of the first pixel in a row."""
         rate: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+        """Spikes per frame at unit luminance; auto estimates it."""
 
         @field_validator("rate", mode="before")
         @classmethod

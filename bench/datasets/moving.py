@@ -152,11 +152,17 @@ class MovingImages(Dataset):
         """Options: split; side of the frame, T, spikes per frame of unit luminance, noise; number of the draw."""
 
         split: Literal["test", "train"] = "test"
+        """Part of the set."""
         size: int = Field(default=64, ge=48, le=1024, multiple_of=8)
+        """Side of the frame in pixels."""
         num_spikes: int = Field(default=81, ge=1)
+        """T, number of spike frames."""
         rate: float = Field(default=0.6, gt=0, le=1)
+        """Spikes per frame at unit luminance."""
         noise: float = Field(default=0.1, ge=0)
+        """Noise of the simulated camera."""
         draw: int = Field(default=0, ge=0)
+        """Number of the draw of motions."""
 
     @abstractmethod
     def images(self) -> Images:
@@ -266,6 +272,7 @@ class _FromFolder(MovingImages):
         """Options: also the folder of the images; by default the one that `bench data get` fills."""
 
         root: str = Field(default="", exclude=True)
+        """Folder of the images; by default the one that `bench data get` fills."""
 
     @property
     def root(self) -> Path:
@@ -331,6 +338,7 @@ class SCaltech(_FromFolder):
         """Options: as those of the other sets, with a larger frame by default."""
 
         size: int = Field(default=128, ge=48, le=1024, multiple_of=8)
+        """Side of the frame in pixels."""
 
     def images(self) -> Images:
         """The images of the split; each file is opened when its image is asked for."""

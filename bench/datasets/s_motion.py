@@ -91,9 +91,13 @@ class SMotion(Dataset):
         """Options: side of the frame in pixels, T, spikes per frame of unit luminance, and the camera's noise."""
 
         size: int = Field(default=256, ge=16, le=1024, multiple_of=8)
+        """Side of the frame in pixels."""
         num_spikes: int = Field(default=321, ge=1)
+        """T, number of spike frames."""
         rate: float = Field(default=0.6, gt=0, le=1)
+        """Spikes per frame at unit luminance."""
         noise: float = Field(default=0.0, ge=0)
+        """Noise of the simulated camera."""
 
     def sequences(self) -> list[SequenceInfo]:
         """The eight scenes, the slow ones first."""

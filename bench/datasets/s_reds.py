@@ -42,7 +42,9 @@ class SReds(Dataset):
         """Options: split, and the camera's spikes per frame of unit luminance."""
 
         split: Literal["test", "train"] = "test"
+        """Part of the set."""
         rate: float = Field(default=0.6, gt=0, le=1)
+        """Spikes per frame at unit luminance."""
 
     def available(self) -> Availability:
         """Whether the recordings are in the cache."""

@@ -35,12 +35,19 @@ class SScenes(Dataset):
         """Options: folder of pictures, number of scenes, side in pixels, T, spikes per frame, noise, seed."""
 
         root: str = Field(exclude=True)
+        """Folder of pictures."""
         count: int = Field(default=12, ge=1, le=1000)
+        """Number of scenes."""
         size: int = Field(default=256, ge=16, le=1024, multiple_of=8)
+        """Side of the frame in pixels."""
         num_spikes: int = Field(default=321, ge=1)
+        """T, number of spike frames."""
         rate: float = Field(default=0.6, gt=0, le=1)
+        """Spikes per frame at unit luminance."""
         noise: float = Field(default=0.0, ge=0)
+        """Noise of the simulated camera."""
         seed: int = Field(default=0, ge=0)
+        """Seed of the scenes."""
 
     def available(self) -> Availability:
         """Whether the folder has pictures."""

@@ -33,10 +33,15 @@ class SVimeo(Dataset):
         """Options: folder; list; spike frames per frame; spikes per frame of unit luminance and noise of the camera."""
 
         root: str = Field(exclude=True)
+        """A vimeo_septuplet folder."""
         split: Literal["test", "train"] = "test"
+        """Part of the set."""
         factor: int = Field(default=48, ge=1)
+        """Spike frames from one picture to the next."""
         rate: float = Field(default=0.6, gt=0, le=1)
+        """Spikes per frame at unit luminance."""
         noise: float = Field(default=0.0, ge=0)
+        """Noise of the simulated camera."""
 
     def available(self) -> Availability:
         """Whether the file of the split's list exists."""

@@ -45,12 +45,19 @@ class Video(Dataset):
         """
 
         root: str = Field(exclude=True)
+        """A video, or a folder of videos or of pictures."""
         factor: int = Field(default=24, ge=1)
+        """Spike frames from one picture to the next."""
         frames: int = Field(default=16, ge=2)
+        """Largest number of pictures of a video."""
         rate: float = Field(default=0.6, gt=0, le=1)
+        """Spikes per frame at unit luminance."""
         noise: float = Field(default=0.0, ge=0)
+        """Noise of the simulated camera."""
         seed: int = 0
+        """Seed of the noise."""
         lenient: bool = False
+        """Take whatever the decoder makes of a damaged video, instead of refusing it."""
 
     def available(self) -> Availability:
         """Whether the root exists."""

@@ -18,6 +18,7 @@ class Tfi(Extractor):
         """Options: `window`, the number of spike frames in which spikes are searched on each side of an instant."""
 
         window: int = Field(default=32, ge=1)
+        """Spike frames in which spikes are searched on each side of an instant."""
 
     def extract(self, spikes: np.ndarray, instants: np.ndarray, rate: float) -> np.ndarray:
         """Estimate K x H x W float32 luminance in [0, 1] from T x H x W spikes; see `bench.spikes.interval_rate`."""

@@ -18,6 +18,7 @@ class Tfp(Extractor):
         """Options: `window`, its length in spike frames."""
 
         window: int = Field(default=21, ge=1)
+        """Length of the window in spike frames."""
 
     def extract(self, spikes: np.ndarray, instants: np.ndarray, rate: float) -> np.ndarray:
         """Estimate K x H x W float32 luminance in [0, 1] from T x H x W spikes; see `bench.spikes.firing_rate`."""

@@ -17,9 +17,12 @@ _NAME = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^",][^,]*|))\s*(?:,|$)')
 
 
 class ComponentOptions(BaseModel):
-    """Base of a component's options: immutable, and an unknown key is an error."""
+    """Base of a component's options: immutable, and an unknown key is an error.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    The docstring below a field describes it in `bench list`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 @dataclass(frozen=True)

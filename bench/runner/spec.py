@@ -185,6 +185,8 @@ class Suite(BaseModel):
         Codecs whose parameters and multiply-accumulates are counted (`bench complexity`).
     profile
         Chains whose stages are profiled alone, as ``paradigm codec`` (`bench profile`).
+    about, takes
+        A sentence on what the suite is for, and how long its first preset takes; for `bench list suites`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -195,6 +197,8 @@ class Suite(BaseModel):
     recognition: bool = False
     count: tuple[str, ...] = ()
     profile: tuple[str, ...] = ()
+    about: str = ""
+    takes: str = ""
 
     @field_validator("profile")
     @classmethod
@@ -207,7 +211,7 @@ class Suite(BaseModel):
 
 SUITES = Path(__file__).parents[1] / "suites"
 # Fields of `Suite` besides its grids.
-_BESIDE = ("iqa", "smoothness", "recognition", "count", "profile")
+_BESIDE = ("iqa", "smoothness", "recognition", "count", "profile", "about", "takes")
 
 
 def load_suite(suite: str, preset: str = "", **stated: object) -> Suite:
