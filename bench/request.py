@@ -18,7 +18,7 @@ from bench.runner.plan import Plan, make_plan
 from bench.runner.pool import Lane, LocalLane
 from bench.runner.run import RunReport, run_plan
 from bench.runner.spec import Suite, load_suite, make_spec
-from bench.runner.store import open_store
+from bench.runner.store import Store, open_store
 
 DAY = 24 * 3600.0
 ProgressBar = Callable[[str], AbstractContextManager[Progress]]
@@ -50,6 +50,8 @@ class Request:
         Draw RD curves and pictures in the run's folder.
     command
         The command line, for run.json; empty from Python.
+    store
+        Folder of the store; None for the user's.
     """
 
     suite: Suite
@@ -62,6 +64,7 @@ class Request:
     timing: int = 0
     figures: bool = True
     command: str = ""
+    store: Path | None = None
 
 
 @dataclass
@@ -126,7 +129,8 @@ def measure(request: Request, bar: ProgressBar, told: Callable[[RunReport], None
     BenchError
         If the run cannot start, or is interrupted; finished points are kept.
     """
-    suite, plan, store = request.suite, request.plan, open_store()
+    suite, plan = request.suite, request.plan
+    store = Store(request.store) if request.store else open_store()
     if suite.recognition:
         from bench.measure.recognition import check_classifiers
         from bench.measure.suite import classified

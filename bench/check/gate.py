@@ -8,7 +8,7 @@ are listed, but never fail a check.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from operator import attrgetter
@@ -137,15 +137,19 @@ def check_runs(run: Path, reference: Path, tolerance: Tolerance) -> Check:
         differ, or the reference has rows that the run does not have.
     """
     new, old = finished_run(run), finished_run(reference)
-    pairs, added = _paired(new, old, run, reference)
-    lines = [_row_line(*pair, tolerance) for pair in pairs]
+    pairs, added = paired(new, old, run, reference)
     compared = [pair for pair in pairs if "ok" in (pair[0].status, pair[1].status)]
     if not compared:
         raise BenchError(f"cannot compare: no row of {reference} was measured there or in {run}")
-    tolerant = [(ours, theirs) for ours, theirs, exact in compared if not exact]
-    lines += _curve_lines(tolerant, tolerance)
-    lines += [Line(Finding.NEW, _name(row)) for row in added]
-    return Check(tuple(lines), tuple(_advice(pairs)), len(compared) - len(tolerant), len(tolerant))
+    exact = sum(exact for _, _, exact in compared)
+    lines = [*compare_pairs(pairs, tolerance), *(Line(Finding.NEW, row_name(row)) for row in added)]
+    return Check(tuple(lines), tuple(_advice(pairs)), exact, len(compared) - exact)
+
+
+def compare_pairs(pairs: Sequence[Pair], tolerance: Tolerance) -> list[Line]:
+    """The lines of a check: one for each pair of rows, and those of the curves that are compared with tolerance."""
+    tolerant = [(now, before) for now, before, exact in pairs if not exact and "ok" in (now.status, before.status)]
+    return [*(_row_line(*pair, tolerance) for pair in pairs), *_curve_lines(tolerant, tolerance)]
 
 
 def finished_run(folder: Path) -> Runs:
@@ -167,38 +171,55 @@ def finished_run(folder: Path) -> Runs:
 
 # A line of `Runs.table` as a named tuple of its columns, which takes half the memory of a dict.
 Row = Any
-_place = attrgetter(*_PLACE)
+# A row of the new run, the same row of the reference, and whether the two must be equal.
+Pair = tuple[Row, Row, bool]
+place = attrgetter(*_PLACE)
 _curve = attrgetter(*_CURVE)
 
 
-def _paired(new: Runs, old: Runs, run: Path, reference: Path) -> tuple[list[tuple[Row, Row, bool]], list[Row]]:
-    """Pairs of rows (new, old) with whether they must be equal, and the rows that only the new run has."""
-    ours, theirs = ({_place(row): row for row in runs.table.itertuples(index=False)} for runs in (new, old))
-    if missing := [row for place, row in theirs.items() if place not in ours]:
+def paired(new: Runs, old: Runs, run: Path, reference: Path) -> tuple[list[Pair], list[Row]]:
+    """Pair the rows of two runs, whose folders are `run` and `reference`.
+
+    Returns
+    -------
+    tuple
+        The pairs, and the rows that only the new run has.
+
+    Raises
+    ------
+    BenchError
+        If the old run has a row that the new one lacks, or their conditions differ.
+    """
+    ours, theirs = ({place(row): row for row in runs.table.itertuples(index=False)} for runs in (new, old))
+    if missing := [row for where, row in theirs.items() if where not in ours]:
         raise BenchError(
             f"cannot compare: {len(missing)} of {len(theirs)} rows of {reference} are not in {run}, "
-            f"the first is {_name(missing[0])}"
+            f"the first is {row_name(missing[0])}"
         )
     cards = {**_cards(new), **_cards(old)}
     pairs = []
-    for place, before in theirs.items():
-        now = ours[place]
+    for where, before in theirs.items():
+        now = ours[where]
         first, second = cards[before.condition], cards[now.condition]
-        other = [key for key in first if key not in _WEIGHTS and first[key] != second.get(key)]
-        if other:
+        if other := card_differences(first, second):
             raise BenchError(
-                f"cannot compare {_name(now)}: {other[0]} is {second.get(other[0])!r}, in {reference} "
+                f"cannot compare {row_name(now)}: {other[0]} is {second.get(other[0])!r}, in {reference} "
                 f"{first[other[0]]!r}"
             )
         if now.evaluated != before.evaluated:
             raise BenchError(
-                f"cannot compare {_name(now)}: its evaluated instants are {now.evaluated or 'none'}, in {reference} "
+                f"cannot compare {row_name(now)}: its evaluated instants are {now.evaluated or 'none'}, in {reference} "
                 f"{before.evaluated or 'none'}"
             )
         weights = (card[key] for card in (first, second) for key in _WEIGHTS)
         learned = any((now.weights_sha256, before.weights_sha256, *weights))
         pairs.append((now, before, not learned and now.codec_sha256 == before.codec_sha256))
-    return pairs, [row for place, row in ours.items() if place not in theirs]
+    return pairs, [row for where, row in ours.items() if where not in theirs]
+
+
+def card_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    """The fields, but for hashes of weights, in which two condition cards differ."""
+    return [key for key in first if key not in _WEIGHTS and first[key] != second.get(key)]
 
 
 def _cards(runs: Runs) -> dict[str, dict[str, Any]]:
@@ -207,7 +228,7 @@ def _cards(runs: Runs) -> dict[str, dict[str, Any]]:
     return cards
 
 
-def _name(row: Row) -> str:
+def row_name(row: Row) -> str:
     """The name of a row, different for each row; segment, seed and task are omitted where 0, 0 and reconstruction."""
     where = f"{row.dataset}/{row.sequence}" + (f"@{row.segment}" if row.segment else "")
     return f"{_curve_name(row)} {row.rate_point} {where}"
@@ -220,7 +241,7 @@ def _curve_name(row: Row) -> str:
 
 
 def _row_line(now: Row, before: Row, exact: bool, tolerance: Tolerance) -> Line:
-    name = _name(now)
+    name = row_name(now)
     if now.status != before.status:
         finding = Finding.WORSE if before.status == "ok" else Finding.BETTER
         return Line(finding, name, f"{before.status} -> {now.status} {now.reason}".rstrip())
@@ -292,7 +313,7 @@ def _accuracy_lines(rows: list[tuple[Row, Row]], name: str, tolerance: Tolerance
 
 
 def _bd(rows: Iterable[tuple[Row, Row]]) -> Verdict:
-    """Mean BD-rate over sequences; `_paired` has checked that the conditions agree."""
+    """Mean BD-rate over sequences; `paired` has checked that the conditions agree."""
     sequences: dict[tuple[str, int], list[tuple[Row, Row]]] = {}
     for pair in rows:
         sequences.setdefault((pair[0].sequence, pair[0].segment), []).append(pair)
@@ -305,14 +326,14 @@ def _bd(rows: Iterable[tuple[Row, Row]]) -> Verdict:
     return mean_verdict(verdicts)
 
 
-def _advice(pairs: Iterable[tuple[Row, Row, bool]]) -> list[str]:
+def _advice(pairs: Iterable[Pair]) -> list[str]:
     """A text for each row that became slower, among the rows that were timed in both runs."""
     slower = []
     for now, before, _ in pairs:
         for kind in ("encode", "decode"):
             ours, theirs = (getattr(row, f"{kind}_seconds") for row in (now, before))
             if pd.notna(ours) and pd.notna(theirs) and ours > _SLOWER * theirs:
-                slower.append(f"{_name(now)}: {kind} {theirs:.2f} -> {ours:.2f} s")
+                slower.append(f"{row_name(now)}: {kind} {theirs:.2f} -> {ours:.2f} s")
     return slower
 
 

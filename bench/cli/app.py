@@ -9,6 +9,7 @@ from bench.cli import (
     cache,
     complexity,
     data,
+    explain,
     gate,
     inspect,
     iqa,
@@ -34,7 +35,7 @@ app = typer.Typer(
 )
 
 _VERBS = (
-    run, listing, inspect, data, cache, streams, show, recommend, report, iqa, gate, board, parity, train,
+    run, listing, inspect, explain, data, cache, streams, show, recommend, report, iqa, gate, board, parity, train,
     complexity, profile,
 )  # fmt: skip
 for module in _VERBS:

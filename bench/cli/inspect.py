@@ -1,8 +1,7 @@
-"""``bench doctor``, ``conform`` and ``explain``: this machine, codecs under test, and rows."""
+"""``bench doctor`` and ``bench conform``: this machine, and codecs under test."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,7 +13,6 @@ def register(app: typer.Typer) -> None:
     """Add the verbs."""
     app.command()(doctor)
     app.command()(conform)
-    app.command()(explain)
 
 
 def doctor() -> None:
@@ -59,14 +57,3 @@ def conform(
         bad += bool(result.problem)
     if bad:
         raise typer.Exit(1)
-
-
-def explain(
-    row: Annotated[str, typer.Argument(help="A job's twelve hex digits, RUN#JOB, or TABLE.csv:LINE of a report.")],
-    results: Annotated[Path, typer.Option(help="Folder in which runs are searched.")] = Path("results"),
-) -> None:
-    """Print a row, or a line of a report's table, with its condition card and the command that measures it again."""
-    from bench.results.explain import explain_cell, explain_row
-
-    for line in explain_cell(row) if ".csv:" in row else explain_row(row, results):
-        typer.echo(line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,11 @@ from bench.progress import progress_bar
 
 if TYPE_CHECKING:
     from bench.runner.plan import Plan
+
+
+# The options that describe a grid: lists as text, and fields of `RunSpec` as they are.
+TEXTS = ("paradigm", "codec", "dataset", "extractor", "analyzer", "task", "rates", "sequences")
+NUMBERS = ("limit", "segments", "frames", "stride", "margin", "intra_period", "structure", "seed")
 
 
 def register(app: typer.Typer) -> None:
@@ -86,21 +92,17 @@ def run(
 
       bench run --suite conventional --jobs 2
     """
-    from bench.interfaces import split_names
     from bench.report.terminal import print_run
     from bench.request import Request, choose, measure
 
-    stated: dict[str, Any] = {
-        "paradigms": split(paradigm), "codecs": split(codec), "datasets": split(dataset),
-        "extractors": split(extractor), "analyzers": split(analyzer), "tasks": split(task.replace("+", ",")),
-        "rates": rate_points(rates), "sequences": split_names(sequences),
-    }  # fmt: skip
-    numbers = {
-        "limit": limit, "segments": segments, "frames": frames, "stride": stride, "margin": margin,
-        "intra_period": intra_period, "structure": structure, "seed": seed,
-    }  # fmt: skip
-    fields: dict[str, Any] = {key: value for key, value in stated.items() if value}
-    fields |= {key: value for key, value in numbers.items() if value is not None}
+    fields = grid_fields(
+        {
+            "paradigm": paradigm, "codec": codec, "dataset": dataset, "extractor": extractor, "analyzer": analyzer,
+            "task": task, "rates": rates, "sequences": sequences, "limit": limit, "segments": segments,
+            "frames": frames, "stride": stride, "margin": margin, "intra_period": intra_period,
+            "structure": structure, "seed": seed,
+        }
+    )  # fmt: skip
     chosen, plan = choose(suite, preset, smoothness, recognition, **fields)
     _print_notes(plan)
     if dry_run:
@@ -116,6 +118,25 @@ def run(
         typer.echo("bench: nothing was measured, for the reasons above", err=True)
     if states["failed"] or not states["ok"]:
         raise typer.Exit(1)
+
+
+def grid_fields(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of `RunSpec` that options of this verb state.
+
+    Parameters
+    ----------
+    options
+        The values of all options that describe the grid, by name.
+    """
+    from bench.interfaces import split_names
+
+    lists: dict[str, Any] = {
+        f"{name}s": split(options[name]) for name in ("paradigm", "codec", "dataset", "extractor", "analyzer")
+    }
+    lists["tasks"] = split(options["task"].replace("+", ","))
+    lists |= {"rates": rate_points(options["rates"]), "sequences": split_names(options["sequences"])}
+    numbers = {name: options[name] for name in NUMBERS if options[name] is not None}
+    return {name: value for name, value in lists.items() if value} | numbers
 
 
 def _print_notes(plan: Plan) -> None:

@@ -126,6 +126,12 @@ def _flags(arguments: Mapping[str, RatePoint]) -> str:
     return " ".join(flag(key, value) for key, value in arguments.items())
 
 
+def row_commands(name: str, results: Path) -> list[str]:
+    """The one command that measures a row again; see `explain_row`."""
+    folder, row = find_row(name, results)
+    return [command_for(row.model_dump(), read_run_file(folder), [row.rate_point], [row.sequence])]
+
+
 def explain_cell(place: str) -> Iterator[str]:
     """Lines of text on a line of a report's table: its cells, and the commands that measure its figures again.
 
@@ -139,6 +145,23 @@ def explain_cell(place: str) -> Iterator[str]:
     BenchError
         If there is no such table or line, or its command is not one of this suite.
     """
+    cells, parts = _cell(place)
+    name, _, number = place.rpartition(":")
+    yield f"line {number} of {user_path(name)}"
+    for column, value in cells.items():
+        if value:
+            yield f"  {one_line(str(column))} = {one_line(str(value))}"
+    yield "commands that give its measured figures again:"
+    yield from (f"  {part}" for part in parts)
+
+
+def cell_commands(place: str) -> list[str]:
+    """The commands that measure the figures of a line of a report's table again; see `explain_cell`."""
+    return _cell(place)[1]
+
+
+def _cell(place: str) -> tuple[dict[str, str], list[str]]:
+    """The cells of a line of a report's table, and its commands."""
     name, _, number = place.rpartition(":")
     path = user_path(name)
     try:
@@ -153,15 +176,9 @@ def explain_cell(place: str) -> Iterator[str]:
     if not command:
         raise BenchError(f"{path} is not a report's table: it has no column `command`")
     try:
-        parts = commands(command)
+        return line, commands(command)
     except ValueError as error:
         raise BenchError(f"{path}, line {number}: its command is refused: {error}") from None
-    yield f"line {number} of {path}"
-    for column, value in line.items():
-        if value:
-            yield f"  {one_line(str(column))} = {one_line(str(value))}"
-    yield "commands that give its measured figures again:"
-    yield from (f"  {part}" for part in parts)
 
 
 def _sequence_flags(names: Sequence[str], document: dict[str, Any]) -> dict[str, RatePoint]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -247,7 +247,7 @@ def load_suite(suite: str, preset: str = "", **stated: object) -> Suite:
         beside = {key: fields.pop(key) for key in _BESIDE if key in fields}
         named = {"name": "-".join(filter(None, (path.stem, preset))), **fields}
         for part in (*presets[chosen], fields, beside):
-            for base, spec in _named({key: value for key, value in part.items() if key not in stated}):
+            for base, spec in named_components({key: value for key, value in part.items() if key not in stated}):
                 check_foreign(base, spec, f"suite {path}", "give it by its flag on the command line")
         grids = [_overridden({**named, **grid}, stated) for grid in presets[chosen]]
         return Suite(grids=tuple(RunSpec(**grid) for grid in grids), **beside)
@@ -295,9 +295,9 @@ def _overridden(grid: dict[str, Any], stated: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def _named(fields: dict[str, Any]) -> Iterator[tuple[type[Component], str]]:
+def named_components(fields: Mapping[str, Any]) -> Iterator[tuple[type[Component], str]]:
     """Base class and spec of every component that fields of a suite file name; values of wrong types are skipped."""
-    lists = {key: value for key, value in fields.items() if isinstance(value, list)}
+    lists = {key: value for key, value in fields.items() if isinstance(value, list | tuple)}
     for key, base in _KINDS.items():
         for item in lists.get(key, ()):
             spec = item.get("codec") if isinstance(item, dict) else item
