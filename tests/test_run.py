@@ -441,6 +441,17 @@ def test_doctor_reports(bench):
     assert "vvenc" in said and "torch" in said
 
 
+def test_a_bug_report_has_no_private_path(bench, tmp_path):
+    places = {"HOME": tmp_path / "home", "BENCH_CACHE": tmp_path / "mine", "VTM_ENCODER": tmp_path / "home" / "absent"}
+    said = bench("doctor", "--report", environment={name: str(path) for name, path in places.items()}).stdout
+    assert str(tmp_path) not in said
+    lines = said.splitlines()
+    assert (lines[0], lines[-1]) == ("```text", "```")
+    assert any(line.startswith("  vvenc: ") for line in lines)
+    assert "cache: CACHE (" in said and "variables: BENCH_CACHE, " in said
+    assert any(line.startswith("  vtm: not here: ") and "~/absent" in line for line in lines)
+
+
 def test_data_show_lists_sequences(bench):
     said = bench("data", "show", "s-motion:size=64").stdout
     assert "low-1" in said and "every instant" in said

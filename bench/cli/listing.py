@@ -78,7 +78,10 @@ def _print_states(group: str, base: type[Component]) -> None:
     table.add_column("about", overflow="fold", ratio=1)
     for name, _, state, about in states(base):
         table.add_row(name, state, about)
-    Console(markup=False, highlight=False).print(table)
+    console = Console(markup=False, highlight=False)
+    with console.capture() as text:  # rich ends the program where nobody reads the other end of a pipe
+        console.print(table)
+    typer.echo(text.get(), nl=False)
 
 
 def _describe(base: type[Component], name: str) -> None:
