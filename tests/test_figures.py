@@ -3,8 +3,10 @@
 import itertools
 import json
 import re
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
@@ -16,6 +18,7 @@ from bench.report.paper.figures import paper_sheets
 from bench.report.pictures import _nearest_points
 from bench.report.plots import add_legend, curve_styles, rd_plot, short_names
 from bench.report.rows import load_runs
+from bench.report.table import latex
 from bench.results.rows import read_rows
 from tests.conftest import one_line_error
 from tests.test_gate import skipped, unfinish, write_run
@@ -137,6 +140,40 @@ def test_one_speed_class_is_one_panel(tmp_path):
     for folder in (slow, both):
         rd_plot(load_runs([folder]).table, "s-motion", [folder / "rd.png"])
     assert Image.open(both / "rd.png").width > 2 * Image.open(slow / "rd.png").width
+
+
+@pytest.mark.parametrize(("style", "width", "height"), [("paper", 8.5 / 2.54, None), ("slides", 13.333, 7.5)])
+def test_a_figure_alone_in_a_style(bench, tmp_path, style, width, height):
+    """One column wide with embedded fonts, or a slide; the labels of the axis do not touch one another."""
+    write_run(tmp_path / "run", {"x265": (1000, ""), "sci": (1100, "")})
+    said = bench("report", "run", "--figure", "rd_s-motion", "--style", style, "--out", "figures").stdout.split()
+    assert said == [f"figures/rd_s-motion{suffix}" for suffix in (".png", ".svg", ".pdf")]
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == sorted(Path(name).name for name in said)
+    image = Image.open(tmp_path / "figures" / "rd_s-motion.png")
+    assert image.width == pytest.approx(width * image.info["dpi"][0], abs=2)
+    assert height is None or image.height == pytest.approx(height * image.info["dpi"][1], abs=2)
+    pdf = (tmp_path / "figures" / "rd_s-motion.pdf").read_bytes()
+    assert b"/FontFile2" in pdf and b"/Type3" not in pdf
+    one_line_error(bench("report", "run", "--figure", "absent", check=2), "no figure named 'absent'", "rd_s-motion")
+    one_line_error(bench("report", "run", "--style", "poster", check=2), "screen, paper, slides")
+
+
+def test_shipped_codecs_have_their_colours_in_every_report():
+    one = curve_styles([("a", "caas", "sci (small)")], ["sci (small)"])
+    two = curve_styles([("a", "cta", "sci (paper)")], ["dcvc (small)", "mine", "sci (paper)", "vvenc (faster)"])
+    assert one["a"].colour == two["a"].colour
+
+
+def test_latex_has_columns_of_numbers_and_marks_the_best():
+    cells = pd.DataFrame(
+        {"dataset": ["a", "a", "b"], "PSNR [dB]": ["-30.12", "31.5", "2.0"], "x_y": ["-3.2 .. 4 %", "a & b", "c-1"]}
+    )
+    lines = latex(cells, higher=["PSNR [dB]"]).splitlines()
+    assert r"\begin{tabular}{l S[table-format=-2.2] l}" in lines
+    assert r"{dataset} & {PSNR [dB]} & {x\_y} \\" in lines
+    assert r"a & {\underline{\num{-30.12}}} & $-$3.2 .. 4 \% \\" in lines
+    assert r"a & \bfseries 31.5 & a \& b \\" in lines
+    assert r"b & 2.0 & c-1 \\" in lines
 
 
 @pytest.fixture

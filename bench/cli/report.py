@@ -21,17 +21,42 @@ def report(
     page: Annotated[
         Path | None, typer.Option(help="HTML file to write, 5 MB: the whole report as one page that needs no network.")
     ] = None,
+    figure: Annotated[
+        list[str] | None,
+        typer.Option(help="Draw this figure alone, as PNG, SVG and PDF: the name of its file. May be repeated."),
+    ] = None,
+    style: Annotated[
+        str, typer.Option(help="screen, paper (one column of 8.5 cm) or slides (16:9, large letters).")
+    ] = "screen",
     trust: Annotated[
         bool, typer.Option("--trust", help="Use the files and programs that run.json names; only for your own runs.")
     ] = False,
 ) -> None:
-    """Build a report with RD plots, BD-rates, tables and pictures from the rows of one or more runs."""
-    from bench.report.build import build_report
+    """Build a report with RD plots, BD-rates, tables and pictures from the rows of one or more runs.
+
+    Examples:
+
+      bench report results/paper
+
+      bench report results/paper --figure rd_s-motion --style paper --out figures/
+    """
+    from bench.errors import BenchError
+    from bench.report.build import build_report, draw_figures
+    from bench.report.style import STYLES
     from bench.results.document import read_run_file
 
+    if style not in STYLES:
+        raise BenchError(f"no style named '{style}' (there are: {', '.join(STYLES)})")
+
     target = out or Path("reports") / runs[0].resolve().name
+    if figure:
+        if page:
+            raise BenchError("--figure draws figures alone; leave out --page")
+        for path in draw_figures(runs, target, figure, style, trust):
+            typer.echo(path)
+        return
     with progress_bar("reporting") as progress:
-        written = build_report(runs, target, progress, page, trust)
+        written = build_report(runs, target, progress, page, trust, style)
     for run in runs:
         if read_run_file(run)["status"] != "finished":
             typer.echo(f"bench: {run} is not finished, its report lacks rows (`bench run --resume` goes on)", err=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,12 +23,17 @@ from bench.report.plots import rd_plot, short_names
 from bench.report.readme import capped_note, readme
 from bench.report.rows import Runs, load_runs, mean_points, missing_points, printed_mean
 from bench.report.sections import Material
+from bench.report.style import StyleName, drawing
 from bench.report.table import Table, markdown_text
+
+# What the plots of a report are saved as, and what single figures are.
+PLOT_FORMATS = (".png", ".svg")
+_FORMATS = (".png", ".svg", ".pdf")
 
 
 def build_report(
     folders: Sequence[Path], target: Path, progress: Callable[[int, int, str], None], page: Path | None = None,
-    trusted: bool = False,
+    trusted: bool = False, style: StyleName = "screen",
 ) -> list[Path]:  # fmt: skip
     """Write the report of one or more runs.
 
@@ -42,6 +49,8 @@ def build_report(
         File for the report as one HTML page; none by default.
     trusted
         See `bench.results.document.read_run_file`.
+    style
+        Style of the figures (`bench.report.style`).
 
     Returns
     -------
@@ -52,7 +61,13 @@ def build_report(
     BenchError
         If a run is unreadable or none of the rows was measured.
     """
-    every = load_runs(folders, trusted)
+    with drawing(style, PLOT_FORMATS):
+        return _build_report(load_runs(folders, trusted), target, progress, page)
+
+
+def _build_report(
+    every: Runs, target: Path, progress: Callable[[int, int, str], None], page: Path | None
+) -> list[Path]:
     _check_measured(every)
     runs = every.compared
     datasets = list(runs.table["dataset"].unique())
@@ -72,12 +87,12 @@ def build_report(
         plots = []
         for done, dataset in enumerate(datasets, start=2):
             progress(done, steps, f"plot of {dataset}")
-            plots += _plots(runs, dataset, target, (".png", ".svg"))
+            plots += _plots(runs, dataset, target, PLOT_FORMATS)
         plots += sections.plots(replace(material, tables=tables), target)
         progress(steps - 2, steps, "pictures")
         sheets = matched_sheets(runs.table, runs.documents)
         figures, undrawn = sections.sheets(material)
-        pictures = [sheet.draw(target) for sheet in (*sheets, *figures)]
+        pictures = [path for sheet in (*sheets, *figures) for path in sheet.draw(target)]
         missing = pd.concat([missing_points(every.table), pd.DataFrame(undrawn, columns=["what", "reason"])])
         index = target / "README.md"
         undone = Table("missing", "What was not measured, and why", "", missing)
@@ -92,6 +107,59 @@ def build_report(
             files.append(page)
         progress(steps, steps, "done")
     return files
+
+
+def draw_figures(
+    folders: Sequence[Path], target: Path, names: Sequence[str], style: StyleName = "screen", trusted: bool = False
+) -> list[Path]:
+    """Draw single figures of a report, each as PNG, SVG and PDF.
+
+    Parameters
+    ----------
+    folders, trusted
+        See `build_report`.
+    target
+        Folder for the files; it is created if need be.
+    names
+        Names of figures: those of the report's files, without suffix.
+    style
+        Style of the figures (`bench.report.style`).
+
+    Returns
+    -------
+    The files written.
+
+    Raises
+    ------
+    BenchError
+        If a run is unreadable, none of the rows was measured, or the report has no figure of a name.
+    """
+    every = load_runs(folders, trusted)
+    _check_measured(every)
+    runs = every.compared
+    material = Material(every, runs, bd_table(runs.points, runs.qualities))
+    wanted = list(dict.fromkeys(names))
+    with disk_errors(target), tempfile.TemporaryDirectory(prefix="bench-figures-") as name, drawing(style, _FORMATS):
+        folder = Path(name)
+        for dataset in runs.table["dataset"].unique():
+            _plots(runs, dataset, folder, _FORMATS)
+        sections.plots(replace(material, tables=_tables(material)), folder)
+        known = {path.stem for path in folder.iterdir()}
+        if not known.issuperset(wanted):  # sheets are asked for last: they decode streams
+            sheets = {
+                sheet.name: sheet
+                for sheet in (*matched_sheets(runs.table, runs.documents), *sections.sheets(material)[0])
+            }
+            if absent := [name for name in wanted if name not in known | sheets.keys()]:
+                raise BenchError(
+                    f"no figure named '{absent[0]}' (there are: {', '.join(sorted(known | sheets.keys()))})"
+                )
+            for sheet in sheets.values():
+                if sheet.name in wanted:
+                    sheet.draw(folder, _FORMATS)
+        target.mkdir(parents=True, exist_ok=True)
+        files = [folder / f"{name}{suffix}" for name in wanted for suffix in _FORMATS]
+        return [Path(shutil.copy(path, target)) for path in files if path.exists()]
 
 
 def _check_measured(runs: Runs) -> None:
@@ -131,11 +199,11 @@ def _names_table(runs: Runs) -> pd.DataFrame:
 def run_figures(folder: Path) -> list[Path]:
     """Draw a run's RD curves and pictures into the run's own folder; returns the files written."""
     runs = load_runs([folder], trusted=True)  # the run was made by this very process
-    with disk_errors(folder):
+    with disk_errors(folder), drawing():
         plots = [_plots(runs, dataset, folder, (".png",)) for dataset in runs.table["dataset"].unique()]
         plots.append(sections.plots(Material(runs, runs, pd.DataFrame()), folder, in_run=True))
         sheets = matched_sheets(runs.table, runs.documents)
-        return [*itertools.chain(*plots), *(sheet.draw(folder) for sheet in sheets)]
+        return [*itertools.chain(*plots), *(path for sheet in sheets for path in sheet.draw(folder))]
 
 
 def _plots(runs: Runs, dataset: str, folder: Path, suffixes: Sequence[str]) -> list[Path]:

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.interfaces import Dataset, Recording, to_uint8
@@ -20,6 +22,7 @@ from bench.pictures import read_grey
 from bench.registry import create
 from bench.report.plots import figure_title, literal
 from bench.report.rows import curve_names
+from bench.report.style import save, style
 from bench.results.document import picture_path, usable_origin
 from bench.runner.execute import shown_instant
 
@@ -65,15 +68,13 @@ class Sheet:
     title: str
     tiles: tuple[Tile, ...]
 
-    def draw(self, folder: Path) -> Path:
-        """Draw the pictures side by side into a PNG file in a folder; returns its path."""
-        path = folder / f"{self.name}.png"
-        draw_tiles(self.tiles, path, self.title)
-        return path
+    def draw(self, folder: Path, formats: Sequence[str] = (".png",)) -> list[Path]:
+        """Draw the pictures side by side into a file of each format in a folder; returns the files."""
+        return draw_tiles(self.tiles, folder / f"{self.name}.png", self.title, formats)
 
 
-# Characters that a tile's title may have.
-_TILE_WIDTH = 46
+# Width of a letter, in parts of its size.
+_LETTER = 0.56
 
 
 def matched_sheets(table: pd.DataFrame, documents: dict[str, dict[str, Any]]) -> list[Sheet]:
@@ -192,22 +193,50 @@ def _spike_index(row: pd.Series, documents: dict[str, dict[str, Any]], k: int) -
     return int(row["segment"]) + int(card["margin"]) + k * int(card["stride"])
 
 
-def draw_tiles(tiles: Sequence[Tile], path: Path, text: str) -> None:
-    """Draw tiles side by side into a PNG file, under the title `text`."""
+def draw_tiles(tiles: Sequence[Tile], path: Path, text: str, formats: Sequence[str] = (".png",)) -> list[Path]:
+    """Draw tiles side by side under the title `text`, in a file of each format; `path` names them but for suffixes."""
     from PIL import Image
 
-    columns = 3 if len(tiles) in (3, 5, 6) else 4
-    lines = math.ceil(len(tiles) / columns)
-    height, width = tiles[0].image.shape[:2]
-    figure = Figure(figsize=(3.1 * columns, (3.1 * height / width + 0.55) * lines + 0.4), layout="constrained")
+    figure, axes, characters = _tile_axes(len(tiles), tiles[0].image.shape[0] / tiles[0].image.shape[1])
     figure_title(figure, text)
-    names = shortened((tile.title for tile in tiles), _TILE_WIDTH)
-    for axis in figure.subplots(lines, columns, squeeze=False).flat:
-        axis.axis("off")
-    for axis, tile in zip(figure.axes, tiles, strict=False):
+    names = shortened((tile.title for tile in tiles), characters)
+    for axis, tile in zip(axes, tiles, strict=True):
         axis.imshow(tile.image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        axis.set_title(literal("\n".join(filter(None, (names[tile.title], tile.words)))), fontsize=8)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=85)
-    with Image.open(buffer) as image:  # 256 colours are enough for grey pictures, and take a third of the bytes
-        image.convert("RGB").quantize(256).save(path, optimize=True)
+        axis.axis("off")
+        axis.set_title(literal("\n".join(filter(None, (names[tile.title], tile.words)))), fontsize=_tile_letters())
+    files = save(figure, path.parent, path.stem, formats)
+    for file in files:
+        if file.suffix == ".png":
+            with Image.open(file) as image:  # 256 colours are enough for grey pictures, and take a third of the bytes
+                small = image.convert("RGB").quantize(256)
+            small.save(file, optimize=True)
+    return files
+
+
+def _tile_letters() -> float:
+    """Size of the letters above a tile, points."""
+    return float(mpl.rcParams["legend.fontsize"]) if style().width else 8.0
+
+
+def _tile_axes(count: int, ratio: float) -> tuple[Figure, list[Axes], int]:
+    """An empty figure for tiles of a ratio of height to width, its panels, and how many letters fit above a tile."""
+    letters, words = _tile_letters(), 3 * _tile_letters() / 72  # two lines of text and their space, inches
+    now = style()
+    if now.whole and now.width and now.height:
+        # The number of columns that makes the tiles largest.
+        room = now.height - 0.6
+        sides = {n: min(now.width / n, (room / math.ceil(count / n) - words) / ratio) for n in range(1, count + 1)}
+        columns = max(sides, key=lambda n: sides[n])
+        size, side = (now.width, now.height), now.width / columns
+    elif now.width:
+        columns = 2
+        side = now.width / columns
+        size = now.width, (side * ratio + words) * math.ceil(count / columns)
+    else:
+        columns, side = 3 if count in (3, 5, 6) else 4, 3.1
+        size = side * columns, (side * ratio + 0.55) * math.ceil(count / columns) + 0.4
+    figure = Figure(figsize=size, layout="constrained")
+    axes = list(figure.subplots(math.ceil(count / columns), columns, squeeze=False).flat)
+    for axis in axes[count:]:
+        axis.remove()
+    return figure, axes[:count], max(12, int(side * 72 / (_LETTER * letters)))

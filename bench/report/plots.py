@@ -12,15 +12,19 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.legend import Legend
+from matplotlib.ticker import FuncFormatter
 
 from bench.metrics.measures import PSNR
 from bench.names import short, shortened
 from bench.report.rows import curve_names, judged, mean_points, per_sequence, sequence_range
+from bench.report.style import COLOURS, panels, save, style
 
 K = TypeVar("K", bound=Hashable)
 _Place = Literal["outside right upper", "outside lower left"]
-COLOURS: tuple[str, ...] = tuple(mpl.colors.to_hex(colour) for colour in mpl.colormaps["tab10"].colors)  # type: ignore[attr-defined]
+# Each of these codecs has the colour of its place in every figure of every report; others have the next ones by name.
+_CODECS = ("sci", "vvenc", "dcvc", "dcvc-dc", "x265", "vtm", "svtav1", "spikecodec", "isi", "ffv1")
 # Line style of each paradigm.
 _LINES = {"cta": ":", "atc": "--", "caas": "-"}
 # Marks of each paradigm, by their names in matplotlib and in plotly; "" stands for paradigms of other packages. No mark
@@ -41,6 +45,10 @@ _DASHES: tuple[tuple[int, ...], ...] = ((8, 2, 1, 2), (8, 2, 1, 2, 1, 2), (3, 1,
 LEGEND_WIDTH = 48
 # Space around a legend, inches.
 _LEGEND_PAD = 0.15
+# Ratio of an axis' ends up to which there is room for labels between powers of ten.
+_FEW = 80
+# Smallest letters of a legend, points.
+_SMALLEST = 6.0
 
 
 @dataclass(frozen=True)
@@ -65,13 +73,14 @@ class CurveStyle:
     def plot(self) -> dict[str, Any]:
         """Arguments of matplotlib's ``plot``."""
         opened = self.paradigm == "atc"
+        scale = mpl.rcParams["lines.linewidth"] / 1.5
         return {
             "color": self.colour,
             "linestyle": (0, _DASHES[self.line - 1]) if self.line else _LINES.get(self.paradigm, "-."),
             "marker": _MARKS[self.paradigm][self.mark][0],
             "markerfacecolor": "none" if opened else self.colour,
-            "markersize": 8 if opened else 5,
-            "linewidth": 1.4,
+            "markersize": scale * (8 if opened else 5),
+            "linewidth": 1.4 * scale,
         }
 
     def plotly(self) -> list[str]:
@@ -89,13 +98,16 @@ def curve_styles(curves: Iterable[tuple[K, str, str]], labels: Sequence[str]) ->
     curves
         Key, paradigm and codec label of each curve.
     labels
-        The codec labels of all figures of the report, so that a codec has the same colour in every figure.
+        The codec labels of all figures of the report, so that a codec has the same colour in every figure. Presets of
+        a codec have its colour.
 
     Returns
     -------
     The styles by the curves' keys.
     """
-    places = {label: number for number, label in enumerate(sorted(set(labels)))}
+    codecs = {label: label.partition(" (")[0] for label in labels}
+    order = [*_CODECS, *sorted(set(codecs.values()) - set(_CODECS))]
+    places = {label: order.index(codec) for label, codec in codecs.items()}
     uses: Counter[tuple[str, str]] = Counter()
     styles: dict[K, CurveStyle] = {}
     for name, paradigm, label in curves:
@@ -118,31 +130,38 @@ def rd_plot(
     table
         Rows (`Runs.table`).
     paths
-        PNG or SVG files to write.
+        PNG, SVG or PDF files to write, which differ in their suffix alone.
     quality, title
         Column of the quality on the vertical axis, and the axis' title.
     """
     points = _points(table, dataset, quality)
-    panels = [("all sequences", points)]
-    if points["speed_class"].nunique() > 1:
-        panels += [
+    speeds = [("all sequences", points)]
+    if style().parts and points["speed_class"].nunique() > 1:
+        speeds += [
             (f"{name}-speed", points[points["speed_class"] == name])
             for name in ("low", "high")
             if (points["speed_class"] == name).any()
         ]
-    figure = Figure(figsize=(5.2 * len(panels), 4.6), layout="constrained")
+    # Spikes need a hundred times the bits of features: on a common axis, curves of features would lie on one another.
+    apart = points["paradigm"].eq("cta").any() and points["paradigm"].ne("cta").any()
+    parts = [("ATC and CAAS", False), ("CTA", True)] if apart else [("", None)]
+    figure, axes = panels(len(speeds) * len(parts), (5.2, 3.8 if apart else 4.6), len(speeds))
     figure_title(figure, dataset)
-    axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
     curves = points.drop_duplicates("curve")[["curve", "paradigm", "label"]]
     styles = curve_styles(curves.itertuples(index=False, name=None), list(table["label"].unique()))
-    for axis, (what, part) in zip(axes, panels, strict=True):
-        _draw(axis, part, styles, quality)
-        axis.set_title(f"{what} ({part['sequence'].nunique()})", fontsize=11)
-    axes[0].set_ylabel(literal(title))
-    add_legend(figure, axes[0])
-    with mpl.rc_context({"svg.hashsalt": "spikebench"}):
-        for path in paths:
-            figure.savefig(path, dpi=130, metadata={"Date": None} if path.suffix == ".svg" else None)
+    places = iter(axes)
+    for words, spikes in parts:
+        row = [next(places) for _ in speeds]
+        for axis in row[1:]:
+            axis.sharex(row[0])
+            axis.sharey(row[0])
+        for axis, (what, part) in zip(row, speeds, strict=True):
+            shown = part if spikes is None else part[part["paradigm"].eq("cta") == spikes]
+            _draw(axis, shown, styles, quality)
+            axis.set_title(f"{words}, {what} ({shown['sequence'].nunique()})".removeprefix(", "))
+        row[0].set_ylabel(literal(title))
+    add_legend(figure, *axes)
+    save(figure, paths[0].parent, paths[0].stem, [path.suffix for path in paths])
 
 
 def _points(table: pd.DataFrame, dataset: str, quality: str = PSNR.name) -> pd.DataFrame:
@@ -168,7 +187,6 @@ def _draw(axis: Axes, points: pd.DataFrame, styles: dict[str, CurveStyle], quali
             uneven = f" ({sequence_range(curve)} sequences)"
         label = literal(f"{names[str(name)]}{uneven}")
         axis.plot(curve["bpp"], curve[quality], label=label, **styles[str(name)].plot())
-    axis.axvline(1.0, color="0.6", linewidth=1, zorder=0)
     bits_axis(axis)
 
 
@@ -178,37 +196,69 @@ def literal(text: object) -> str:
 
 
 def figure_title(figure: Figure, text: str) -> None:
-    """Set a figure's title, shortened to the figure's width."""
-    figure.suptitle(literal(short(text, int(11 * figure.get_figwidth()))), fontsize=11)
+    """Set a figure's title, shortened to its width; above the panel where there is one alone, and none in a paper."""
+    if not style().titled:
+        return
+    # On a slide, the legend takes a third of the width.
+    inches = figure.get_figwidth() * (0.65 if style().whole and len(figure.axes) == 1 else 1)
+    points = FontProperties(size=mpl.rcParams["figure.titlesize"]).get_size_in_points()
+    characters = int(130 * inches / points)
+    if len(figure.axes) == 1:
+        figure.axes[0].set_title(literal(short(text, characters)), fontsize=mpl.rcParams["figure.titlesize"])
+    else:
+        figure.suptitle(literal(short(text, characters)))
 
 
-def add_legend(figure: Figure, axis: Axes) -> None:
-    """Add a legend of an axis' curves right of the figure, or below it in columns; the figure grows by its size."""
-    handles, names = axis.get_legend_handles_labels()
-    if not names:
+def add_legend(figure: Figure, *axes: Axes) -> None:
+    """Add a legend of the axes' curves right of the figure, or below it in columns; the figure grows by its size.
+
+    On a slide it does not grow, and the letters of a long legend are smaller. In a paper the legend is below.
+    """
+    curves = {name: handle for axis in axes for handle, name in zip(*axis.get_legend_handles_labels(), strict=True)}
+    if not curves:
         return
     width, height = figure.get_size_inches()
+    names, handles = list(curves), list(curves.values())
 
-    def legend(place: _Place, columns: int) -> tuple[Legend, float, float]:
-        box = figure.legend(handles, names, loc=place, ncols=columns, fontsize=8, frameon=False)
+    def legend(place: _Place, columns: int, size: float | None = None) -> tuple[Legend, float, float]:
+        box = figure.legend(handles, names, loc=place, ncols=columns, fontsize=size, frameon=False)
         extent = box.get_window_extent()
         return box, extent.width / figure.dpi + _LEGEND_PAD, extent.height / figure.dpi + _LEGEND_PAD
 
+    if style().whole:
+        size = mpl.rcParams["legend.fontsize"]
+        box, needed_width, needed_height = legend("outside right upper", 1, size)
+        while size > _SMALLEST and (needed_height > height or needed_width > width / 2):
+            box.remove()
+            size *= 0.9
+            box, needed_width, needed_height = legend("outside right upper", 1, size)
+        return
     box, needed_width, needed_height = legend("outside right upper", 1)
-    if needed_height <= height and needed_width <= width:
+    if style().width is None and needed_height <= height and needed_width <= width:
         figure.set_size_inches(width + needed_width, height)
         return
-    for columns in range(min(len(names), max(1, int(width // needed_width))), 0, -1):
+    for columns in range(min(len(names), max(1, int(width // (needed_width - _LEGEND_PAD)))), 0, -1):
         box.remove()
         box, needed_width, needed_height = legend("outside lower left", columns)
         if needed_width <= width:
             break
-    figure.set_size_inches(max(width, needed_width), height + needed_height)
+    figure.set_size_inches(width if style().width else max(width, needed_width), height + needed_height)
 
 
 def bits_axis(axis: Axes) -> None:
-    """Make the x axis a logarithmic one of bits per spike."""
+    """Make the x axis a logarithmic one of bits per spike, with a line at the rate of raw spikes where it has that."""
     axis.set_xscale("log")
-    axis.tick_params("x", which="minor", labelsize="x-small")  # a narrow axis labels several ticks in a decade
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_formatter(FuncFormatter(lambda value, _: _minor(value, axis.get_xlim())))
+    axis.tick_params("x", which="minor", labelsize=mpl.rcParams["xtick.labelsize"])
     axis.set_xlabel("bits per spike (raw = 1)")
+    low, high = axis.get_xlim()
+    if low < 1 < high:
+        axis.axvline(1.0, color="0.6", linewidth=1, zorder=0)
     axis.grid(True, which="both", color="0.92", linewidth=0.6)
+
+
+def _minor(value: float, limits: tuple[float, float]) -> str:
+    """The label of a minor tick: twice and five times a power of ten, where the axis has few powers of ten."""
+    first = f"{value:e}"[0]
+    return f"{value:g}" if first in "25" and limits[1] < _FEW * limits[0] else ""

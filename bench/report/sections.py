@@ -57,7 +57,7 @@ class TableSection:
         Position in the report: tables are shown by rising `place`.
     make
         Function that returns the cells, with a column ``command`` (see `Table`). A table without lines is left out.
-    leading
+    leading, higher, lower
         See `bench.report.table.Table`.
     """
 
@@ -67,10 +67,13 @@ class TableSection:
     place: int
     make: Callable[[Material], pd.DataFrame]
     leading: bool = False
+    higher: tuple[str, ...] = ()
+    lower: tuple[str, ...] = ()
 
     def table(self, material: Material) -> Table:
         """Build the table."""
-        return Table(self.name, self.title, self.note, self.make(material), self.leading)
+        cells = self.make(material)
+        return Table(self.name, self.title, self.note, cells, self.leading, self.higher, self.lower)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from bench.interfaces.component import parse_spec
 from bench.measure.recognition import RECOGNITION_FILE, RecognitionRow
@@ -19,6 +18,7 @@ from bench.published import stated
 from bench.report.plots import LEGEND_WIDTH, add_legend, bits_axis, curve_styles, figure_title, literal
 from bench.report.rows import Runs, average, curve_names, judged, mean_points, of_count, sequence_range
 from bench.report.sections import Material, PlotSection, TableSection
+from bench.report.style import panels, save
 from bench.results.document import origin
 from bench.results.rows import CLASSES_FILE, ClassRow
 from bench.results.shell import flag
@@ -153,8 +153,7 @@ def accuracy_plots(runs: Runs, folder: Path) -> Iterator[Path]:
     """Draw the rate-accuracy curves of each dataset, with the accuracy of uncompressed features; gives the files."""
     uncompressed = _recognition_rows(runs)
     for dataset, means in _means(runs).groupby("dataset", sort=False):
-        figure = Figure(figsize=(6.4, 4.4), layout="constrained")
-        axis = figure.subplots()
+        figure, (axis,) = panels(1, (6.4, 4.4))
         curves = means.drop_duplicates("curve")[["curve", "paradigm", "label"]]
         styles = curve_styles(curves.itertuples(index=False, name=None), list(runs.table["label"].unique()))
         names = shortened(styles, LEGEND_WIDTH)
@@ -172,14 +171,11 @@ def accuracy_plots(runs: Runs, folder: Path) -> Iterator[Path]:
                 text = "SCI's features, not compressed" if row == "sci" else "firing rate, not compressed"
                 level = 100 * part["correct"].mean()
                 axis.axhline(level, color="0.5", linestyle=style, linewidth=1, label=f"{text} ({len(part)} samples)")
-        axis.axvline(1.0, color="0.6", linewidth=1, zorder=0)
         figure_title(figure, f"{dataset}: accuracy over rate, 95 % intervals")
         axis.set_ylabel("accuracy [%]")
         bits_axis(axis)
         add_legend(figure, axis)
-        path = folder / f"accuracy_{file_name(str(dataset))}.png"
-        figure.savefig(path, dpi=120)
-        yield path
+        yield from save(figure, folder, f"accuracy_{file_name(str(dataset))}")
 
 
 def confusion_plots(runs: Runs, folder: Path) -> Iterator[Path]:
@@ -187,20 +183,20 @@ def confusion_plots(runs: Runs, folder: Path) -> Iterator[Path]:
     from sklearn.metrics import confusion_matrix
 
     for dataset, points in _by_rate(runs, 2):
-        figure = Figure(figsize=(4.6 * len(points), 4.4), layout="constrained")
-        for axis, (line, answers) in zip(figure.subplots(1, len(points), squeeze=False)[0], points, strict=True):
+        figure, axes = panels(len(points), (4.6, 4.4))
+        for axis, (line, answers) in zip(axes, points, strict=True):
             cells = confusion_matrix(answers["truth"], answers["predicted"])
             axis.imshow(np.sqrt(cells), cmap="Blues")
             if len(cells) <= 12:
                 for (i, j), value in np.ndenumerate(cells):
                     if value:
                         dark = value > cells.max() / 3
-                        axis.text(j, i, str(value), ha="center", va="center", fontsize=8, color="w" if dark else "k")
+                        axis.text(
+                            j, i, str(value), ha="center", va="center", fontsize="small", color="w" if dark else "k"
+                        )
             axis.set(xlabel="predicted", ylabel="true", title=f"{line['bpp']:.4f} bpp")
         figure_title(figure, f"{dataset}: confusion, SCI under CAAS")
-        path = folder / f"confusion_{file_name(dataset)}.png"
-        figure.savefig(path, dpi=100)
-        yield path
+        yield from save(figure, folder, f"confusion_{file_name(dataset)}")
 
 
 def tsne_plots(runs: Runs, folder: Path) -> Iterator[Path]:
@@ -208,23 +204,21 @@ def tsne_plots(runs: Runs, folder: Path) -> Iterator[Path]:
     from sklearn.manifold import TSNE
 
     for dataset, points in _by_rate(runs, 4):
-        figure = Figure(figsize=(3.5 * len(points) + 0.9, 3.7), layout="constrained")
-        for axis, (line, every) in zip(figure.subplots(1, len(points), squeeze=False)[0], points, strict=True):
+        figure, axes = panels(len(points), (3.6, 3.7))
+        for axis, (line, every) in zip(axes, points, strict=True):
             answers = every.iloc[:_TSNE_SAMPLES]
             probabilities = np.array([np.array(text.split(), float) for text in answers["probabilities"]])
             places = TSNE(2, perplexity=min(30, max(2, len(answers) // 4)), init="pca", random_state=0).fit_transform(
                 np.log(probabilities + 1e-6)
             )
             colours = "tab10" if probabilities.shape[1] <= 10 else "nipy_spectral"
-            scatter = axis.scatter(*places.T, c=answers["truth"], cmap=colours, s=9)
-            axis.set_title(f"{line['bpp']:.4f} bpp, {100 * line['accuracy']:.1f} %", fontsize=10)
+            scatter = axis.scatter(places[:, 0], places[:, 1], c=answers["truth"], cmap=colours, s=9)
+            axis.set_title(f"{line['bpp']:.4f} bpp, {100 * line['accuracy']:.1f} %", fontsize="medium")
             axis.set_xticks([])
             axis.set_yticks([])
         figure_title(figure, f"Fig. 14, {dataset}: t-SNE of decoded classes, SCI under CAAS")
         figure.colorbar(scatter, ax=figure.axes, fraction=0.02, label="class")
-        path = folder / f"fig_14_{file_name(dataset)}.png"
-        figure.savefig(path, dpi=100)
-        yield path
+        yield from save(figure, folder, f"fig_14_{file_name(dataset)}")
 
 
 def _recognition_rows(runs: Runs) -> pd.DataFrame:

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.colors import hsv_to_rgb
-from matplotlib.figure import Figure
 
 from bench.chain import to_spikes
 from bench.errors import BenchError
@@ -38,6 +37,7 @@ from bench.report.rows import (
     sequence_range,
 )
 from bench.report.sections import PlotSection, SheetSection
+from bench.report.style import panels, save
 from bench.results.document import stream_path, usable_origin
 from bench.results.rows import codec_spec
 
@@ -307,8 +307,7 @@ def constraint_plot(runs: Runs, folder: Path) -> list[Path]:
     means = mean_points(judged(per_sequence(rows)))
     if means.empty:
         return []
-    figure = Figure(figsize=(6, 4.2), layout="constrained")
-    axis = figure.subplots()
+    figure, (axis,) = panels(1, (6, 4.2))
     for number, (_, part) in enumerate(means.groupby(CURVE, sort=False)):
         first = part.iloc[0]
         alike = means[means["dataset"].eq(first["dataset"]) & means["extractor"].eq(first["extractor"])]
@@ -316,13 +315,12 @@ def constraint_plot(runs: Runs, folder: Path) -> list[Path]:
         if len(alike.drop_duplicates(CURVE)) > 1:
             words += [first["label"], first["condition"]]
         label = f"{', '.join(words)} ({sequence_range(part)} sequences)"
-        axis.plot(part["bpp"], part["psnr"], _MARKS[number % len(_MARKS)] + "-", label=literal(label))
+        axis.plot(part["bpp"], part["psnr"], _MARKS[number % len(_MARKS)] + "-", mfc="none", label=literal(label))
     figure_title(figure, "Fig. 9c, smoothness constraint, short trainings, vvenc")
     axis.set_ylabel("PSNR [dB]")
     bits_axis(axis)
     add_legend(figure, axis)
-    figure.savefig(folder / "fig_09.png", dpi=120)
-    return [folder / "fig_09.png"]
+    return save(figure, folder, "fig_09")
 
 
 def complexity_plot(runs: Runs, bd: pd.DataFrame, folder: Path) -> list[Path]:
@@ -355,8 +353,7 @@ def complexity_plot(runs: Runs, bd: pd.DataFrame, folder: Path) -> list[Path]:
             fitting_chains |= set(fitting.index)
     if not places:
         return []
-    figure = Figure(figsize=(6.4, 4.8), layout="constrained")
-    axis = figure.subplots()
+    figure, (axis,) = panels(1, (6.4, 4.8))
     named_curves = [(f"{line['dataset']}: {line['test']}", curve) for _, line, curve in places]
     labels = list(runs.table["label"].unique())
     styles = curve_styles(((name, curve["paradigm"], curve["label"]) for name, curve in named_curves), labels)
@@ -365,17 +362,19 @@ def complexity_plot(runs: Runs, bd: pd.DataFrame, folder: Path) -> list[Path]:
         style = styles[name].plot() | {"markerfacecolor": "none" if cost["external"] else styles[name].colour}
         axis.plot(cost["macs"] / 1e9, line["bd_rate"], label=literal(names[name]), **style)
     axis.axvline(CAMERA_BUDGET / 1e9, color="0.5", linestyle="--", linewidth=1)
-    figure_title(figure, f"BD-rate against {anchor} (open mark: operations of the encoder not counted)")
+    figure_title(figure, f"BD-rate over cost of the camera side, against {anchor}")
     left_out = len(fitting_chains - shown_chains)
     more = f"\nprofiles of these codecs that are left out: {left_out}" if left_out else ""
     profiled = ", ".join(costs.loc[sorted(shown_chains), "dataset"].unique())
-    words = f"camera side, GMAC a result on {profiled} (dashed: the paper's budget of 10){more}"
+    words = (
+        f"camera side, GMAC a result on {profiled}\ndashed: the paper's budget of 10\n"
+        f"open marks: without the encoder's operations{more}"
+    )
     axis.set_xlabel(literal(words))
-    axis.set_ylabel("BD-rate [%], lower is better")
+    axis.set_ylabel(literal(f"BD-rate against\n{anchor} [%]"))
     axis.grid(True, color="0.92", linewidth=0.6)
     add_legend(figure, axis)
-    figure.savefig(folder / "complexity.png", dpi=120)
-    return [folder / "complexity.png"]
+    return save(figure, folder, "complexity")
 
 
 def _label(spec: str) -> str:

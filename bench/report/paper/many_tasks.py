@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from bench.errors import BenchError
 from bench.interfaces import Measure, Task
@@ -20,6 +19,7 @@ from bench.report.paper.tables import counting
 from bench.report.plots import LEGEND_WIDTH, add_legend, bits_axis, curve_styles, figure_title, literal
 from bench.report.rows import Runs
 from bench.report.sections import Material, PlotSection, TableSection
+from bench.report.style import panels, save
 
 _PICTURES = "reconstruction"
 # What the rows of two tasks have alike if one stream serves both.
@@ -168,8 +168,7 @@ def many_tasks_plot(cells: pd.DataFrame, labels: Sequence[str], folder: Path) ->
     """
     cells = cells[~cells["bpp, one stream"].str.startswith("(")] if len(cells) else cells
     for dataset, rows in cells.groupby("dataset", sort=False) if len(cells) else ():
-        figure = Figure(figsize=(5.6, 4.2), layout="constrained")
-        axis = figure.subplots()
+        figure, (axis,) = panels(1, (5.6, 4.2))
         codecs = list(dict.fromkeys(rows["codec"]))
         names = shortened(codecs, LEGEND_WIDTH)
         pairs = itertools.product(dict.fromkeys(["ATC", *rows["paradigm"]]), codecs)
@@ -191,9 +190,7 @@ def many_tasks_plot(cells: pd.DataFrame, labels: Sequence[str], folder: Path) ->
         bits_axis(axis)
         axis.set_xlabel("bits per spike for all tasks (raw = 1)")
         add_legend(figure, axis)
-        path = folder / f"many_tasks_{file_name(str(dataset))}.png"
-        figure.savefig(path, dpi=120)
-        yield path
+        yield from save(figure, folder, f"many_tasks_{file_name(str(dataset))}")
 
 
 def _draw(material: Material, folder: Path) -> Iterator[Path]:

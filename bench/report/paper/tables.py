@@ -314,6 +314,7 @@ SECTIONS = (
     TableSection(
         "uncompressed", "Quality without compression", "Features are sent losslessly.", 23,
         lambda material: uncompressed_table(material.every),
+        higher=("PSNR all [dB]", "PSNR slow [dB]", "PSNR fast [dB]", "SSIM"), lower=("NIQE", "BRISQUE"),
     ),
     TableSection(
         "ablations", "Gain of each part of the model",

@@ -1,0 +1,139 @@
+"""How figures are sized, lettered and saved: for a screen, for a column of a paper, or for slides.
+
+A function that draws takes its figure from `panels` and gives it to `save`. `drawing` sets the style and the formats of
+all figures that are drawn within it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+StyleName = Literal["screen", "paper", "slides"]
+_CM = 1 / 2.54
+
+
+@dataclass(frozen=True)
+class Style:
+    """The look of all figures.
+
+    Attributes
+    ----------
+    width, height
+        Width of a figure and height of a panel, inches. None: what the function that draws asks for.
+    whole
+        Whether the height is that of the whole figure, and nothing may make it grow.
+    titled
+        Whether a figure has a title; in a paper the caption is its title.
+    parts
+        Whether a figure of all sequences also has panels for the slow and the fast ones.
+    dpi
+        Pixels per inch of PNG files.
+    settings
+        Matplotlib's settings.
+    """
+
+    width: float | None = None
+    height: float | None = None
+    whole: bool = False
+    titled: bool = True
+    parts: bool = True
+    dpi: int = 120
+    settings: Any = field(default_factory=dict)
+
+
+# Colours that colour-blind readers can tell apart: those of Okabe and Ito, and three of Tol's set "muted".
+COLOURS: tuple[str, ...] = (
+    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#882255", "#332288", "#999933", "#7f7f7f",
+)  # fmt: skip
+# Fonts are embedded as TrueType, since many publishers refuse Type 3.
+_COMMON = {
+    "pdf.fonttype": 42, "ps.fonttype": 42, "svg.hashsalt": "spikebench", "axes.prop_cycle": mpl.cycler(color=COLOURS),
+}  # fmt: skip
+STYLES: dict[StyleName, Style] = {
+    "screen": Style(settings=_COMMON | {"figure.titlesize": 11, "legend.fontsize": 8}),
+    # One column of a two-column page.
+    "paper": Style(
+        8.5 * _CM, 5.6 * _CM, titled=False, parts=False, dpi=300,
+        settings=_COMMON | {
+            "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "xtick.labelsize": 7, "ytick.labelsize": 7,
+            "legend.fontsize": 6, "legend.columnspacing": 0.8, "legend.handlelength": 1.6, "figure.titlesize": 8,
+            "lines.linewidth": 1.1, "lines.markersize": 4, "axes.linewidth": 0.6,
+            "xtick.major.width": 0.6, "ytick.major.width": 0.6, "xtick.minor.width": 0.4,
+        },
+    ),
+    "slides": Style(
+        13.333, 7.5, whole=True, parts=False, dpi=144,
+        settings=_COMMON | {
+            "font.size": 18, "axes.titlesize": 18, "axes.labelsize": 18, "xtick.labelsize": 15, "ytick.labelsize": 15,
+            "legend.fontsize": 14, "figure.titlesize": 22, "lines.linewidth": 2.8,
+            "lines.markersize": 11, "axes.linewidth": 1.2,
+        },
+    ),
+}  # fmt: skip
+_now: ContextVar[tuple[Style, tuple[str, ...]]] = ContextVar("style", default=(STYLES["screen"], (".png",)))
+
+
+@contextmanager
+def drawing(name: StyleName = "screen", formats: Sequence[str] = (".png",)) -> Iterator[None]:
+    """Draw in a style, and save in these formats (``.png``, ``.svg``, ``.pdf``), within a ``with`` block."""
+    token = _now.set((STYLES[name], tuple(formats)))
+    try:
+        with mpl.rc_context(STYLES[name].settings):
+            yield
+    finally:
+        _now.reset(token)
+
+
+def style() -> Style:
+    """The present style."""
+    return _now.get()[0]
+
+
+def panels(count: int, size: tuple[float, float], columns: int = 0) -> tuple[Figure, list[Axes]]:
+    """An empty figure of several panels, and the panels by lines.
+
+    Parameters
+    ----------
+    size
+        Width and height of a panel on a screen, inches.
+    columns
+        Number of panels in a line on a screen; 0 for all.
+    """
+    now = style()
+    if now.width is None or now.height is None:
+        columns = columns or count
+        lines = math.ceil(count / columns)
+        figure = Figure(figsize=(size[0] * columns, size[1] * lines), layout="constrained")
+    elif now.whole:
+        columns = min(count, 4)
+        lines = math.ceil(count / columns)
+        figure = Figure(figsize=(now.width, now.height), layout="constrained")
+    else:
+        columns = 1 if count <= 3 else 2
+        lines = math.ceil(count / columns)
+        figure = Figure(figsize=(now.width, now.height / columns * lines), layout="constrained")
+    axes = list(figure.subplots(lines, columns, squeeze=False).flat)
+    for axis in axes[count:]:
+        axis.remove()
+    return figure, axes[:count]
+
+
+def save(figure: Figure, folder: Path, name: str, formats: Sequence[str] = ()) -> list[Path]:
+    """Save a figure under a name in a folder, once in each of the present formats or of `formats`; gives the files."""
+    paths = [folder / f"{name}{suffix}" for suffix in formats or _now.get()[1]]
+    # Without a date, the same figure is the same file.
+    dates: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+    with mpl.rc_context(style().settings):
+        for path in paths:
+            figure.savefig(path, dpi=style().dpi, metadata=dates.get(path.suffix))
+    return paths
