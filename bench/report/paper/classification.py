@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.colors import ListedColormap
 
 from bench.interfaces.component import parse_spec
 from bench.measure.recognition import RECOGNITION_FILE, RecognitionRow
@@ -18,7 +19,7 @@ from bench.published import stated
 from bench.report.plots import LEGEND_WIDTH, add_legend, bits_axis, curve_styles, figure_title, literal
 from bench.report.rows import Runs, average, curve_names, judged, mean_points, of_count, sequence_range
 from bench.report.sections import Material, PlotSection, TableSection
-from bench.report.style import panels, save
+from bench.report.style import COLOURS, panels, save
 from bench.results.document import origin
 from bench.results.rows import CLASSES_FILE, ClassRow
 from bench.results.shell import flag
@@ -211,7 +212,7 @@ def tsne_plots(runs: Runs, folder: Path) -> Iterator[Path]:
             places = TSNE(2, perplexity=min(30, max(2, len(answers) // 4)), init="pca", random_state=0).fit_transform(
                 np.log(probabilities + 1e-6)
             )
-            colours = "tab10" if probabilities.shape[1] <= 10 else "nipy_spectral"
+            colours = ListedColormap(COLOURS) if probabilities.shape[1] <= len(COLOURS) else "nipy_spectral"
             scatter = axis.scatter(places[:, 0], places[:, 1], c=answers["truth"], cmap=colours, s=9)
             axis.set_title(f"{line['bpp']:.4f} bpp, {100 * line['accuracy']:.1f} %", fontsize="medium")
             axis.set_xticks([])

@@ -362,7 +362,7 @@ def complexity_plot(runs: Runs, bd: pd.DataFrame, folder: Path) -> list[Path]:
         style = styles[name].plot() | {"markerfacecolor": "none" if cost["external"] else styles[name].colour}
         axis.plot(cost["macs"] / 1e9, line["bd_rate"], label=literal(names[name]), **style)
     axis.axvline(CAMERA_BUDGET / 1e9, color="0.5", linestyle="--", linewidth=1)
-    figure_title(figure, f"BD-rate over cost of the camera side, against {anchor}")
+    figure_title(figure, "BD-rate over the camera's cost")
     left_out = len(fitting_chains - shown_chains)
     more = f"\nprofiles of these codecs that are left out: {left_out}" if left_out else ""
     profiled = ", ".join(costs.loc[sorted(shown_chains), "dataset"].unique())
