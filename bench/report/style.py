@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import matplotlib as mpl
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -57,7 +58,7 @@ COLOURS: tuple[str, ...] = (
 )  # fmt: skip
 # Fonts are embedded as TrueType, since many publishers refuse Type 3.
 _COMMON = {
-    "pdf.fonttype": 42, "ps.fonttype": 42, "svg.hashsalt": "spikebench", "axes.prop_cycle": mpl.cycler(color=COLOURS),
+    "pdf.fonttype": 42, "ps.fonttype": 42, "svg.hashsalt": "spikebench", "axes.prop_cycle": cycler(color=COLOURS),
 }  # fmt: skip
 STYLES: dict[StyleName, Style] = {
     "screen": Style(settings=_COMMON | {"figure.titlesize": 11, "legend.fontsize": 8}),
