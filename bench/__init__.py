@@ -24,11 +24,13 @@ if TYPE_CHECKING:
         register,
         run,
         simulate,
+        train_weights,
     )
 
 __all__ = [
     "Analyzer", "BenchError", "Chain", "Codec", "Dataset", "Extractor", "Paradigm", "Run", "Sampling", "Task",
     "__version__", "create", "list_components", "load_runs", "make_report", "read_dat", "register", "run", "simulate",
+    "train_weights",
 ]  # fmt: skip
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Analyzer", "BenchError", "Chain", "Codec", "Dataset", "Extractor", "Paradigm", "Run", "Sampling", "Task",
     "create", "list_components", "load_runs", "make_report", "read_dat", "register", "run", "simulate",
+    "train_weights",
 ]  # fmt: skip
 
 
@@ -185,6 +186,34 @@ def make_report(
     with progress_bar("reporting") as progress:
         build_report(folders, target, progress, None if page is None else Path(page), trusted)
     return target
+
+
+def train_weights(component: str, **options: Any) -> list[dict[str, Any]]:
+    """Train a learned codec or classifier, as ``bench train`` does; docs/training.md has the options.
+
+    Parameters
+    ----------
+    component
+        Name with options, such as ``"sci:preset=paper"``.
+    options
+        Those of `bench.train.options.TrainingOptions`.
+
+    Returns
+    -------
+    list
+        The content of each stage's card.json; empty with several `devices`, whose folders have them.
+
+    Raises
+    ------
+    BenchError
+        If the component is not trained here, an option is unknown or has no effect, or training fails.
+    """
+    from bench.train.options import TrainingOptions
+    from bench.train.run import train_component
+
+    if unknown := {*options} - {*TrainingOptions.__dataclass_fields__}:
+        raise BenchError(f"bench train has no option {min(unknown)}")
+    return train_component(component, TrainingOptions(**options), bar=progress_bar)
 
 
 def list_components(kind: str = "") -> pd.DataFrame:

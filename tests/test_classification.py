@@ -34,6 +34,7 @@ from bench.report.recordings import recordings
 from bench.report.rows import Runs, load_runs
 from bench.results.rows import ClassRow, RDRow, read_classes, read_rows
 from bench.results.tables import write_table
+from bench.train.devices import Group
 from bench.train.loop import Settings, train_codec
 from tests.conftest import one_line_error, run_bench
 
@@ -692,7 +693,7 @@ def test_training_goes_through_features_and_decoded_ones(bench, monkeypatch, tmp
         recipe = analyzer.stage_recipe(stage, tmp_path)
         (tmp_path / stage).mkdir()
         card = train_codec(
-            recipe, Settings("classifier", train.digest, 3, 0), train, held_out, tmp_path / stage, "cpu", True,
+            recipe, Settings("classifier", train.digest, 3, 0), train, held_out, tmp_path / stage, Group(), True,
             lambda *_: None,
         )  # fmt: skip
         assert card["validation"][0]["rate_point"] == -1

@@ -33,10 +33,13 @@ from baselines.sci.training import _ENCODER, CodecRecipe
 from bench.conform import conform
 from bench.errors import BenchError, StreamError
 from bench.interfaces import Analyzer, Codec, CodingCondition, Content, Extractor
+from bench.interfaces.recipe import Share
 from bench.registry import create
 from bench.runner.plan import default_analyzer
 from bench.spikes import firing_rate
 from bench.train import loop
+from bench.train.devices import Group
+from bench.train.log import Log
 from bench.train.loop import Settings, train_codec
 from bench.train.shards import open_shards
 
@@ -398,7 +401,7 @@ def small_recipe(stage, folder, checked=0, **variant):
 def run_stage(recipe, shards, folder, steps=2, resume=False, progress=quiet):
     prepared = recipe.prepare(shards)
     settings = Settings("sci", prepared.digest, steps, 0)
-    return train_codec(recipe, settings, prepared, prepared, folder, "cpu", resume, progress)
+    return train_codec(recipe, settings, prepared, prepared, folder, Group(), resume, progress)
 
 
 @pytest.fixture(scope="module")
@@ -458,7 +461,7 @@ def test_stage_three_leaves_the_encoder_alone(trained, shards, tmp_path, monkeyp
 @pytest.mark.slow
 def test_a_killed_stage_three_ends_with_the_weights_of_an_unbroken_one(trained, shards, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "_CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(loop._Log, "every", 2)
+    monkeypatch.setattr(Log, "every", 2)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     card = run_stage(small_recipe("3", trained[0]), shards, whole, 4)
 
@@ -510,7 +513,9 @@ def test_a_sequence_of_luminance_reaches_analysis_uncoded(trained, monkeypatch, 
     recipe = small_recipe("3", trained[0])
     features, seen = torch.rand(3, 4, 64, 64), []
     monkeypatch.setattr(recipe.analysis, "refined", lambda received, motion: seen.append((received, motion)) or motion)
-    batch = features, torch.rand_like(features), torch.tensor([0, 2, 3]), torch.tensor(plain)
+    counts = torch.tensor([1.5, 1.5, 0.0]) if plain else torch.ones(3)
+    wanted = torch.tensor([0, 2, 3]).repeat(3, 1)
+    batch = features, torch.rand_like(features), wanted, torch.stack((torch.arange(3.0), counts), 1)
     loss, facts = recipe.loss(batch, 0.0)
     assert torch.isfinite(loss) and facts["bpp"] > 0
     assert [received.shape[1] for received, _ in seen] == [3, 4, 3]  # neighbours that there are not are left out
@@ -524,7 +529,7 @@ def test_a_sequence_of_luminance_reaches_analysis_uncoded(trained, monkeypatch, 
     received, motion = seen[0]
     same = [torch.equal(given, found) for given, found in zip(motion, recipe.analysis.estimate(received), strict=True)]
     assert same == [False, True, bool(plain)]
-    assert len(spread_rates(3).unique()) == 3
+    assert len(spread_rates(Share(0, 3, 3)).unique()) == 3
 
 
 @pytest.mark.parametrize(

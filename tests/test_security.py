@@ -568,11 +568,11 @@ def test_a_checkpoint_runs_nothing(tmp_path, marker, suffix, legacy):
 def test_a_trainings_checkpoint_runs_nothing(tmp_path, marker):
     import torch
 
-    from bench.train.loop import Settings, _load
+    from bench.train.checkpoint import Settings, load_checkpoint
 
     torch.save({"settings": Payload(marker)}, tmp_path / "checkpoint.pt")
     with pytest.raises(BenchError, match="cannot be read"):
-        _load(tmp_path, Settings("a", "b", 1, 0), None, {}, None, resume=True)
+        load_checkpoint(tmp_path, Settings("a", "b", 1, 0), None, None, resume=True)
 
 
 def test_a_parity_case_runs_nothing(tmp_path, marker):

@@ -2,6 +2,7 @@ import csv
 import json
 import math
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -23,10 +24,15 @@ from bench.conform import conform
 from bench.datasets._scenes import Scene
 from bench.errors import BenchError
 from bench.interfaces import Codec, CodingCondition, Content
+from bench.interfaces.recipe import shares
 from bench.progress import progress_bar, silent
 from bench.registry import create
 from bench.train import loop
-from bench.train.loop import Settings, planned_steps, train_codec
+from bench.train.devices import Group
+from bench.train.log import Log
+from bench.train.loop import Settings, averaged_model, planned_steps, train_codec
+from bench.train.options import TrainingOptions
+from bench.train.run import train_component
 from bench.train.shards import FRAMES, MARGIN, NUM_SPIKES, SIZE, dead_leaves, open_shards
 from tests.conftest import one_line_error
 
@@ -127,21 +133,22 @@ def test_training_goes_on_after_coding(kind):
 def test_averaged_weights_are_those_of_the_last_tenth_whatever_the_length(steps):
     """Weights that grow by one a step from zero on; with 0.998 throughout, 200 steps would give 36."""
     network = nn.Linear(1, 1, bias=False)
-    averaged = {"weight": torch.zeros(1, 1)}
+    nn.init.zeros_(network.weight)
+    averaged = averaged_model(network, 0)
     for step in range(steps):
         nn.init.constant_(network.weight, step + 1.0)
-        loop._average(averaged, network, step)
-    assert float(averaged["weight"]) == pytest.approx(0.9 * steps, rel=0.06)
+        averaged.update_parameters(network)
+    assert averaged.module.weight.item() == pytest.approx(0.9 * steps, rel=0.06)
 
 
 @pytest.mark.parametrize("kind", [DcvcRecipe, pytest.param(DcvcDcRecipe, marks=pytest.mark.slow)])
 def test_a_killed_run_ends_with_the_weights_of_an_unbroken_one(kind, short, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "_CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(loop._Log, "every", 2)
+    monkeypatch.setattr(Log, "every", 2)
     settings = Settings("test", short.digest, 6, 0)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     said = []
-    card = train_codec(_recipe(kind), settings, short, short, whole, "cpu", False, lambda *facts: said.append(facts))
+    card = train_codec(_recipe(kind), settings, short, short, whole, Group(), False, lambda *facts: said.append(facts))
     assert [facts[:2] for facts in said[:6]] == [(step, 6) for step in range(1, 7)]
     assert said[6:] == [(number, 7, "validation") for number in range(1, 8)]
 
@@ -150,18 +157,18 @@ def test_a_killed_run_ends_with_the_weights_of_an_unbroken_one(kind, short, tmp_
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_codec(_recipe(kind), settings, short, short, broken, "cpu", False, kill)
+        train_codec(_recipe(kind), settings, short, short, broken, Group(), False, kill)
     with pytest.raises(BenchError, match="holds a run already"):
-        train_codec(_recipe(kind), settings, short, short, broken, "cpu", False, silent)
+        train_codec(_recipe(kind), settings, short, short, broken, Group(), False, silent)
     with pytest.raises(BenchError, match="other steps"):
-        train_codec(_recipe(kind), Settings("test", short.digest, 9, 0), short, short, broken, "cpu", True, silent)
+        train_codec(_recipe(kind), Settings("test", short.digest, 9, 0), short, short, broken, Group(), True, silent)
     checkpoint = (broken / "checkpoint.pt").read_bytes()
     for wrong in ({}, {"settings": 3}, {"settings": vars(settings), "network": {}}):
         torch.save(wrong, broken / "checkpoint.pt")
         with pytest.raises(BenchError, match="is no checkpoint of this training"):
-            train_codec(_recipe(kind), settings, short, short, broken, "cpu", True, silent)
+            train_codec(_recipe(kind), settings, short, short, broken, Group(), True, silent)
     (broken / "checkpoint.pt").write_bytes(checkpoint)
-    resumed = train_codec(_recipe(kind), settings, short, short, broken, "cpu", True, silent)
+    resumed = train_codec(_recipe(kind), settings, short, short, broken, Group(), True, silent)
     assert resumed["sha256"] == card["sha256"]
     assert (broken / "log.csv").read_text() == (whole / "log.csv").read_text()
     assert [row["step"] for row in csv.DictReader((whole / "log.csv").open())] == ["2", "4", "6"]
@@ -197,7 +204,7 @@ def test_small_codecs_train_in_bfloat16(kind):
 
 def test_spikecodec_is_trained_and_fires(shards, tmp_path):
     settings = Settings("spikecodec", shards.digest, 2, 0)
-    train_codec(_recipe(SpikeCodecRecipe), settings, shards, shards, tmp_path, "cpu", False, silent)
+    train_codec(_recipe(SpikeCodecRecipe), settings, shards, shards, tmp_path, Group(), False, silent)
     codec = create(Codec, f"spikecodec:weights={tmp_path / 'small.safetensors'}")
     assert [result for result in conform(codec) if result.problem] == []
     # A constant scene: the rate of the spikes that are fired is the rate of those that came.
@@ -211,7 +218,7 @@ def test_spikecodec_is_trained_and_fires(shards, tmp_path):
 
 def test_trained_weights_make_a_codec(short, tmp_path, moving):
     settings = Settings("dcvc-dc", short.digest, 2, 0)
-    train_codec(_recipe(DcvcDcRecipe), settings, short, short, tmp_path, "cpu", False, silent)
+    train_codec(_recipe(DcvcDcRecipe), settings, short, short, tmp_path, Group(), False, silent)
     codec = create(Codec, f"dcvc-dc:weights={tmp_path / 'small.safetensors'}")
     assert codec.available().ok
     frames = moving(3, 40, 56)
@@ -226,16 +233,16 @@ def _steps_of(folder):
 
 def test_a_limit_ends_training_after_its_step_and_it_goes_on_later(shards, tmp_path, monkeypatch):
     """A run that was cut twice, between rows of its log too, ends as an unbroken one does."""
-    monkeypatch.setattr(loop._Log, "every", 2)
+    monkeypatch.setattr(Log, "every", 2)
     settings = Settings("test", shards.digest, 4, 0)
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    card = train_codec(_recipe(SpikeCodecRecipe), settings, shards, shards, whole, "cpu", False, silent)
+    card = train_codec(_recipe(SpikeCodecRecipe), settings, shards, shards, whole, Group(), False, silent)
     for steps in (1, 2):
-        part = train_codec(_recipe(SpikeCodecRecipe), settings, shards, shards, cut, "cpu", steps > 1, silent, 0.0)
+        part = train_codec(_recipe(SpikeCodecRecipe), settings, shards, shards, cut, Group(), steps > 1, silent, 0.0)
         assert (part["steps"], part["planned_steps"]) == (steps, 4)
         assert (cut / "small.safetensors").is_file() and planned_steps(cut) == 4
     assert _steps_of(cut) == ["2"]
-    resumed = train_codec(_recipe(SpikeCodecRecipe), settings, shards, shards, cut, "cpu", True, silent)
+    resumed = train_codec(_recipe(SpikeCodecRecipe), settings, shards, shards, cut, Group(), True, silent)
     assert (resumed["steps"], resumed["sha256"]) == (4, card["sha256"])
     assert (cut / "log.csv").read_text() == (whole / "log.csv").read_text()
     assert planned_steps(tmp_path) is None
@@ -274,14 +281,13 @@ def test_without_a_terminal_progress_is_a_line_a_minute(monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("spec", ["sci:preset=paper", "dcvc:preset=official", "spikecodec:preset=full"])
+@pytest.mark.parametrize("spec", ["dcvc:preset=official", "spikecodec:preset=full"])
 def test_a_preset_without_a_recipe_is_not_trained_under_its_name(spec, refused):
     name, _, preset = spec.partition(":preset=")
     words = f"{name}: there is no training for the preset {preset}; `bench train {name}` trains the preset small"
     refused(["train", spec, "--steps", "1"], words)
     with pytest.raises(BenchError, match="there is no training"):
-        codec = create(Codec, spec)
-        codec.stage_recipe("codec") if name == "sci" else codec.recipe()
+        create(Codec, spec).recipe()
 
 
 @pytest.mark.parametrize(
@@ -291,7 +297,7 @@ def test_a_preset_without_a_recipe_is_not_trained_under_its_name(spec, refused):
         (["dcvc:device=cuda"], "training does not take dcvc's option device; use --device"),
         (["classifier:stage=3"], "training does not take classifier's option stage; use --stage"),
         (["classifier", "--samples", "8"], "classifier is trained on its own dataset: leave out --data"),
-        (["spikecodec", "--bfloat16"], "this training leaves no choice of precision: leave out --bfloat16"),
+        (["spikecodec", "--precision", "bf16"], "this training leaves no choice of precision: leave out --precision"),
         (["dcvc:metric=msssim"], "chooses among the checkpoints of the preset official"),
     ],
 )
@@ -321,7 +327,7 @@ def test_minutes_plan_steps_and_limit_them(shards, tmp_path, monkeypatch, one_th
     monkeypatch.setattr(DcvcRecipe, "pace", 105.0)
     calls = []
 
-    def train(recipe, settings, shards, held_out, folder, device, resume, progress, limit):
+    def train(recipe, settings, shards, held_out, folder, group, resume, progress, limit, **further):
         calls.append((settings.steps, limit, recipe.checked))
         return {"steps": settings.steps, "minutes": 0, "validation": []}
 
@@ -336,6 +342,99 @@ def test_minutes_plan_steps_and_limit_them(shards, tmp_path, monkeypatch, one_th
             main()
         assert not end.value.code
     assert calls == [(210, 120, 13), (7, math.inf, 2), (7, 30, 2), (9, 3600, 2)]
+
+
+@pytest.mark.parametrize("kind", [DcvcRecipe, SpikeCodecRecipe])
+def test_parts_of_a_batch_give_the_gradient_of_the_whole(kind, short, shards):
+    """Also where the values inside frames are computed again."""
+    recipe, gradients = _recipe(kind), []
+    recipe.batch = 3
+    batch = recipe.draw(shards if kind is SpikeCodecRecipe else short, 0, 0)
+    for parts in (1, 2):
+        recipe.network.zero_grad()
+        facts = 0.0
+        for share in shares(3, parts):
+            torch.manual_seed(7)
+            recipe.share = share
+            loss, _ = recipe.loss(tuple(share.of(tensor) for tensor in batch), 0.0)
+            (loss * share.weight).backward()
+            facts += share.weight * loss.item()
+        used = [parameter.grad for parameter in recipe.network.parameters() if parameter.grad is not None]
+        gradients.append((facts, torch.cat([gradient.flatten() for gradient in used])))
+        recipe.use_checkpointing()
+    assert gradients[0][0] == pytest.approx(gradients[1][0], rel=1e-5)
+    assert float((gradients[0][1] - gradients[1][1]).norm() / gradients[0][1].norm()) < 1e-4
+
+
+def test_a_run_of_one_process_goes_on_in_two(bench, tmp_path, monkeypatch, one_thread):
+    """A step draws the same batch and noise, whatever processes share it: log and weights are those of one process."""
+    monkeypatch.setattr(loop, "_CHECKPOINT_SECONDS", 0.0)
+    options = {"steps": 20, "samples": 8, "batch": 3, "crop": 32}
+    whole, broken = (TrainingOptions(**options, out=tmp_path / name) for name in ("whole", "broken"))
+    train_component("spikecodec", whole)
+    monkeypatch.setattr(Log, "every", 4)
+
+    def kill(done, total, label):
+        if (done, total) == (10, 20):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_component("spikecodec", broken, bar=lambda title: nullcontext(kill))
+    (tmp_path / "broken" / "log.csv").unlink()
+    said = bench("train", "spikecodec", *replace(broken, resume=True, devices=2).arguments()).stdout
+    assert said.count("training spikecodec: 20 steps on 2 devices") == 1
+    states = [torch.load(path / "checkpoint.pt", weights_only=True) for path in (whole.out, broken.out)]
+    assert [state["step"] for state in states] == [20, 20]
+    for name, value in states[0]["averaged"].items():
+        torch.testing.assert_close(states[1]["averaged"][name], value, atol=2e-4, rtol=1e-3)
+    assert json.loads((broken.out / "card.json").read_text())["devices"] == 2
+
+
+def test_options_become_the_command_that_says_the_same(tmp_path):
+    options = TrainingOptions(steps=3, resume=True, precision="bf16", out=tmp_path, hours=0.5)
+    assert options.arguments() == ["--hours=0.5", "--steps=3", f"--out={tmp_path}", "--resume", "--precision=bf16"]
+    assert options.limit_minutes == 30
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["dcvc", "--precision", "16"], "--precision is 32 or bf16, not 16"),
+        (["dcvc", "--crop", "40"], "--crop is a multiple of 16, not 40"),
+        (["dcvc", "--minutes", "1", "--hours", "1"], "--minutes and --hours say the same: leave out one"),
+        (["sci:preset=small", "--preset", "paper"], "sci:preset=small and --preset paper name two presets"),
+        (["dcvc", "--checkpointing", "--device", "abacus"], "no device 'abacus'"),
+        (["dcvc", "--nodes", "2"], "--nodes: no machine to meet at; set MASTER_ADDR"),
+        (["classifier", "--crop", "32"], "classifier is trained on its own dataset: leave out --crop"),
+    ],
+)
+def test_options_that_contradict_are_refused(arguments, words, refused, monkeypatch):
+    for name in ("MASTER_ADDR", "SLURM_LAUNCH_NODE_IPADDR"):
+        monkeypatch.delenv(name, raising=False)
+    refused(["train", *arguments], words)
+
+
+@pytest.mark.parametrize(
+    ("separable", "accumulate", "words"),
+    [(True, 3, "a batch of 2 cannot be shared"), (False, 2, "normalises over its")],
+)
+def test_a_batch_that_cannot_be_shared_is_refused(shards, tmp_path, separable, accumulate, words):
+    recipe = _recipe(SpikeCodecRecipe)
+    recipe.separable = separable
+    with pytest.raises(BenchError, match=words):
+        train_codec(
+            recipe, Settings("test", "", 2, 0), shards, shards, tmp_path, Group(), False, silent, accumulate=accumulate
+        )
+
+
+def test_batches_made_ahead_and_events_change_no_weights(shards, tmp_path):
+    settings, cards = Settings("test", shards.digest, 2, 0), []
+    for number, further in enumerate(({}, {"workers": 1, "tensorboard": True})):
+        folder = tmp_path / str(number)
+        recipe = _recipe(SpikeCodecRecipe)
+        cards.append(train_codec(recipe, settings, shards, shards, folder, Group(), False, silent, **further))
+    assert cards[0]["sha256"] == cards[1]["sha256"]
+    assert list((tmp_path / "1" / "tensorboard").iterdir())
 
 
 def test_the_verb_says_what_is_wrong(bench, tmp_path):

@@ -19,9 +19,7 @@ from baselines.neural.small import STEPS, slope_of, step_of, store_tables, strea
 from bench.progress import Progress, silent
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from bench.interfaces.recipe import Batch
+    from bench.interfaces.recipe import Batch, Share
     from bench.train.shards import Shards
 
 
@@ -74,20 +72,34 @@ class SmallRecipe(GrowingRecipe):
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, Mapping[str, float]]:
         """Mean loss of an intra frame and up to fifteen inter frames, each predicted from frames decoded before it."""
         features, truth = batch
-        count, _, height, width = features.shape
-        rate = spread_rates(count).to(features.device)
-        model, step = self.model(self.network, rate), step_of(rate)
+        rate = spread_rates(self.items(batch)).to(features.device)
+        model = self.model(self.network, rate)
         schedule = self.warm_inter if self.warm else self.inter
         length = 1 + next(inter for until, inter in schedule if progress < until)
         total, state, bpp, psnr = torch.zeros(()), None, 0.0, 0.0
         for index in range(length):
-            coder, part = TrainingCoder(), slice(index, index + 1)
-            decoded, state = model.code(coder, features[:, part], index, (height, width), state)
             weight = self.quality[index % len(self.quality)] if index else 1.0
-            loss, frame_bpp, frame_psnr = rate_distortion(coder, decoded, truth[:, part], step, weight)
+            part = slice(index, index + 1)
+            loss, frame_bpp, frame_psnr, _, state = self.again(
+                self.frame, model, self.items(batch), features[:, part], truth[:, part], index, state, weight
+            )
             total = total.to(loss) + loss / length
             bpp, psnr = bpp + frame_bpp / length, psnr + frame_psnr / length
         return total, {"bpp": bpp, "psnr": psnr}
+
+    @staticmethod
+    def frame(
+        model: SmallModel, items: Share, frame: Tensor, truth: Tensor, index: int, state: Any, weight: float | Tensor
+    ) -> tuple[Tensor, float, float, Tensor, Any]:
+        """Code frame `index` of a batch, N x 1 x H x W: `rate_distortion` of it, the decoded frame, and the state."""
+        coder = TrainingCoder(items)
+        decoded, state = model.code(coder, frame, index, (frame.shape[2], frame.shape[3]), state)
+        return *rate_distortion(coder, decoded, truth, step_of(model.rate), weight), decoded, state
+
+    def use_checkpointing(self) -> bool:
+        """Keep the frames' states alone, and compute what is inside a frame again in the backward pass."""
+        self.checkpointing = True
+        return True
 
     def finish(self, network: nn.Module) -> Mapping[str, Mapping[str, Tensor]]:
         """Store tables and steps, round the weights, and return them."""
@@ -95,7 +107,7 @@ class SmallRecipe(GrowingRecipe):
 
     def evaluate(self, network: nn.Module, shards: Shards, progress: Progress = silent) -> list[dict[str, float]]:
         """Bits per frame pixel and PSNR of the first held-out sequences at every rate point."""
-        pairs, figures = shards.held_out(self.checked), []
+        pairs, figures = self.held_out(shards), []
         total = len(STEPS) * len(pairs[0])
         for rate in range(len(STEPS)):
             model = self.model(network, torch.tensor([rate]))
@@ -120,9 +132,9 @@ def _compact(value: Tensor) -> Tensor:
     return (half if value.dtype == torch.float32 and torch.equal(half.float(), value) else value).contiguous()
 
 
-def spread_rates(count: int, points: int = len(STEPS)) -> Tensor:
+def spread_rates(items: Share, points: int = len(STEPS)) -> Tensor:
     """A rate point for each item of a batch: a random first one, then every second one of `points`, cyclically."""
-    return (torch.randint(points, ()) + 2 * torch.arange(count)).remainder(points)
+    return items.of((torch.randint(points, ()) + 2 * torch.arange(items.whole)).remainder(points))
 
 
 class TrainingCoder:
@@ -132,19 +144,25 @@ class TrainingCoder:
     no gradient, so the latent and its mean learn from the bits of the residual with uniform noise in place of rounding.
     The bits of hyper-latents are those with noise.
 
+    Parameters
+    ----------
+    items
+        The items of the batch that are coded, which say their noise.
+
     Attributes
     ----------
     bits
         Estimated bits by component, a tensor with one value for each of N items.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, items: Share) -> None:
+        self.items = items
         self.bits: defaultdict[str, Tensor] = defaultdict(lambda: torch.zeros(()))
 
     def factorized(self, name: str, prior: Prior, z: Tensor | None, shape: tuple[int, ...]) -> Tensor:
         """Round hyper-latents."""
         assert z is not None  # noqa: S101 -- training always has the frame
-        self._add(name, _bits(prior.probability(_noisy(z))))
+        self._add(name, _bits(prior.probability(self._noisy(z))))
         return z + (torch.round(z) - z).detach()
 
     def conditional(
@@ -154,22 +172,21 @@ class TrainingCoder:
         assert residual is not None  # noqa: S101 -- training always has the frame
         symbols = symbols_of(residual, family, sigma, worth)
         bits = _bits(family.probability(symbols, sigma))
-        led = _bits(family.probability(_noisy(residual), sigma.detach()))
+        led = _bits(family.probability(self._noisy(residual), sigma.detach()))
         self._add(name, bits + led - led.detach())
         return residual + (symbols - residual).detach()
 
     def _add(self, name: str, bits: Tensor) -> None:
         self.bits[name] = self.bits[name].to(bits) + bits
 
+    def _noisy(self, x: Tensor) -> Tensor:
+        return x + self.items.noise(x) - 0.5
+
 
 def _bits(probability: Tensor) -> Tensor:
     """Bits of each item of a batch."""
     # Below 2^-16 a symbol is escaped. The bound keeps the gradient of the tail finite.
     return -torch.log2(probability.clamp_min(2.0**-20)).flatten(1).sum(1)
-
-
-def _noisy(x: Tensor) -> Tensor:
-    return x + torch.rand_like(x) - 0.5
 
 
 def rate_distortion(
@@ -197,18 +214,16 @@ def rate_distortion(
     return loss, float(bits.detach().mean() / pixels), float(psnr)
 
 
-def _evaluate(
-    model: SmallModel, features: np.ndarray, truth: np.ndarray, done: Callable[[int], None]
-) -> dict[str, float]:
+def _evaluate(model: SmallModel, features: Tensor, truth: Tensor, done: Callable[[int], None]) -> dict[str, float]:
     """Bits per frame pixel, and PSNR against the luminance, of sequences N x K x S x S coded frame after frame."""
     bits = error = 0.0
     with torch.inference_mode():
-        for number, (sequence, wanted) in enumerate(zip(features, torch.from_numpy(truth), strict=True), 1):
+        for number, (sequence, wanted) in enumerate(zip(features, truth, strict=True), 1):
             coder, state = Estimator(stream_bits()), None
-            for index, frame in enumerate(torch.from_numpy(sequence)[:, None, None]):
+            for index, frame in enumerate(sequence[:, None, None]):
                 decoded, state = model.code(coder, frame, index, (frame.shape[2], frame.shape[3]), state)
                 error += float((decoded[0, 0] - wanted[index]).square().mean())
             bits += coder.total_bits
             done(number)
     frames = features.shape[0] * features.shape[1]
-    return {"bpf": bits / features.size, "psnr": -10 * math.log10(error / frames)}
+    return {"bpf": bits / features.numel(), "psnr": -10 * math.log10(error / frames)}

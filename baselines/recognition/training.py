@@ -232,6 +232,7 @@ class ClassifierRecipe(Recipe):
     pace = 700.0
     rate, warm_rate = 2e-3, 1e-3
     batch = 64
+    separable = False
 
     def __init__(self, on: str, data: str, begin: Path | None, backbone: str = "small") -> None:
         dataset = _training_split(data)

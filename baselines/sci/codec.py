@@ -10,7 +10,7 @@ from baselines.neural.codec import NeuralCodec, Preset, SmallPreset
 from baselines.sci.part import WEIGHTS, CodecOptions, SciOptions, Variant, unpublished
 from bench.errors import BenchError
 from bench.interfaces import Component, Content, RatePoint
-from bench.interfaces.recipe import Recipe, TrainableInStages, refuse_untrained
+from bench.interfaces.recipe import Recipe, TrainableInStages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,18 +40,20 @@ class Small(SmallPreset):
 
 
 class Paper(Small):
-    """The preset of the published size, for counting only: no weights were published."""
+    """The preset of the published size, which has only weights that a user trains."""
 
     def weight_files(self, rate_point: RatePoint) -> tuple[Path, ...]:
-        """Raise `BenchError`: there are no weights."""
-        raise unpublished(self.codec.name)
+        """The file that the option `weights` names; raises `BenchError` without one."""
+        if not self.codec.options.weights:
+            raise unpublished(self.codec.name)
+        return super().weight_files(rate_point)
 
 
 class Sci(NeuralCodec, TrainableInStages):
     """SCI's feature codec (paper section IV-B): a variable-rate pair of networks that also decodes motion for analysis.
 
-    The preset ``small`` is trained by this project. ``paper`` has the published size; no weights were published, so it
-    can be counted (`bench complexity`) but not run.
+    The preset ``small`` comes with weights. ``paper`` has the published size; no weights of it were published, so it
+    runs with those that `bench train sci:preset=paper` leaves.
     """
 
     name = "sci"
@@ -95,12 +97,12 @@ class Sci(NeuralCodec, TrainableInStages):
     def stage_recipe(self, stage: str, earlier: Path = WEIGHTS, variant: Component | None = None) -> Recipe:
         """How a stage is trained (paper section V-B), starting from the weights of earlier stages.
 
-        They are those in the folder `earlier`, or else the shipped ones.
+        They are those in the folder `earlier`, or else, for the preset ``small``, the shipped ones.
 
         Raises
         ------
         BenchError
-            If such weights are missing, or the preset is not trained.
+            If such weights are missing.
         """
         from baselines.sci.training import (
             AnalysisRecipe,
@@ -110,11 +112,10 @@ class Sci(NeuralCodec, TrainableInStages):
             ThroughCodecRecipe,
         )
 
-        refuse_untrained(self)
         preset, changed = self.options.preset, (variant or Variant()).options
 
         def before(stage: str, file: str) -> Path:
-            places = (earlier / stage / file, WEIGHTS / file)
+            places = (earlier / stage / file, *([WEIGHTS / file] if preset == "small" else []))
             found = next((path for path in places if path.is_file()), None)
             if found is None:
                 raise BenchError(f"{self.name}: no weights {places[0]} to start from; train stage {stage} first")
@@ -124,7 +125,7 @@ class Sci(NeuralCodec, TrainableInStages):
             return ExtractionRecipe(preset, changed)
         extraction = before("1", "extraction.safetensors")
         if stage == "3":
-            codec, analysis = before("codec", "small.safetensors"), before("2", "analysis.safetensors")
+            codec, analysis = before("codec", f"{preset}.safetensors"), before("2", "analysis.safetensors")
             return ThroughCodecRecipe(preset, changed, self.size, extraction, codec, analysis)
         if stage == "intra":
             return IntraRecipe(preset, changed, self.size, extraction)

@@ -99,8 +99,11 @@ class Variant(Component):
 
 
 def unpublished(name: str) -> BenchError:
-    """The error for a component whose weights of the paper's size are asked for."""
-    return BenchError(f"{name}: no weights of the paper's size were published; it can only be counted")
+    """The error for a component of the paper's size without weights."""
+    return BenchError(
+        f"{name}: no weights of the paper's size were published; `bench train sci:preset=paper` makes some, which the "
+        "option weights names"
+    )
 
 
 class SciPart(Component):
@@ -124,15 +127,20 @@ class SciPart(Component):
         BenchError
             If there are none.
         """
-        if self.options.preset == "paper":
+        if self.options.preset == "paper" and not self.options.weights:
             raise unpublished(self.name)
         shipped = WEIGHTS / "ablations" / self.options.ablation if self.options.ablation else WEIGHTS
         path = user_path(self.options.weights) if self.options.weights else shipped / self.file
         if not path.is_file():
             raise BenchError(
-                f"{self.name}: no weights {path} (`bench train sci --stage {self.stage}` makes such a file)"
+                f"{self.name}: no weights {path} (`bench train {self._trained} --stage {self.stage}` makes such a file)"
             )
         return path
+
+    @property
+    def _trained(self) -> str:
+        """Spec of the codec whose training makes such weights."""
+        return "sci" if self.options.preset == "small" else f"sci:preset={self.options.preset}"
 
     @property
     def variant(self) -> Any:

@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -48,6 +48,28 @@ _INSTANTS, _CHECKED = 6, (2, 7, 12)
 _LAPLACIAN = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None]
 
 
+# Steps of each stage at the paper's size: a guess at what such networks need, on GPUs, which no run has tried.
+_PAPER_STEPS = {"1": 200_000, "2": 200_000, "intra": 200_000, "codec": 400_000, "3": 100_000}
+
+
+class _SciRecipe(Recipe):
+    """Base of the stages' recipes, whose class attributes are those of the preset ``small``.
+
+    Attributes
+    ----------
+    stage
+        Name of the stage.
+    """
+
+    stage: ClassVar[str]
+
+    def set_size(self, preset: str) -> None:
+        """Take batch, crop, learning rates and length for a preset's networks."""
+        if preset == "paper":
+            self.pace, self.steps = None, _PAPER_STEPS[self.stage]
+            self.batch, self.crop, self.rate, self.warm_rate = 8, 128, 2e-4, 1e-4
+
+
 def laplacian(feature: Tensor) -> Tensor:
     """Laplacian of N x 1 x H x W features without the border, N x 1 x H-2 x W-2 (paper Fig. 9a)."""
     return F.conv2d(feature, _LAPLACIAN.to(feature))
@@ -67,9 +89,10 @@ class _Head(nn.Module):
         return feature + self.layers(feature - 0.5)
 
 
-class ExtractionRecipe(Recipe):
+class ExtractionRecipe(_SciRecipe):
     """Stage I: extraction, with a small head in place of analysis."""
 
+    stage = "1"
     file = "extraction.safetensors"
     logged = ("laplacian", "psnr")
     pace = 340.0
@@ -77,6 +100,7 @@ class ExtractionRecipe(Recipe):
     batch = 8
 
     def __init__(self, preset: str, variant: Variant.Options) -> None:
+        self.set_size(preset)
         self.variant = variant
         self.extraction, self.head = Extraction(extraction_size(preset, variant.fusions)), _Head()
         self.network = nn.ModuleDict({"extraction": self.extraction, "head": self.head})
@@ -110,7 +134,7 @@ class ExtractionRecipe(Recipe):
 
     def evaluate(self, network: nn.Module, shards: Shards, progress: Progress = silent) -> list[dict[str, float]]:
         """PSNR of the feature and of the head's luminance, and L1 and L2 norm of the feature's Laplacian."""
-        spikes, truth = (torch.from_numpy(part) for part in shards.scenes(self.checked, 128, 0, 0))
+        spikes, truth = (torch.from_numpy(part) for part in shards.scenes(self.checked, self.side, 0, 0))
         with torch.inference_mode():
             feature = network.get_submodule("extraction")(spikes, _RATE).clamp(0, 1)
             found = {"psnr": network.get_submodule("head")(feature).clamp(0, 1), "feature_psnr": feature}
@@ -147,10 +171,11 @@ def _extract(
     return extract_features(_extraction(preset, fusions, path, sha256), spikes, instants)
 
 
-class _OnFeatures(Recipe):
+class _OnFeatures(_SciRecipe):
     """Base of the recipes that train on the features of a trained extraction module."""
 
     def __init__(self, preset: str, variant: Variant.Options, extraction: Path) -> None:
+        self.set_size(preset)
         self.basis = (extraction,)
         self._key = file_sha256(extraction)
         self._extract = functools.partial(_extract, preset, variant.fusions, extraction, self._key)
@@ -163,6 +188,7 @@ class _OnFeatures(Recipe):
 class AnalysisRecipe(_OnFeatures):
     """Stage II: analysis on the features of a fixed extraction."""
 
+    stage = "2"
     file = "analysis.safetensors"
     logged = ("warp", "psnr")
     pace = 90.0
@@ -176,12 +202,12 @@ class AnalysisRecipe(_OnFeatures):
         self.network = self.analysis
 
     def draw(self, shards: Shards, seed: int, step: int) -> Batch:
-        """Features of successive instants, N x K x S x S, the luminance at one of them, and its index."""
+        """Features of successive instants, N x K x S x S, the luminance at one of them, and its index, N times."""
         found = shards.pairs(self.batch, self.crop, seed, step, _INSTANTS)
         features, truth = (torch.from_numpy(part) for part in found)
         # Mostly one in the middle, since neighbours are missing at the ends.
         wanted = (2, 3, 2, 3, 0, 1, 2, 3, 4, 5)[step % 10]
-        return features, truth[:, wanted : wanted + 1], torch.tensor(wanted)
+        return features, truth[:, wanted : wanted + 1], torch.full((len(features),), wanted)
 
     def start(self, batch: Batch) -> None:
         """Do nothing: analysis starts by returning the feature."""
@@ -191,7 +217,7 @@ class AnalysisRecipe(_OnFeatures):
         features, truth, wanted = batch
         estimated = self.analysis.estimate(features)
         motion = self.analysis.refined(features, estimated)
-        error = (self.analysis(features, motion, int(wanted)) - truth).square().mean()
+        error = (self.analysis(features, motion, int(wanted[0])) - truth).square().mean()
         explained = (unexplained(features, estimated) + unexplained(features, motion)).mean()
         facts = {
             "warp": -10 * math.log10(float(explained.detach()) / 2 + 1e-10),
@@ -206,7 +232,7 @@ class AnalysisRecipe(_OnFeatures):
     def evaluate(self, network: nn.Module, shards: Shards, progress: Progress = silent) -> list[dict[str, float]]:
         """PSNR of the luminance at the middle instants, and of the features there."""
         assert isinstance(network, Analysis)  # noqa: S101 -- the trainer's copy of it
-        features, truth = (torch.from_numpy(part) for part in shards.pairs(self.checked, 128, 0, 0, _INSTANTS))
+        features, truth = (torch.from_numpy(part) for part in shards.pairs(self.checked, self.side, 0, 0, _INSTANTS))
         errors, own = [], []
         with torch.inference_mode():
             motion = network.refined(features, network.estimate(features))
@@ -232,6 +258,7 @@ def unexplained(features: Tensor, motion: Tensor) -> Tensor:
 class IntraRecipe(GrowingRecipe, _OnFeatures):
     """Pre-training of the intra network alone, which sees many more pictures per minute than in sequences."""
 
+    stage = "intra"
     file = "intra.safetensors"
     pace = 60.0
     crop = 128
@@ -253,9 +280,9 @@ class IntraRecipe(GrowingRecipe, _OnFeatures):
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, Mapping[str, float]]:
         """Rate and distortion, at another rate point for each item (`spread_rates`)."""
         features, truth = batch
-        steps = torch.tensor(self.image.steps, device=features.device)
-        rate = spread_rates(len(features), len(steps)).to(features.device)
-        coder, (height, width) = TrainingCoder(), features.shape[2:]
+        steps, items = torch.tensor(self.image.steps, device=features.device), self.items(batch)
+        rate = spread_rates(items, len(steps)).to(features.device)
+        coder, (height, width) = TrainingCoder(items), features.shape[2:]
         decoded = self.image.code(coder, features, rate, (len(features), height, width))
         loss, bpp, psnr = rate_distortion(coder, decoded, truth, steps[rate])
         return loss, {"bpp": bpp, "psnr": psnr}
@@ -266,7 +293,7 @@ class IntraRecipe(GrowingRecipe, _OnFeatures):
 
     def evaluate(self, network: nn.Module, shards: Shards, progress: Progress = silent) -> list[dict[str, float]]:
         """Bits per frame pixel and PSNR of the first held-out samples' first instants, at every rate point."""
-        features, truth = (torch.from_numpy(part[:, :1]) for part in shards.held_out(self.checked))
+        features, truth = (part[:, :1] for part in self.held_out(shards))
         image, figures = network.get_submodule("image"), []
         assert isinstance(image, ImageNetwork)  # noqa: S101 -- the trainer's copy of it
         with torch.inference_mode():
@@ -283,12 +310,14 @@ class IntraRecipe(GrowingRecipe, _OnFeatures):
 class CodecRecipe(SmallRecipe, _OnFeatures):
     """Pre-training of the codec on features, like the other small codecs; it can start from a trained intra network."""
 
-    pace = 26.0
+    stage = "codec"
+    pace: float | None = 26.0
 
     def __init__(
         self, preset: str, variant: Variant.Options, size: CodecSize, extraction: Path, intra: Path | None = None
     ) -> None:
         _OnFeatures.__init__(self, preset, variant, extraction)
+        self.file = f"{preset}.safetensors"
         SmallRecipe.__init__(self, ImageNetwork(size), VideoNetwork(size), SciModel)
         self._intra = intra
         if intra is not None:
@@ -319,7 +348,7 @@ class ThroughCodecRecipe(CodecRecipe):
     uncoded features. The paper trains the decoder only; the variant `encoder` trains the encoder as well.
     """
 
-    file = "small.safetensors"
+    stage = "3"
     pace = 12.0
     rate = 3e-4
     warm = True
@@ -343,44 +372,53 @@ class ThroughCodecRecipe(CodecRecipe):
         """Do nothing: all parts are trained already."""
 
     def draw(self, shards: Shards, seed: int, step: int) -> Batch:
-        """Features and luminance N x K x S x S, indices of the analyzed instants, and number of luminance sequences."""
+        """Features and luminance N x K x S x S, indices of the analyzed instants N x R, and each item's part, N x 2.
+
+        The latter is the item's number, and how much it counts among the items that are coded as features: 0 for one
+        that is coded as luminance, which no batch of a single item has.
+        """
         features, truth = (torch.from_numpy(part) for part in shards.pairs(self.batch, self.crop, seed, step))
-        wanted = torch.tensor([(5 * step + 7 * number) % features.shape[1] for number in range(self.results)])
-        return features, truth, wanted, torch.tensor(step % 2)
+        count, frames = features.shape[:2]
+        wanted = torch.tensor([(5 * step + 7 * number) % frames for number in range(self.results)])
+        coded = count - step % 2 if count > 1 else 1
+        number = torch.arange(count, dtype=torch.float32)
+        return features, truth, wanted.repeat(count, 1), torch.stack((number, (number < coded) * (count / coded)), 1)
 
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, Mapping[str, float]]:
         """Rate and distortion of the features that are sent, and distortion of the analyzed results."""
-        features, truth, wanted, plain = batch
+        features, truth, wanted, (number, counts) = *batch[:3], batch[3].unbind(1)
         count, frames, height, width = features.shape
-        coded = count - int(plain)
-        sent = torch.cat((features[:coded], truth[coded:]))
-        rate = spread_rates(count).to(features.device)
+        plain = counts == 0
+        sent = torch.where(plain[:, None, None, None], truth, features)
+        rate = spread_rates(self.items(batch)).to(features.device)
         model, step = self.model(self.network, rate), step_of(rate)
         # A sequence that is sent as luminance is not analyzed, so its own distortion has full weight.
-        number = torch.arange(count, device=step.device)
-        own = torch.where(number < coded, self.own, 1.0)
+        own = torch.where(plain, 1.0, self.own)
         total, state, bpp = torch.zeros(()), None, 0.0
         decoded, motion = [], []
         for index in range(frames):
-            coder, part = TrainingCoder(), slice(index, index + 1)
-            found, state = model.code(coder, sent[:, part], index, (height, width), state)
-            loss, frame_bpp, _ = rate_distortion(coder, found, truth[:, part], step, own)
+            part = slice(index, index + 1)
+            loss, frame_bpp, _, found, state = self.again(
+                self.frame, model, self.items(batch), sent[:, part], truth[:, part], index, state, own
+            )
             total = total.to(loss) + loss / frames
             bpp += frame_bpp / frames
             decoded.append(found)
             motion.append(state.motion if index else torch.zeros(count, 2, height, width).to(found))
-        received = torch.cat((torch.cat(decoded, 1)[:coded], features[coded:]))
+        received = torch.where(plain[:, None, None, None], features, torch.cat(decoded, 1))
         moved = torch.stack(motion, 1)
         # Other codecs decode no motion, and intra frames have none.
         psnr = 0.0
-        for turn, instant in enumerate(wanted.tolist()):
+        for turn, instant in enumerate(wanted[0].tolist()):
             seen = slice(max(instant - RADIUS, 0), instant + RADIUS + 1)
-            without = ((number + turn) % 2 == 1) | (number >= coded)
-            error = self._result(received[:, seen], moved[:, seen], without, truth[:, instant], instant - seen.start)
+            without = ((number + turn) % 2 == 1) | plain
+            error = self.again(
+                self._result, received[:, seen], moved[:, seen], without, truth[:, instant], instant - seen.start
+            )
             # Uncoded features have no rate point; their errors are weighted about as at a low one.
-            price = torch.where(number < coded, step / slope_of(step), 20.0)
+            price = torch.where(plain, 20.0, step / slope_of(step))
             total = total + (price * error).mean() / self.results
-            psnr += -10 * float(error[:coded].detach().clamp_min(1e-10).log10().mean()) / self.results
+            psnr += -10 * float((counts * error.detach().clamp_min(1e-10).log10()).mean()) / self.results
         return total, {"bpp": bpp, "psnr": psnr}
 
     def _result(self, features: Tensor, moved: Tensor, without: Tensor, truth: Tensor, k: int) -> Tensor:
@@ -397,7 +435,7 @@ class ThroughCodecRecipe(CodecRecipe):
 
     def evaluate(self, network: nn.Module, shards: Shards, progress: Progress = silent) -> list[dict[str, float]]:
         """Bits per frame pixel, and PSNR of decoded features and of some results, at every rate point."""
-        features, truth = (torch.from_numpy(part) for part in shards.held_out(self.checked))
+        features, truth = self.held_out(shards)
         analysis = network.get_submodule("analysis")
         assert isinstance(analysis, Analysis)  # noqa: S101 -- the trainer's copy of it
         figures, total, (height, width) = [], len(STEPS) * len(features), features.shape[2:]

@@ -46,7 +46,8 @@ class SpikeCodecRecipe(Recipe):
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, Mapping[str, float]]:
         """Rate, distortion against the luminance that the spikes came from, and the error of recovery alone."""
         rates, truth = batch
-        rate, coder = spread_rates(len(truth)).to(truth.device), TrainingCoder()
+        items = self.items(batch)
+        rate, coder = spread_rates(items).to(truth.device), TrainingCoder(items)
         recovered = self.scenes.recovery(rates)
         decoded = self.scenes.code(coder, recovered, rate, (len(truth), truth.shape[2], truth.shape[3]))
         loss, bpp, psnr = rate_distortion(coder, decoded, truth, step_of(rate))
@@ -60,7 +61,7 @@ class SpikeCodecRecipe(Recipe):
     def evaluate(self, network: nn.Module, shards: Shards, progress: Progress = silent) -> list[dict[str, float]]:
         """Bits per pixel and PSNR against the luminance, at every rate point."""
         assert isinstance(network, SceneNetwork)  # noqa: S101 -- the trainer's copy of it
-        spikes, truth = (torch.from_numpy(part) for part in shards.scenes(self.checked, 128, 0, 0))
+        spikes, truth = (torch.from_numpy(part) for part in shards.scenes(self.checked, self.side, 0, 0))
         found = []
         with torch.inference_mode():
             recovered = network.recovery(_rates(spikes))

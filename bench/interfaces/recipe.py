@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,6 +19,43 @@ if TYPE_CHECKING:
     from bench.train.shards import Shards
 
     Batch = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Share:
+    """The items of a batch that a loss is computed of: `count` of `whole` items, from item `first` on."""
+
+    first: int
+    count: int
+    whole: int
+
+    @property
+    def weight(self) -> float:
+        """Share of the whole batch."""
+        return self.count / self.whole
+
+    def of(self, tensor: Tensor) -> Tensor:
+        """These items of a tensor that has all of the batch."""
+        return tensor[self.first : self.first + self.count]
+
+    def noise(self, like: Tensor) -> Tensor:
+        """Uniform noise in [0, 1) for these items, of the shape of `like`.
+
+        It is drawn for the whole batch: an item's noise does not depend on how the batch is shared out.
+        """
+        import torch
+
+        if self.count == self.whole:
+            return torch.rand_like(like)
+        own = torch.empty_like(like)
+        whole = own.new_empty_strided((self.whole, *own.shape[1:]), (own[0].numel(), *own.stride()[1:]))
+        return self.of(torch.rand_like(whole))
+
+
+def shares(whole: int, parts: int) -> list[Share]:
+    """Share out a batch of `whole` items in `parts` that differ by one item at most; there are no more than items."""
+    bounds = [whole * part // parts for part in range(parts + 1)]
+    return [Share(first, after - first, whole) for first, after in pairwise(bounds)]
 
 
 def refuse_untrained(codec: Codec, trained: str = "small") -> None:
@@ -98,28 +137,44 @@ class Recipe(ABC):
     logged
         Names of two values of every step, for log.csv and the plotted curves.
     pace
-        Steps per minute on one core, to convert minutes into a number of steps.
+        Steps per minute on one core, to convert minutes into a number of steps; None for a recipe whose length is
+        `steps`, since one core is not what it is for.
+    steps
+        Number of steps of a recipe without `pace`.
     rate, warm_rate
         Largest learning rate of a training from random weights, and of one from trained weights.
     batch, crop
         Number of sequences in a batch, and side of their frames in pixels.
-    checked
-        Number of held-out samples that validation uses.
+    checked, side
+        Number of held-out samples that validation uses, and side of their frames in pixels.
     warm
         Whether training starts from trained weights.
+    separable
+        Whether the loss of a batch is the mean over its items. Then several devices, or several turns of one, may share
+        a batch. Normalisation over a batch makes it False.
+    share
+        Items of the batch that the next call of `loss` is given; the trainer sets it.
+    checkpointing
+        Whether the backward pass computes the values inside a frame again, instead of keeping those of all frames
+        (`again`).
     """
 
     network: nn.Module
     basis: tuple[Path, ...] = ()
     file: str = "small.safetensors"
     logged: tuple[str, str] = ("bpp", "psnr")
-    pace: float
+    pace: float | None
+    steps: int = 0
     rate: float = 6e-4
     warm_rate: float = 3e-4
     batch: int = 8
     crop: int = 64
     checked: int = 24
+    side: int = 128
     warm: bool = False
+    separable: bool = True
+    share: Share | None = None
+    checkpointing: bool = False
 
     def begin_from(self, path: Path) -> tuple[int, int]:
         """Start training from the tensors of a file whose names and shapes fit the network.
@@ -150,6 +205,18 @@ class Recipe(ABC):
         """Compute in bfloat16 what bears it; called before training. Returns whether this training has a choice."""
         return False
 
+    def use_checkpointing(self) -> bool:
+        """Set `checkpointing`; called before training. Returns whether this training has a choice."""
+        return False
+
+    def again(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a function; with `checkpointing`, the backward pass calls it again instead of keeping its values."""
+        if not self.checkpointing:
+            return function(*arguments)
+        from torch.utils.checkpoint import checkpoint
+
+        return checkpoint(function, *arguments, use_reentrant=False)
+
     def fitted(self, name: str, given: Tensor, own: Tensor) -> Tensor | None:
         """Adapt a tensor `given` by a file to the network's tensor `own` of the same name; None if it does not fit."""
         return given if given.shape == own.shape else None
@@ -160,7 +227,18 @@ class Recipe(ABC):
 
     @abstractmethod
     def draw(self, shards: Shards, seed: int, step: int) -> Batch:
-        """Draw the batch of a step. It must depend on the arguments alone, so that a training can be repeated."""
+        """Draw the batch of a step: tensors that have an entry for each item.
+
+        It must depend on the arguments alone, so that a training can be repeated, and use no device: other processes
+        call it ahead of the step.
+        """
+
+    def held_out(self, shards: Shards) -> tuple[Tensor, Tensor]:
+        """Features and luminance that validate, N x K x S x S each: the first of the held-out samples."""
+        import torch
+
+        features, truth = shards.held_out(self.checked)
+        return tuple(torch.from_numpy(part)[..., : self.side, : self.side] for part in (features, truth))  # type: ignore[return-value]
 
     @abstractmethod
     def start(self, batch: Batch) -> None:
@@ -168,13 +246,19 @@ class Recipe(ABC):
 
     @abstractmethod
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, Mapping[str, float]]:
-        """Compute the loss of a batch, and the values that `logged` names.
+        """Compute the mean loss of some of a batch's items (`share`), and the values that `logged` names.
 
         Parameters
         ----------
+        batch
+            What `draw` gave, cut to these items.
         progress
             Share of the training that is done, in [0, 1).
         """
+
+    def items(self, batch: Batch) -> Share:
+        """The share that a batch is: `share`, or all of it where the trainer has set none."""
+        return self.share or Share(0, len(batch[0]), len(batch[0]))
 
     @abstractmethod
     def finish(self, network: nn.Module) -> Mapping[str, Mapping[str, Tensor]]:
