@@ -19,6 +19,7 @@ from baselines.neural.layers import _unit_grid
 from baselines.neural.motion import frames_between
 from baselines.neural.small import _spread
 from baselines.spikecodec.training import SpikeCodecRecipe
+from bench.api import train_weights
 from bench.cli.program import main
 from bench.conform import conform
 from bench.datasets._scenes import Scene
@@ -394,6 +395,8 @@ def test_options_become_the_command_that_says_the_same(tmp_path):
     options = TrainingOptions(steps=3, resume=True, precision="bf16", out=tmp_path, hours=0.5)
     assert options.arguments() == ["--hours=0.5", "--steps=3", f"--out={tmp_path}", "--resume", "--precision=bf16"]
     assert options.limit_minutes == 30
+    with pytest.raises(BenchError, match="no option nonsense"):
+        train_weights("dcvc", nonsense=1)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from baselines.neural.fixed import freeze
 from baselines.neural.growth import GrowingRecipe
 from baselines.neural.latents import Estimator, symbols_of
 from baselines.neural.small import STEPS, slope_of, step_of, store_tables, stream_bits
+from bench.interfaces.recipe import device_of
 from bench.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -107,10 +108,11 @@ class SmallRecipe(GrowingRecipe):
 
     def evaluate(self, network: nn.Module, shards: Shards, progress: Progress = silent) -> list[dict[str, float]]:
         """Bits per frame pixel and PSNR of the first held-out sequences at every rate point."""
-        pairs, figures = self.held_out(shards), []
+        device, figures = device_of(network), []
+        pairs = self.held_out(shards, device)
         total = len(STEPS) * len(pairs[0])
         for rate in range(len(STEPS)):
-            model = self.model(network, torch.tensor([rate]))
+            model = self.model(network, torch.tensor([rate], device=device))
 
             def count(done: int, before: int = rate * len(pairs[0])) -> None:
                 progress(before + done, total, "validation")

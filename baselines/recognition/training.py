@@ -22,7 +22,7 @@ from bench.errors import BenchError
 from bench.files import cache_root
 from bench.fingerprint import code_fingerprint, component_fingerprint, digest
 from bench.interfaces import Codec, Dataset, Extractor, from_uint8, to_uint8
-from bench.interfaces.recipe import Recipe
+from bench.interfaces.recipe import Recipe, device_of
 from bench.processes import in_processes
 from bench.progress import Progress, silent
 from bench.registry import create
@@ -291,7 +291,7 @@ def _half(value: Tensor) -> Tensor:
 
 def _correct(network: nn.Module, samples: Samples) -> Iterator[np.ndarray]:
     for start in range(0, len(samples.labels), 256):
-        frames = torch.from_numpy(np.array(samples.frames[start : start + 256])).float() / 255
+        frames = torch.from_numpy(np.array(samples.frames[start : start + 256])).to(device_of(network)).float() / 255
         with torch.inference_mode():
-            found = network(frames).argmax(1).numpy()
+            found = network(frames).argmax(1).cpu().numpy()
         yield found == samples.labels[start : start + 256]

@@ -31,7 +31,7 @@ from baselines.sci.part import Variant
 from baselines.sci.presets import ANALYSIS, extraction_size
 from baselines.sci.sizes import CodecSize
 from bench.fingerprint import file_sha256
-from bench.interfaces.recipe import Recipe
+from bench.interfaces.recipe import Recipe, device_of
 from bench.progress import Progress, silent
 from bench.weights import load_into, read_weights
 
@@ -134,7 +134,8 @@ class ExtractionRecipe(_SciRecipe):
 
     def evaluate(self, network: nn.Module, shards: Shards, progress: Progress = silent) -> list[dict[str, float]]:
         """PSNR of the feature and of the head's luminance, and L1 and L2 norm of the feature's Laplacian."""
-        spikes, truth = (torch.from_numpy(part) for part in shards.scenes(self.checked, self.side, 0, 0))
+        given, device = shards.scenes(self.checked, self.side, 0, 0), device_of(network)
+        spikes, truth = (torch.from_numpy(part).to(device) for part in given)
         with torch.inference_mode():
             feature = network.get_submodule("extraction")(spikes, _RATE).clamp(0, 1)
             found = {"psnr": network.get_submodule("head")(feature).clamp(0, 1), "feature_psnr": feature}
@@ -232,7 +233,8 @@ class AnalysisRecipe(_OnFeatures):
     def evaluate(self, network: nn.Module, shards: Shards, progress: Progress = silent) -> list[dict[str, float]]:
         """PSNR of the luminance at the middle instants, and of the features there."""
         assert isinstance(network, Analysis)  # noqa: S101 -- the trainer's copy of it
-        features, truth = (torch.from_numpy(part) for part in shards.pairs(self.checked, self.side, 0, 0, _INSTANTS))
+        given, device = shards.pairs(self.checked, self.side, 0, 0, _INSTANTS), device_of(network)
+        features, truth = (torch.from_numpy(part).to(device) for part in given)
         errors, own = [], []
         with torch.inference_mode():
             motion = network.refined(features, network.estimate(features))
@@ -293,12 +295,13 @@ class IntraRecipe(GrowingRecipe, _OnFeatures):
 
     def evaluate(self, network: nn.Module, shards: Shards, progress: Progress = silent) -> list[dict[str, float]]:
         """Bits per frame pixel and PSNR of the first held-out samples' first instants, at every rate point."""
-        features, truth = (part[:, :1] for part in self.held_out(shards))
+        device = device_of(network)
+        features, truth = (part[:, :1] for part in self.held_out(shards, device))
         image, figures = network.get_submodule("image"), []
         assert isinstance(image, ImageNetwork)  # noqa: S101 -- the trainer's copy of it
         with torch.inference_mode():
             for point in range(len(image.steps)):
-                coder, rate = Estimator(stream_bits()), torch.full((len(features),), point)
+                coder, rate = Estimator(stream_bits()), torch.full((len(features),), point, device=device)
                 decoded = image.code(coder, features, rate, (len(features), *features.shape[2:]))
                 error = float((decoded - truth).square().mean())
                 bpf = coder.total_bits / truth.numel()
@@ -435,17 +438,18 @@ class ThroughCodecRecipe(CodecRecipe):
 
     def evaluate(self, network: nn.Module, shards: Shards, progress: Progress = silent) -> list[dict[str, float]]:
         """Bits per frame pixel, and PSNR of decoded features and of some results, at every rate point."""
-        features, truth = self.held_out(shards)
+        device = device_of(network)
+        features, truth = self.held_out(shards, device)
         analysis = network.get_submodule("analysis")
         assert isinstance(analysis, Analysis)  # noqa: S101 -- the trainer's copy of it
         figures, total, (height, width) = [], len(STEPS) * len(features), features.shape[2:]
         with torch.inference_mode():
             for rate in range(len(STEPS)):
-                model = self.model(network, torch.tensor([rate]))
+                model = self.model(network, torch.tensor([rate], device=device))
                 bits = error = own = 0.0
                 for number, (sequence, wanted) in enumerate(zip(features, truth, strict=True), 1):
                     coder, state = Estimator(stream_bits()), None
-                    decoded, motion = [], [torch.zeros(1, 2, height, width)]
+                    decoded, motion = [], [features.new_zeros(1, 2, height, width)]
                     for index, frame in enumerate(sequence[:, None, None]):
                         received, state = model.code(coder, frame, index, (height, width), state)
                         decoded.append(received)

@@ -13,7 +13,7 @@ from baselines.neural.latents import Estimator
 from baselines.neural.small import STEPS, step_of, stream_bits
 from baselines.neural.training import TrainingCoder, finish_small, rate_distortion, spread_rates
 from baselines.spikecodec.network import WINDOWS, SceneNetwork
-from bench.interfaces.recipe import Recipe
+from bench.interfaces.recipe import Recipe, device_of
 from bench.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ class SpikeCodecRecipe(Recipe):
     def evaluate(self, network: nn.Module, shards: Shards, progress: Progress = silent) -> list[dict[str, float]]:
         """Bits per pixel and PSNR against the luminance, at every rate point."""
         assert isinstance(network, SceneNetwork)  # noqa: S101 -- the trainer's copy of it
-        spikes, truth = (torch.from_numpy(part) for part in shards.scenes(self.checked, self.side, 0, 0))
+        given, device = shards.scenes(self.checked, self.side, 0, 0), device_of(network)
+        spikes, truth = (torch.from_numpy(part).to(device) for part in given)
         found = []
         with torch.inference_mode():
             recovered = network.recovery(_rates(spikes))
@@ -69,7 +70,7 @@ class SpikeCodecRecipe(Recipe):
                 bits = error = 0.0
                 for scene, wanted in zip(recovered[:, None], truth[:, None], strict=True):
                     coder = Estimator(stream_bits())
-                    decoded = network.code(coder, scene, torch.tensor([rate]), (1, *scene.shape[2:]))
+                    decoded = network.code(coder, scene, torch.tensor([rate], device=device), (1, *scene.shape[2:]))
                     bits += coder.total_bits
                     error += float((decoded - wanted).square().mean())
                 psnr = -10 * math.log10(error / len(truth))

@@ -13,12 +13,18 @@ from bench.errors import BenchError
 from bench.progress import Progress, silent
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
     from bench.interfaces import Codec, Component
     from bench.train.shards import Shards
 
     Batch = tuple[Tensor, ...]
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """The device of a network's parameters."""
+    return next(network.parameters()).device
 
 
 @dataclass(frozen=True)
@@ -233,12 +239,14 @@ class Recipe(ABC):
         call it ahead of the step.
         """
 
-    def held_out(self, shards: Shards) -> tuple[Tensor, Tensor]:
+    def held_out(self, shards: Shards, device: torch.device) -> tuple[Tensor, Tensor]:
         """Features and luminance that validate, N x K x S x S each: the first of the held-out samples."""
         import torch
 
-        features, truth = shards.held_out(self.checked)
-        return tuple(torch.from_numpy(part)[..., : self.side, : self.side] for part in (features, truth))  # type: ignore[return-value]
+        features, truth = (
+            torch.from_numpy(part)[..., : self.side, : self.side] for part in shards.held_out(self.checked)
+        )
+        return features.to(device), truth.to(device)
 
     @abstractmethod
     def start(self, batch: Batch) -> None:
@@ -266,4 +274,4 @@ class Recipe(ABC):
 
     @abstractmethod
     def evaluate(self, network: nn.Module, shards: Shards, progress: Progress = silent) -> list[dict[str, float]]:
-        """Validate a trained network on held-out samples: for codecs, ``bpf`` and ``psnr`` at every ``rate_point``."""
+        """Validate a trained network, on its device: for codecs, ``bpf`` and ``psnr`` at every ``rate_point``."""
