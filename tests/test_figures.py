@@ -13,7 +13,7 @@ from PIL import Image
 
 from bench.names import file_name, short, shortened
 from bench.report.build import build_report
-from bench.report.page import _styles
+from bench.report.page_data import curves_data
 from bench.report.paper.figures import paper_sheets
 from bench.report.pictures import _nearest_points
 from bench.report.plots import add_legend, curve_styles, rd_plot, short_names
@@ -67,7 +67,7 @@ def test_every_curve_has_a_look_of_its_own():
     styles = curve_styles(curves, codecs)
     for looks in (
         [tuple(map(str, style.plot().values())) for style in styles.values()],
-        [tuple(style.plotly()) for style in styles.values()],
+        [tuple(style.svg().values()) for style in styles.values()],
     ):
         assert len(set(looks)) == len(curves) == 400
     # A point alone shows no line: for the paper's paradigms colour and mark are enough for 40 curves.
@@ -81,6 +81,9 @@ def test_a_codec_has_one_colour_whatever_a_figure_shows():
     whole = curve_styles([(name, "caas", name) for name in labels], labels)
     part = curve_styles([("one", "atc", "x265")], labels)
     assert part["one"].colour == whole["x265"].colour
+    # Nor does another report, or another preset, change the colour of a codec of this suite.
+    other = curve_styles([("one", "cta", "x265 (slow)"), ("two", "cta", "mine")], ["a", "mine", "x265 (slow)"])
+    assert other["one"].colour == whole["x265"].colour != other["two"].colour
 
 
 @pytest.mark.parametrize(("count", "width"), [(1, 5), (5, 20), (40, 20), (60, 48), (200, 12)])
@@ -116,8 +119,8 @@ def test_short_names_stand_whole_in_a_table(tmp_path):
     text = (tmp_path / "report" / "names.md").read_text()
     assert all(curve in text for curve in names["curve"])
     # The page's legend has the same names.
-    styles = _styles(runs)["s-motion"]
-    assert [styles[curve][0] for curve in names["curve"]] == list(names["short"])
+    curves = curves_data(runs)["s-motion"]
+    assert [curves[name]["short"] for name in names["curve"]] == list(names["short"])
 
 
 def test_forty_curves_are_forty_looks_in_plot_and_page(tmp_path):
@@ -127,9 +130,10 @@ def test_forty_curves_are_forty_looks_in_plot_and_page(tmp_path):
     drawn = (tmp_path / "rd.svg").read_text()
     assert Image.open(tmp_path / "rd.png").height > 130 * 4.6 + 50
     assert len(drawn) > 10_000
-    styles = _styles(runs)["s-motion"]
-    means = {name: tuple(look[1:]) for name, look in styles.items() if ", " not in name}
-    assert len(means) == len(set(means.values())) == 40
+    looks = [
+        tuple(curve[part] for part in ("colour", "dash", "mark")) for curve in curves_data(runs)["s-motion"].values()
+    ]
+    assert len(looks) == len(set(looks)) == 40
 
 
 def test_one_speed_class_is_one_panel(tmp_path):

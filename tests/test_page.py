@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(not (CHROME and DRIVER), reason="no Chromium wit
 
 def odd(row):
     """One codec has a name that would end a script, and one rate point a name that shells and lists would mind."""
-    codec = "</script><b>x" if row.codec == "zstd" else row.codec
+    codec = "</script><i>x" if row.codec == "zstd" else row.codec
     return row.model_copy(update={"codec": codec, "rate_point": row.rate_point.replace("8", "8's, 9")})
 
 
@@ -61,72 +61,114 @@ def browser(request, tmp_path):
     driver.quit()
 
 
-def test_page_works_without_asking_for_anything(page, browser, tmp_path):
-    from selenium.webdriver.common.by import By
-    from selenium.webdriver.common.keys import Keys
-    from selenium.webdriver.support.select import Select
+class Reader:
+    """A reader of the page, by mouse and keyboard."""
 
-    browser.get(page.as_uri())
-    find = browser.find_element
+    def __init__(self, browser, page):
+        from selenium.webdriver.common.action_chains import ActionChains
+        from selenium.webdriver.common.by import By
+        from selenium.webdriver.common.keys import Keys
+        from selenium.webdriver.support.select import Select
 
-    def traces():
-        return browser.execute_script("return document.getElementById('plot').data.map(t => t.name)")
+        browser.get(page.as_uri())
+        self.browser, self.script, self.keys = browser, browser.execute_script, Keys
+        self.find = lambda selector: browser.find_element(By.CSS_SELECTOR, selector)
+        self.finds = lambda selector: browser.find_elements(By.CSS_SELECTOR, selector)
+        self.text = lambda selector: self.find(selector).text
+        self.choose = lambda selector, text: Select(self.find(selector)).select_by_visible_text(text)
+        self.press = lambda *keys: ActionChains(browser).send_keys(*keys).perform()
 
-    assert len(traces()) == 3
-    assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+    def scroll(self, selector):
+        self.script("document.querySelector(arguments[0]).scrollIntoView()", selector)
 
-    # Filters, by the keyboard.
-    find(By.CSS_SELECTOR, "input[name=codec][value=dcvc]").send_keys(Keys.SPACE)
-    assert len(traces()) == 2
-    Select(find(By.ID, "speed")).select_by_visible_text("high")
-    points = Select(find(By.ID, "point"))
-    assert len(points.options) == 1 + 8
-    Select(find(By.ID, "mean")).select_by_visible_text("every sequence")
-    assert any(name.endswith("high-1") for name in traces())
+    def check_quiet(self):
+        """Nothing failed, nothing was asked for, no name became HTML, and nothing is wider than the window."""
+        assert [entry for entry in self.browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+        messages = [entry["message"] for entry in self.browser.get_log("performance")]
+        sent = [message for message in messages if "Network.requestWillBeSent" in message]
+        assert [message for message in sent if '"url":"http' in message or '"url":"ws' in message] == []
+        assert self.finds("i") == []
+        assert self.script("return document.documentElement.scrollWidth <= window.innerWidth")
 
-    # A point's card, without a mouse.
-    points = Select(find(By.ID, "point"))
-    points.select_by_index(1)
-    text = find(By.ID, "detail").text
-    assert "intra_period" in text
+
+def test_page_answers_and_says_how_to_measure_again(page, browser):
+    reader = Reader(browser, page)
+
+    # The answers: curves against the reference of the reader's choice.
+    assert "against CAAS " in reader.text(".forest caption")
+    reader.choose("#reference", "CAAS dcvc")
+    assert "against CAAS dcvc" in reader.text(".forest caption")
+    assert "\u221250.0" in next(row.text for row in reader.finds(".forest tbody tr") if "x265" in row.text)
+    reader.choose("#speed", "fast")
+    assert len(reader.finds(".forest tbody tr")) == 2
+
+    # Curves: filters by keyboard; a point's numbers and commands without a mouse.
+    reader.scroll("#curves")
+    wait_until(lambda: len(reader.finds("#plot .series")) == 3)
+    reader.find("input[name=codec][value=dcvc]").send_keys(reader.keys.SPACE)
+    assert len(reader.finds("#plot .series")) == 2
+    assert "n\u202f=\u202f2" in reader.text("#plot .legend")
+    reader.choose("#mean", "every sequence")
+    assert "high-1" in reader.text("#plot .legend")
+    reader.choose("#curve-speed", "fast")
+    reader.script("document.querySelector('#plot [tabindex=\"0\"]').focus()")
+    assert "high-1" in reader.text("#tip")
+    reader.press(reader.keys.ARROW_LEFT, reader.keys.ARROW_LEFT, reader.keys.ARROW_LEFT, reader.keys.ENTER)
+    text = reader.text("#detail")
+    assert "intra_period" in text and "bench explain " in text
     job = text.split(" of ")[0].split()[-1]
     runs = load_runs([page.parent / "run"])
-    assert text.endswith(runs.command(runs.table["job"].eq(job)))
-    assert """--rates '"8'"'"'s, 9"' --sequences high-1 --limit 0""" in text
-    # Hovering names the point.
-    browser.execute_script("Plotly.Fx.hover('plot', [{curveNumber: 0, pointNumber: 0}])")
-    wait_until(lambda: "bpp" in browser.execute_script("return document.querySelector('.hoverlayer').textContent"))
+    commands = [code.text for code in reader.finds("#detail code")]
+    assert runs.command(runs.table["job"].eq(job)) in commands
+    assert any("""--rates '"8'"'"'s, 9"' --sequences high-1 --limit 0""" in command for command in commands)
+    reader.press(reader.keys.ESCAPE)
+    assert not reader.find("#detail").is_displayed()
 
-    # Pictures: two sides and a divider.
-    Select(find(By.ID, "right")).select_by_index(2)
-    assert "bpp" in find(By.ID, "caption-right").text
-    slider = find(By.ID, "cut")
-    slider.send_keys(Keys.ARROW_RIGHT)
-    assert "51%" in find(By.ID, "sides").get_attribute("style")
+    # A cell of the heat map.
+    reader.scroll("#bd")
+    reader.find(".heat .fewer").click()
+    assert "--codec dcvc" in reader.text("#detail") and "bench report RUN RUN" in reader.text("#detail")
+    reader.find("#detail-close").click()
+    assert "</script><i>x" in reader.text("#forests")
+    reader.check_quiet()
 
-    # A table as CSV.
-    button = find(By.CSS_SELECTOR, "button[data-csv=table-0]")
-    browser.execute_script("arguments[0].click()", button)
+
+def test_page_shows_pictures_and_tables(page, browser, tmp_path):
+    from selenium.webdriver.common.by import By
+
+    reader = Reader(browser, page)
+
+    # Pictures: all are enlarged together; errors beside a scale.
+    reader.scroll("#pictures")
+    wait_until(lambda: len(reader.finds("#tiles canvas")) == 5)
+    reader.find("#larger").click()
+    assert reader.text("#zoom-words") == "2\u00d7"
+    assert "streams stay on the machine" in reader.text("#instant-words")
+    before = reader.script("return document.querySelectorAll('#tiles canvas')[3].toDataURL()")
+    reader.script("document.getElementById('errors').click()")
+    wait_until(lambda: reader.script("return document.querySelectorAll('#tiles canvas')[3].toDataURL()") != before)
+    assert "10 % of white" in reader.text("#error-scale")
+
+    # A table: opened, filtered, sorted, and as CSV with its commands.
+    reader.find("#table_caas summary").click()
+    box = reader.find("#table_caas")
+    whole = len(box.find_elements(By.CSS_SELECTOR, "tbody tr"))
+    box.find_element(By.TAG_NAME, "input").send_keys("x265")
+    assert 0 < len(box.find_elements(By.CSS_SELECTOR, "tbody tr")) < whole
+    column = next(head for head in box.find_elements(By.CSS_SELECTOR, "thead button") if head.text.startswith("bpp"))
+    for way in ("ascending", "descending"):
+        reader.script("arguments[0].click()", column)
+        assert column.find_element(By.XPATH, "..").get_attribute("aria-sort") == way
+    reader.script("arguments[0].click()", box.find_element(By.CLASS_NAME, "csv"))
     wait_until(lambda: list(tmp_path.glob("*.csv")))
-    assert next(tmp_path.glob("*.csv")).read_text().startswith("dataset,codec")
+    written = next(tmp_path.glob("*.csv")).read_text()
+    assert written.startswith("dataset,codec") and "bench run" in written and "dcvc" not in written
 
     # Dark and light change sides.
-    def back():
-        return browser.execute_script("return getComputedStyle(document.body).backgroundColor")
-
-    before = back()
-    find(By.ID, "theme").click()
-    assert back() != before
-
-    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
-    sent = [
-        entry["message"] for entry in browser.get_log("performance") if "Network.requestWillBeSent" in entry["message"]
-    ]
-    assert [message for message in sent if '"url":"http' in message or '"url":"ws' in message] == []
-    # Names are text, never HTML, in the plot too.
-    assert browser.execute_script("return document.querySelectorAll('b').length") == 0
-    legend = browser.execute_script("return document.querySelector('.legend').textContent")
-    assert "</script><b>x" in legend
+    before = reader.script("return getComputedStyle(document.body).backgroundColor")
+    reader.script("document.getElementById('theme').click()")
+    assert reader.script("return getComputedStyle(document.body).backgroundColor") != before
+    reader.check_quiet()
 
 
 @pytest.fixture(scope="module")
@@ -136,31 +178,41 @@ def limited(tmp_path_factory):
     run = write_run(folder / "run", {"x265": (1000, ""), "dcvc": (2000, "f" * 64)}, rows=odd)
     with pytest.MonkeyPatch.context() as patch:
         for most in (16, 15):
-            patch.setattr("bench.report.page.MOST_POINTS", most)
+            patch.setattr("bench.report.page_data.MOST_POINTS", most)
             build_report([run], folder / "report", lambda done, total, label: None, folder / f"{most}.html")
     return run
 
 
 def test_page_of_too_many_points_has_means_alone(limited, browser):
     from selenium.webdriver.common.by import By
-    from selenium.webdriver.support.select import Select
 
-    curves = []
+    labels = []
     for most in (16, 15):
         browser.get((limited.parent / f"{most}.html").as_uri())
-        script = "return document.getElementById('plot').data.map(t => [t.name, [...t.x], [...t.y], [...t.text]])"
-        curves.append(browser.execute_script(script))
+        browser.execute_script("document.getElementById('curves').scrollIntoView()")
+        wait_until(lambda: browser.find_elements(By.CSS_SELECTOR, "#plot .point"))
+        points = browser.find_elements(By.CSS_SELECTOR, "#plot .point")
+        labels.append([point.get_attribute("aria-label") for point in points])
         said = "more than 15 points" in browser.find_element(By.ID, "curves").text
         assert said == (most == 15)
-    for (name, *numbers, words), (other, *others, said) in zip(*curves, strict=True):
-        assert (name, words) == (other, said)
-        assert numbers == [pytest.approx(values, rel=1e-6) for values in others]
-    assert len(Select(browser.find_element(By.ID, "mean")).options) == 1
-    Select(browser.find_element(By.ID, "point")).select_by_index(1)
-    text = browser.find_element(By.ID, "detail").text
-    assert "the mean of 1" not in text
+    assert len(labels[0]) == 8 and labels[0] == labels[1]
+    assert len(browser.find_elements(By.CSS_SELECTOR, "#mean option")) == 1
+    browser.execute_script("document.querySelector('#plot .point').dispatchEvent(new MouseEvent('click'))")
+    commands = [code.text for code in browser.find_elements(By.CSS_SELECTOR, "#detail code")]
     runs = load_runs([limited])
-    assert text.endswith(runs.command(runs.table["job"].eq(runs.table["job"].iloc[0])))
+    assert runs.command(runs.table["job"].eq(runs.table["job"].iloc[0])) in commands
+
+
+def test_report_opens_its_page(page, monkeypatch, tmp_path, capsys):
+    from tests.test_gate import run
+
+    opened = []
+    monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address) or True)
+    code, _ = run(capsys, "report", page.parent / "run", "--out", tmp_path / "report", "--open")
+    assert code == 0 and opened == [(tmp_path / "report" / "index.html").as_uri()]
+    monkeypatch.setattr("webbrowser.open", lambda address: False)
+    code, said = run(capsys, "report", page.parent / "run", "--out", tmp_path / "report", "--open")
+    assert code == 2 and "no browser was found" in said
 
 
 def test_a_leaderboard_fits_its_window_and_shows_its_figures(browser, tmp_path):

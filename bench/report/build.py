@@ -102,8 +102,13 @@ def _build_report(
         if page:
             progress(steps - 1, steps, "page")
             page_plots = [path for path in plots if path.suffix == ".png" and not path.stem.startswith("rd_")]
+            material = replace(material, tables=tables)
+            charts = sections.charts(material)
             with disk_errors(page):
-                build_page(runs, bd, tables, (*sheets, *figures), page_plots, missing, page)
+                build_page(
+                    material, charts, (*sheets, *figures), page_plots, undone, page,
+                    lambda done, total, label: progress(steps - 1, steps, f"page, {label}"),
+                )  # fmt: skip
             files.append(page)
         progress(steps, steps, "done")
     return files

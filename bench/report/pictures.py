@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,20 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.interfaces import Dataset, Recording, to_uint8
+from bench.errors import BenchError
+from bench.interfaces import Codec, Dataset, Recording
 from bench.metrics.quality import psnr_per_frame
 from bench.names import file_name, shortened
 from bench.pictures import read_grey
+from bench.progress import silent
 from bench.registry import create
 from bench.report.plots import figure_title, literal
 from bench.report.rows import curve_names
 from bench.report.style import save, style
-from bench.results.document import picture_path, usable_origin
+from bench.results.document import picture_path, stream_path, usable_origin
+from bench.results.rows import codec_spec
 from bench.runner.execute import shown_instant
+from bench.stream.recording import Results
 
 
 @dataclass(frozen=True)
@@ -37,19 +41,15 @@ class Tile:
         The two lines above the picture: what it shows, and for a result its rate and quality.
     image
         H x W in [0, 1]; H x W x 3 where it is coloured.
+    frames
+        Function that returns the same at the coding instants of these numbers, n x H x W in [0, 1]; None where there is
+        no such thing. It raises `BenchError` where what it needs is absent.
     """
 
     title: str
     words: str
     image: np.ndarray
-
-    def webp(self) -> bytes:
-        """The picture in 8 bits as a lossless WebP file, which is a quarter smaller than a PNG file."""
-        from PIL import Image
-
-        file = io.BytesIO()
-        Image.fromarray(to_uint8(self.image)).save(file, "WEBP", lossless=True, quality=100, method=4)
-        return file.getvalue()
+    frames: Callable[[Sequence[int]], np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,16 @@ class Sheet:
     name
         Name of its file, without suffix.
     title, tiles
-        Title of the sheet, and its pictures.
+        Title of the sheet, and its pictures. Where the first is the truth, the others may be compared with it.
+    count, shown
+        Number of coding instants, and the number of the one that is shown; 0 where the pictures are of no one instant.
     """
 
     name: str
     title: str
     tiles: tuple[Tile, ...]
+    count: int = 0
+    shown: int = 0
 
     def draw(self, folder: Path, formats: Sequence[str] = (".png",)) -> list[Path]:
         """Draw the pictures side by side into a file of each format in a folder; returns the files."""
@@ -87,7 +91,13 @@ def matched_sheets(table: pd.DataFrame, documents: dict[str, dict[str, Any]]) ->
     for dataset, sequence, part in _parts(table, documents):
         for number, (index, rows) in enumerate(part.groupby("index", sort=False)):
             names = (dataset, sequence, str(index)) if number else (dataset, sequence)
-            sheets.append(Sheet(f"pictures_{file_name(*names)}", *_tiles(rows, documents)))
+            card = documents[rows["run"].iloc[0]]["conditions"][rows["condition"].iloc[0]]
+            sheets.append(
+                Sheet(
+                    f"pictures_{file_name(*names)}", *_tiles(rows, documents), count=int(card["num_frames"]),
+                    shown=shown(rows.iloc[0], documents),
+                )
+            )  # fmt: skip
     return sheets
 
 
@@ -126,14 +136,34 @@ def _tiles(rows: pd.DataFrame, documents: dict[str, dict[str, Any]]) -> tuple[st
     first = (with_truth if len(with_truth) else rows).iloc[0]
     k = shown(first, documents)
     truth, spikes = at_instant(first, documents, k) if len(with_truth) else (None, spikes_at(first, documents, k))
-    tiles = [] if truth is None else [Tile(f"truth, instant {k}", "", truth)]
-    tiles.append(Tile(f"spikes at instant {k}" if truth is None else "spikes at that instant", "", spikes))
+    tiles = []
+    if truth is not None:
+        tiles.append(Tile(f"truth, instant {k}", "", truth, partial(_truths, first, documents)))
+    what = f"spikes at instant {k}" if truth is None else "spikes at that instant"
+    tiles.append(Tile(what, "", spikes, lambda ks: np.stack([spikes_at(first, documents, int(at)) for at in ks])))
     for row in rows.to_dict("records"):
         result = result_picture(row)
         if result is not None:
             quality = "" if truth is None else f", {psnr(result, truth):.2f} dB"
-            tiles.append(Tile(f"{row['curve']}, {row['rate_point']}", f"{row['bpp']:.4f} bpp{quality}", result))
+            words = f"{row['bpp']:.4f} bpp{quality}"
+            frames = partial(_decoded, row, documents)
+            tiles.append(Tile(f"{row['curve']}, {row['rate_point']}", words, result, frames))
     return text, tuple(tiles)
+
+
+def _truths(row: pd.Series, documents: dict[str, dict[str, Any]], ks: Sequence[int]) -> np.ndarray:
+    """Luminance at coding instants of a row's segment, n x H x W."""
+    return _recording(row, documents).truth([_spike_index(row, documents, int(k)) for k in ks])
+
+
+def _decoded(row: dict[str, Any], documents: dict[str, dict[str, Any]], ks: Sequence[int]) -> np.ndarray:
+    """A row's results at coding instants, n x H x W: its stream is decoded and analyzed."""
+    path = stream_path(Path(row["run"]), row["job"])
+    if not path.exists():
+        raise BenchError("streams stay on the machine where the run was made")
+    codec = usable_origin(documents[row["run"]], Codec, codec_spec(row["codec"], row["options"]))
+    frames = np.concatenate(list(Results(path, codec=codec).frames(silent)))
+    return frames[list(ks)]
 
 
 def psnr(result: np.ndarray, truth: np.ndarray) -> float:

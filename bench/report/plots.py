@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -9,11 +10,14 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.legend import Legend
+from matplotlib.markers import MarkerStyle
+from matplotlib.path import Path as Outline
 from matplotlib.ticker import FuncFormatter
 
 from bench.metrics.measures import PSNR
@@ -23,22 +27,15 @@ from bench.report.style import COLOURS, panels, save, style
 
 K = TypeVar("K", bound=Hashable)
 _Place = Literal["outside right upper", "outside lower left"]
-# Each of these codecs has the colour of its place in every figure of every report; others have the next ones by name.
-_CODECS = ("sci", "vvenc", "dcvc", "dcvc-dc", "x265", "vtm", "svtav1", "spikecodec", "isi", "ffv1")
+# Codecs that have the same colour in every report, as places in `COLOURS`. Other codecs take the rest in turn.
+_OWN_COLOURS = {
+    "sci": 0, "x265": 1, "vvenc": 2, "dcvc": 4, "dcvc-dc": 5, "vtm": 6, "x264": 7, "spikecodec": 8, "svtav1": 9,
+}  # fmt: skip
 # Line style of each paradigm.
 _LINES = {"cta": ":", "atc": "--", "caas": "-"}
-# Marks of each paradigm, by their names in matplotlib and in plotly; "" stands for paradigms of other packages. No mark
-# is used by two paradigms. Those of ATC are open, because under the identity analyzer its curves lie on those of CAAS:
-# through an open mark both can be seen.
-_MARKS = {
-    "cta": (("s", "square"), ("X", "x"), ("<", "triangle-left"), ("p", "pentagon"), ("8", "octagon")),
-    "atc": (
-        ("^", "triangle-up-open"), ("*", "star-open"), (">", "triangle-right-open"), ("H", "hexagon2-open"),
-        ("$o$", "circle-open"),
-    ),
-    "caas": (("o", "circle"), ("D", "diamond"), ("v", "triangle-down"), ("P", "cross"), ("h", "hexagon")),
-    "": (("x", "x-thin-open"), ("+", "cross-thin-open"), ("1", "y-up-open"), ("2", "y-down-open")),
-}  # fmt: skip
+# Marks of each paradigm; "" stands for paradigms of other packages. No mark is used by two paradigms. Those of ATC are
+# open, because under the identity analyzer its curves lie on those of CAAS: through an open mark both can be seen.
+_MARKS = {"cta": "sX<p8", "atc": "^*>Hd", "caas": "oDvPh", "": "x+12"}
 # Dashes for further curves of one colour and paradigm once all its marks are used; lengths in line widths.
 _DASHES: tuple[tuple[int, ...], ...] = ((8, 2, 1, 2), (8, 2, 1, 2, 1, 2), (3, 1, 3, 4), (12, 3))
 # Characters that a curve's name may have in a legend.
@@ -77,17 +74,41 @@ class CurveStyle:
         return {
             "color": self.colour,
             "linestyle": (0, _DASHES[self.line - 1]) if self.line else _LINES.get(self.paradigm, "-."),
-            "marker": _MARKS[self.paradigm][self.mark][0],
+            "marker": _MARKS[self.paradigm][self.mark],
             "markerfacecolor": "none" if opened else self.colour,
             "markersize": scale * (8 if opened else 5),
             "linewidth": 1.4 * scale,
         }
 
-    def plotly(self) -> list[str]:
-        """Colour, dash and symbol for the plot of the HTML page."""
-        names = {"cta": "dot", "atc": "dash", "caas": "solid"}
-        dash = ",".join(f"{2 * part}px" for part in _DASHES[self.line - 1]) if self.line else ""
-        return [self.colour, dash or names.get(self.paradigm, "dashdot"), _MARKS[self.paradigm][self.mark][1]]
+    def svg(self) -> dict[str, Any]:
+        """The same look for the page: ``colour``, ``dash`` in pixels, and ``mark``, an outline of about 2 x 2 units."""
+        lengths = _DASHES[self.line - 1] if self.line else _dash(_LINES.get(self.paradigm, "-."))
+        return {
+            "colour": self.colour,
+            "dash": " ".join(f"{2 * length:g}" for length in lengths),
+            "mark": _svg_path(_MARKS[self.paradigm][self.mark]),
+            "open": self.paradigm in ("atc", ""),
+        }
+
+
+def _dash(line: str) -> Sequence[float]:
+    """Lengths of matplotlib's dashes and gaps, in line widths; none for a whole line."""
+    names = {":": "dotted", "--": "dashed", "-.": "dashdot"}
+    return mpl.rcParams[f"lines.{names[line]}_pattern"] if line in names else ()
+
+
+@functools.cache
+def _svg_path(mark: str) -> str:
+    """The outline of a mark of matplotlib as an SVG path around the origin."""
+    style = MarkerStyle(mark)
+    letters = {Outline.MOVETO: "M", Outline.LINETO: "L", Outline.CURVE3: "Q", Outline.CURVE4: "C"}
+    parts = []
+    for places, code in style.get_path().transformed(style.get_transform()).iter_segments():
+        letter = letters.get(np.uint8(code), "Z")
+        parts.append(letter)
+        if letter != "Z":
+            parts += [f"{2 * x:.3g} {-2 * y:.3g} " for x, y in places.reshape(-1, 2)]
+    return "".join(parts)
 
 
 def curve_styles(curves: Iterable[tuple[K, str, str]], labels: Sequence[str]) -> dict[K, CurveStyle]:
@@ -105,19 +126,26 @@ def curve_styles(curves: Iterable[tuple[K, str, str]], labels: Sequence[str]) ->
     -------
     The styles by the curves' keys.
     """
-    codecs = {label: label.partition(" (")[0] for label in labels}
-    order = [*_CODECS, *sorted(set(codecs.values()) - set(_CODECS))]
-    places = {label: order.index(codec) for label, codec in codecs.items()}
+    colours = _codec_colours(labels)
     uses: Counter[tuple[str, str]] = Counter()
     styles: dict[K, CurveStyle] = {}
     for name, paradigm, label in curves:
-        colour = COLOURS[places[label] % len(COLOURS)]
+        colour = colours[label]
         group = paradigm if paradigm in _LINES else ""
         number = uses[group, colour]
         uses[group, colour] += 1
         lines, marks = 1 + len(_DASHES), len(_MARKS[group])
         styles[name] = CurveStyle(colour, group, number % marks, number // marks % lines)
     return styles
+
+
+def _codec_colours(labels: Iterable[str]) -> dict[str, str]:
+    """The colour of each codec label: the codec's own, whatever its preset, or else the next of those that are free."""
+    free = [place for place in range(len(COLOURS)) if place not in _OWN_COLOURS.values()]
+    free += [place for place in range(len(COLOURS)) if place not in free]
+    others = sorted(label for label in set(labels) if label.partition(" (")[0] not in _OWN_COLOURS)
+    places = {label: free[number % len(free)] for number, label in enumerate(others)}
+    return {label: COLOURS[places.get(label, _OWN_COLOURS.get(label.partition(" (")[0], 0))] for label in labels}
 
 
 def rd_plot(
@@ -178,14 +206,11 @@ def short_names(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _draw(axis: Axes, points: pd.DataFrame, styles: dict[str, CurveStyle], quality: str) -> None:
-    """Draw the mean curves of a panel; the legend says so where their points are means over different numbers."""
+    """Draw the mean curves of a panel; the legend has the number of sequences n that their points are means over."""
     names = shortened(styles, LEGEND_WIDTH)
     for name, part in points.groupby("curve", sort=False):
         curve = mean_points(part)
-        uneven = ""
-        if curve["sequences"].nunique() > 1:
-            uneven = f" ({sequence_range(curve)} sequences)"
-        label = literal(f"{names[str(name)]}{uneven}")
+        label = literal(f"{names[str(name)]}, n = {sequence_range(curve)}")
         axis.plot(curve["bpp"], curve[quality], label=label, **styles[str(name)].plot())
     bits_axis(axis)
 

@@ -1,7 +1,8 @@
-"""The sections of a report: tables, plots and sheets of pictures, which any package may add.
+"""The sections of a report: tables, plots, charts and sheets of pictures, which any package may add.
 
-A module with sections has a tuple SECTIONS of `TableSection`, `PlotSection` and `SheetSection`; an entry point of the
-group ``bench.sections`` names the module. A package adds a table to every report with one function and one line::
+A module with sections has a tuple SECTIONS of `TableSection`, `PlotSection`, `ChartSection` and `SheetSection`; an
+entry point of the group ``bench.sections`` names the module. A package adds a table to every report with one function
+and one line::
 
     SECTIONS = (TableSection("my_table", "My table", "How to read it.", 100, lambda material: my_cells(material.runs)),)
 """
@@ -9,7 +10,7 @@ group ``bench.sections`` names the module. A package adds a table to every repor
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +18,7 @@ from typing import TypeVar
 import pandas as pd
 
 from bench.errors import BenchError
+from bench.report.charts import Chart
 from bench.report.pictures import Sheet
 from bench.report.rows import Runs
 from bench.report.table import Table
@@ -36,7 +38,7 @@ class Material:
     bd
         BD figures of all pairs of curves, with the columns of bd.csv.
     tables
-        The report's tables, for plots that are drawn from them; empty while the tables are being built.
+        The report's tables, for what is made from them. While the tables are being built: those of a lower `place`.
     """
 
     every: Runs
@@ -93,6 +95,19 @@ class PlotSection:
 
 
 @dataclass(frozen=True)
+class ChartSection:
+    """A section of charts, which the page draws.
+
+    Attributes
+    ----------
+    make
+        Function that returns the charts.
+    """
+
+    make: Callable[[Material], Iterable[Chart]]
+
+
+@dataclass(frozen=True)
 class SheetSection:
     """A section of picture sheets.
 
@@ -107,14 +122,22 @@ class SheetSection:
 
 def tables(material: Material) -> list[Table]:
     """Build the tables of all sections by rising `place`; tables without lines are left out."""
-    ordered = sorted(_sections(TableSection), key=lambda section: section.place)
-    return [table for table in (section.table(material) for section in ordered) if not table.cells.empty]
+    done: list[Table] = []
+    for section in sorted(_sections(TableSection), key=lambda section: section.place):
+        table = section.table(replace(material, tables=tuple(done)))
+        done += [] if table.cells.empty else [table]
+    return done
 
 
 def plots(material: Material, folder: Path, in_run: bool = False) -> list[Path]:
     """Draw the plots of all sections into a folder, with `in_run` only those of a run; returns their files."""
     wanted = (section for section in _sections(PlotSection) if section.in_run or not in_run)
     return [path for section in wanted for path in section.draw(material, folder)]
+
+
+def charts(material: Material) -> list[Chart]:
+    """The charts of all sections."""
+    return [chart for section in _sections(ChartSection) for chart in section.make(material)]
 
 
 def sheets(material: Material) -> tuple[list[Sheet], list[tuple[str, str]]]:

@@ -35,7 +35,7 @@ def table_vi(runs: Runs) -> pd.DataFrame:
 
     paper = stated("VI")
     lines = []
-    cells = _recognition_rows(runs).groupby(["run", "dataset", "backbone", "representation"], sort=False)
+    cells = recognition_rows(runs).groupby(["run", "dataset", "backbone", "representation"], sort=False)
     for (run, dataset, backbone, name), part in cells:
         accuracy, bounds = _accuracy(part["correct"])
         spec = origin(runs.documents[str(run)], "datasets", str(dataset))
@@ -60,11 +60,11 @@ def table_vii(runs: Runs) -> pd.DataFrame:
     """The paper's Table VII: bits saved (BS) against raw spikes, accuracy lost (AD) against uncompressed features."""
     paper = stated("VII")
     columns = sorted({column for _, column in paper}, key=_bpp)
-    uncompressed = _recognition_rows(runs)
+    uncompressed = recognition_rows(runs)
     uncompressed = uncompressed[uncompressed["representation"] == "sci"]
     lines = []
     for (dataset, _), rows in _sci_rows(runs).groupby(["dataset", "condition"], sort=False):
-        same = uncompressed["dataset"].eq(dataset) & uncompressed["backbone"].eq(_backbone(rows))
+        same = uncompressed["dataset"].eq(dataset) & uncompressed["backbone"].eq(used_backbone(rows))
         whole = uncompressed[same & uncompressed["sequence"].isin(rows["sequence"])]
         for line in average(rows).to_dict("records"):
             point = rows[rows["rate_point"] == line["rate_point"]]
@@ -129,7 +129,7 @@ def table_viii(runs: Runs) -> pd.DataFrame:
 def bd_accuracy(runs: Runs) -> pd.DataFrame:
     """BD-rate over accuracy between the mean curves of every pair, or why there is none."""
     lines = []
-    for dataset, means in _means(runs).groupby("dataset", sort=False):
+    for dataset, means in accuracy_means(runs).groupby("dataset", sort=False):
         curves = dict(iter(means.groupby("curve", sort=False)))
         for anchor, first in curves.items():
             for test, second in curves.items():
@@ -152,8 +152,8 @@ def bd_accuracy(runs: Runs) -> pd.DataFrame:
 
 def accuracy_plots(runs: Runs, folder: Path) -> Iterator[Path]:
     """Draw the rate-accuracy curves of each dataset, with the accuracy of uncompressed features; gives the files."""
-    uncompressed = _recognition_rows(runs)
-    for dataset, means in _means(runs).groupby("dataset", sort=False):
+    uncompressed = recognition_rows(runs)
+    for dataset, means in accuracy_means(runs).groupby("dataset", sort=False):
         figure, (axis,) = panels(1, (6.4, 4.4))
         curves = means.drop_duplicates("curve")[["curve", "paradigm", "label"]]
         styles = curve_styles(curves.itertuples(index=False, name=None), list(runs.table["label"].unique()))
@@ -165,7 +165,7 @@ def accuracy_plots(runs: Runs, folder: Path) -> Iterator[Path]:
                 100 * np.abs(bounds.T - curve["accuracy"].to_numpy()), label=literal(names[str(name)]), capsize=2,
                 elinewidth=0.6, **styles[str(name)].plot(),
             )  # fmt: skip
-        known = uncompressed[uncompressed["dataset"].eq(dataset) & uncompressed["backbone"].eq(_backbone(means))]
+        known = uncompressed[uncompressed["dataset"].eq(dataset) & uncompressed["backbone"].eq(used_backbone(means))]
         for row, style in (("sci", "-"), ("tfp", ":")):
             part = known[known["representation"].eq(row)]
             if len(part):
@@ -222,13 +222,13 @@ def tsne_plots(runs: Runs, folder: Path) -> Iterator[Path]:
         yield from save(figure, folder, f"fig_14_{file_name(dataset)}")
 
 
-def _recognition_rows(runs: Runs) -> pd.DataFrame:
+def recognition_rows(runs: Runs) -> pd.DataFrame:
     """Rows of recognition.csv (classification without compression), with ``correct``, 1 or 0."""
     rows = runs.beside(RECOGNITION_FILE, RecognitionRow)
     return rows.assign(correct=rows["label"].eq(rows["predicted"]).astype(float))
 
 
-def _backbone(rows: pd.DataFrame) -> str:
+def used_backbone(rows: pd.DataFrame) -> str:
     """The backbone of the rows' classifier; of several, that of the first."""
     options = parse_spec(str(rows["analyzer"].iloc[0]))[1]
     return str(options.get("backbone", "small"))
@@ -241,7 +241,7 @@ def _sci_rows(runs: Runs) -> pd.DataFrame:
     return rows[rows[list(criteria)].eq(list(criteria.values())).all(axis=1)]
 
 
-def _means(runs: Runs) -> pd.DataFrame:
+def accuracy_means(runs: Runs) -> pd.DataFrame:
     """Points of the mean curves that have an accuracy, with ``curve``, the curve's name."""
     means = mean_points(judged(runs.points, "accuracy"))
     return means.assign(curve=curve_names(means))

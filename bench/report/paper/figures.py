@@ -41,7 +41,6 @@ from bench.report.style import panels, save
 from bench.results.document import stream_path, usable_origin
 from bench.results.rows import codec_spec
 
-_MARKS = "os^vDPX<>*"
 # Side of the cut-out that shows a detail, pixels.
 _DETAIL = 96
 
@@ -308,14 +307,17 @@ def constraint_plot(runs: Runs, folder: Path) -> list[Path]:
     if means.empty:
         return []
     figure, (axis,) = panels(1, (6, 4.2))
-    for number, (_, part) in enumerate(means.groupby(CURVE, sort=False)):
+    groups = list(means.groupby(CURVE, sort=False))
+    keys = ((key, part["paradigm"].iloc[0], part["label"].iloc[0]) for key, part in groups)
+    styles = curve_styles(keys, list(runs.table["label"].unique()))
+    for key, part in groups:
         first = part.iloc[0]
         alike = means[means["dataset"].eq(first["dataset"]) & means["extractor"].eq(first["extractor"])]
         words = [first["dataset"], "with constraint" if first["extractor"].endswith("dual") else "without"]
         if len(alike.drop_duplicates(CURVE)) > 1:
             words += [first["label"], first["condition"]]
-        label = f"{', '.join(words)} ({sequence_range(part)} sequences)"
-        axis.plot(part["bpp"], part["psnr"], _MARKS[number % len(_MARKS)] + "-", mfc="none", label=literal(label))
+        label = f"{', '.join(words)} n = {sequence_range(part)}"
+        axis.plot(part["bpp"], part["psnr"], label=literal(label), **styles[key].plot())
     figure_title(figure, "Fig. 9c, smoothness constraint, short trainings, vvenc")
     axis.set_ylabel("PSNR [dB]")
     bits_axis(axis)
@@ -335,7 +337,7 @@ def complexity_plot(runs: Runs, bd: pd.DataFrame, folder: Path) -> list[Path]:
     points = runs.points
     curves = points.assign(curve=curve_names(points)).drop_duplicates(["dataset", "curve"])
     costs = pd.DataFrame([part.iloc[0] for part in chains]).reset_index(drop=True)
-    costs = costs.assign(label=costs["codec"].map(_label))
+    costs = costs.assign(label=costs["codec"].map(profiled_label))
     anchor = next((name for name in bd["anchor"].unique() if name.startswith("CAAS vvenc")), "")
     lines = bd[bd["anchor"].eq(anchor) & bd["quality"].eq("psnr") & bd["bd_rate"].notna()]
     # CTA needs a hundred times the bits: on an axis with its points, the other ones would lie on one another.
@@ -377,7 +379,7 @@ def complexity_plot(runs: Runs, bd: pd.DataFrame, folder: Path) -> list[Path]:
     return save(figure, folder, "complexity")
 
 
-def _label(spec: str) -> str:
+def profiled_label(spec: str) -> str:
     """The name in reports of a codec that profile.csv names by its spec."""
     check_foreign(Codec, spec, PROFILE_FILE, "a table names registered codecs")
     codec = create(Codec, spec)

@@ -171,7 +171,7 @@ def parts_table(runs: Runs) -> pd.DataFrame:
     return pd.DataFrame(lines).fillna("")
 
 
-def _profiled(row: pd.Series) -> str:
+def profiling(row: pd.Series) -> str:
     """The command that profiles the chain of a row of profile.csv again."""
     return "bench profile " + " ".join(flag(f"--{name.removesuffix('_point')}", row[name]) for name in _CHAIN)
 
@@ -218,7 +218,7 @@ def chains_table(runs: Runs) -> pd.DataFrame:
         first = part.iloc[0]
         line = {"paradigm": first["paradigm"].upper(), "codec": first["codec"], "point": first["rate_point"]}
         line |= {name: first[name] for name in varying}
-        command = {"command": _profiled(first)}
+        command = {"command": profiling(first)}
         if len(failed):
             lines.append(line | {"camera [ms]": f"({failed['reason'].iloc[0]})"} | command)
             continue
