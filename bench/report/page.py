@@ -60,7 +60,8 @@ def build_page(
     points, commands = page_data.points_data(runs)
     means_only = len(runs.points) > page_data.MOST_POINTS
     drawn = {chart.instead_of for chart in charts}
-    claims = next((table.cells.to_dict("records") for table in material.tables if table.name == CLAIMS), [])
+    stated = [table.cells.to_dict("records") for table in material.tables if table.name == CLAIMS]
+    claims = [line | {"measured": str(line["measured"]).split(SEPARATOR)} for lines in stated for line in lines]
     tables = [table for table in (*material.tables, missing) if not table.cells.empty]
     data = {
         "points": points,
@@ -75,9 +76,7 @@ def build_page(
     }
     pictures = sheets_data(sheets, progress)
     text = _template().render(
-        claims=[claim | {"measured": claim["measured"].split(SEPARATOR)} for claim in claims],
-        datasets=list(runs.table["dataset"].unique()),
-        qualities=data["qualities"],
+        claims=claims,
         speeds=[speed for speed in data["bd"]["speeds"] if speed],
         charts=charts,
         plots=[(plot.stem, _embedded(plot)) for plot in plots if plot.stem not in drawn],
@@ -124,4 +123,4 @@ def _embedded(plot: Path) -> str:
     from PIL import Image
 
     with Image.open(io.BytesIO(plot.read_bytes())) as image:
-        return webp(np.asarray(image.convert("RGB")), lossless=True)
+        return webp(np.asarray(image.convert("RGB")))

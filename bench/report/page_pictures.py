@@ -14,10 +14,13 @@ from bench.interfaces import to_uint8
 from bench.progress import Progress
 from bench.report.pictures import Sheet
 
-# A film has at most this many instants, so that a page of the paper's suite stays below 5 MB.
+# A film has at most this many instants.
 _INSTANTS = 8
-# WebP's quality of films, of 100: the pictures of one instant are kept without loss, those of films only show motion.
-_QUALITY = 55
+# WebP's quality of what is kept with loss, of 100: films, which show motion, and the pictures of later sheets.
+_FILM_QUALITY, _LATER_QUALITY = 55, 85
+# Characters of pictures without loss and films: when the first sheets have used them up, later ones have neither. So a
+# page of the paper's suite stays below 5 MB with all its pictures.
+_BUDGET = 2_000_000
 # Pixels that a side of a WebP file may have.
 _MOST_PIXELS = 16383
 
@@ -33,29 +36,29 @@ def sheets_data(sheets: Sequence[Sheet], progress: Progress) -> list[dict[str, A
     Returns
     -------
     One mapping for each sheet. ``film`` holds the numbers of the instants of its films; without films it is empty, and
-    ``still`` says why. A tile's ``film`` has its pictures at these instants below one another.
+    ``still`` says why. ``exact``: whether its pictures are kept without loss. A tile's ``film`` has its pictures at the
+    instants below one another.
     """
-    found = []
+    found: list[dict[str, Any]] = []
+    spent = 0
     for done, sheet in enumerate(sheets):
         progress(done, len(sheets), f"films of {sheet.title}")
+        exact = spent < _BUDGET
         height = sheet.tiles[0].image.shape[0]
-        instants, films, reason = _films(sheet, min(_INSTANTS, _MOST_PIXELS // height))
-        found.append(
+        instants, films, reason = _films(sheet, min(_INSTANTS, _MOST_PIXELS // height) if exact else 0)
+        tiles = [
             {
-                "title": sheet.title,
-                "truth": sheet.tiles[0].title.startswith("truth"),
-                "film": instants,
-                "still": reason,
-                "tiles": [
-                    {
-                        "title": tile.title,
-                        "words": tile.words,
-                        "image": webp(to_uint8(tile.image), lossless=True),
-                        "film": webp(film.reshape(-1, film.shape[-1])) if film is not None else "",
-                    }
-                    for tile, film in zip(sheet.tiles, films, strict=True)
-                ],
+                "title": tile.title,
+                "words": tile.words,
+                "image": webp(to_uint8(tile.image), 100 if exact else _LATER_QUALITY),
+                "film": webp(film.reshape(-1, film.shape[-1]), _FILM_QUALITY) if film is not None else "",
             }
+            for tile, film in zip(sheet.tiles, films, strict=True)
+        ]
+        spent += sum(len(tile["image"]) + len(tile["film"]) for tile in tiles)
+        truth = sheet.tiles[0].title.startswith("truth")
+        found.append(
+            {"title": sheet.title, "truth": truth, "exact": exact, "film": instants, "still": reason, "tiles": tiles}
         )
     return found
 
@@ -65,6 +68,8 @@ def _films(sheet: Sheet, most: int) -> tuple[list[int], list[np.ndarray | None],
     none: list[np.ndarray | None] = [None] * len(sheet.tiles)
     if sheet.count < 2:
         return [], none, "These pictures are of one instant."
+    if not most:
+        return [], none, "Only the first scenes have films, so that the page stays small."
     instants = sorted({*np.linspace(0, sheet.count - 1, min(most, sheet.count)).astype(int).tolist()})
     films, reasons = [], []
     for tile in sheet.tiles:
@@ -80,10 +85,12 @@ def _films(sheet: Sheet, most: int) -> tuple[list[int], list[np.ndarray | None],
     return instants, films, ""
 
 
-def webp(picture: np.ndarray, lossless: bool = False) -> str:
-    """An H x W or H x W x 3 picture of 8 bits as a WebP file in a data URL."""
+def webp(picture: np.ndarray, quality: int = 100) -> str:
+    """An H x W or H x W x 3 picture of 8 bits as a WebP file in a data URL; without loss at quality 100."""
     from PIL import Image
 
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, "WEBP", lossless=lossless, quality=100 if lossless else _QUALITY, method=4)
+    # Spikes, of two values, take many times the bytes with loss.
+    lossless = quality == 100 or len(np.unique(picture)) <= 2
+    Image.fromarray(picture).save(file, "WEBP", lossless=lossless, quality=quality, method=4)
     return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()

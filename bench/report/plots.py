@@ -93,8 +93,12 @@ class CurveStyle:
 
 def _dash(line: str) -> Sequence[float]:
     """Lengths of matplotlib's dashes and gaps, in line widths; none for a whole line."""
-    names = {":": "dotted", "--": "dashed", "-.": "dashdot"}
-    return mpl.rcParams[f"lines.{names[line]}_pattern"] if line in names else ()
+    patterns: dict[str, Sequence[float]] = {
+        ":": mpl.rcParams["lines.dotted_pattern"],
+        "--": mpl.rcParams["lines.dashed_pattern"],
+        "-.": mpl.rcParams["lines.dashdot_pattern"],
+    }
+    return patterns.get(line, ())
 
 
 @functools.cache

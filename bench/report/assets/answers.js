@@ -159,9 +159,10 @@ function heatMap(dataset) {
     const line = known.get(anchor).get(test), none = !line || line.bd_rate === null;
     const words = `${test} against ${anchor}: ${!line ? "not compared" : none ? line.reason : said(line)}`;
     const strength = none ? 0 : Math.round(Math.min(1, Math.abs(ratio(line.bd_rate)) / Math.log(4)) * 80 + 8);
-    return el("td", { role: "gridcell", class: none ? "none" : line.bd_rate < 0 ? "fewer" : "more", "data-row": row, "data-col": col, "data-tip": words, "aria-label": words,
+    const shown = none ? "\u2013" : line.bd_rate >= 900 ? percent(line.bd_rate) : signed(line.bd_rate, 0);
+    return el("td", { role: "gridcell", class: none ? "none" : line.bd_rate < 0 ? "fewer" : "more", "data-row": row, "data-col": col, "data-tip": words, "aria-label": `${shown}: ${words}`,
       style: { "--strength": `${strength}%` }, click: () => line && pairDetail(dataset, line) },
-    none ? "\u2013" : line.bd_rate >= 900 ? percent(line.bd_rate) : signed(line.bd_rate, 0));
+    shown);
   };
   const table = el("table", { class: "heat", role: "grid", "aria-label": `BD-rates on ${dataset}, percent` },
     el("thead", {}, el("tr", { role: "row" }, el("td", {}), ...names.map((name) => el("th", { scope: "col", role: "columnheader" }, el("span", {}, curves[name].short))))),

@@ -68,7 +68,7 @@ function detail(title, facts, commands) {
   const lines = commands.filter(([, text]) => text).map(([name, text]) =>
     el("div", { class: "command" }, el("span", {}, name), el("code", { tabindex: 0, role: "region", "aria-label": name }, text), copyButton(text)));
   byId("detail-title").textContent = title;
-  byId("detail-body").replaceChildren(list, ...lines);
+  byId("detail-body").replaceChildren(...lines, list);
   if (!byId("detail").open) opener = document.activeElement;
   byId("detail").show();
   byId("detail-title").focus();

@@ -59,7 +59,7 @@ async function paintTiles() {
     context.drawImage(source, left, top, width, height, 0, 0, canvas.width, canvas.height);
   }
   const { film, still } = view.sheet;
-  byId("instant-words").textContent = film.length ? (view.at < 0 ? "still (kept without loss)" : `instant ${film[view.at]} (film, compressed again)`) : still;
+  byId("instant-words").textContent = film.length ? (view.at < 0 ? `still (${view.sheet.exact ? "kept without loss" : "compressed again"})` : `instant ${film[view.at]} (film, compressed again)`) : `${view.sheet.exact ? "" : "Compressed again. "}${still}`;
   byId("zoom-words").textContent = `${view.zoom}\u00d7`;
 }
 
@@ -68,7 +68,7 @@ function zoom(factor) {
   paintTiles();
 }
 
-function look_at(event) {
+function lookAt(event) {
   const place = event.currentTarget.getBoundingClientRect();
   [view.x, view.y] = [(event.clientX - place.left) / place.width, (event.clientY - place.top) / place.height];
   paintTiles();
@@ -93,7 +93,7 @@ function chooseSheet() {
   tiles.forEach((tile, i) => {
     // Spikes are no estimate of the truth, so they have no errors.
     tile.compared = truth && i > 0 && !tile.title.startsWith("spikes") && !tile.title.includes("spikes at");
-    tile.canvas = el("canvas", { tabindex: 0, role: "img", "aria-label": `${tile.title} ${tile.words}. Arrow keys move the magnifier of all pictures, plus and minus change it.`, pointermove: (event) => view.zoom > 1 && look_at(event), click: (event) => { if (view.zoom === 1) { view.zoom = 4; look_at(event); } else { view.zoom = 1; paintTiles(); } }, keydown: move });
+    tile.canvas = el("canvas", { tabindex: 0, role: "img", "aria-label": `${tile.title} ${tile.words}. Arrow keys move the magnifier of all pictures, plus and minus change it.`, pointermove: (event) => view.zoom > 1 && lookAt(event), click: (event) => { if (view.zoom === 1) { view.zoom = 4; lookAt(event); } else { view.zoom = 1; paintTiles(); } }, keydown: move });
   });
   byId("tiles").replaceChildren(...tiles.map((tile) => el("figure", {}, tile.canvas, el("figcaption", {}, el("b", {}, tile.title), el("br"), tile.words))));
   byId("tiles-title").textContent = title;
