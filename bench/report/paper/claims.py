@@ -165,6 +165,6 @@ SECTIONS = (
         CLAIMS, "The paper's claims",
         "Held: every dataset agrees. Held in part: some do, or by less than is published. What was published enters no "
         "measured figure.",
-        90, claims_table, leading=True,
+        90, claims_table,
     ),
 )  # fmt: skip
