@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from bench.measure.networks import NetworkRow
 from bench.measure.profile import ProfileRow
@@ -289,7 +290,7 @@ def test_the_plot_over_costs_has_a_mark_of_one_profiled_chain_each(tmp_path, mon
     rows = [*profiled(0.1, rate_point="16"), *profiled(0.1), *profiled(0.1, dataset="s-reds")]
     runs = profiled_runs(tmp_path, rows, profiled(0.2))
     drawn = []
-    monkeypatch.setattr(figures.Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
     assert figures.complexity_plot(runs, bd_table(runs.points), tmp_path)
     (axis,) = drawn[0].axes
     assert [list(line.get_xdata()) for line in axis.lines] == [[1.0], [10.0, 10.0]]

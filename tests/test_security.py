@@ -183,10 +183,10 @@ def test_a_streams_picture_in_a_report_runs_nothing_that_the_run_names(foreign, 
 
 
 def test_a_table_of_costs_runs_nothing_that_it_names(evil):
-    from bench.report.paper.figures import _label
+    from bench.report.paper.figures import profiled_label
 
     with pytest.raises(BenchError, match="names code to be run"):
-        _label(evil)
+        profiled_label(evil)
 
 
 def test_a_run_of_ones_own_may_be_trusted(foreign, plugin_path):
@@ -331,11 +331,11 @@ def test_what_made_a_run_is_printable(foreign, key):
 def test_commands_beside_rows_are_quoted(pasted, marker):
     from bench.measure.iqa import IqaRow
     from bench.measure.networks import NetworkRow
-    from bench.report.paper.tables import _profiled
+    from bench.report.paper.tables import profiling
 
     nasty = f"$(touch {marker})"
     columns = ("paradigm", "codec", "rate_point", "dataset", "sequence", "extractor", "analyzer")
-    (call,) = pasted(_profiled(pd.Series(dict.fromkeys(columns, nasty))))
+    (call,) = pasted(profiling(pd.Series(dict.fromkeys(columns, nasty))))
     assert call.count(nasty) == len(columns)
     with pytest.raises(ValidationError, match="metric"):
         IqaRow(schema_version=1, job="a" * 12, metric=nasty, status="ok")
