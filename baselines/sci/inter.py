@@ -38,6 +38,7 @@ from baselines.neural.motion import Known, quartered_latent
 from baselines.neural.quadtree import QuadPrior
 from baselines.neural.small import (
     BLOCK,
+    FRAME_GAIN,
     FRAME_STEP,
     MOTION_STEPS,
     STEPS,
@@ -53,7 +54,7 @@ from baselines.neural.small import (
     zeroed,
 )  # fmt: skip
 from baselines.sci.global_motion import MotionKind, Trial, carried, code_kind, code_whole, fitted
-from baselines.sci.refinement import Refinement, encoder_branch
+from baselines.sci.refinement import Refinement, encoder_branch, lifting
 from baselines.sci.sizes import CodecSize
 
 _MOTION = 16
@@ -139,7 +140,9 @@ class VideoNetwork(FixedLayer):
         widths = [size.width, *(size.encoder for _ in range(size.halvings))]
         self.temporal = nn.Sequential(*(FixedConv(a, b, 3, 2, activation="leaky") for a, b in pairwise(widths)))
         self.prior = QuadPrior(size.latent, size.hidden, size.hyper, size.encoder + size.latent, points)
-        self.refine = Refinement(size.unshuffle, 2 * pixels + size.width, size.width, size.reconstruct, points)
+        self.lift = lifting(size.latent, size.hidden, size.lift, size.halvings) if size.lift else None
+        known = 2 * pixels + size.width + size.lift
+        self.refine = Refinement(size.unshuffle, known, size.width, size.reconstruct, points)
         self.keep = FixedConv(size.width, size.kept, 1)
 
     def code(self, coder: LatentCoder, frame: Tensor | None, state: State, rate: Tensor) -> State:
@@ -172,11 +175,15 @@ class VideoNetwork(FixedLayer):
         shape = (batch, height // BLOCK, width // BLOCK)
         past = torch.zeros(batch, self.size.latent, *shape[1:]).to(motion) if state.y is None else state.y
         decoded = self.prior.code(coder, "y", latent, (self.temporal(context), past), point, shape, worth)
-        plain = to_frame(predicted - 0.5 + self.transform.invert(decoded * steps), self.frozen)
+        coefficients, gain = decoded * steps, self.prior.get_buffer("gain")
+        plain = to_frame(predicted - 0.5 + self.transform.invert(coefficients), self.frozen)
         blocks = self.unshuffle(torch.cat((to_network(plain), to_network(plain) - to_network(predicted)), 1))
-        detail, maps = self.refine(torch.cat((snap(blocks, self.frozen), context), 1), point)
+        known = [snap(blocks, self.frozen), context]
+        if self.lift is not None:
+            known.append(self.lift(snap((coefficients * FRAME_GAIN / gain).to(context), self.frozen)))
+        detail, maps = self.refine(torch.cat(known, 1), point)
         image = to_frame(plain - 0.5 + detail, self.frozen)
-        kept = snap((decoded / self.prior.get_buffer("gain")).to(detail), self.frozen)
+        kept = snap((decoded / gain).to(detail), self.frozen)
         after = State(image, self.keep(maps), kept, mv_y, motion, place=0 if is_key else place)
         if is_key or not self.size.long_term:
             return after

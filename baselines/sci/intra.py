@@ -5,26 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from baselines.neural.fixed import FixedConv, FixedLayer, FixedSubpel, snap
+from baselines.neural.fixed import FixedLayer, snap
 from baselines.neural.latents import LatentCoder
-from baselines.neural.quadtree import Block, QuadPrior
+from baselines.neural.quadtree import QuadPrior
 from baselines.neural.small import BLOCK, FRAME_GAIN, STEPS, DctTransform, Rates, to_frame, to_network
-from baselines.sci.refinement import Refinement, encoder_branch
+from baselines.sci.refinement import Refinement, encoder_branch, lifting
 from baselines.sci.sizes import CodecSize
 
 # Starting quantisation steps of the rate points that only intra frames have.
 _FINEST = (0.055, 0.04)
-
-
-def _lift(size: CodecSize) -> nn.Sequential:
-    """Network that gives the refinement an intra frame's latent, from the latent's grid to the refinement's."""
-    channels = size.intra.lift * 2 ** (size.halvings - 1)
-    layers: list[nn.Module] = [FixedConv(size.latent, size.intra.hidden, 1, activation="leaky")]
-    layers += [Block(size.intra.hidden, size.intra.hidden), FixedSubpel(size.intra.hidden, channels, 3, "leaky")]
-    while channels > size.intra.lift:
-        layers.append(FixedSubpel(channels, channels // 2, 3, "leaky"))
-        channels //= 2
-    return nn.Sequential(*layers)
 
 
 class ImageNetwork(FixedLayer):
@@ -40,7 +29,7 @@ class ImageNetwork(FixedLayer):
         self.rates = Rates(size.latent, self.steps)
         self.encoder = encoder_branch(pixels, intra.encoder, size.halvings, size.latent)
         self.prior = QuadPrior(size.latent, intra.hidden, intra.hyper, 0, len(self.steps))
-        self.lift = _lift(size) if intra.lift else None
+        self.lift = lifting(size.latent, intra.hidden, intra.lift, size.halvings) if intra.lift else None
         self.refine = Refinement(size.unshuffle, pixels + intra.lift, intra.width, intra.reconstruct, len(self.steps))
 
     def code(self, coder: LatentCoder, frame: Tensor | None, rate: Tensor, shape: tuple[int, int, int]) -> Tensor:

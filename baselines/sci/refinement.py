@@ -1,4 +1,4 @@
-"""What the networks of intra and of inter frames share: the refinement, and the encoder's branch."""
+"""What the networks of intra and of inter frames share: the refinement, its maps of the latent, the encoder's branch."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.neural.fixed import STEP, FixedConv, FixedLayer, add
+from baselines.neural.fixed import STEP, FixedConv, FixedLayer, FixedSubpel, add
 from baselines.neural.layers import conv
+from baselines.neural.quadtree import Block
 from baselines.neural.small import FRAME_GAIN, Residual, zeroed
 
 
@@ -42,6 +43,17 @@ class Refinement(FixedLayer):
     def freeze_weights(self) -> None:
         with torch.no_grad():
             self.rate_bias.copy_(torch.round(self.rate_bias / STEP) * STEP)
+
+
+def lifting(latent: int, hidden: int, outputs: int, halvings: int) -> nn.Sequential:
+    """Network that makes maps for a refinement from a latent: `outputs` channels, doubled in size `halvings` times."""
+    channels = outputs * 2 ** (halvings - 1)
+    layers: list[nn.Module] = [FixedConv(latent, hidden, 1, activation="leaky")]
+    layers += [Block(hidden, hidden), FixedSubpel(hidden, channels, 3, "leaky")]
+    while channels > outputs:
+        layers.append(FixedSubpel(channels, channels // 2, 3, "leaky"))
+        channels //= 2
+    return nn.Sequential(*layers)
 
 
 def encoder_branch(inputs: int, width: int, halvings: int, latent: int) -> nn.Sequential:

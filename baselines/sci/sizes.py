@@ -51,6 +51,8 @@ class CodecSize:
         Size of the network of intra frames.
     latent
         Number of the 256 coefficients of a 16x16 block that are coded.
+    lift
+        Channels that the last refinement gets from the latent, in addition to the transform's picture.
     long_term
         Whether inter frames are also predicted directly from the last key frame.
     places
@@ -75,6 +77,7 @@ class CodecSize:
     motion: int
     intra: IntraSize
     latent: int
+    lift: int = 0
     long_term: bool = False
     places: int = 1
     cubic: bool = False
