@@ -749,7 +749,9 @@ def codec_recipe(size):
 @pytest.fixture(scope="module")
 def smaller(tmp_path_factory):
     """Weights of a network with fewer parts, every one of which counts, and its size."""
-    size = replace(CODEC["small"], intra=INTRA, width=16, kept=8, encoder=16, hidden=16, hyper=8, motion=16, **PLAIN)
+    size = replace(
+        CODEC["small"], intra=INTRA, width=16, kept=8, encoder=16, hidden=16, hyper=8, motion=16, lift=0, **PLAIN
+    )
     network = filled(codec_recipe(size).network, 0.05)
     return saved(network, tmp_path_factory.mktemp("smaller") / "small.safetensors"), size
 
@@ -776,6 +778,25 @@ def test_networks_with_more_parts_begin_from_those_with_fewer(smaller, shards):
         decoded.append([state.frame for state in states[1:]])
     # The first two are the same; from the third on motion is searched with what is known.
     assert all(torch.allclose(*pair, atol=1e-5) for pair in list(zip(*decoded, strict=True))[:2])
+
+
+def test_priors_with_more_maps_begin_from_those_with_fewer(smaller):
+    """A prior joins its own maps with others: what follows them keeps its weights, and streams are as before."""
+    weights, size = smaller
+    old, wide = codec_recipe(size), codec_recipe(replace(size, width=24, hidden=32, lift=8))
+    old.begin_from(weights)
+    wide.begin_from(weights)
+    frames, decoded = torch.rand(3, 1, 1, 64, 64), []
+    for recipe in (old, wide):
+        recipe.network.eval()
+        coder, state = Estimator(), None
+        with torch.inference_mode():
+            for k, frame in enumerate(frames):
+                model = SciModel(recipe.network, torch.tensor([2]))
+                found, state = model.code(coder, frame, k, (64, 64), state)
+        decoded.append((found, coder.total_bits))
+    assert torch.allclose(decoded[0][0], decoded[1][0], atol=1e-4)
+    assert decoded[0][1] == pytest.approx(decoded[1][1], rel=1e-4)
 
 
 def test_wider_networks_begin_from_narrower_ones(smaller):

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
 from baselines.neural.fixed import train_in_bfloat16
 from baselines.neural.small import STEPS
 from bench.interfaces.recipe import Recipe
+from bench.weights import read_weights
 
 # Number of groups in the outputs of priors' last layers; each group has all channels of the latent.
 _GROUPS = {"prior.head.": 3, "prior.trunk_head.": 2, "prior.parameters_net.2.": 2}
+# Layers of a prior whose inputs are its own maps and then what else is known; the first two keep this order.
+_JOINED = re.compile(r"(.*prior\.)(?:fusion\.0\.(conv1|depth_conv|conv2|adaptor)|adaptors\.\d)\.")
 
 
 class GrowingRecipe(Recipe):
     """A recipe whose network may begin from the weights of a smaller one."""
+
+    def begin_from(self, path: Path) -> tuple[int, int]:
+        """See `Recipe`; the network of the file may be smaller."""
+        # Number of a prior's own maps in the file's network.
+        self._maps = {
+            name.removesuffix("head.conv.weight"): tensor.shape[1]
+            for name, tensor in read_weights(path).items()
+            if name.endswith("prior.head.conv.weight")
+        }
+        return super().begin_from(path)
 
     def use_bfloat16(self) -> bool:
         """See `Recipe` and `train_in_bfloat16`."""
@@ -38,8 +54,35 @@ class GrowingRecipe(Recipe):
             more = own.shape[1] // 2 - given.shape[1] // 2
             halves = [torch.cat([half, half[:, -1:].expand(-1, more, -1, -1)], 1) for half in given.chunk(2, 1)]
             return torch.cat(halves, 1)
+        if joined := _JOINED.match(name):
+            return self._joined(given, own, joined[1], joined[2] in ("conv1", "depth_conv"))
         groups = next((count for layer, count in _GROUPS.items() if layer in name), 1)
         return given if given.shape == own.shape else _widened(given, own, groups)
+
+    def _joined(self, given: Tensor, own: Tensor, prior: str, ordered: bool) -> Tensor:
+        """A layer of `_JOINED`: what comes after a prior's own maps moves behind those that are new.
+
+        Parameters
+        ----------
+        prior
+            The prior's name, with a dot at its end.
+        ordered
+            Whether outputs are in the order of the inputs.
+        """
+        before, after = self._maps[prior], self.network.get_submodule(f"{prior}head.conv").weight.shape[1]
+
+        def places(count: int) -> Tensor:
+            numbers = torch.arange(count)
+            return torch.where(numbers < before, numbers, numbers + after - before)
+
+        rows = torch.zeros(len(given), *own.shape[1:])
+        if given.ndim == 1 or given.shape[1] == own.shape[1]:  # a bias, or a kernel for each map alone
+            rows.copy_(given)
+        else:
+            rows[:, places(given.shape[1])] = given
+        grown = own.clone()
+        grown[places(len(given)) if ordered else torch.arange(len(given))] = rows
+        return grown
 
 
 def _widened(given: Tensor, own: Tensor, groups: int) -> Tensor | None:

@@ -1,4 +1,4 @@
-"""What the networks of intra and of inter frames share: the refinement, its maps of the latent, the encoder's branch."""
+"""What the networks of intra and of inter frames share: the refinement, the latent's maps, the encoder's branch."""
 
 from __future__ import annotations
 
