@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from bench.train.shards import Shards
 
 
+# Networks that only encoders run.
+_ENCODERS = re.compile(r"\.(mv_|hyper_)?encoder\d?\.")
 # Share of the samples that are luminance, as ATC sends it, instead of features.
 PLAIN = 0.3
 
@@ -122,9 +125,16 @@ class SmallRecipe(GrowingRecipe):
 
 
 def finish_small(network: nn.Module) -> dict[str, Tensor]:
-    """Bring a small network into its exact form, in place, and return its weights by name."""
+    """Bring a small network into its exact form, in place, and return its weights by name.
+
+    What only encoders run is rounded to half precision: nothing decoded depends on it, and it is half of a file.
+    """
     store_tables(network)
     freeze(network)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if _ENCODERS.search(name):
+                parameter.copy_(parameter.half())
     return {name: _compact(value.detach().cpu()) for name, value in network.state_dict().items()}
 
 
