@@ -69,7 +69,7 @@ class GrowingRecipe(Recipe):
         ordered
             Whether outputs are in the order of the inputs.
         """
-        before, after = self._maps[prior], self.network.get_submodule(f"{prior}head.conv").weight.shape[1]
+        before, after = self._maps[prior], self.network.get_parameter(f"{prior}head.conv.weight").shape[1]
 
         def places(count: int) -> Tensor:
             numbers = torch.arange(count)
