@@ -203,11 +203,13 @@ def test_page_of_too_many_points_has_means_alone(limited, browser):
     assert runs.command(runs.table["job"].eq(runs.table["job"].iloc[0])) in commands
 
 
-def test_report_opens_its_page(page, monkeypatch, tmp_path, capsys):
-    opened = []
+def test_report_opens_its_page(monkeypatch, tmp_path, capsys):
+    opened, written = [], []
     monkeypatch.setattr("webbrowser.open", opened.append)  # None: there is no browser
-    code, said = run(capsys, "report", page.parent / "run", "--out", tmp_path / "report", "--open")
-    assert opened == [(tmp_path / "report" / "index.html").as_uri()]
+    monkeypatch.setattr("bench.report.build.build_report", lambda *given: written.append(given[3]) or [given[3]])
+    folder = write_run(tmp_path / "run", {"x265": (1000, "")})
+    code, said = run(capsys, "report", folder, "--out", tmp_path / "report", "--open")
+    assert written == [tmp_path / "report" / "index.html"] and opened == [written[0].as_uri()]
     assert code == 2 and "no browser was found" in said
 
 

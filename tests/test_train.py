@@ -367,6 +367,7 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole(kind, short, shards):
     assert float((gradients[0][1] - gradients[1][1]).norm() / gradients[0][1].norm()) < 1e-4
 
 
+@pytest.mark.slow
 def test_a_run_of_one_process_goes_on_in_two(bench, tmp_path, monkeypatch, one_thread):
     """A step draws the same batch and noise, whatever processes share it: log and weights are those of one process."""
     monkeypatch.setattr(loop, "_CHECKPOINT_SECONDS", 0.0)
@@ -431,6 +432,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(shards, tmp_path, separable, a
 
 
 def test_batches_made_ahead_and_events_change_no_weights(shards, tmp_path):
+    pytest.importorskip("tensorboard", reason="tensorboard is not installed")
     settings, cards = Settings("test", shards.digest, 2, 0), []
     for number, further in enumerate(({}, {"workers": 1, "tensorboard": True})):
         folder = tmp_path / str(number)
