@@ -140,7 +140,7 @@ def _tiles(rows: pd.DataFrame, documents: dict[str, dict[str, Any]]) -> tuple[st
     if truth is not None:
         tiles.append(Tile(f"truth, instant {k}", "", truth, partial(_truths, first, documents)))
     what = f"spikes at instant {k}" if truth is None else "spikes at that instant"
-    tiles.append(Tile(what, "", spikes, lambda ks: np.stack([spikes_at(first, documents, int(at)) for at in ks])))
+    tiles.append(Tile(what, "", spikes, partial(_spikes, first, documents)))
     for row in rows.to_dict("records"):
         result = result_picture(row)
         if result is not None:
@@ -208,8 +208,14 @@ def at_instant(row: pd.Series, documents: dict[str, dict[str, Any]], k: int) -> 
 
 def spikes_at(row: pd.Series, documents: dict[str, dict[str, Any]], k: int) -> np.ndarray:
     """The spike frame of a row's segment at coding instant k, H x W float32 in {0, 1}."""
-    index = _spike_index(row, documents, k)
-    return _recording(row, documents).spikes(index, index + 1)[0].astype(np.float32)
+    return _spikes(row, documents, [k])[0]
+
+
+def _spikes(row: pd.Series, documents: dict[str, dict[str, Any]], instants: Sequence[int]) -> np.ndarray:
+    """The spike frames of a row's segment at coding instants, K x H x W float32 in {0, 1}."""
+    recording = _recording(row, documents)  # opened once: it may simulate all spikes for the first of them
+    indices = [_spike_index(row, documents, int(k)) for k in instants]
+    return np.stack([recording.spikes(index, index + 1)[0] for index in indices]).astype(np.float32)
 
 
 def _recording(row: pd.Series, documents: dict[str, dict[str, Any]]) -> Recording:
