@@ -1,4 +1,11 @@
-"""Exceptions for mistakes of users, and text of other programs as one line of a message."""
+"""Exceptions for mistakes of users, and text of other programs and libraries as one line of a message."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class BenchError(Exception):
@@ -11,6 +18,12 @@ class BenchError(Exception):
 
 class StreamError(BenchError):
     """A stream is truncated or damaged, is not of this suite, or was coded by another codec or with other weights."""
+
+
+def first_fault(error: ValidationError) -> str:
+    """The first thing that is wrong with data: its place, fields with dots between, and what is wrong."""
+    first = error.errors()[0]
+    return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
 
 
 def one_line(text: str) -> str:

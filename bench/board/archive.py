@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import stat
 import struct
@@ -25,6 +24,7 @@ from bench.board.manifest import (
 )
 from bench.errors import BenchError, one_line
 from bench.files import disk_errors, whole_file
+from bench.fingerprint import file_sha256
 from bench.results.document import stream_path
 from bench.results.rows import RUN_FILE, STREAMS
 
@@ -79,8 +79,7 @@ def file_facts(folder: Path, names: Iterable[str]) -> dict[str, FileFacts]:
         path = member_path(folder, name)
         size = path.stat().st_size
         _check_size(name, size, str(path))
-        with path.open("rb") as file:
-            facts[name] = FileFacts(sha256=hashlib.file_digest(file, "sha256").hexdigest(), size=size)
+        facts[name] = FileFacts(sha256=file_sha256(path), size=size)
     if len(facts) >= _MOST_FILES or sum(fact.size for fact in facts.values()) > _MOST_TOTAL:
         raise BenchError(f"{folder} has more than an archive holds, {_MOST_TOTAL >> 30} GiB; leave out --streams")
     return facts

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from bench.board.archive import file_facts, is_member, present_files, stream_name, unpack, write_archive
 from bench.board.manifest import (
     BESIDE,
@@ -17,7 +19,7 @@ from bench.board.manifest import (
     member_path,
     stated_facts,
 )
-from bench.errors import BenchError
+from bench.errors import BenchError, first_fault
 from bench.interfaces import ConditionCard
 from bench.metrics.quality import PSNR_CEILING
 from bench.results.document import read_run_file
@@ -99,21 +101,12 @@ def pack_run(folder: Path, target: Path, streams: bool, name: str = "", url: str
     stated = {"name": name, "url": url, **stated_facts(document)}
     try:
         manifest = Manifest(schema_version=SCHEMA, streams=streams, files=files, **stated)
-    except ValueError as error:
-        raise BenchError(f"these facts cannot stand in a manifest: {_first(error)}") from None
+    except ValidationError as error:
+        raise BenchError(f"these facts cannot stand in a manifest: {first_fault(error)}") from None
     if problems := _contents(folder, manifest, streams).problems:
         raise BenchError(f"{folder} would not hold as a submission: {problems[0]}")
     write_archive(folder, manifest, target)
     return manifest
-
-
-def _first(error: ValueError) -> str:
-    from pydantic import ValidationError
-
-    if not isinstance(error, ValidationError):
-        return str(error)
-    first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def _contents(folder: Path, manifest: Manifest, streams: bool) -> Contents:

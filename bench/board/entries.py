@@ -12,9 +12,9 @@ import pandas as pd
 
 from bench.board.contents import open_submission
 from bench.board.manifest import Manifest
-from bench.board.record import Record, archive_sha256, read_record
+from bench.board.record import Record, read_record
 from bench.errors import BenchError, one_line
-from bench.fingerprint import digest
+from bench.fingerprint import digest, file_sha256
 from bench.interfaces import Dataset, parse_spec
 from bench.paths import listed
 from bench.registry import component_class
@@ -82,7 +82,7 @@ def read_folder(folder: Path, store: Store) -> tuple[list[Submission], list[Refu
     for path in archives:
         try:
             _check_file(path)
-            sha256 = archive_sha256(path)
+            sha256 = file_sha256(path)
             if sha256 in seen:
                 raise BenchError(f"it is the same file as {seen[sha256]}")
             seen[sha256] = path.name

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from bench.errors import BenchError
+from bench.errors import BenchError, first_fault
 from bench.interfaces import ConditionCard
 from bench.measure.iqa import IQA_FILE, IqaRow
 from bench.measure.networks import NETWORKS_FILE, NetworkRow
@@ -83,9 +83,7 @@ def parse_manifest(data: bytes, place: str) -> Manifest:
     try:
         return Manifest.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise BenchError(f"{place}: {MANIFEST_FILE}: {where + ': ' if where else ''}{first['msg']}") from None
+        raise BenchError(f"{place}: {MANIFEST_FILE}: {first_fault(error)}") from None
 
 
 def stated_facts(document: dict[str, Any]) -> dict[str, Any]:

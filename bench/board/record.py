@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,7 +9,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from bench.board.manifest import Text
-from bench.errors import BenchError, one_line
+from bench.errors import BenchError, first_fault, one_line
+from bench.fingerprint import file_sha256
 from bench.results.provenance import git_commit
 from bench.results.tables import JobId
 from bench.version import __version__
@@ -57,7 +57,7 @@ def make_record(archive: Path, problems: list[str], **facts: object) -> Record:
     return Record.model_validate(
         {
             "schema_version": 1,
-            "archive_sha256": archive_sha256(archive),
+            "archive_sha256": file_sha256(archive),
             "holds": not problems,
             "checked": datetime.now(UTC).isoformat(timespec="seconds"),
             "suite": __version__,
@@ -66,12 +66,6 @@ def make_record(archive: Path, problems: list[str], **facts: object) -> Record:
             **facts,
         }
     )
-
-
-def archive_sha256(path: Path) -> str:
-    """SHA-256 in hex of an archive."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_record(path: Path) -> Record:
@@ -89,6 +83,4 @@ def read_record(path: Path) -> Record:
     except OSError as error:
         raise BenchError(f"{path}: {error.strerror}") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise BenchError(f"{path.name} is no record of a verification: {where}: {first['msg']}") from None
+        raise BenchError(f"{path.name} is no record of a verification: {first_fault(error)}") from None

@@ -11,7 +11,17 @@ from typing import Any
 
 import pandas as pd
 
-from bench.check.gate import Finding, Line, Tolerance, card_differences, compare_pairs, paired, place, row_name
+from bench.check.gate import (
+    Finding,
+    Line,
+    Tolerance,
+    card_differences,
+    cards_of,
+    compare_pairs,
+    paired,
+    place,
+    row_name,
+)
 from bench.errors import BenchError
 from bench.registry import check_foreign
 from bench.report.rows import Runs, load_runs
@@ -101,8 +111,10 @@ def measure_again(fields: Mapping[str, Any], folders: Sequence[Path], trusted: b
         other_way = [(before, after, exact) for after, before, exact in matched]
         lines = [*compare_pairs(matched, Tolerance()), *compare_pairs(other_way, Tolerance())]
         differences += [line for line in lines if line.finding is Finding.CHANGED or line.finding is Finding.WORSE]
+        lines_now, lines_then = _lines(new), _lines(old)
         for after, before, _ in matched:
-            rows.append(Again(row_name(before), run, tuple(_figures(new, old, place(after)))))
+            figures = _figures(new, old, lines_now[place(after)], lines_then[place(before)])
+            rows.append(Again(row_name(before), run, tuple(figures)))
     return Outcome(tuple(rows), tuple({line.name: line for line in reversed(differences)}.values()))
 
 
@@ -110,14 +122,14 @@ def _earlier(now: Runs, folders: Sequence[Path]) -> Iterator[tuple[Runs, Runs]]:
     """For each run that has rows of `now` under the same rules: these rows of now, and of then."""
     runs = [load_runs([folder]) for folder in folders if (folder / RD_FILE).is_file()]
     wanted = {place(row): row for row in now.table.itertuples(index=False)}
-    cards = _cards(now)
+    cards = cards_of(now)
     for old in sorted(runs, key=_started, reverse=True):
         found = [
             row
             for row in old.table[old.table["status"].eq("ok")].itertuples(index=False)
             if place(row) in wanted
             and row.evaluated == wanted[place(row)].evaluated
-            and not card_differences(_cards(old)[row.condition], cards[wanted[place(row)].condition])
+            and not card_differences(cards_of(old)[row.condition], cards[wanted[place(row)].condition])
         ]
         if found:
             jobs = {wanted[place(row)].job for row in found}
@@ -130,31 +142,29 @@ def _part(runs: Runs, jobs: set[str]) -> Runs:
     return Runs(runs.table[runs.table["job"].isin(jobs)].reset_index(drop=True), runs.documents)
 
 
-def _cards(runs: Runs) -> dict[str, dict[str, Any]]:
-    (document,) = runs.documents.values()
-    cards: dict[str, dict[str, Any]] = document["conditions"]
-    return cards
-
-
 def _started(runs: Runs) -> str:
     (document,) = runs.documents.values()
     return str(document["provenance"][-1].get("started", ""))
 
 
-def _figures(new: Runs, old: Runs, where: tuple[Any, ...]) -> Iterator[tuple[str, float, float, int]]:
+def _figures(
+    new: Runs, old: Runs, now: dict[Any, Any], then: dict[Any, Any]
+) -> Iterator[tuple[str, float, float, int]]:
     """The figures of one row, see `Again`."""
-    rows = [_row(runs.table, where) for runs in (old, new)]
-    yield "bits", rows[0]["bits"], rows[1]["bits"], 0
+    yield "bits", then["bits"], now["bits"], 0
     for name in dict.fromkeys([*new.measures, *old.measures]):
-        before, after = (_number(row.get(name)) for row in rows)
+        before, after = (_number(line.get(name)) for line in (then, now))
         if name not in ("bpp", "bpf") and not (math.isnan(before) and math.isnan(after)):
             known = new if name in new.measures else old
             yield known.measure_title(name), before, after, known.measures[name].digits
 
 
-def _row(table: pd.DataFrame, where: tuple[Any, ...]) -> dict[Any, Any]:
-    mask = [place(row) == where for row in table.itertuples(index=False)]
-    return dict(table[mask].iloc[0])
+def _lines(runs: Runs) -> dict[tuple[Any, ...], dict[Any, Any]]:
+    """The rows by their places, with columns of any name: a named tuple has no field of a task's own measure."""
+    return {
+        place(row): line
+        for row, line in zip(runs.table.itertuples(index=False), runs.table.to_dict("records"), strict=True)
+    }
 
 
 def _number(value: object) -> float:

@@ -196,7 +196,7 @@ def paired(new: Runs, old: Runs, run: Path, reference: Path) -> tuple[list[Pair]
             f"cannot compare: {len(missing)} of {len(theirs)} rows of {reference} are not in {run}, "
             f"the first is {row_name(missing[0])}"
         )
-    cards = {**_cards(new), **_cards(old)}
+    cards = {**cards_of(new), **cards_of(old)}
     pairs = []
     for where, before in theirs.items():
         now = ours[where]
@@ -222,7 +222,8 @@ def card_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> lis
     return [key for key in first if key not in _WEIGHTS and first[key] != second.get(key)]
 
 
-def _cards(runs: Runs) -> dict[str, dict[str, Any]]:
+def cards_of(runs: Runs) -> dict[str, dict[str, Any]]:
+    """The condition cards of one run by their hash."""
     (document,) = runs.documents.values()
     cards: dict[str, dict[str, Any]] = document["conditions"]
     return cards

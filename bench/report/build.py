@@ -82,13 +82,14 @@ def _build_report(
         progress(1, steps, "tables")
         material = Material(every, runs, bd)
         tables = _tables(material)
+        material = replace(material, tables=tables)
         for table in (*tables, *_bd_tables(runs, bd)):
             files += table.write(target)
         plots = []
         for done, dataset in enumerate(datasets, start=2):
             progress(done, steps, f"plot of {dataset}")
             plots += _plots(runs, dataset, target, PLOT_FORMATS)
-        plots += sections.plots(replace(material, tables=tables), target)
+        plots += sections.plots(material, target)
         progress(steps - 2, steps, "pictures")
         sheets = matched_sheets(runs.table, runs.documents)
         figures, undrawn = sections.sheets(material)
@@ -102,7 +103,6 @@ def _build_report(
         if page:
             progress(steps - 1, steps, "page")
             page_plots = [path for path in plots if path.suffix == ".png" and not path.stem.startswith("rd_")]
-            material = replace(material, tables=tables)
             charts = sections.charts(material)
             with disk_errors(page):
                 build_page(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from bench.errors import BenchError
+from bench.errors import BenchError, first_fault
 from bench.interfaces import Component, ConditionCard, Measure
 from bench.metrics.measures import clash
 from bench.registry import GROUPS, check_foreign
@@ -142,5 +142,4 @@ def read_run_file(folder: Path, trusted: bool = False) -> dict[str, Any]:
     try:
         return {**_RunFile.model_validate(document).model_dump(by_alias=True), "trusted": trusted}
     except ValidationError as error:
-        first = error.errors()[0]
-        raise BenchError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise BenchError(f"{path}: {first_fault(error)}") from None

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from bench.chain import Chain, to_spikes
-from bench.errors import BenchError
+from bench.errors import BenchError, first_fault
 from bench.files import FatalError
 from bench.fingerprint import code_fingerprint, component_fingerprint, digest
 from bench.interfaces import (
@@ -237,9 +237,7 @@ class _JobRun:
                 **measures,
             )
         except ValidationError as error:
-            first = error.errors()[0]
-            column = ".".join(map(str, first["loc"]))
-            raise BenchError(f"{chain.task.name}: evaluate: {column}: {first['msg']}") from None
+            raise BenchError(f"{chain.task.name}: evaluate: {first_fault(error)}") from None
         return Outcome(row, classes, others, entry.data, picture, self.times)
 
     def is_encoded(self) -> bool:
