@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import pickle
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
@@ -118,15 +117,6 @@ def restored(network: type[nn.Module], arguments: tuple[Hashable, ...], path: Pa
     # In channels-last order, convolutions of few channels take three quarters of the time.
     restored_network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return restored_network.eval()
-
-
-def files_sha256(paths: Sequence[Path]) -> str:
-    """SHA-256 in hex over the hashes of files, in the given order."""
-    state = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as stream:
-            state.update(hashlib.file_digest(stream, "sha256").digest())
-    return state.hexdigest()
 
 
 def _read(path: Path) -> object:

@@ -41,7 +41,7 @@ def explain(
 
     Examples:
 
-      bench explain 1f2e3d4c5b6a
+      bench explain fb6b4eeb906f
 
       bench explain reports/paper/table_iv.csv:1 --run
     """

@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
-    out: Annotated[Path | None, typer.Option(help="Folder of the report; reports/<run> by default.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the report; reports/<first run> by default.")] = None,
     page: Annotated[
         Path | None, typer.Option(help="HTML file to write: the whole report as one page that needs no network.")
     ] = None,

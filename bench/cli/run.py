@@ -38,7 +38,7 @@ def run(
     dataset: Annotated[str, typer.Option(help="Datasets, as name or name:key=value.")] = "",
     extractor: Annotated[str, typer.Option(help="Extractors, as name or name:key=value.")] = "",
     analyzer: Annotated[str, typer.Option(help="Analyzers; by default the extractor's, else the task's.")] = "",
-    task: Annotated[str, typer.Option(help="reconstruction or classification; both with a comma or plus.")] = "",
+    task: Annotated[str, typer.Option(help="Tasks of `bench list tasks`; several with a comma or plus.")] = "",
     rates: Annotated[str, typer.Option(help="Rate points for all codecs (42,37); each codec's own by default.")] = "",
     sequences: Annotated[
         str, typer.Option(help="Names of the sequences to use; a name with a comma in double quotes.")

@@ -41,7 +41,7 @@ class RDRow(TableRow):
     sequence: str = Field(description="Sequence within the dataset.")
     speed_class: Literal["", "low", "high"] = Field(description="low or high; empty where unknown.")
     segment: int = Field(description="Index of the segment's first spike frame in the recording.")
-    task: str = Field(description="What the result is for: reconstruction or classification.")
+    task: str = Field(description="What the result is for: reconstruction, say.")
     paradigm: str = Field(description="cta, atc or caas.")
     extractor: str = Field(description="Extractor with its non-default options.")
     analyzer: str = Field(description="Analyzer with its non-default options.")

@@ -56,7 +56,7 @@ class TrainingOptions:
     variant: Annotated[str, Option(help="Changes for an ablation, as key=value,key=value (docs/sci.md).")] = ""
     begin: Annotated[
         Path | None,
-        Option(help="File of weights to start from; tensors whose name or shape does not fit are ignored."),
+        Option(help="File of weights to start from; a smaller network grows, tensors of other names are left out."),
     ] = None
     resume: Annotated[bool, Option("--resume", help="Continue the training in the folder.")] = False
     batch: Annotated[
