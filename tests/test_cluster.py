@@ -178,6 +178,7 @@ def test_a_scheduler_that_does_not_answer_is_one_line(monkeypatch, capfd):
     [
         (("--scheduler", "somewhere"), ("--scheduler somewhere", "tcp://HOST:PORT")),
         (("--scheduler", "local:2", "--jobs", "2"), ("--jobs", "--scheduler")),
+        (("--scheduler", "local:2", "--job-limit", "60"), ("--job-limit", "limit_seconds")),
     ],
 )
 def test_mistakes_are_one_line(bench, tmp_path, flags, words):
