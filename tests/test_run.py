@@ -273,6 +273,8 @@ def test_short_streams_are_coded_in_batches_and_only_the_wrong_one_fails(tmp_pat
 
 def test_a_batch_without_a_payload_for_each_segment_is_its_authors_error():
     class Short(create(Codec, "raw").__class__):
+        together = 2
+
         def compress_all(self, segments, rate_points, condition):
             return [b"x"]
 
