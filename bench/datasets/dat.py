@@ -237,6 +237,21 @@ class Dat(Dataset):
         )
 
 
+def one_recording(path: Path, **options: Any) -> tuple[Dat, SequenceInfo]:
+    """The dataset of one .dat file with these options, and its only sequence.
+
+    Raises
+    ------
+    BenchError
+        If the path is a folder, or the recording is unreadable.
+    """
+    if path.is_dir():
+        raise BenchError(f"{path} is a folder; name one .dat recording")
+    dataset = Dat(root=str(path), **options)
+    (info,) = dataset.sequences()
+    return dataset, info
+
+
 def _survey(path: Path, geometry: Geometry) -> Survey:
     status = path.stat()
     return _survey_of(path, geometry, status.st_size, status.st_mtime_ns)
