@@ -385,14 +385,14 @@ def test_one_feature_alone_is_analysed(analyzer, moving):
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory):
-    return open_shards(None, tmp_path_factory.mktemp("shards"), 8, 0, quiet)
+    return open_shards(None, tmp_path_factory.mktemp("shards"), 4, 0, quiet)
 
 
 def small_recipe(stage, folder, checked=0, **variant):
     """A stage's recipe cut short; nothing is evaluated where nothing is to be checked."""
     torch.manual_seed(0)
     recipe = Sci().stage_recipe(stage, folder, Variant(**variant))
-    recipe.batch, recipe.crop, recipe.checked = 3, 32, checked
+    recipe.batch, recipe.crop, recipe.side, recipe.checked = 3, 32, 64, checked
     if not checked:
         recipe.evaluate = lambda network, shards, progress: []
     return recipe
