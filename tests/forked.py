@@ -60,7 +60,7 @@ def _start_worker(*arguments):
 
     pool.start_worker(*arguments)
     _share_server()
-    decode.start_server = Decoders
+    decode.start_server = _Decoders
 
 
 def _run_stage(command, *, stdin, limit_seconds):
@@ -79,7 +79,7 @@ def _stage(arguments):
     profile.main()
 
 
-class Decoders:
+class _Decoders:
     """The server of `bench.runner.decode`, forked; with what that uses of `subprocess.Popen`."""
 
     def __init__(self):

@@ -15,8 +15,6 @@ from bench.conform import _alone, _causal, _sizes, conform
 from bench.errors import BenchError
 from bench.interfaces import Codec, CodingCondition, Content, Dataset, Extractor, from_uint8, to_uint8, unpack_stream
 from bench.registry import create
-from bench.runner import decode
-from tests.forked import Decoders
 
 # Like vvenc, but for their encoders' settings: the quick tests of the kit are those that hang on settings.
 SETTINGS = ["x265", "x264", "svtav1"]
@@ -87,16 +85,12 @@ def test_the_kit_notices_a_filter_that_reads_later_frames():
     assert problem.startswith("low_delay: frame 0 decodes differently when frames from 1 on change")
 
 
-@pytest.fixture
-def broken(monkeypatch):
-    """Makes a broken codec, whose decoders come from the tests' server: that of the suite starts from nothing."""
-    monkeypatch.setattr(decode, "start_server", Decoders)
-    yield lambda name: create(Codec, f"{Path(__file__).with_name('broken_codecs.py')}:{name}")
-    decode.close_server()
+def broken(name):
+    return create(Codec, f"{Path(__file__).with_name('broken_codecs.py')}:{name}")
 
 
 @pytest.mark.parametrize(("name", "check"), BROKEN.items())
-def test_the_kit_notices_what_a_codec_breaks_and_nothing_else(broken, name, check, monkeypatch):
+def test_the_kit_notices_what_a_codec_breaks_and_nothing_else(name, check, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert [result.check for result in conform(broken(name)) if result.problem] == [check]
 
@@ -105,14 +99,14 @@ def test_every_check_of_the_kit_has_a_codec_that_breaks_it():
     assert [result.check for result in conform(create(Codec, "raw"))] == list(BROKEN.values())
 
 
-def test_the_kit_notices_a_codec_that_leans_on_a_file_of_its_own(broken, tmp_path, monkeypatch):
+def test_the_kit_notices_a_codec_that_leans_on_a_file_of_its_own(tmp_path, monkeypatch):
     """The file holds what was coded last: within a process, and for the stream that was just coded, all seems well."""
     monkeypatch.setenv("FORGETFUL", str(tmp_path))
     problems = {result.check: result.problem for result in conform(broken("Forgetful")) if result.problem}
     assert problems == {BROKEN["Littering"]: "a stream decodes to other frames after another was coded"}
 
 
-def test_the_kit_tells_an_unexpected_error_once_with_its_line(broken):
+def test_the_kit_tells_an_unexpected_error_once_with_its_line():
     first, *others = [result.problem for result in conform(broken("Misspelt")) if result.problem]
     path = Path(__file__).with_name("broken_codecs.py")
     (line,) = (n for n, text in enumerate(path.read_text().splitlines(), 1) if "spikes.to_bytes()" in text)
@@ -120,13 +114,13 @@ def test_the_kit_tells_an_unexpected_error_once_with_its_line(broken):
     assert set(others) == {f"AttributeError as above ({path}:{line})"} and len(others) == 10
 
 
-def test_the_kit_tells_an_error_while_decoding_once_too(broken):
+def test_the_kit_tells_an_error_while_decoding_once_too():
     first, *others = [result.problem for result in conform(broken("Undecided")) if result.problem]
     assert "raw: the payload does not decode: KeyError: 'table' (" in first
     assert {problem.partition(" (")[0] for problem in others} == {"KeyError as above", "as above"}
 
 
-def test_a_codec_that_leaves_the_interpreter_fails_its_checks(broken):
+def test_a_codec_that_leaves_the_interpreter_fails_its_checks():
     problems = {result.check: result.problem for result in conform(broken("Leaving")) if result.problem}
     assert problems[BROKEN["Dark"]].startswith("SystemExit: 3 (")
     assert "exit code 1" in problems[BROKEN["Homebound"]]
