@@ -91,7 +91,7 @@ def run(
     scheduler
         Run the jobs on a Dask cluster instead: ``tcp://HOST:PORT``, or ``local:N`` for N workers on this machine.
     job_limit
-        Seconds after which a job is stopped and its row is failed; 0 means never, None a day.
+        Seconds after which a job of the local pool is stopped and its row is failed; 0 means never, None a day.
     timing
         Number of repeats for which each point is then encoded and decoded alone, to time it; 0 means no timing.
     figures
@@ -109,14 +109,13 @@ def run(
     BenchError
         If a name, option or field is wrong, if the run's folder cannot be written, or if the run is interrupted.
     """
-    from bench.request import DAY, Request, choose, measure
+    from bench.request import Request, choose, measure
     from bench.results.rows import RD_FILE, rd_frame
 
     fields = {key: _items(key, value) for key, value in grid.items()}
     chosen, plan = choose(suite, preset, smoothness, recognition, **fields)
-    limit = DAY if job_limit is None else job_limit
     place = None if out is None else Path(out)
-    request = Request(chosen, plan, place, resume, jobs, scheduler, limit, timing, figures)
+    request = Request(chosen, plan, place, resume, jobs, scheduler, job_limit, timing, figures)
     folder = measure(request, progress_bar).report.folder
     return Run(folder, rd_frame(folder / RD_FILE))
 

@@ -20,10 +20,17 @@ class StreamError(BenchError):
     """A stream is truncated or damaged, is not of this suite, or was coded by another codec or with other weights."""
 
 
-def first_fault(error: ValidationError) -> str:
-    """The first thing that is wrong with data: its place, fields with dots between, and what is wrong."""
+def first_fault(error: ValidationError, absent: str = "no such field") -> str:
+    """The first thing that is wrong with data: its place, fields with dots between, and what is wrong.
+
+    Parameters
+    ----------
+    absent
+        What is wrong with a field that the model does not have.
+    """
     first = error.errors()[0]
-    return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
+    wrong = absent if first["type"] == "extra_forbidden" else first["msg"]
+    return ": ".join(filter(None, (".".join(map(str, first["loc"])), wrong)))
 
 
 def one_line(text: str) -> str:

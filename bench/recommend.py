@@ -13,9 +13,9 @@ from typing import Any
 
 import pandas as pd
 
-from bench.datasets.dat import Dat
+from bench.datasets.dat import one_recording
 from bench.errors import BenchError
-from bench.interfaces import Codec, checked, join_names
+from bench.interfaces import Codec, join_names
 from bench.measure.profile import Profiled, ProfileRow, profile_chains
 from bench.registry import create
 from bench.report.paper.tables import side_cost
@@ -121,10 +121,7 @@ def recommend(
     BenchError
         If the recording is unreadable or too short, or nothing could be measured.
     """
-    if recording.is_dir():
-        raise BenchError(f"{recording} is a folder; name one .dat recording")
-    dataset = Dat(root=str(recording), size=size, camera=camera, rate=spike_rate)
-    (info,) = checked.sequences(dataset)
+    _, info = one_recording(recording, size=size, camera=camera, rate=spike_rate)
     fits = Sampling().count(info.num_spikes)
     known = bool(info.truth_at) or info.truth_at is None
     suite, plan = choose(

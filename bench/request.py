@@ -20,7 +20,7 @@ from bench.runner.run import RunReport, run_plan
 from bench.runner.spec import Suite, load_suite, make_spec
 from bench.runner.store import Store, open_store
 
-DAY = 24 * 3600.0
+_DAY = 24 * 3600.0
 ProgressBar = Callable[[str], AbstractContextManager[Progress]]
 
 
@@ -43,7 +43,7 @@ class Request:
     scheduler
         Run the jobs on a Dask cluster instead: ``tcp://HOST:PORT``, or ``local:N`` for N workers on this machine.
     job_limit
-        Seconds after which a job is stopped and its row is failed; 0 means never.
+        Seconds after which a job of the local pool is stopped and its row is failed; 0 means never, None a day.
     timing
         Number of repeats for which each point is then encoded and decoded alone, to time it; 0 means no timing.
     figures
@@ -60,7 +60,7 @@ class Request:
     resume: bool = False
     jobs: int = 0
     scheduler: str = ""
-    job_limit: float = DAY
+    job_limit: float | None = None
     timing: int = 0
     figures: bool = True
     command: str = ""
@@ -161,9 +161,12 @@ def measure(request: Request, bar: ProgressBar, told: Callable[[RunReport], None
 
 def _lane(request: Request) -> Lane:
     if not request.scheduler:
-        return LocalLane(request.jobs or os.cpu_count() or 1, limit_seconds=request.job_limit)
+        limit = _DAY if request.job_limit is None else request.job_limit
+        return LocalLane(request.jobs or os.cpu_count() or 1, limit_seconds=limit)
     if request.jobs:
         raise BenchError("--jobs counts workers of this machine; with --scheduler the cluster has its own")
+    if request.job_limit is not None:
+        raise BenchError("--job-limit is for workers of this machine; with --scheduler use a codec's limit_seconds")
     from bench.runner.cluster import ClusterLane
 
     return ClusterLane(request.scheduler)

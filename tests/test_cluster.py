@@ -119,11 +119,11 @@ def test_a_codec_that_kills_its_workers_is_one_failed_row(tmp_path, plugin_path)
 
 def test_workers_that_are_gone_for_good_are_started_anew(monkeypatch):
     monkeypatch.setattr(cluster_lane, "_WORKER_SECONDS", 1)
-    own = distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None)
+    own = distributed.LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None)
     with own, distributed.Client(own) as client:
         client.wait_for_workers(1)
-        for nanny in [*own.workers.values()]:
-            client.sync(nanny.close)
+        for worker in [*own.workers.values()]:
+            client.sync(worker.close)
         wait_until(lambda: not client.nthreads())
         submission = cluster_lane._Submission(client, "local:1")
 
@@ -178,6 +178,7 @@ def test_a_scheduler_that_does_not_answer_is_one_line(monkeypatch, capfd):
     [
         (("--scheduler", "somewhere"), ("--scheduler somewhere", "tcp://HOST:PORT")),
         (("--scheduler", "local:2", "--jobs", "2"), ("--jobs", "--scheduler")),
+        (("--scheduler", "local:2", "--job-limit", "60"), ("--job-limit", "limit_seconds")),
     ],
 )
 def test_mistakes_are_one_line(bench, tmp_path, flags, words):

@@ -316,7 +316,7 @@ def test_a_preset_without_published_figures_has_no_columns_for_them(verb):
         (["x265"], "x265 is not one of the suite's networks"),
         (["vtm"], "vtm is not one of the suite's networks"),
         (["vvenc", "--preset", "medium"], "vvenc is not one of the suite's networks"),
-        (["dcvc", "--preset", "paper"], "option 'preset'"),
+        (["dcvc", "--preset", "paper"], "option preset"),
         (["spikecodec", "--size", "64"], "'64' is no frame size"),
         (["spikecodec", "--size", "0x64"], "'0x64' is no frame size"),
         (["spikecodec", "--size", "64x9000"], "'64x9000' is no frame size"),

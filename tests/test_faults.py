@@ -29,6 +29,16 @@ from tests.conftest import (
 )
 from tests.forked import Forked, command_line
 
+# What the tests of one fault each measure of the grid.
+PART = ["--codec", "x265", "--paradigm", "caas"]
+
+
+def _part(reference):
+    """The cells of the rows of `PART` in an unbroken run."""
+    head, *lines = texts(reference)
+    codec, paradigm = head.index("codec"), head.index("paradigm")
+    return [head, *(line for line in lines if (line[codec], line[paradigm]) == ("x265", "caas"))]
+
 
 def _completes(folder, cache, reference):
     process = start_run(folder, cache, *CODECS)
@@ -185,7 +195,8 @@ ENDED = ("bench: interrupted\n", "bench: interrupted; what was measured is kept,
         ("encode", _COMPRESS, signal.SIGTERM),
         ("decode", _DECOMPRESS, signal.SIGHUP),
         ("conform", _COMPRESS, signal.SIGHUP),
-        ("profile", _COMPRESS, signal.SIGTERM),
+        # A program below a process that the verb started, as under verify.
+        pytest.param("profile", _COMPRESS, signal.SIGTERM, marks=pytest.mark.slow),
         ("verify", _DECOMPRESS, signal.SIGTERM),
         ("run", _COMPRESS, signal.SIGTERM),
     ],
@@ -204,7 +215,7 @@ def test_programs_do_not_outlive_a_verb_that_is_told_to_end(bench, tmp_path, plu
         "encode": [*encode, codec],
         "decode": ["decode", "s.spk", "-o", "s.npy", "--raw", "--codec", codec],
         "conform": ["conform", codec],
-        "profile": ["profile", "--codec", codec, "--extractor", "tfp", "--paradigm", "caas", "--dataset", TINY],
+        "profile": ["profile", "--codec", codec, "--extractor", "tfp", "--paradigm", "cta", "--dataset", TINY],
         "verify": ["verify", "r", "--trust"],
         "run": ["run", *grid, codec],
     }[verb]
@@ -325,16 +336,16 @@ def test_a_disk_that_is_read_only_is_one_line(reference, bench, tmp_path, small_
 def test_a_damaged_store_changes_nothing(reference, bench, tmp_path):
     """Every entry cut, emptied, or with a byte turned: the same rows, from stages that run again."""
     cache = {"BENCH_CACHE": str(tmp_path / "cache")}
-    bench("run", *TINY_FLAGS, *CODECS, "--out", tmp_path / "one", environment=cache)
+    bench("run", *TINY_FLAGS, *PART, "--out", tmp_path / "one", environment=cache)
     damage = np.random.default_rng(3)
     entries = [path for path in Path(tmp_path, "cache", "store").glob("??/*") if path.is_file()]
-    assert len(entries) > 50
+    assert len(entries) > 20
     for path in entries:
         data = bytearray(path.read_bytes())
         data[damage.integers(len(data))] ^= 1 << int(damage.integers(8))
         path.write_bytes([b"", data[: len(data) // 2], data][damage.integers(3)])
-    bench("run", *TINY_FLAGS, *CODECS, "--out", tmp_path / "two", environment=cache)
-    assert texts(tmp_path / "two") == texts(reference)
+    bench("run", *TINY_FLAGS, *PART, "--out", tmp_path / "two", environment=cache)
+    assert texts(tmp_path / "two") == _part(reference)
 
 
 def _back_in_time(arguments):
@@ -345,8 +356,8 @@ def _back_in_time(arguments):
 
 def test_a_clock_that_jumps_changes_nothing(reference, tmp_path):
     """The wall clock goes back by hours with every look at it: no measure, limit or lock hangs on it."""
-    flags = ("run", *TINY_FLAGS, *CODECS, "--jobs", "2", "--out", tmp_path / "run")
+    flags = ("run", *TINY_FLAGS, *PART, "--jobs", "2", "--out", tmp_path / "run")
     process = Forked(_back_in_time, flags, environment={**os.environ, "BENCH_CACHE": str(tmp_path / "cache")})
     _, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors
-    assert texts(tmp_path / "run") == texts(reference)
+    assert texts(tmp_path / "run") == _part(reference)

@@ -331,7 +331,7 @@ def test_mistakes_are_one_line(arguments, words, monkeypatch, capsys, tmp_path):
         ("dcvc-dc:weights=b", "parity compares with weights=a, not b; leave out the option"),
         ("dcvc-dc:preset=small", "parity compares with preset=official, not small"),
         ("dcvc-dc:device=cuda", "parity compares with device=cpu, not cuda"),
-        ("dcvc-dc:metric=best", "option 'metric'"),
+        ("dcvc-dc:metric=best", "option metric"),
         ("dcvc-dc --rate-point best", "no rate point 'best' (a number, or levelN)"),
     ],
 )

@@ -42,7 +42,7 @@ def _dark(spikes, instants):
 
 
 def test_features_are_the_same_from_several_processes(tmp_path, monkeypatch):
-    shards = training_data.open_shards(None, tmp_path, 8, 0, lambda *_: None)
+    shards = training_data.open_shards(None, tmp_path, 4, 0, lambda *_: None)
     alone = np.array(shards.derive("alone", _dark).features)
     monkeypatch.setattr(training_data, "_MANY", 2)
     assert np.array_equal(shards.derive("together", _dark).features, alone) and alone.any()

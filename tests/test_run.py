@@ -22,8 +22,13 @@ from bench.registry import create
 from bench.report.bd_table import QUALITIES
 from bench.results.rows import RD_FILE, STREAMS, read_rows
 from bench.runner.decode import _mine, close_server, decode_fresh
+from bench.runner.execute import run_job, start_batch
+from bench.runner.plan import make_plan
+from bench.runner.spec import make_spec
+from bench.runner.store import MissError, Store
 from bench.spikes import read_dat, write_dat
-from tests.conftest import CODECS, TINY, TINY_FLAGS, one_line_error, texts
+from tests.conftest import CODECS, TINY, TINY_FLAGS, one_line_error, texts, wait_until
+from tests.forked import Forked
 
 
 def test_the_grid_is_measured_and_rows_hold_together(reference):
@@ -85,22 +90,22 @@ def test_runs_over_changed_data_are_not_mixed(bench, tmp_path, spikes):
     one_line_error(bench(*flags, "--resume", check=2), "code or data has changed", "sequences: ")
 
 
-def test_verify_names_the_one_damaged_stream(reference, bench, tmp_path):
+def test_verify_names_the_damaged_stream_and_the_missing_one(reference, bench, tmp_path):
     import shutil
 
     folder = tmp_path / "copy"
     shutil.copytree(reference, folder)
     assert "28 of 28 streams decode" in bench("verify", folder).stdout
-    victim = next(row for row in read_rows(folder / RD_FILE) if row.codec == "x265" and row.paradigm == "caas")
+    victim, absent = [row for row in read_rows(folder / RD_FILE) if row.codec == "x265" and row.paradigm == "caas"][:2]
     path = folder / "streams" / f"{victim.job}.spk"
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(bytes(data))
-    done = bench("verify", folder, check=1)
-    assert done.stdout.count("BAD") == 1
-    assert f"BAD {victim.job}" in done.stdout and "27 of 28" in done.stdout
-    path.unlink()
-    assert "No such file" in bench("verify", folder, check=1).stdout
+    (folder / "streams" / f"{absent.job}.spk").unlink()
+    said = bench("verify", folder, check=1).stdout
+    bad = {line.split()[1]: line for line in said.splitlines() if line.startswith("BAD")}
+    assert bad.keys() == {victim.job, absent.job} and "26 of 28" in said
+    assert "No such file" in bad[absent.job] and "No such file" not in bad[victim.job]
 
 
 def test_timing_lane_fills_its_columns(bench, tmp_path):
@@ -210,6 +215,10 @@ def test_only_where_it_is_allowed_does_a_decoder_decode_more_than_one_stream(tmp
     (decoder,) = map(int, Path(f"/proc/{server}/task/{server}/children").read_text().split())
     os.kill(decoder, signal.SIGKILL)
     counts.append(8 * decode_fresh(stream, folder, spec, shared=True)[0].frames.max())
+    # One that waits does not outlive its server.
+    (decoder,) = Path(f"/proc/{server}/task/{server}/children").read_text().split()
+    os.kill(server, signal.SIGTERM)
+    wait_until(lambda: not Path(f"/proc/{decoder}").exists())
     close_server()
     assert counts == [1, 2, 1, 1, 2, 1, 1]
 
@@ -271,8 +280,37 @@ def test_short_streams_are_coded_in_batches_and_only_the_wrong_one_fails(tmp_pat
     assert len({row.psnr for row in rows if row.status == "ok"}) == 3
 
 
+def test_what_a_batch_has_measured_when_it_is_interrupted_is_not_measured_again(tmp_path):
+    """Its rows are written with those of the whole batch; until then the store has the results, for --resume."""
+    (tmp_path / "batching.py").write_text(_BATCHING.replace("FAULT", ""))
+    process = Forked(_half_a_batch, [f"{tmp_path / 'batching.py'}:Batching", tmp_path / "store"])
+    _, errors = process.communicate(timeout=600)
+    assert process.returncode == 0, errors
+
+
+def _half_a_batch(arguments):
+    """Run the first job of a batch, and look for all of them in the store."""
+    codec, folder = arguments
+    plan = make_plan(
+        make_spec(
+            datasets=("s-digits",), limit=2, extractors=("tfp",), analyzers=("identity",), frames=3,
+            paradigms=("caas",), codecs=(codec,),
+        )
+    )  # fmt: skip
+    store = Store(Path(folder))
+    first, *others = plan.jobs
+    row = start_batch(plan.jobs, store)[first.id]().row
+    known = Store(store.root, make=False)
+    assert run_job(first, known).row == row
+    for job in others:
+        with pytest.raises(MissError):
+            run_job(job, known)
+
+
 def test_a_batch_without_a_payload_for_each_segment_is_its_authors_error():
     class Short(create(Codec, "raw").__class__):
+        together = 2
+
         def compress_all(self, segments, rate_points, condition):
             return [b"x"]
 
@@ -579,11 +617,8 @@ def test_terminals_of_other_encodings_get_escapes_and_files_are_utf_8(bench, tmp
 
 def test_runs_from_python_state_no_command(tmp_path):
     from bench.results.document import read_run_file
-    from bench.runner.plan import make_plan
     from bench.runner.pool import LocalLane
     from bench.runner.run import run_plan
-    from bench.runner.spec import make_spec
-    from bench.runner.store import Store
 
     spec = make_spec(datasets=(TINY,), codecs=("raw",), paradigms=("caas",), extractors=("tfp",), frames=8, limit=1)
     options = {"resume": False, "timing": 0, "progress": lambda *_: None}
@@ -595,7 +630,8 @@ def test_runs_from_python_state_no_command(tmp_path):
 
 def test_a_task_from_another_package_brings_its_measures_and_its_table(bench, tmp_path):
     """tests/plugin has a task with two measures that rd.csv knows nothing of, and a section of reports."""
-    flags = [*TINY_FLAGS, "--task", "edges,reconstruction", "--codec", "deflate,ffv1", "--paradigm", "atc,caas"]
+    flags = [*TINY_FLAGS, "--limit", "1", "--task", "edges,reconstruction"]
+    flags += ["--codec", "deflate,ffv1", "--paradigm", "atc,caas"]
     said = bench("run", *flags, "--out", tmp_path / "run").stdout
     assert "PSNR of gradients" in said
     rows = [row for row in read_rows(tmp_path / "run" / RD_FILE) if row.task == "edges"]

@@ -385,14 +385,14 @@ def test_one_feature_alone_is_analysed(analyzer, moving):
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory):
-    return open_shards(None, tmp_path_factory.mktemp("shards"), 8, 0, quiet)
+    return open_shards(None, tmp_path_factory.mktemp("shards"), 4, 0, quiet)
 
 
 def small_recipe(stage, folder, checked=0, **variant):
     """A stage's recipe cut short; nothing is evaluated where nothing is to be checked."""
     torch.manual_seed(0)
     recipe = Sci().stage_recipe(stage, folder, Variant(**variant))
-    recipe.batch, recipe.crop, recipe.checked = 3, 32, checked
+    recipe.batch, recipe.crop, recipe.side, recipe.checked = 3, 32, 64, checked
     if not checked:
         recipe.evaluate = lambda network, shards, progress: []
     return recipe
@@ -536,9 +536,9 @@ def test_a_sequence_of_luminance_reaches_analysis_uncoded(trained, monkeypatch, 
     ("arguments", "words"),
     [
         (("sci", "--stage", "9"), "sci has no stage '9' (it has: 1, 2, intra, codec, 3)"),
-        (("sci", "--variant", "nonsense=1"), "option 'nonsense': unknown option (options: fusions"),
+        (("sci", "--variant", "nonsense=1"), "option nonsense: unknown option (options: fusions"),
         (("sci", "--variant", "nonsense"), "'nonsense' is not of the form key=value"),
-        (("sci", "--variant", "align=flow"), "option 'align'"),
+        (("sci", "--variant", "align=flow"), "option align"),
         (("dcvc", "--variant", "a=b"), "dcvc has no variants"),
         (("dcvc", "--stage", "1"), "dcvc has no stage '1' (it has: none)"),
     ],
@@ -916,5 +916,5 @@ def test_a_variant_for_ablation_takes_no_other_choices():
         create(Analyzer, "sci:ablation=dcn,weights=x.safetensors")
     with pytest.raises(BenchError, match="'ablation'"):
         create(Extractor, "sci:ablation=dcn")  # it has no extraction of its own
-    with pytest.raises(BenchError, match="'ablation': unknown option"):
+    with pytest.raises(BenchError, match="option ablation: unknown option"):
         create(Codec, "sci:ablation=dual")

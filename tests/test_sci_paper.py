@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def trained(tmp_path_factory):
     """Folder with the files of all stages, of one step each, on firing rates."""
     folder = tmp_path_factory.mktemp("paper")
-    shards = open_shards(None, folder / "shards", 8, 0, silent)
+    shards = open_shards(None, folder / "shards", 2, 0, silent)
     for stage in STAGES:
         torch.manual_seed(0)
         recipe = Sci(preset="paper").stage_recipe(stage, folder)

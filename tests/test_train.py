@@ -40,7 +40,7 @@ from tests.conftest import one_line_error
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory):
-    return open_shards(None, tmp_path_factory.mktemp("shards"), 8, 0, silent)
+    return open_shards(None, tmp_path_factory.mktemp("shards"), 4, 0, silent)
 
 
 @pytest.fixture(scope="module")
@@ -50,13 +50,13 @@ def short(shards):
 
 
 def test_shards_are_written_once_and_the_same(shards, tmp_path):
-    assert shards.truth.shape == (8, FRAMES, SIZE, SIZE)
-    assert shards.spikes.shape == (8, NUM_SPIKES, SIZE * SIZE // 8)
-    again = open_shards(None, tmp_path, 8, 0, silent)
+    assert shards.truth.shape == (4, FRAMES, SIZE, SIZE)
+    assert shards.spikes.shape == (4, NUM_SPIKES, SIZE * SIZE // 8)
+    again = open_shards(None, tmp_path, 4, 0, silent)
     assert again.digest == shards.digest
     assert np.array_equal(again.features, shards.features)
     calls = []
-    open_shards(None, tmp_path, 8, 0, lambda *facts: calls.append(facts))
+    open_shards(None, tmp_path, 4, 0, lambda *facts: calls.append(facts))
     assert not calls
     # The features are a noisy view of the truth.
     error = shards.features.astype(float) - shards.truth
@@ -114,7 +114,8 @@ def test_dead_leaves_fill_the_picture():
 def _recipe(kind):
     torch.manual_seed(0)
     recipe = kind()
-    recipe.batch, recipe.crop, recipe.checked, recipe.inter = 2, 64, 1, ((0.5, 1), (1.0, 3))
+    recipe.batch, recipe.crop, recipe.side, recipe.checked = 2, 64, 64, 1
+    recipe.inter = (0.5, 1), (1.0, 3)
     return recipe
 
 
@@ -252,7 +253,7 @@ def test_a_limit_ends_training_after_its_step_and_it_goes_on_later(shards, tmp_p
 def test_features_that_are_derived_tell_how_far_they_are(shards, tmp_path):
     said = []
     shards.derive(tmp_path.name, lambda spikes, instants: spikes[instants], lambda *facts: said.append(facts))
-    assert said == [(number, 8, "features") for number in range(1, 9)]
+    assert said == [(number, 4, "features") for number in range(1, 5)]
 
 
 def test_features_that_cannot_be_derived_leave_no_file(shards):

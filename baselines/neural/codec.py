@@ -337,19 +337,12 @@ class NeuralCodec(Codec, HasWorkload):
 
     def compress(self, frames: np.ndarray, rate_point: RatePoint, condition: CodingCondition) -> Compressed:
         """Code frame by frame; inter frames are predicted from frames decoded before them."""
-        return self._compress([frames], [rate_point], condition)[0]
+        return self.compress_all([frames], [rate_point], condition)[0]
 
     def compress_all(
         self, segments: Sequence[np.ndarray], rate_points: Sequence[RatePoint], condition: CodingCondition
-    ) -> Sequence[bytes | Compressed]:
-        """Code segments in one batch, where `together` says so."""
-        if self.together == 1:
-            return super().compress_all(segments, rate_points, condition)
-        return self._compress(segments, rate_points, condition)
-
-    def _compress(
-        self, segments: Sequence[np.ndarray], rate_points: Sequence[RatePoint], condition: CodingCondition
     ) -> list[Compressed]:
+        """Code segments in one batch."""
         from baselines.neural.coding import StreamEncoder
 
         coders, frames = [StreamEncoder() for _ in segments], from_uint8(to_uint8(np.stack(segments)))
@@ -368,15 +361,10 @@ class NeuralCodec(Codec, HasWorkload):
         StreamError
             If the payload is cut off, or a frame's checksum differs.
         """
-        return self._decompress([payload], [info])[0]
+        return self.decompress_all([payload], [info])[0]
 
-    def decompress_all(self, payloads: Sequence[bytes], infos: Sequence[StreamInfo]) -> Sequence[np.ndarray | Decoded]:
-        """Decode segments in one batch, where `together` says so."""
-        if self.together == 1:
-            return super().decompress_all(payloads, infos)
-        return self._decompress(payloads, infos)
-
-    def _decompress(self, payloads: Sequence[bytes], infos: Sequence[StreamInfo]) -> list[Decoded]:
+    def decompress_all(self, payloads: Sequence[bytes], infos: Sequence[StreamInfo]) -> list[Decoded]:
+        """Decode segments in one batch."""
         from baselines.neural.coding import StreamDecoder
 
         if any(len(payload) < _HEAD.size for payload in payloads):

@@ -153,7 +153,7 @@ def _figures(
     """The figures of one row, see `Again`."""
     yield "bits", then["bits"], now["bits"], 0
     for name in dict.fromkeys([*new.measures, *old.measures]):
-        before, after = (_number(line.get(name)) for line in (then, now))
+        before, after = (_or_nan(line.get(name)) for line in (then, now))
         if name not in ("bpp", "bpf") and not (math.isnan(before) and math.isnan(after)):
             known = new if name in new.measures else old
             yield known.measure_title(name), before, after, known.measures[name].digits
@@ -167,5 +167,5 @@ def _lines(runs: Runs) -> dict[tuple[Any, ...], dict[Any, Any]]:
     }
 
 
-def _number(value: object) -> float:
+def _or_nan(value: object) -> float:
     return float("nan") if value is None or pd.isna(value) else float(str(value))

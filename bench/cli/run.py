@@ -67,9 +67,11 @@ def run(
         str, typer.Option(help="Run on a Dask cluster instead: tcp://HOST:PORT, or local:N for N workers here.")
     ] = "",
     job_limit: Annotated[
-        float,
-        typer.Option(min=0, help="Seconds after which a job in the pool is stopped and its row is failed (0: never)."),
-    ] = 24 * 3600,
+        float | None,
+        typer.Option(
+            min=0, help="Seconds after which a job in the pool is stopped and its row is failed (0: never); else a day."
+        ),
+    ] = None,
     figures: Annotated[bool, typer.Option(help="Draw RD curves and pictures in the run's folder.")] = True,
     timing: Annotated[int, typer.Option(min=0, help="Afterwards, time each point alone with this many repeats.")] = 0,
     smoothness: Annotated[

@@ -20,7 +20,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from bench.errors import BenchError, one_line
+from bench.errors import BenchError, first_fault, one_line
 from bench.fingerprint import code_fingerprint, digest, file_sha256
 from bench.interfaces import Availability, ComponentOptions, Dataset, Recording, SequenceInfo
 from bench.paths import listed, read_user_text, user_path
@@ -237,6 +237,21 @@ class Dat(Dataset):
         )
 
 
+def one_recording(path: Path, **options: Any) -> tuple[Dat, SequenceInfo]:
+    """The dataset of one .dat file with these options, and its only sequence.
+
+    Raises
+    ------
+    BenchError
+        If the path is a folder, or the recording is unreadable.
+    """
+    if path.is_dir():
+        raise BenchError(f"{path} is a folder; name one .dat recording")
+    dataset = Dat(root=str(path), **options)
+    (info,) = dataset.sequences()
+    return dataset, info
+
+
 def _survey(path: Path, geometry: Geometry) -> Survey:
     status = path.stat()
     return _survey_of(path, geometry, status.st_size, status.st_mtime_ns)
@@ -309,9 +324,7 @@ def _checked(path: Path, validate: Callable[[], Model]) -> Model:
     try:
         return validate()
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "file"
-        raise BenchError(f"{path}: {where}: {first['msg']}") from None
+        raise BenchError(f"{path}: {first_fault(error)}") from None
 
 
 def _truth_files(recording: Path, sidecar: Sidecar) -> dict[int, Path]:

@@ -301,7 +301,7 @@ class Codec(Component):
         # The codec gets copies, so it may change its input.
         given = [frames.copy(order="C") for frames in segments]
         found: Sequence[bytes | Compressed]
-        if len(given) > 1 and _goes_with(type(self), "compress"):
+        if self._in_batches(len(given), "compress"):
             found = _one_each(self, "compress_all", self.compress_all(given, points, condition), len(given))
         else:
             found = [self.compress(*each, condition) for each in zip(given, points, strict=True)]
@@ -347,7 +347,7 @@ class Codec(Component):
         _check_shapes(self.name, [info.shape for info in infos])
         try:
             found: Sequence[np.ndarray | Decoded]
-            if len(streams) > 1 and _goes_with(type(self), "decompress"):
+            if self._in_batches(len(streams), "decompress"):
                 found = _one_each(self, "decompress_all", self.decompress_all(payloads, infos), len(infos))
             else:
                 found = [self.decompress(*each) for each in zip(payloads, infos, strict=True)]
@@ -358,6 +358,10 @@ class Codec(Component):
         except Exception as error:
             raise StreamError(f"{self.name}: the payload does not decode: {describe(error)}") from error
         return [self._checked(decoded, info.shape) for decoded, info in zip(found, infos, strict=True)]
+
+    def _in_batches(self, count: int, one: str) -> bool:
+        """Whether so many segments are given to the method for several, not each to the method for `one`."""
+        return count > 1 and self.together > 1 and _goes_with(type(self), one)
 
     def _read(self, stream: bytes) -> tuple[StreamInfo, bytes]:
         """Header and payload of a stream that this codec can decode."""

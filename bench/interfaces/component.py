@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from bench.errors import BenchError
+from bench.errors import BenchError, first_fault
 
 _NAME = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^",][^,]*|))\s*(?:,|$)')
 
@@ -83,11 +83,9 @@ class Component(ABC):
         try:
             self.options = self.Options(**options)
         except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
             known = ", ".join(self.Options.model_fields) or "none"
-            detail = "unknown option" if first["type"] == "extra_forbidden" else first["msg"]
-            raise BenchError(f"{self.name}: option '{key}': {detail} (options: {known})") from None
+            wrong = first_fault(error, absent="unknown option")
+            raise BenchError(f"{self.name}: option {wrong} (options: {known})") from None
 
     @property
     def spec(self) -> str:

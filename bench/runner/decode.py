@@ -214,9 +214,10 @@ def serve() -> None:
     decoder: _Decoder | None = None
 
     def end(*_: object) -> None:
-        """Exit after the decoder: it gets the same signal, and first ends the programs that it runs."""
-        with contextlib.suppress(ChildProcessError):
+        """Exit after the decoder, which first ends the programs that it runs."""
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
             if decoder:
+                os.kill(decoder.pid, signal.SIGTERM)  # who ends this process alone does not reach it
                 os.waitpid(decoder.pid, 0)
         os._exit(1)
 

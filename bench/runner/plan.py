@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -161,6 +161,15 @@ class Plan:
         return f"{' and '.join(kinds) or 'nothing'} to code, {samples / 1e6:,.1f} million samples"
 
 
+@dataclass(frozen=True)
+class _Selected:
+    """A grid's dataset, by its spec, and the sequences that the grid asks for."""
+
+    spec: str
+    dataset: Dataset
+    infos: list[SequenceInfo]
+
+
 def make_plan(*specs: RunSpec) -> Plan:
     """List the jobs of one or more grids; a job that several grids share is listed once, with the first of them.
 
@@ -171,26 +180,28 @@ def make_plan(*specs: RunSpec) -> Plan:
         too short for the condition; or no job is left, or none that has a rate point of its codec.
     """
     jobs: dict[str, Job] = {}
-    fitting = [_fitting(spec) for spec in specs]
-    for job in itertools.chain.from_iterable(_grid(spec) for spec, _ in fitting):
-        jobs.setdefault(job.id, job)
+    grids: list[RunSpec] = []
+    notes: list[str] = []
+    for spec in specs:
+        spec.check_names()
+        _check_datasets(spec)
+        selected = [_select(dataset, spec) for dataset in spec.datasets]
+        fitting, note = _fitting(spec, selected)
+        grids.append(fitting)
+        notes += [note] if note else []
+        for job in _grid(fitting, selected):
+            jobs.setdefault(job.id, job)
     wrong = [job.skip for job in jobs.values() if job.skip.startswith(_NO_POINT)]
     if wrong and all(job.skip for job in jobs.values()):
         raise BenchError(wrong[0].removeprefix(_NO_POINT))
-    return Plan(tuple(spec for spec, _ in fitting), tuple(jobs.values()), tuple(note for _, note in fitting if note))
+    return Plan(tuple(grids), tuple(jobs.values()), tuple(notes))
 
 
-def _fitting(spec: RunSpec) -> tuple[RunSpec, str]:
+def _fitting(spec: RunSpec, selected: Sequence[_Selected]) -> tuple[RunSpec, str]:
     """The grid with as many instants as fit, where it states no number and all recordings are too short; and a note."""
-    spec.check_names()
     if "frames" in spec.model_fields_set:
         return spec, ""
-    lengths = []
-    for name in spec.datasets:
-        dataset = create(Dataset, name)
-        checked.require(dataset, "dataset")
-        lengths += [info.num_spikes for info in _selected(dataset, spec)]
-    longest = max(lengths, default=0)
+    longest = max((info.num_spikes for part in selected for info in part.infos), default=0)
     fits = spec.sampling.count(longest)
     if not 0 < fits < spec.frames:
         return spec, ""
@@ -198,14 +209,13 @@ def _fitting(spec: RunSpec) -> tuple[RunSpec, str]:
     return spec.model_copy(update={"frames": fits}), note
 
 
-def _grid(spec: RunSpec) -> list[Job]:
-    _check_datasets(spec)
+def _grid(spec: RunSpec, selected: Sequence[_Selected]) -> list[Job]:
     codecs = [(entry, create(Codec, entry.codec)) for entry in spec.codecs]
     available = {entry.codec: checked.availability(codec) for entry, codec in codecs}
     for _, codec in codecs:
         checked.together(codec)
     jobs: list[Job] = []
-    for cell in _cells(spec):
+    for cell in _cells(spec, selected):
         for entry, codec in codecs:
             if not entry.paradigms or cell.paradigm in entry.paradigms:
                 jobs += _at_rate_points(cell, spec, entry, codec, available[entry.codec])
@@ -222,19 +232,17 @@ def _check_datasets(spec: RunSpec) -> None:
         raise BenchError(f"two datasets are both named '{min(twice)}' in results; measure them in two runs")
 
 
-def _cells(spec: RunSpec) -> Iterator[Job]:
+def _cells(spec: RunSpec, selected: Sequence[_Selected]) -> Iterator[Job]:
     """The cells of a grid: jobs that lack only codec and rate point."""
-    for dataset_spec in spec.datasets:
-        dataset = create(Dataset, dataset_spec)
-        checked.require(dataset, "dataset")
+    for part in selected:
         for task in spec.tasks:
-            _check_truth(dataset, task)
-        for info, start, skip in _segments(dataset, spec):
+            _check_truth(part, task)
+        for info, start, skip in _segments(part.infos, spec):
             for task, extractor, paradigm in itertools.product(spec.tasks, spec.extractors, spec.paradigms):
-                for analyzer in _analyzers(spec, dataset_spec, extractor, task):
-                    _check_classes(dataset, analyzer)
+                for analyzer in _analyzers(spec, part.spec, extractor, task):
+                    _check_classes(part.dataset, analyzer)
                     yield Job(
-                        dataset=dataset_spec,
+                        dataset=part.spec,
                         info=info,
                         start=start,
                         task=task,
@@ -248,12 +256,12 @@ def _cells(spec: RunSpec) -> Iterator[Job]:
                     )
 
 
-def _check_truth(dataset: Dataset, task: str) -> None:
+def _check_truth(selected: _Selected, task: str) -> None:
     """Refuse a task whose truth the dataset does not know."""
-    needs = create(Task, task).truth
+    dataset, needs = selected.dataset, create(Task, task).truth
     if needs == "label" and not dataset.classes:
         raise BenchError(f"the task {task} needs a dataset with classes; {dataset.name} has none")
-    if needs == "shift" and any(info.velocity is None for info in checked.sequences(dataset)):
+    if needs == "shift" and any(info.velocity is None for info in selected.infos):
         raise BenchError(f"the task {task} needs sequences whose object's velocity is known; {dataset.name} has others")
 
 
@@ -395,15 +403,14 @@ def _analyzers(spec: RunSpec, dataset: str, extractor: str, task: str) -> list[s
     return fitting
 
 
-def _segments(dataset: Dataset, spec: RunSpec) -> list[tuple[SequenceInfo, int, str]]:
+def _segments(infos: Sequence[SequenceInfo], spec: RunSpec) -> list[tuple[SequenceInfo, int, str]]:
     """The selected sequences: one entry for each segment, with its start, or one with the reason why there is none.
 
     Raises
     ------
     BenchError
-        If no sequence has a segment; and as `_selected`.
+        If no sequence has a segment.
     """
-    infos = _selected(dataset, spec)
     segments: list[tuple[SequenceInfo, int, str]] = []
     refused = []
     for info in infos:
@@ -417,24 +424,26 @@ def _segments(dataset: Dataset, spec: RunSpec) -> list[tuple[SequenceInfo, int, 
     return segments
 
 
-def _selected(dataset: Dataset, spec: RunSpec) -> list[SequenceInfo]:
-    """A dataset's sequences that the grid asks for.
+def _select(name: str, spec: RunSpec) -> _Selected:
+    """A dataset with those of its sequences that the grid asks for.
 
     Raises
     ------
     BenchError
-        If names are unknown, not unique or unfit for a table.
+        If the dataset is not available, or names are unknown, not unique or unfit for a table.
     """
+    dataset = create(Dataset, name)
+    checked.require(dataset, "dataset")
     infos = checked.sequences(dataset)
     named = [info.name for info in infos]
     twice = {name for name in named if named.count(name) > 1} if len(set(named)) < len(named) else set()
     if twice:
         raise BenchError(f"{dataset.name} has two sequences named '{min(twice)}'; rename one")
-    for name in named:
+    for label in named:
         try:
-            check_text(name)
+            check_text(label)
         except ValueError as error:
-            raise BenchError(f"{dataset.name}: {name!r} is no name for a sequence, {error}; rename it") from None
+            raise BenchError(f"{dataset.name}: {label!r} is no name for a sequence, {error}; rename it") from None
     if spec.sequences:
         known = {info.name for info in infos}
         absent = sorted(set(spec.sequences) - known)
@@ -442,7 +451,7 @@ def _selected(dataset: Dataset, spec: RunSpec) -> list[SequenceInfo]:
             some = join_names(named[:10])
             raise BenchError(f"{dataset.name} has no sequence {join_names(absent)} (it has: {some})")
         infos = [info for info in infos if info.name in spec.sequences]
-    return infos[: spec.limit] if spec.limit else infos
+    return _Selected(name, dataset, infos[: spec.limit] if spec.limit else infos)
 
 
 def _starts(info: SequenceInfo, spec: RunSpec) -> list[int]:

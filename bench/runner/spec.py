@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from bench.errors import BenchError
+from bench.errors import BenchError, first_fault
 from bench.interfaces import (
     Codec,
     CodingCondition,
@@ -164,7 +164,7 @@ def make_spec(**values: object) -> RunSpec:
     try:
         return RunSpec(**values)  # type: ignore[arg-type]
     except ValidationError as error:
-        raise BenchError(_first_error("run", error)) from None
+        raise BenchError(f"run: {first_fault(error)}") from None
 
 
 class Suite(BaseModel):
@@ -255,7 +255,7 @@ def load_suite(suite: str, preset: str = "", **stated: object) -> Suite:
         shipped = ", ".join(sorted(file.stem for file in SUITES.glob("*.toml")))
         raise BenchError(f"suite {path}: {error.strerror} (shipped suites: {shipped})") from None
     except ValidationError as error:
-        raise BenchError(_first_error(str(path), error)) from None
+        raise BenchError(f"{path}: {first_fault(error)}") from None
     except (ValueError, RecursionError) as error:
         raise BenchError(f"{path} is not valid TOML: {error}") from None
     except (TypeError, AttributeError):
@@ -308,10 +308,3 @@ def named_components(fields: Mapping[str, Any]) -> Iterator[tuple[type[Component
     for chain in filter(lambda item: isinstance(item, str), lists.get("profile", ())):
         if len(words := chain.split()) == 2:
             yield from zip((Paradigm, Codec), words, strict=True)
-
-
-def _first_error(where: str, error: ValidationError) -> str:
-    first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"])
-    detail = "no such field" if first["type"] == "extra_forbidden" else first["msg"]
-    return f"{where}: {field}: {detail}"

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.chain import Chain, to_spikes
-from bench.datasets.dat import Dat
+from bench.datasets.dat import one_recording
 from bench.errors import BenchError, StreamError
 from bench.interfaces import (
     Codec,
@@ -153,15 +153,12 @@ def encode_recording(
         If a spec is wrong, the codec is not available or does not take the content, the recording is unreadable or
         shorter than the cut, or the file cannot be written.
     """
-    if recording.is_dir():
-        raise BenchError(f"{recording} is a folder; name one .dat recording")
     _check_distinct(recording, out)
     encoder = create(Codec, codec)
     checked.require(encoder)
     chain = Chain(paradigm, encoder, extractor, analyzer)
     sender = _Camera(chain, rate_point, coding)
-    dataset = Dat(root=str(recording), size=size, camera=camera, rate=spike_rate)
-    (info,) = dataset.sequences()
+    dataset, info = one_recording(recording, size=size, camera=camera, rate=spike_rate)
     if info.remark:
         warn(f"{recording.name}: {info.remark}")
     fitted = cut.fitted(recording.name, info.num_spikes)
