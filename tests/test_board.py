@@ -8,25 +8,31 @@ import re
 import shutil
 import stat
 import subprocess
+import threading
+import time
 import zipfile
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from bench.board.archive import unpack
 from bench.board.contents import open_submission, pack_run
+from bench.board.judging import Judge
 from bench.board.manifest import Manifest
-from bench.board.record import Record, read_record
+from bench.board.record import Record, make_record, read_record
 from bench.board.site import build_site
 from bench.board.streams import drawn_rows
 from bench.errors import BenchError
+from bench.interfaces import Decoded
 from bench.results.rows import RD_FILE, read_rows, write_rows
 from bench.runner.plan import id_of_row
 from bench.runner.store import Store
 from tests.conftest import TINY_FLAGS, one_line_error, run_bench
+from tests.forked import _CONTEXT
 from tests.test_gate import card, write_run
 
 # A row of each kind of content, and two rate points.
@@ -381,8 +387,6 @@ def test_wrong_arguments_are_one_line(bench, arguments, words):
 
 def test_a_decoder_of_others_streams_has_limits(tmp_path, plugin_path):
     """Memory that a new process could have, and a file that the disk could hold, are refused to it."""
-    import numpy as np
-
     from bench.interfaces import Codec, CodingCondition, Content
     from bench.registry import create
     from bench.runner.decode import decode_fresh
@@ -403,6 +407,41 @@ def test_a_decoder_of_others_streams_has_limits(tmp_path, plugin_path):
         ):
             at.chdir(folder)
             decode_fresh(stream, folder, spec, foreign=True)
+
+
+class Late:
+    """A job that takes a minute."""
+
+    @property
+    def dataset(self):
+        time.sleep(60)
+
+
+class Large:
+    """A job that needs more memory than it may have."""
+
+    @property
+    def dataset(self):
+        return np.empty(20 << 30, np.uint8)
+
+
+def test_results_are_measured_within_limits(tmp_path, monkeypatch):
+    """In another process, which is stopped where it takes too long, and when the verification is interrupted."""
+    monkeypatch.setattr("multiprocessing.get_context", lambda method: _CONTEXT)
+    decoded = Decoded(np.zeros((1, 8, 8), np.float32))
+    for job, limit, error, words in (
+        (Large(), 600, MemoryError, "allocate"),
+        (Late(), 0.01, BenchError, "was stopped"),
+    ):
+        judge = Judge(Store(tmp_path), limit)
+        with pytest.raises(error, match=words):
+            judge.measures(job, decoded)
+        judge.close()
+    judge = Judge(Store(tmp_path), 600)
+    closing = threading.Timer(0.2, judge.close)
+    closing.start()
+    with pytest.raises(BenchError, match=r"has died|was stopped"):
+        judge.measures(Late(), decoded)
 
 
 # Hostile archives
