@@ -646,9 +646,10 @@ def submitted(folder, name, codecs, by="", condition=None, **changes):
     pack_run(run, folder / f"{name}.zip", streams=False, name=by)
 
 
-def site(folder):
+def site(folder, *references):
     """The page of a folder's submissions, and what was refused."""
-    _, _, refused = build_site(folder, folder / "site", Store(folder / "store"), lambda done, total, label: None)
+    store = Store(folder / "store")
+    _, _, refused = build_site(folder, folder / "site", store, lambda done, total, label: None, references)
     return Page((folder / "site" / "index.html").read_text()), {one.file: one.reason for one in refused}
 
 
@@ -682,10 +683,10 @@ def test_a_board_is_sorted_against_vvc(tmp_path):
     submitted(tmp_path, "a", {"x265": (2000, ""), "vvenc": (1600, "")}, "First")
     submitted(tmp_path, "b", {"vvenc": (1600, "")}, "Second", options="preset=slow", preset="slow")
     submitted(tmp_path, "c", {"dcvc": (800, "f" * 64)}, "Third")
-    page, refused = site(tmp_path)
+    page, refused = site(tmp_path, "a.zip")
     assert not refused
     (text,) = [text for name, text in page.sections.items() if name.startswith("s-motion")]
-    assert "Reference: CAAS vvenc #1." in text
+    assert "Reference: CAAS vvenc #1, named by the board's maintainer." in text
     places = [text.index(name) for name in ("dcvc", "-50.00", "CAAS vvenc (slow)", "CAAS x265", "+25.00")]
     assert places == sorted(places)
     assert "f" * 12 in text and "not verified" in text
@@ -693,8 +694,31 @@ def test_a_board_is_sorted_against_vvc(tmp_path):
 
 def test_a_board_without_vvc_says_what_it_is_compared_with(tmp_path):
     submitted(tmp_path, "a", {"x265": (2000, ""), "x264": (4000, "")})
-    page, _ = site(tmp_path)
-    assert "no VVC in this board" in next(iter(page.sections.values()))
+    page, _ = site(tmp_path, "a.zip#CAAS x264")
+    text = next(iter(page.sections.values()))
+    assert "Reference: CAAS x264 #1" in text and "it is no codec of VVC" in text and "-50.00" in text
+    with pytest.raises(BenchError, match=r"no board has a curve of 'a\.zip#CAAS x266'"):
+        site(tmp_path, "a.zip", "a.zip#CAAS x266")
+
+
+def verified(folder, name):
+    """A record that says that all rows of a submission were decoded and measured again."""
+    jobs = [row.job for row in read_rows(folder / f"run-{name}" / RD_FILE)]
+    facts = {"measured": len(jobs), "drawn": len(jobs), "decoded": jobs, "judged": jobs, "absent": {}}
+    (folder / f"{name}.record.json").write_text(make_record(folder / f"{name}.zip", [], **facts).text())
+
+
+def test_a_curve_that_nobody_verified_is_no_reference(tmp_path):
+    """VTM with ten times the bits would make every other curve look ten times better."""
+    submitted(tmp_path, "a", {"vtm": (16000, "")}, "Forger")
+    submitted(tmp_path, "b", {"vvenc": (1600, "")}, "Second")
+    submitted(tmp_path, "c", {"x265": (2000, "")}, "Third")
+    text = next(iter(site(tmp_path)[0].sections.values()))
+    assert "Nothing is compared: no curve is verified in full" in text and "(no reference)" in text
+    verified(tmp_path, "b")
+    verified(tmp_path, "c")
+    text = next(iter(site(tmp_path)[0].sections.values()))
+    assert "Reference: CAAS vvenc #2, verified in full." in text and "+25.00" in text and "-90" not in text
 
 
 def test_accuracy_is_compared_between_mean_curves(tmp_path):
@@ -708,14 +732,14 @@ def test_accuracy_is_compared_between_mean_curves(tmp_path):
     codecs = {"vvenc": (1600, ""), "sci": (800, "f" * 64)}
     run = write_run(tmp_path / "run", codecs, card(task="classification"), rows=classified)
     pack_run(run, tmp_path / "a.zip", streams=False)
-    text = next(iter(site(tmp_path)[0].sections.values()))
+    text = next(iter(site(tmp_path, "a.zip#CAAS vvenc")[0].sections.values()))
     assert "Compared by accuracy" in text and "-50.00" in text and "-50.00 [" not in text
 
 
 def test_two_submitters_of_the_same_codec_are_two_entries(tmp_path):
     submitted(tmp_path, "a", {"vvenc": (1600, "")}, "First")
     submitted(tmp_path, "b", {"vvenc": (800, "")}, "Second")
-    page, _ = site(tmp_path)
+    page, _ = site(tmp_path, "a.zip")
     text = next(iter(page.sections.values()))
     assert "#1 First" in text and "#2 Second" in text and "-50.00" in text
 
