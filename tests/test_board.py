@@ -611,18 +611,30 @@ def test_a_manifest_of_another_kind_is_refused(small, tmp_path, refuses, change,
         ("iqa.csv", b"=cmd()\n", "columns differ"),
     ],
 )
-def test_odd_tables_do_not_hold_and_are_one_line(small, tmp_path, name, data, words):
+def test_a_table_that_cannot_be_read_is_damage_in_one_line(small, tmp_path, name, data, words):
     path = forged(small / "small.zip", tmp_path / "odd.zip", lambda files: files.update({name: data}))
-    done = run_bench("verify", "--submission", path, check=1)
-    (line,) = [line for line in done.stdout.splitlines() if line.startswith("BAD ")]
-    assert re.search(words, line) and str(tmp_path) not in line
+    done = run_bench("verify", "--submission", path, check=None)
+    one_line_error(done, "odd.zip is no submission")
+    assert re.search(words, done.stderr) and str(tmp_path) not in done.stderr
 
 
 @pytest.mark.parametrize("column", ["sequence", "codec", "options", "reason"])
-def test_a_formula_in_a_row_does_not_hold(small, tmp_path, column):
+def test_a_formula_in_a_row_is_refused(small, tmp_path, refuses, column):
     edit = functools.partial(with_rows(lambda row: {column: "=cmd()"}), folder=tmp_path)
-    done = run_bench("verify", "--submission", forged(small / "small.zip", tmp_path / "f.zip", edit), check=1)
-    assert f"column {column}" in done.stdout and "formula" in done.stdout
+    refuses(forged(small / "small.zip", tmp_path / "f.zip", edit), f"column {column}.*formula")
+
+
+def test_rows_that_repeat_a_job_or_state_impossible_figures_do_not_hold(small, tmp_path):
+    def twice(files):
+        with_rows(lambda row: {"psnr": -1e308} if row.paradigm == "caas" else {})(files, tmp_path)
+        lines = files[RD_FILE].splitlines(keepends=True)
+        files[RD_FILE] += lines[1]
+
+    path = forged(small / "small.zip", tmp_path / "twice.zip", twice)
+    problems = open_submission(path, tmp_path / "inside", streams=False).problems
+    job = read_rows(small / "run" / RD_FILE)[0].job
+    assert problems[0] == f"rd.csv: job {job} has 2 rows"
+    assert len(problems) == 4 and all("psnr is -1e+308, out of 0 to 60 dB" in line for line in problems[1:])
 
 
 # Boards
