@@ -142,7 +142,8 @@ def _board(runs: Runs, key: list[str], submissions: dict[int, Submission], refer
     quality = _quality(runs)
     against = functools.cache(lambda curve: _against(points, curve, quality))
     names = curve_names(runs.table)
-    curves, entries = points.drop_duplicates("curve"), {}
+    curves = points.drop_duplicates("curve")
+    entries: dict[str, dict[str, Any]] = {}
     for curve, part in points.groupby("curve", sort=False):
         submission = submissions[int(part["submission"].iloc[0])]
         entries[str(curve)] = _entry(runs, str(curve), part, runs.table[names.eq(curve)], submission, quality)

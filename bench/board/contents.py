@@ -123,7 +123,8 @@ def _contents(folder: Path, manifest: Manifest, streams: bool) -> Contents:
         for name, model in BESIDE.items()
         if (folder / name).exists()
     }
-    for name, lines in {RD_FILE: rows, **tables}.items():
+    problems += _job_problems(RD_FILE, rows, rows)
+    for name, lines in tables.items():
         problems += _job_problems(name, lines, rows)
     cards = cards_of(document)
     problems += _document_problems(document, manifest, cards)

@@ -78,6 +78,7 @@ class Judge:
             for process in processes:
                 process.kill()
                 process.join()
+            self._store.sweep()
 
 
 def _start(environment: dict[str, str], root: Path) -> None:
