@@ -17,6 +17,9 @@ from pathlib import Path
 from bench.errors import BenchError, one_line
 
 _OWN = "BENCH_OWN_PROCESS"
+# Bytes that a process which works on data of others may have: of memory, and of each file that it writes.
+MOST_MEMORY = 16 << 30
+_MOST_FILE = 4 << 30
 GRACE_SECONDS = 3.0  # time for a program that gets SIGTERM to end its own children
 _running: dict[int, subprocess.Popen[bytes]] = {}
 _lock = threading.RLock()  # `kill_tools` also runs in signal handlers
@@ -30,6 +33,17 @@ def claim_process() -> None:
 def is_own_process() -> bool:
     """Whether this process is the command line, a worker or a decoder, and not a user's own Python process."""
     return _OWN in os.environ
+
+
+def limit_process() -> None:
+    """Limit this process, and each program that it starts, for data of others: memory, files, and no core file."""
+    import resource  # not on every system, and few processes are limited
+
+    limits = {resource.RLIMIT_DATA: MOST_MEMORY, resource.RLIMIT_FSIZE: _MOST_FILE, resource.RLIMIT_CORE: 0}
+    for kind, most in limits.items():
+        _, hard = resource.getrlimit(kind)
+        limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(kind, (limit, limit))
 
 
 def run_tool(

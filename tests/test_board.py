@@ -8,25 +8,31 @@ import re
 import shutil
 import stat
 import subprocess
+import threading
+import time
 import zipfile
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from bench.board.archive import unpack
 from bench.board.contents import open_submission, pack_run
+from bench.board.judging import Judge
 from bench.board.manifest import Manifest
-from bench.board.record import Record, read_record
+from bench.board.record import Record, make_record, read_record
 from bench.board.site import build_site
 from bench.board.streams import drawn_rows
 from bench.errors import BenchError
+from bench.interfaces import Decoded
 from bench.results.rows import RD_FILE, read_rows, write_rows
 from bench.runner.plan import id_of_row
 from bench.runner.store import Store
 from tests.conftest import TINY_FLAGS, one_line_error, run_bench
+from tests.forked import _CONTEXT
 from tests.test_gate import card, write_run
 
 # A row of each kind of content, and two rate points.
@@ -172,7 +178,12 @@ def test_the_workflow_of_the_docs_takes_added_archives_alone(tmp_path):
     text = (Path(__file__).parents[1] / "docs" / "leaderboard.md").read_text()
     jobs = yaml.safe_load(re.search(r"```yaml\n(.*?)```", text, re.DOTALL)[1])["jobs"]
     (validate,) = [step["run"] for step in jobs["validate"]["steps"] if "Verify" in step.get("name", "")]
-    (publish,) = [step["run"] for step in jobs["publish"]["steps"] if "Verify" in step.get("name", "")]
+    (build,) = [step["run"] for step in jobs["build"]["steps"] if "Verify" in step.get("name", "")]
+    # The job that may write pages runs nothing that has seen a stream, and actions are those of a commit.
+    assert [name for name, job in jobs.items() if "permissions" in job] == ["deploy"]
+    assert not [step for step in jobs["deploy"]["steps"] if "run" in step]
+    steps = [step for job in jobs.values() for step in job["steps"]]
+    assert all(re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}", step["uses"]) for step in steps if "uses" in step)
     tools, repo = tmp_path / "tools", tmp_path / "repo"
     tools.mkdir()
     (tools / "bench").write_text('#!/bin/sh\necho "$@" >> "$SAID"\n! grep -q bad "$3" && test "$1" != leaderboard\n')
@@ -208,8 +219,8 @@ def test_the_workflow_of_the_docs_takes_added_archives_alone(tmp_path):
     (repo / "submissions" / "link.zip").symlink_to("old.zip")
     assert commit() == 1
     shell("git checkout -q -B request base")
-    done = shell(publish)
-    assert (repo / "board" / "old.zip").exists() and "leaderboard board" in (tmp_path / "said").read_text()
+    done = shell(build)
+    assert (repo / "board" / "old.zip").exists() and "--reference reference.zip" in (tmp_path / "said").read_text()
     assert done.returncode == 1  # the stand-in's; `bench leaderboard` ends with 2 where a file is refused
 
 
@@ -381,8 +392,6 @@ def test_wrong_arguments_are_one_line(bench, arguments, words):
 
 def test_a_decoder_of_others_streams_has_limits(tmp_path, plugin_path):
     """Memory that a new process could have, and a file that the disk could hold, are refused to it."""
-    import numpy as np
-
     from bench.interfaces import Codec, CodingCondition, Content
     from bench.registry import create
     from bench.runner.decode import decode_fresh
@@ -403,6 +412,41 @@ def test_a_decoder_of_others_streams_has_limits(tmp_path, plugin_path):
         ):
             at.chdir(folder)
             decode_fresh(stream, folder, spec, foreign=True)
+
+
+class Late:
+    """A job that takes a minute."""
+
+    @property
+    def dataset(self):
+        time.sleep(60)
+
+
+class Large:
+    """A job that needs more memory than it may have."""
+
+    @property
+    def dataset(self):
+        return np.empty(20 << 30, np.uint8)
+
+
+def test_results_are_measured_within_limits(tmp_path, monkeypatch):
+    """In another process, which is stopped where it takes too long, and when the verification is interrupted."""
+    monkeypatch.setattr("multiprocessing.get_context", lambda method: _CONTEXT)
+    decoded = Decoded(np.zeros((1, 8, 8), np.float32))
+    for job, limit, error, words in (
+        (Large(), 600, MemoryError, "allocate"),
+        (Late(), 0.01, BenchError, "was stopped"),
+    ):
+        judge = Judge(Store(tmp_path), limit)
+        with pytest.raises(error, match=words):
+            judge.measures(job, decoded)
+        judge.close()
+    judge = Judge(Store(tmp_path), 600)
+    closing = threading.Timer(0.2, judge.close)
+    closing.start()
+    with pytest.raises(BenchError, match=r"has died|was stopped"):
+        judge.measures(Late(), decoded)
 
 
 # Hostile archives
@@ -572,18 +616,30 @@ def test_a_manifest_of_another_kind_is_refused(small, tmp_path, refuses, change,
         ("iqa.csv", b"=cmd()\n", "columns differ"),
     ],
 )
-def test_odd_tables_do_not_hold_and_are_one_line(small, tmp_path, name, data, words):
+def test_a_table_that_cannot_be_read_is_damage_in_one_line(small, tmp_path, name, data, words):
     path = forged(small / "small.zip", tmp_path / "odd.zip", lambda files: files.update({name: data}))
-    done = run_bench("verify", "--submission", path, check=1)
-    (line,) = [line for line in done.stdout.splitlines() if line.startswith("BAD ")]
-    assert re.search(words, line) and str(tmp_path) not in line
+    done = run_bench("verify", "--submission", path, check=None)
+    one_line_error(done, "odd.zip is no submission")
+    assert re.search(words, done.stderr) and str(tmp_path) not in done.stderr
 
 
 @pytest.mark.parametrize("column", ["sequence", "codec", "options", "reason"])
-def test_a_formula_in_a_row_does_not_hold(small, tmp_path, column):
+def test_a_formula_in_a_row_is_refused(small, tmp_path, refuses, column):
     edit = functools.partial(with_rows(lambda row: {column: "=cmd()"}), folder=tmp_path)
-    done = run_bench("verify", "--submission", forged(small / "small.zip", tmp_path / "f.zip", edit), check=1)
-    assert f"column {column}" in done.stdout and "formula" in done.stdout
+    refuses(forged(small / "small.zip", tmp_path / "f.zip", edit), f"column {column}.*formula")
+
+
+def test_rows_that_repeat_a_job_or_state_impossible_figures_do_not_hold(small, tmp_path):
+    def twice(files):
+        with_rows(lambda row: {"psnr": -1e308} if row.paradigm == "caas" else {})(files, tmp_path)
+        lines = files[RD_FILE].splitlines(keepends=True)
+        files[RD_FILE] += lines[1]
+
+    path = forged(small / "small.zip", tmp_path / "twice.zip", twice)
+    problems = open_submission(path, tmp_path / "inside", streams=False).problems
+    job = read_rows(small / "run" / RD_FILE)[0].job
+    assert problems[0] == f"rd.csv: job {job} has 2 rows"
+    assert len(problems) == 4 and all("psnr is -1e+308, out of 0 to 60 dB" in line for line in problems[1:])
 
 
 # Boards
@@ -607,9 +663,10 @@ def submitted(folder, name, codecs, by="", condition=None, **changes):
     pack_run(run, folder / f"{name}.zip", streams=False, name=by)
 
 
-def site(folder):
+def site(folder, *references):
     """The page of a folder's submissions, and what was refused."""
-    _, _, refused = build_site(folder, folder / "site", Store(folder / "store"), lambda done, total, label: None)
+    store = Store(folder / "store")
+    _, _, refused = build_site(folder, folder / "site", store, lambda done, total, label: None, references)
     return Page((folder / "site" / "index.html").read_text()), {one.file: one.reason for one in refused}
 
 
@@ -643,10 +700,10 @@ def test_a_board_is_sorted_against_vvc(tmp_path):
     submitted(tmp_path, "a", {"x265": (2000, ""), "vvenc": (1600, "")}, "First")
     submitted(tmp_path, "b", {"vvenc": (1600, "")}, "Second", options="preset=slow", preset="slow")
     submitted(tmp_path, "c", {"dcvc": (800, "f" * 64)}, "Third")
-    page, refused = site(tmp_path)
+    page, refused = site(tmp_path, "a.zip")
     assert not refused
     (text,) = [text for name, text in page.sections.items() if name.startswith("s-motion")]
-    assert "Reference: CAAS vvenc #1." in text
+    assert "Reference: CAAS vvenc #1, named by the board's maintainer." in text
     places = [text.index(name) for name in ("dcvc", "-50.00", "CAAS vvenc (slow)", "CAAS x265", "+25.00")]
     assert places == sorted(places)
     assert "f" * 12 in text and "not verified" in text
@@ -654,8 +711,31 @@ def test_a_board_is_sorted_against_vvc(tmp_path):
 
 def test_a_board_without_vvc_says_what_it_is_compared_with(tmp_path):
     submitted(tmp_path, "a", {"x265": (2000, ""), "x264": (4000, "")})
-    page, _ = site(tmp_path)
-    assert "no VVC in this board" in next(iter(page.sections.values()))
+    page, _ = site(tmp_path, "a.zip#CAAS x264")
+    text = next(iter(page.sections.values()))
+    assert "Reference: CAAS x264 #1" in text and "it is no codec of VVC" in text and "-50.00" in text
+    with pytest.raises(BenchError, match=r"no board has a curve of 'a\.zip#CAAS x266'"):
+        site(tmp_path, "a.zip", "a.zip#CAAS x266")
+
+
+def verified(folder, name):
+    """A record that says that all rows of a submission were decoded and measured again."""
+    jobs = [row.job for row in read_rows(folder / f"run-{name}" / RD_FILE)]
+    facts = {"measured": len(jobs), "drawn": len(jobs), "decoded": jobs, "judged": jobs, "absent": {}}
+    (folder / f"{name}.record.json").write_text(make_record(folder / f"{name}.zip", [], **facts).text())
+
+
+def test_a_curve_that_nobody_verified_is_no_reference(tmp_path):
+    """VTM with ten times the bits would make every other curve look ten times better."""
+    submitted(tmp_path, "a", {"vtm": (16000, "")}, "Forger")
+    submitted(tmp_path, "b", {"vvenc": (1600, "")}, "Second")
+    submitted(tmp_path, "c", {"x265": (2000, "")}, "Third")
+    text = next(iter(site(tmp_path)[0].sections.values()))
+    assert "Nothing is compared: no curve is verified in full" in text and "(no reference)" in text
+    verified(tmp_path, "b")
+    verified(tmp_path, "c")
+    text = next(iter(site(tmp_path)[0].sections.values()))
+    assert "Reference: CAAS vvenc #2, verified in full." in text and "+25.00" in text and "-90" not in text
 
 
 def test_accuracy_is_compared_between_mean_curves(tmp_path):
@@ -669,14 +749,14 @@ def test_accuracy_is_compared_between_mean_curves(tmp_path):
     codecs = {"vvenc": (1600, ""), "sci": (800, "f" * 64)}
     run = write_run(tmp_path / "run", codecs, card(task="classification"), rows=classified)
     pack_run(run, tmp_path / "a.zip", streams=False)
-    text = next(iter(site(tmp_path)[0].sections.values()))
+    text = next(iter(site(tmp_path, "a.zip#CAAS vvenc")[0].sections.values()))
     assert "Compared by accuracy" in text and "-50.00" in text and "-50.00 [" not in text
 
 
 def test_two_submitters_of_the_same_codec_are_two_entries(tmp_path):
     submitted(tmp_path, "a", {"vvenc": (1600, "")}, "First")
     submitted(tmp_path, "b", {"vvenc": (800, "")}, "Second")
-    page, _ = site(tmp_path)
+    page, _ = site(tmp_path, "a.zip")
     text = next(iter(page.sections.values()))
     assert "#1 First" in text and "#2 Second" in text and "-50.00" in text
 

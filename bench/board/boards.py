@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 import pandas as pd
 
 from bench.board.entries import Submission, verified_words
+from bench.errors import BenchError
 from bench.interfaces import Measure
 from bench.metrics.bd import Verdict
 from bench.metrics.measures import MEASURES
-from bench.report.bd_table import VVC, bd_against, main_qualities
+from bench.report.bd_table import VVC, bd_against, first_reference, main_qualities
 from bench.report.rows import Runs, curve_names, mean_points
 
 # Columns that the rows of one board agree in. Rows under different cards never meet.
@@ -74,7 +76,9 @@ class Board:
     quality
         Column and measure that entries are compared by; None where nothing was measured.
     reference
-        Name of the curve that BD-rates are against.
+        Name of the curve that BD-rates are against; empty if no curve may be it.
+    is_named
+        Whether the board's maintainer names it.
     is_vvc
         Whether that is a codec of VVC.
     entries
@@ -90,53 +94,87 @@ class Board:
     card: dict[str, Any]
     quality: tuple[str, Measure] | None
     reference: str
+    is_named: bool
     is_vvc: bool
     entries: tuple[Entry, ...]
     table: pd.DataFrame
 
 
-def make_boards(submissions: Sequence[Submission], codecs: Sequence[str] = VVC) -> list[Board]:
+def make_boards(submissions: Sequence[Submission], references: Sequence[str] = ()) -> list[Board]:
     """Sort the curves of all submissions into boards.
 
     Parameters
     ----------
-    codecs
-        Names of the codecs to take as reference, the first that a board has.
+    references
+        Curves that the maintainer names as references, each as ``ARCHIVE`` or ``ARCHIVE#CURVE``. A board without any
+        of them takes a curve that is verified in full, if it has one.
+
+    Raises
+    ------
+    BenchError
+        If no board has a curve of one of `references`.
     """
     tables = [submission.table.astype(dict.fromkeys(BOARD, str)) for submission in submissions]
     table = pd.concat(tables, ignore_index=True)
     documents = {submission.archive.name: submission.document for submission in submissions}
+    numbers = {submission.number: submission for submission in submissions}
     boards = []
     for key, rows in table.groupby(BOARD, sort=True):
         part = Runs(rows.reset_index(drop=True), documents)
         if len(part.points):
-            boards.append(_board(part, [str(value) for value in key], {s.number: s for s in submissions}, codecs))
+            boards.append(_board(part, [str(value) for value in key], numbers, references))
+    named = {
+        name
+        for board in boards
+        for entry in board.entries
+        for name in _named(entry.submission, entry.curve, references)
+    }
+    if lacking := [name for name in references if name not in named]:
+        raise BenchError(f"no board has a curve of '{lacking[0]}', which is named as a reference")
     return boards
 
 
-def _board(runs: Runs, key: list[str], submissions: dict[int, Submission], codecs: Sequence[str]) -> Board:
+def _board(runs: Runs, key: list[str], submissions: dict[int, Submission], references: Sequence[str]) -> Board:
     points = runs.points.assign(curve=curve_names(runs.points))
     first = runs.table.loc[points["first"]].set_axis(points.index)
-    points = points.assign(submission=first["submission"], weights=first["weights_sha256"].astype(str))
+    weights = first["weights_sha256"].astype(str)
+    points = points.assign(submission=first["submission"], weights=weights, options=first["options"])
     quality = _quality(runs)
-    reference = _reference(points, submissions, codecs, quality)
-    against = _against(points, reference, quality)
-    verdicts = {line["test"]: line for line in against.to_dict("records")}
+    against = functools.cache(lambda curve: _against(points, curve, quality))
     names = curve_names(runs.table)
-    ranked = []
+    curves = points.drop_duplicates("curve")
+    entries: dict[str, dict[str, Any]] = {}
     for curve, part in points.groupby("curve", sort=False):
         submission = submissions[int(part["submission"].iloc[0])]
+        entries[str(curve)] = _entry(runs, str(curve), part, runs.table[names.eq(curve)], submission, quality)
+    named = [curve for curve, entry in entries.items() if _named(entry["submission"], curve, references)]
+    candidates = named or [curve for curve, entry in entries.items() if entry["state"] == "full"]
+    reference = ""
+    if candidates:
+        able = curves[curves["curve"].isin(candidates)]
+        reference = first_reference(able, lambda curve: int(against(curve)["bd_rate"].count()))
+    verdicts = {line["test"]: line for line in against(reference).to_dict("records")} if reference else {}
+    unknown = "(no quality was measured)" if reference else "(no reference)"
+    ranked = []
+    for curve, entry in entries.items():
         line = verdicts.get(curve, {})
-        verdict = "reference" if curve == reference else line.get("verdict", "(no quality was measured)")
-        entry = _entry(runs, str(curve), part, runs.table[names.eq(curve)], submission, quality)
+        verdict = "reference" if curve == reference else line.get("verdict", unknown)
         shown = Entry(**entry, verdict=verdict, remark=str(line.get("remark", "")))
         ranked.append((_place(line, curve == reference), shown.curve, shown))
-    entries = tuple(entry for _, _, entry in sorted(ranked, key=lambda item: item[:2]))
+    ordered = tuple(entry for _, _, entry in sorted(ranked, key=lambda item: item[:2]))
     card = next(s.document["conditions"][key[3]] for s in submissions.values() if key[3] in s.document["conditions"])
     measure = (quality, runs.measures[quality]) if quality else None
-    is_vvc = str(points["codec"][points["curve"].eq(reference)].iloc[0]) in VVC
+    is_vvc = curves["codec"][curves["curve"].eq(reference)].isin(VVC).any()
     dataset, data, task, condition = key
-    return Board(dataset, data, task, condition, card, measure, reference, is_vvc, entries, runs.table)
+    return Board(
+        dataset, data, task, condition, card, measure, reference, bool(named), bool(is_vvc), ordered, runs.table
+    )
+
+
+def _named(submission: Submission, curve: str, references: Sequence[str]) -> list[str]:
+    """The `references` that name a curve: by its archive alone, or with the curve's name, which then has no number."""
+    archive, name = submission.archive.name, curve.replace(f" #{submission.number}", "", 1)
+    return [stated for stated in references if stated in (archive, f"{archive}#{name}")]
 
 
 def _place(line: dict[str, Any], is_reference: bool) -> float:
@@ -168,34 +206,11 @@ def _against(points: pd.DataFrame, reference: str, quality: str) -> pd.DataFrame
     return table.assign(bd_rate=table["pooled"], verdict=verdicts, sequences=table["asked"], remark="")
 
 
-def _reference(points: pd.DataFrame, submissions: dict[int, Submission], codecs: Sequence[str], quality: str) -> str:
-    """The curve that others are compared with: the first of the codecs that is there, under CAAS where it is.
-
-    Without any of them, the curve that most others have a figure against. Among equals a verified one, then the oldest.
-    """
-    lines = []
-    for curve, part in points.groupby("curve", sort=False):
-        head = part.iloc[0]
-        submission = submissions[int(head["submission"])]
-        codec = str(head["codec"])
-        record = submission.record
-        rank = (
-            codecs.index(codec) if codec in codecs else len(codecs),
-            0 if codec in codecs else -_against(points, str(curve), quality)["bd_rate"].count(),
-            str(head["paradigm"]) != "caas",
-            record is None or not record.decoded,
-            submission.manifest.made,
-            str(curve),
-        )
-        lines.append((rank, str(curve)))
-    return min(lines)[1]
-
-
 def _entry(
     runs: Runs, curve: str, part: pd.DataFrame, rows: pd.DataFrame, submission: Submission, quality: str
 ) -> dict[str, Any]:
     """The fields of an entry but those of its BD-rate."""
-    means, head = mean_points(part.drop(columns=["submission", "weights"])), part.iloc[0]
+    means, head = mean_points(part), part.iloc[0]
     done = rows[rows["status"].eq("ok")]
     missing = len(rows) - len(done)
     state, words = verified_words(submission, done["job"].astype(str))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -72,9 +73,13 @@ def open_submission(path: Path, folder: Path, streams: bool = True) -> Contents:
     Raises
     ------
     BenchError
-        If it is no submission (`bench.board.archive.unpack`).
+        If it is no submission (`bench.board.archive.unpack`), or run.json or a table cannot be read.
     """
-    contents = _contents(folder, unpack(path, folder, streams), streams)
+    manifest = unpack(path, folder, streams)
+    try:
+        contents = _contents(folder, manifest, streams)
+    except BenchError as error:
+        raise BenchError(f"{path.name} is no submission: {str(error).replace(f'{folder}/', '')}") from None
     present = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
     extra = sorted(present - set(contents.manifest.files))
     problems = (*(f"{name}: the manifest does not name it" for name in extra), *contents.problems)
@@ -111,15 +116,16 @@ def pack_run(folder: Path, target: Path, streams: bool, name: str = "", url: str
 
 def _contents(folder: Path, manifest: Manifest, streams: bool) -> Contents:
     problems = list(_file_problems(folder, manifest, streams))
-    try:
-        document = read_run_file(folder)
-        rows = tuple(read_rows(folder / RD_FILE))
-        for name, model in BESIDE.items():
-            if (folder / name).exists():
-                problems += _strangers(name, [row for _, row in read_table(folder / name, model)], rows)
-    except BenchError as error:
-        problems.append(str(error).replace(f"{folder}/", ""))
-        return Contents(folder, manifest, {}, (), {}, tuple(problems))
+    document = read_run_file(folder)
+    rows = tuple(read_rows(folder / RD_FILE))
+    tables = {
+        name: [row for _, row in read_table(folder / name, model)]
+        for name, model in BESIDE.items()
+        if (folder / name).exists()
+    }
+    problems += _job_problems(RD_FILE, rows, rows)
+    for name, lines in tables.items():
+        problems += _job_problems(name, lines, rows)
     cards = cards_of(document)
     problems += _document_problems(document, manifest, cards)
     for row in rows:
@@ -190,8 +196,9 @@ def _figure_problems(row: RDRow) -> Iterator[str]:
             yield f"{name} is {value}, its bits give {row.bits / samples:.6g}"
     for name in ("psnr", "psnr_of_mse"):
         value = getattr(row, name)
-        if value is not None and not value <= PSNR_CEILING:
-            yield f"{name} is {value}, above {PSNR_CEILING:.0f} dB"
+        # Frames lie in [0, 1], so that no mean square error is above 1.
+        if value is not None and not 0 <= value <= PSNR_CEILING:
+            yield f"{name} is {value}, out of 0 to {PSNR_CEILING:.0f} dB"
     for name in ("ssim", "ms_ssim", *_SHARES):
         value = getattr(row, name)
         low = 0 if name in _SHARES else -1
@@ -199,9 +206,14 @@ def _figure_problems(row: RDRow) -> Iterator[str]:
             yield f"{name} is {value}, out of {low} to 1"
 
 
-def _strangers(name: str, lines: Sequence[Any], rows: Sequence[RDRow]) -> Iterator[str]:
-    """Rows of a table beside rd.csv that are of a job which rd.csv does not have."""
+def _job_problems(name: str, lines: Sequence[Any], rows: Sequence[RDRow]) -> Iterator[str]:
+    """Jobs that rd.csv does not have, or that a table states twice: for each measure or metric, if it has these."""
     known = {row.job for row in rows}
-    for job in dict.fromkeys(line.job for line in lines if hasattr(line, "job")):
+    places = [
+        (line.job, getattr(line, "measure", getattr(line, "metric", ""))) for line in lines if hasattr(line, "job")
+    ]
+    for (job, what), count in Counter(places).items():
         if job not in known:
             yield f"{name}: job {job} is not in {RD_FILE}"
+        if count > 1:
+            yield f"{name}: job {job} has {count} rows" + (f" of {what}" if what else "")

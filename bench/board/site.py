@@ -11,11 +11,9 @@ from urllib.parse import quote
 
 from bench.board.boards import Board, make_boards
 from bench.board.entries import Refused, Submission, read_folder
-from bench.errors import BenchError
 from bench.files import disk_errors, whole_file, write_atomic
 from bench.names import file_name
 from bench.progress import Progress
-from bench.report.bd_table import VVC
 from bench.report.plots import rd_plot
 from bench.results.provenance import git_commit
 from bench.runner.store import Store
@@ -26,7 +24,7 @@ _ARCHIVES, _CURVES = "submissions", "curves"
 
 
 def build_site(
-    folder: Path, target: Path, store: Store, progress: Progress, reference: str = ""
+    folder: Path, target: Path, store: Store, progress: Progress, references: Sequence[str] = ()
 ) -> tuple[int, int, list[Refused]]:
     """Write the site of all submissions in a folder.
 
@@ -34,8 +32,8 @@ def build_site(
     ----------
     target
         Folder of the site; it is created if need be.
-    reference
-        Codec that BD-rates are against; by default VVC, in boards that have it.
+    references
+        Curves that BD-rates are against (`bench.board.boards.make_boards`).
 
     Returns
     -------
@@ -44,14 +42,12 @@ def build_site(
     Raises
     ------
     BenchError
-        If the folder has no submission.
+        If the folder has no submission, or no board has a curve of one of `references`.
     FatalError
         If the disk is full or refuses a file.
     """
     submissions, refused = read_folder(folder, store)
-    boards = make_boards(submissions, (reference,) if reference else VVC) if submissions else []
-    if reference and not any(reference == str(row) for board in boards for row in board.table["codec"].unique()):
-        raise BenchError(f"no submission of {folder} has the codec '{reference}'")
+    boards = make_boards(submissions, references) if submissions else []
     with disk_errors(target):
         for submission in submissions:
             place = target / _ARCHIVES / submission.archive.name

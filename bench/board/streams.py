@@ -1,17 +1,18 @@
-"""Checks the streams of a submission: each is decoded in a new process with limits, and its result is measured."""
+"""Checks the streams of a submission: they are decoded, and their results measured, in processes with limits."""
 
 from __future__ import annotations
 
 import errno
 import math
+import os
 import random
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.board.contents import Contents
+from bench.board.judging import Judge
 from bench.chain import PICTURES, Chain
 from bench.errors import BenchError, StreamError, one_line
 from bench.files import FatalError
@@ -37,12 +38,12 @@ from bench.results.document import stream_path
 from bench.results.rows import CLASSES_FILE, MEASURES_FILE, ClassRow, MeasureRow, RDRow, read_classes
 from bench.results.tables import read_table
 from bench.runner.decode import decode_fresh
-from bench.runner.execute import judge
 from bench.runner.plan import Job, coded_content, component_for, job_of_row
 from bench.runner.store import Store
 from bench.runner.verify import in_threads
+from bench.tools import MOST_MEMORY, kill_tools
 
-LIMIT_SECONDS = 600.0  # for decoding one stream
+LIMIT_SECONDS = 600.0  # for decoding one stream, and for measuring its result
 _RATES = {"bpp", "bpf"}  # follow from bits
 _ROUNDING = 1e-6
 # Most samples of a segment, and of its spikes, that are decoded and simulated for a check.
@@ -86,7 +87,9 @@ def drawn_rows(rows: Sequence[RDRow], sample: int, seed: int) -> list[RDRow]:
 
 
 def check_streams(contents: Contents, rows: Sequence[RDRow], store: Store) -> Iterator[StreamCheck]:
-    """Check the streams of rows of a submission, as many at a time as there are cores; yields the checks by row.
+    """Check the streams of rows of a submission; yields the checks by row.
+
+    As many are checked at a time as there are cores and memory for a decoder and its program, but at least one.
 
     Raises
     ------
@@ -94,12 +97,21 @@ def check_streams(contents: Contents, rows: Sequence[RDRow], store: Store) -> It
         If the disk is full.
     """
     figures = _Figures(contents.folder)
-    judging = threading.Lock()  # analyzers are shared by the threads
+    judge = Judge(store, LIMIT_SECONDS)
 
     def check(row: RDRow) -> StreamCheck:
-        return _check(contents, row, figures, store, judging)
+        return _check(contents, row, figures, store, judge)
 
-    yield from in_threads(check, rows)
+    def stop() -> None:
+        judge.close()
+        kill_tools()
+
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    most = max(1, min(os.cpu_count() or 1, memory // (2 * MOST_MEMORY)))
+    try:
+        yield from in_threads(check, rows, most, stop)
+    finally:
+        judge.close()
 
 
 class _Figures:
@@ -113,7 +125,7 @@ class _Figures:
             self.own.setdefault(row.job, {})[row.measure] = row.value
 
 
-def _check(contents: Contents, row: RDRow, figures: _Figures, store: Store, judging: threading.Lock) -> StreamCheck:
+def _check(contents: Contents, row: RDRow, figures: _Figures, store: Store, judge: Judge) -> StreamCheck:
     try:
         stream = stream_path(contents.folder, row.job).read_bytes()
     except OSError:
@@ -138,8 +150,7 @@ def _check(contents: Contents, row: RDRow, figures: _Figures, store: Store, judg
         return StreamCheck(row, (one_line(str(error)),))
     try:
         job = _job_here(row, card)
-        with judging:
-            problems = [*_job_problems(job, info, row)] or [*_measure_problems(job, decoded, row, figures, store)]
+        problems = [*_job_problems(job, info, row)] or [*_measure_problems(job, decoded, row, figures, judge)]
     except _AbsentError as error:
         return StreamCheck(row, decoded=True, absent=str(error))
     except FatalError:
@@ -271,9 +282,9 @@ def _job_problems(job: Job, info: StreamInfo, row: RDRow) -> Iterator[str]:
             yield f"{name} is {getattr(row, name)}, the recording gives {here}"
 
 
-def _measure_problems(job: Job, decoded: Decoded, row: RDRow, figures: _Figures, store: Store) -> Iterator[str]:
+def _measure_problems(job: Job, decoded: Decoded, row: RDRow, figures: _Figures, judge: Judge) -> Iterator[str]:
     """Measures that differ by more than one unit of the last digit that tables print."""
-    found = judge(job, decoded, store)
+    found = judge.measures(job, decoded)
     own = component_for(Task, job.task).measures
     stated: dict[str, Any] = {**row.model_dump(), **figures.own.get(row.job, {})}
     digits = {measure.name: measure.digits for measure in (*MEASURES, *own)} | {"capped_frames": 0}

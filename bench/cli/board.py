@@ -79,7 +79,13 @@ def verify_submission(archive: Path, sample: int, seed: int | None, record: Path
 def leaderboard(
     folder: Annotated[Path, typer.Argument(help="Folder of submissions, and of records of their verification.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the site to write.")],
-    reference: Annotated[str, typer.Option(help="Codec that BD-rates are against; VVC by default.")] = "",
+    reference: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Curve that BD-rates are against: a file of the folder, as ARCHIVE or ARCHIVE#CURVE. May be repeated. "
+            "Boards without it take a curve that is verified in full, VVC before others."
+        ),
+    ] = None,
 ) -> None:
     """Build a static site of all submissions in a folder: one board for each dataset and condition card.
 
@@ -89,7 +95,7 @@ def leaderboard(
     from bench.board.site import INDEX, build_site
 
     with progress_bar("drawing") as progress:
-        boards, submissions, refused = build_site(folder, out, open_store(), progress, reference)
+        boards, submissions, refused = build_site(folder, out, open_store(), progress, reference or ())
     for one in refused:
         typer.echo(f"bench: {one_line(f'{one.file}: {one.reason}')}", err=True)
     typer.echo(f"{boards} boards of {submissions} submissions: {out / INDEX}")

@@ -163,7 +163,7 @@ def load_metric(name: str) -> Metric:
         with _quiet():
             import pyiqa
     except ImportError:
-        raise BenchError("pyiqa is not installed: pip install 'spikebench[iqa]'") from None
+        raise BenchError("pyiqa is not installed: pip install -e '.[iqa]'") from None
     implementation = f"pyiqa {importlib.metadata.version('pyiqa')}"
     if name == "niqe":
         return _niqe(implementation)

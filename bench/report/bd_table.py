@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import permutations
 from typing import Any
 
@@ -122,24 +122,37 @@ def matrix_file(dataset: str, quality: str) -> str:
     return f"bd_matrix_{set_file(dataset, quality)}"
 
 
-def reference(runs: Runs, bd: pd.DataFrame, dataset: str, quality: str) -> str:
-    """The curve that a set's curves are compared with first: VVC, where it is measured.
+def first_reference(curves: pd.DataFrame, figures: Callable[[str], int]) -> str:
+    """The curve that others are compared with first: VVC, where it is among the curves.
 
-    VTM comes before libvvenc, CAAS before other paradigms, and then the curve that most others have a figure against.
+    VTM comes before libvvenc, CAAS before other paradigms, a codec without options before its variants (other presets,
+    say), and then the curve that most others have a figure against.
+
+    Parameters
+    ----------
+    curves
+        One line per curve, with the columns ``curve``, ``codec``, ``options`` and ``paradigm``.
+    figures
+        The number of curves that have a BD-rate against the one of this name.
     """
+    ranks = {
+        curve: (VVC.index(codec) if codec in VVC else len(VVC), paradigm != "caas", bool(options))
+        for curve, codec, paradigm, options in zip(
+            *(curves[name].astype(str) for name in ("curve", "codec", "paradigm", "options")), strict=True
+        )
+    }
+    first = min(ranks.values())
+    return max((curve for curve, rank in ranks.items() if rank == first), key=figures)
+
+
+def reference(runs: Runs, bd: pd.DataFrame, dataset: str, quality: str) -> str:
+    """The curve that a set's curves are compared with first (`first_reference`)."""
     lines = bd[bd["dataset"].eq(dataset) & bd["quality"].eq(quality)]
     figures = lines.groupby("anchor", sort=False)["bd_rate"].count()
-    curves = _named(runs.points).query("dataset == @dataset").drop_duplicates("curve").set_index("curve")
-
-    def rank(anchor: str) -> tuple[int, bool, int]:
-        codec = str(curves["codec"][anchor])
-        return (
-            VVC.index(codec) if codec in VVC else len(VVC),
-            str(curves["paradigm"][anchor]) != "caas",
-            -int(figures[anchor]),
-        )
-
-    return min(figures.index, key=rank)
+    points = _named(runs.points).query("dataset == @dataset").drop_duplicates("curve").set_index("curve")
+    curves = points.loc[figures.index].reset_index(names="curve")
+    curves["options"] = runs.table.loc[curves["first"], "options"].to_numpy()
+    return first_reference(curves, lambda curve: int(figures[curve]))
 
 
 def matrix(bd: pd.DataFrame, dataset: str, quality: str = "psnr") -> pd.DataFrame:

@@ -89,7 +89,7 @@ class ClusterLane:
         try:
             import distributed  # noqa: F401
         except ImportError:
-            raise BenchError("--scheduler needs Dask: pip install 'spikebench[dask]'") from None
+            raise BenchError("--scheduler needs Dask: pip install -e '.[dask]'") from None
         self.scheduler = scheduler
         self.workers = 0
         self.notes: list[str] = []

@@ -14,7 +14,6 @@ import contextlib
 import importlib
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -31,12 +30,9 @@ from bench.files import write_atomic
 from bench.interfaces import Decoded, unpack_stream
 from bench.registry import codec_for_stream
 from bench.runner.store import array_bytes
-from bench.tools import claim_process, leave, start_tool, stop_tool
+from bench.tools import claim_process, leave, limit_process, start_tool, stop_tool
 
 _MOST = 64  # requests to one decoder
-# Bytes that the decoder of a stream from someone else may have: of memory, and of each file that it writes.
-_MOST_MEMORY = 16 << 30
-_MOST_FILE = 4 << 30
 _LOG, _FRAMES, _MOTION = "decoder.log", ".npy", ".motion.npy"
 
 
@@ -259,7 +255,7 @@ def _answer_all(requests: int, answers: int) -> int:
                 os.environ.update(request["environment"])
                 claim_process()
                 if request["foreign"] and not request["shared"]:
-                    _limit_process()
+                    limit_process()
                 answer = _decode([*map(Path, request["places"])], request["codec"])
                 answer["modules"] = sorted(set(sys.modules) - before)
                 pipe.write(json.dumps(answer).encode() + b"\n")
@@ -267,15 +263,6 @@ def _answer_all(requests: int, answers: int) -> int:
         os.write(2, f"{type(error).__name__}: {error}\n".encode())
         return 1
     return 0
-
-
-def _limit_process() -> None:
-    """Limit this process, and the programs that it starts: memory, the size of a file, and no core file."""
-    limits = {resource.RLIMIT_DATA: _MOST_MEMORY, resource.RLIMIT_FSIZE: _MOST_FILE, resource.RLIMIT_CORE: 0}
-    for kind, most in limits.items():
-        _, hard = resource.getrlimit(kind)
-        limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(kind, (limit, limit))
 
 
 def _decode(places: Sequence[Path], codec: str) -> dict[str, Any]:

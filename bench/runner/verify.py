@@ -62,14 +62,24 @@ def verify_run(folder: Path, store: Store, trusted: bool = False) -> Iterator[Ch
     yield from in_threads(check, zip(rows, codecs, strict=True))
 
 
-def in_threads(check: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
-    """The results of checks that each wait for a process of their own, in the order of the items."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+def in_threads(
+    check: Callable[[A], B], items: Iterable[A], most: int | None = None, stop: Callable[[], None] = kill_tools
+) -> Iterator[B]:
+    """The results of checks that each wait for a process of their own, in the order of the items.
+
+    Parameters
+    ----------
+    most
+        Number of checks at a time; as many as there are cores by default.
+    stop
+        Ends the processes that checks wait for; it is called after an interrupt.
+    """
+    with ThreadPoolExecutor(most or os.cpu_count()) as pool:
         try:
             yield from pool.map(check, items)
         except BaseException:  # an interrupt: the end of the pool waits for its threads, which wait for processes
             pool.shutdown(wait=False, cancel_futures=True)
-            kill_tools()
+            stop()
             raise
 
 
