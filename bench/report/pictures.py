@@ -77,6 +77,8 @@ class Sheet:
         return draw_tiles(self.tiles, folder / f"{self.name}.png", self.title, formats)
 
 
+# Space above and below all tiles, inches.
+_MARGIN = 0.1
 # Width of a letter, in parts of its size.
 _LETTER = 0.56
 
@@ -240,6 +242,10 @@ def draw_tiles(tiles: Sequence[Tile], path: Path, text: str, formats: Sequence[s
         axis.imshow(tile.image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axis.axis("off")
         axis.set_title(literal("\n".join(filter(None, (names[tile.title], tile.words)))), fontsize=_tile_letters())
+    if not style().whole:
+        figure.draw_without_rendering()
+        # The height was more than enough for tiles as wide as the figure lets them be; what is left over is cut off.
+        figure.set_figheight(figure.get_tightbbox().height + _MARGIN)
     files = save(figure, path.parent, path.stem, formats)
     for file in files:
         if file.suffix == ".png":
@@ -267,11 +273,11 @@ def _tile_axes(count: int, ratio: float) -> tuple[Figure, list[Axes], int]:
     elif now.width:
         columns = 2
         side = now.width / columns
-        size = now.width, (side * ratio + words) * math.ceil(count / columns)
+        size = now.width, (side * ratio + 2 * words) * math.ceil(count / columns)
     else:
-        columns, side = 3 if count in (3, 5, 6) else 4, 3.1
+        columns, side = 3 if count in (3, 5, 6) else min(count, 4), 3.1
         size = side * columns, (side * ratio + 0.55) * math.ceil(count / columns) + 0.4
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Figure(figsize=size, layout="compressed")
     axes = list(figure.subplots(math.ceil(count / columns), columns, squeeze=False).flat)
     for axis in axes[count:]:
         axis.remove()
