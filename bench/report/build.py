@@ -142,26 +142,30 @@ def draw_figures(
     every = load_runs(folders, trusted)
     _check_measured(every)
     runs = every.compared
-    material = Material(every, runs, bd_table(runs.points, runs.qualities))
     wanted = list(dict.fromkeys(names))
-    with disk_errors(target), tempfile.TemporaryDirectory(prefix="bench-figures-") as name, drawing(style, _FORMATS):
+    with (
+        disk_errors(target),
+        tempfile.TemporaryDirectory(prefix="bench-figures-") as name,
+        drawing(style, _FORMATS, wanted) as others,
+    ):
         folder = Path(name)
+
+        def known() -> set[str]:
+            return others.union(path.stem for path in folder.iterdir())
+
         for dataset in runs.table["dataset"].unique():
             _plots(runs, dataset, folder, _FORMATS)
-        sections.plots(replace(material, tables=_tables(material)), folder)
-        known = {path.stem for path in folder.iterdir()}
-        if not known.issuperset(wanted):  # sheets are asked for last: they decode streams
-            sheets = {
-                sheet.name: sheet
-                for sheet in (*matched_sheets(runs.table, runs.documents), *sections.sheets(material)[0])
-            }
-            if absent := [name for name in wanted if name not in known | sheets.keys()]:
-                raise BenchError(
-                    f"no figure named '{absent[0]}' (there are: {', '.join(sorted(known | sheets.keys()))})"
-                )
-            for sheet in sheets.values():
-                if sheet.name in wanted:
-                    sheet.draw(folder, _FORMATS)
+        if not known().issuperset(wanted):
+            material = Material(every, runs, bd_table(runs.points, runs.qualities))
+            sections.plots(replace(material, tables=_tables(material)), folder)
+            if not known().issuperset(wanted):  # sheets are asked for last: they decode streams
+                sheets = (*matched_sheets(runs.table, runs.documents), *sections.sheets(material)[0])
+                there = known().union(sheet.name for sheet in sheets)
+                if absent := [name for name in wanted if name not in there]:
+                    raise BenchError(f"no figure named '{absent[0]}' (there are: {', '.join(sorted(there))})")
+                for sheet in sheets:
+                    if sheet.name in wanted:
+                        sheet.draw(folder, _FORMATS)
         target.mkdir(parents=True, exist_ok=True)
         files = [folder / f"{name}{suffix}" for name in wanted for suffix in _FORMATS]
         return [Path(shutil.copy(path, target)) for path in files if path.exists()]

@@ -137,12 +137,15 @@ def _tiles(rows: pd.DataFrame, documents: dict[str, dict[str, Any]]) -> tuple[st
     with_truth = rows[rows["psnr"].notna()]
     first = (with_truth if len(with_truth) else rows).iloc[0]
     k = shown(first, documents)
-    truth, spikes = at_instant(first, documents, k) if len(with_truth) else (None, spikes_at(first, documents, k))
+    # Opened once for pictures and films: it may simulate all spikes for the first of them.
+    recording = _recording(first, documents)
+    places = partial(_places, first, documents)
+    truth = recording.truth(places([k]))[0] if len(with_truth) else None
     tiles = []
     if truth is not None:
-        tiles.append(Tile(f"truth, instant {k}", "", truth, partial(_truths, first, documents)))
+        tiles.append(Tile(f"truth, instant {k}", "", truth, lambda ks: recording.truth(places(ks))))
     what = f"spikes at instant {k}" if truth is None else "spikes at that instant"
-    tiles.append(Tile(what, "", spikes, partial(_spikes, first, documents)))
+    tiles.append(Tile(what, "", _spikes(recording, places([k]))[0], lambda ks: _spikes(recording, places(ks))))
     for row in rows.to_dict("records"):
         result = result_picture(row)
         if result is not None:
@@ -153,9 +156,9 @@ def _tiles(rows: pd.DataFrame, documents: dict[str, dict[str, Any]]) -> tuple[st
     return text, tuple(tiles)
 
 
-def _truths(row: pd.Series, documents: dict[str, dict[str, Any]], ks: Sequence[int]) -> np.ndarray:
-    """Luminance at coding instants of a row's segment, n x H x W."""
-    return _recording(row, documents).truth([_spike_index(row, documents, int(k)) for k in ks])
+def _places(row: pd.Series, documents: dict[str, dict[str, Any]], ks: Sequence[int]) -> list[int]:
+    """Indices of the recording's spike frames at coding instants of a row's segment."""
+    return [_spike_index(row, documents, int(k)) for k in ks]
 
 
 def _decoded(row: dict[str, Any], documents: dict[str, dict[str, Any]], ks: Sequence[int]) -> np.ndarray:
@@ -204,20 +207,13 @@ def _nearest_points(rows: pd.DataFrame) -> tuple[pd.DataFrame, float]:
 
 def at_instant(row: pd.Series, documents: dict[str, dict[str, Any]], k: int) -> tuple[np.ndarray, np.ndarray]:
     """Luminance and spikes of a row's segment at coding instant k, which must have a truth: both H x W float32."""
-    index = _spike_index(row, documents, k)
-    return _recording(row, documents).truth([index])[0], spikes_at(row, documents, k)
+    recording, places = _recording(row, documents), _places(row, documents, [k])
+    return recording.truth(places)[0], _spikes(recording, places)[0]
 
 
-def spikes_at(row: pd.Series, documents: dict[str, dict[str, Any]], k: int) -> np.ndarray:
-    """The spike frame of a row's segment at coding instant k, H x W float32 in {0, 1}."""
-    return _spikes(row, documents, [k])[0]
-
-
-def _spikes(row: pd.Series, documents: dict[str, dict[str, Any]], instants: Sequence[int]) -> np.ndarray:
-    """The spike frames of a row's segment at coding instants, K x H x W float32 in {0, 1}."""
-    recording = _recording(row, documents)  # opened once: it may simulate all spikes for the first of them
-    indices = [_spike_index(row, documents, int(k)) for k in instants]
-    return np.stack([recording.spikes(index, index + 1)[0] for index in indices]).astype(np.float32)
+def _spikes(recording: Recording, places: Sequence[int]) -> np.ndarray:
+    """Spike frames of a recording, n x H x W float32 in {0, 1}."""
+    return np.stack([recording.spikes(place, place + 1)[0] for place in places]).astype(np.float32)
 
 
 def _recording(row: pd.Series, documents: dict[str, dict[str, Any]]) -> Recording:
