@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.errors import BenchError
-from bench.files import disk_errors
+from bench.files import disk_errors, write_atomic
 from bench.metrics.quality import PSNR_CEILING
 from bench.names import file_name
 from bench.report import sections
@@ -29,6 +29,8 @@ from bench.report.table import Table, markdown_text
 # What the plots of a report are saved as, and what single figures are.
 PLOT_FORMATS = (".png", ".svg")
 _FORMATS = (".png", ".svg", ".pdf")
+# Holds the names of the files that a report wrote into its folder.
+_NOTE = ".report"
 
 
 def build_report(
@@ -100,6 +102,7 @@ def _build_report(
         files += [] if missing.empty else undone.write(target)
         index.write_text(readme(runs, bd, tables, plots, pictures, undone), encoding="utf-8")
         files += [*plots, *pictures, index]
+        _remove_earlier(target, files)
         if page:
             progress(steps - 1, steps, "page")
             page_plots = [path for path in plots if path.suffix == ".png" and not path.stem.startswith("rd_")]
@@ -112,6 +115,18 @@ def _build_report(
             files.append(page)
         progress(steps, steps, "done")
     return files
+
+
+def _remove_earlier(target: Path, files: Sequence[Path]) -> None:
+    """Remove what an earlier report of this folder wrote and this one did not, and note what this one wrote."""
+    names = {path.name for path in files}
+    note = target / _NOTE
+    earlier = note.read_text(encoding="utf-8", errors="replace").splitlines() if note.is_file() else []
+    for name in set(earlier) - names:
+        # The note may come from someone else: names of other folders are left alone.
+        if name == Path(name).name and (target / name).is_file():
+            (target / name).unlink()
+    write_atomic(note, "".join(f"{name}\n" for name in sorted(names)).encode())
 
 
 def draw_figures(
