@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from bench.names import file_name, short, shortened
+from bench.progress import silent
 from bench.report.build import build_report
 from bench.report.page_data import curves_data
 from bench.report.paper.figures import paper_sheets
@@ -144,6 +145,23 @@ def test_one_speed_class_is_one_panel(tmp_path):
     for folder in (slow, both):
         rd_plot(load_runs([folder]).table, "s-motion", [folder / "rd.png"])
     assert Image.open(both / "rd.png").width > 2 * Image.open(slow / "rd.png").width
+
+
+def test_a_report_removes_what_an_earlier_one_wrote_and_nothing_else(tmp_path):
+    def report(name):
+        change = {"dataset": name, "speed_class": ""}
+        run = write_run(tmp_path / name, {"x265": (1000, "")}, rows=lambda row: row.model_copy(update=change))
+        build_report([run], tmp_path / "report", silent)
+        return {path.name for path in (tmp_path / "report").iterdir()}
+
+    assert "rd_one.png" in report("one")
+    (tmp_path / "report" / "mine.csv").touch()
+    (tmp_path / "outside.csv").touch()
+    with (tmp_path / "report" / ".report").open("a") as note:
+        note.write("../outside.csv\n")
+    names = report("two")
+    assert {"rd_two.png", "mine.csv"} <= names and not {name for name in names if "one" in name}
+    assert (tmp_path / "outside.csv").exists()
 
 
 @pytest.mark.parametrize(("style", "width", "height"), [("paper", 8.5 / 2.54, None), ("slides", 13.333, 7.5)])

@@ -51,11 +51,13 @@ def test_every_recording_of_a_folder_gets_a_video(bench, tmp_path):
     ]
     frames = read_video(tmp_path / "videos" / "one.mp4", 99)
     assert len(frames) == 3  # instants in 60 spike frames
-    one_line_error(bench(*arguments, tmp_path / "all.mp4", check=2), "there are 2 recordings; name a folder")
-    # One that is too short for an instant does not keep the other from being shown.
+    one_line_error(bench(*arguments, tmp_path / "all.mp4", check=2), "there are several recordings; name a folder")
+    # One that is too short for an instant, and one that is cut, do not keep the other from being shown.
     write_dat(folder / "one.dat", np.zeros((8, 16, 24), np.uint8))
+    (folder / "cut.dat").write_bytes(b"12345")
     done = bench(*arguments, tmp_path / "again", check=2)
-    assert "one: 8 spike frames" in done.stderr and (tmp_path / "again" / "two.mp4").exists()
+    assert "one: 8 spike frames" in done.stderr and "cut.dat: found 5 bytes" in done.stderr
+    assert (tmp_path / "again" / "two.mp4").exists()
 
 
 def test_a_stream_is_shown_as_it_decodes(bench, tmp_path):

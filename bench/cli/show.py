@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bench.cli._shared import Camera, Margin, Size, SpikeRate, Start, Stride, for_each, rate_points, remarks, split
-from bench.errors import BenchError
+from bench.errors import BenchError, one_line
 from bench.progress import progress_bar
 from bench.sampling import Sampling
 
@@ -71,12 +71,18 @@ def show(
     view = View(kinds, codecs, points or (None,) * len(codecs), paradigm, extractor)  # type: ignore[arg-type]
     cut = Cut(start, frames, stride, margin)
     films: list[Film] = stream_films(Path(source), trust)
+    faults: list[str] = []
     if films and (view != View(points=()) or cut != Cut() or size or camera or spike_rate is not None):
         raise BenchError(f"{source}: a stream or run states itself what it shows; leave out all options but --out")
     if not films:
-        found = sources(source, size=size, camera=camera, spike_rate=spike_rate)
+        found, faults = sources(source, size=size, camera=camera, spike_rate=spike_rate)
         films = [RecordingFilm(one, cut, view) for one in found]
         for line in remarks(one.info for one in found):
             typer.echo(line, err=True)
+    places = targets(out, films, len(films) + len(faults) > 1)
+    for fault in faults:
+        typer.echo(f"bench: {one_line(fault)}", err=True)
     with progress_bar("showing") as progress:
-        for_each(list(zip(films, targets(out, films), strict=True)), lambda pair: pair[0].write(pair[1], progress))
+        for_each(list(zip(films, places, strict=True)), lambda pair: pair[0].write(pair[1], progress))
+    if faults:
+        raise typer.Exit(2)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.errors import BenchError
-from bench.files import disk_errors
+from bench.files import disk_errors, write_atomic
 from bench.metrics.quality import PSNR_CEILING
 from bench.names import file_name
 from bench.report import sections
@@ -29,6 +29,8 @@ from bench.report.table import Table, markdown_text
 # What the plots of a report are saved as, and what single figures are.
 PLOT_FORMATS = (".png", ".svg")
 _FORMATS = (".png", ".svg", ".pdf")
+# Holds the names of the files that a report wrote into its folder.
+_NOTE = ".report"
 
 
 def build_report(
@@ -100,6 +102,7 @@ def _build_report(
         files += [] if missing.empty else undone.write(target)
         index.write_text(readme(runs, bd, tables, plots, pictures, undone), encoding="utf-8")
         files += [*plots, *pictures, index]
+        _remove_earlier(target, files)
         if page:
             progress(steps - 1, steps, "page")
             page_plots = [path for path in plots if path.suffix == ".png" and not path.stem.startswith("rd_")]
@@ -112,6 +115,18 @@ def _build_report(
             files.append(page)
         progress(steps, steps, "done")
     return files
+
+
+def _remove_earlier(target: Path, files: Sequence[Path]) -> None:
+    """Remove what an earlier report of this folder wrote and this one did not, and note what this one wrote."""
+    names = {path.name for path in files}
+    note = target / _NOTE
+    earlier = note.read_text(encoding="utf-8", errors="replace").splitlines() if note.is_file() else []
+    for name in set(earlier) - names:
+        # The note may come from someone else: names of other folders are left alone.
+        if name == Path(name).name and (target / name).is_file():
+            (target / name).unlink()
+    write_atomic(note, "".join(f"{name}\n" for name in sorted(names)).encode())
 
 
 def draw_figures(
@@ -142,26 +157,30 @@ def draw_figures(
     every = load_runs(folders, trusted)
     _check_measured(every)
     runs = every.compared
-    material = Material(every, runs, bd_table(runs.points, runs.qualities))
     wanted = list(dict.fromkeys(names))
-    with disk_errors(target), tempfile.TemporaryDirectory(prefix="bench-figures-") as name, drawing(style, _FORMATS):
+    with (
+        disk_errors(target),
+        tempfile.TemporaryDirectory(prefix="bench-figures-") as name,
+        drawing(style, _FORMATS, wanted) as others,
+    ):
         folder = Path(name)
+
+        def known() -> set[str]:
+            return others.union(path.stem for path in folder.iterdir())
+
         for dataset in runs.table["dataset"].unique():
             _plots(runs, dataset, folder, _FORMATS)
-        sections.plots(replace(material, tables=_tables(material)), folder)
-        known = {path.stem for path in folder.iterdir()}
-        if not known.issuperset(wanted):  # sheets are asked for last: they decode streams
-            sheets = {
-                sheet.name: sheet
-                for sheet in (*matched_sheets(runs.table, runs.documents), *sections.sheets(material)[0])
-            }
-            if absent := [name for name in wanted if name not in known | sheets.keys()]:
-                raise BenchError(
-                    f"no figure named '{absent[0]}' (there are: {', '.join(sorted(known | sheets.keys()))})"
-                )
-            for sheet in sheets.values():
-                if sheet.name in wanted:
-                    sheet.draw(folder, _FORMATS)
+        if not known().issuperset(wanted):
+            material = Material(every, runs, bd_table(runs.points, runs.qualities))
+            sections.plots(replace(material, tables=_tables(material)), folder)
+            if not known().issuperset(wanted):  # sheets are asked for last: they decode streams
+                sheets = (*matched_sheets(runs.table, runs.documents), *sections.sheets(material)[0])
+                there = known().union(sheet.name for sheet in sheets)
+                if absent := [name for name in wanted if name not in there]:
+                    raise BenchError(f"no figure named '{absent[0]}' (there are: {', '.join(sorted(there))})")
+                for sheet in sheets:
+                    if sheet.name in wanted:
+                        sheet.draw(folder, _FORMATS)
         target.mkdir(parents=True, exist_ok=True)
         files = [folder / f"{name}{suffix}" for name in wanted for suffix in _FORMATS]
         return [Path(shutil.copy(path, target)) for path in files if path.exists()]

@@ -77,6 +77,8 @@ class Sheet:
         return draw_tiles(self.tiles, folder / f"{self.name}.png", self.title, formats)
 
 
+# Space above and below all tiles, inches.
+_MARGIN = 0.1
 # Width of a letter, in parts of its size.
 _LETTER = 0.56
 
@@ -135,12 +137,15 @@ def _tiles(rows: pd.DataFrame, documents: dict[str, dict[str, Any]]) -> tuple[st
     with_truth = rows[rows["psnr"].notna()]
     first = (with_truth if len(with_truth) else rows).iloc[0]
     k = shown(first, documents)
-    truth, spikes = at_instant(first, documents, k) if len(with_truth) else (None, spikes_at(first, documents, k))
+    # Opened once for pictures and films: it may simulate all spikes for the first of them.
+    recording = _recording(first, documents)
+    places = partial(_places, first, documents)
+    truth = recording.truth(places([k]))[0] if len(with_truth) else None
     tiles = []
     if truth is not None:
-        tiles.append(Tile(f"truth, instant {k}", "", truth, partial(_truths, first, documents)))
+        tiles.append(Tile(f"truth, instant {k}", "", truth, lambda ks: recording.truth(places(ks))))
     what = f"spikes at instant {k}" if truth is None else "spikes at that instant"
-    tiles.append(Tile(what, "", spikes, partial(_spikes, first, documents)))
+    tiles.append(Tile(what, "", _spikes(recording, places([k]))[0], lambda ks: _spikes(recording, places(ks))))
     for row in rows.to_dict("records"):
         result = result_picture(row)
         if result is not None:
@@ -151,9 +156,9 @@ def _tiles(rows: pd.DataFrame, documents: dict[str, dict[str, Any]]) -> tuple[st
     return text, tuple(tiles)
 
 
-def _truths(row: pd.Series, documents: dict[str, dict[str, Any]], ks: Sequence[int]) -> np.ndarray:
-    """Luminance at coding instants of a row's segment, n x H x W."""
-    return _recording(row, documents).truth([_spike_index(row, documents, int(k)) for k in ks])
+def _places(row: pd.Series, documents: dict[str, dict[str, Any]], ks: Sequence[int]) -> list[int]:
+    """Indices of the recording's spike frames at coding instants of a row's segment."""
+    return [_spike_index(row, documents, int(k)) for k in ks]
 
 
 def _decoded(row: dict[str, Any], documents: dict[str, dict[str, Any]], ks: Sequence[int]) -> np.ndarray:
@@ -202,20 +207,13 @@ def _nearest_points(rows: pd.DataFrame) -> tuple[pd.DataFrame, float]:
 
 def at_instant(row: pd.Series, documents: dict[str, dict[str, Any]], k: int) -> tuple[np.ndarray, np.ndarray]:
     """Luminance and spikes of a row's segment at coding instant k, which must have a truth: both H x W float32."""
-    index = _spike_index(row, documents, k)
-    return _recording(row, documents).truth([index])[0], spikes_at(row, documents, k)
+    recording, places = _recording(row, documents), _places(row, documents, [k])
+    return recording.truth(places)[0], _spikes(recording, places)[0]
 
 
-def spikes_at(row: pd.Series, documents: dict[str, dict[str, Any]], k: int) -> np.ndarray:
-    """The spike frame of a row's segment at coding instant k, H x W float32 in {0, 1}."""
-    return _spikes(row, documents, [k])[0]
-
-
-def _spikes(row: pd.Series, documents: dict[str, dict[str, Any]], instants: Sequence[int]) -> np.ndarray:
-    """The spike frames of a row's segment at coding instants, K x H x W float32 in {0, 1}."""
-    recording = _recording(row, documents)  # opened once: it may simulate all spikes for the first of them
-    indices = [_spike_index(row, documents, int(k)) for k in instants]
-    return np.stack([recording.spikes(index, index + 1)[0] for index in indices]).astype(np.float32)
+def _spikes(recording: Recording, places: Sequence[int]) -> np.ndarray:
+    """Spike frames of a recording, n x H x W float32 in {0, 1}."""
+    return np.stack([recording.spikes(place, place + 1)[0] for place in places]).astype(np.float32)
 
 
 def _recording(row: pd.Series, documents: dict[str, dict[str, Any]]) -> Recording:
@@ -240,6 +238,10 @@ def draw_tiles(tiles: Sequence[Tile], path: Path, text: str, formats: Sequence[s
         axis.imshow(tile.image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axis.axis("off")
         axis.set_title(literal("\n".join(filter(None, (names[tile.title], tile.words)))), fontsize=_tile_letters())
+    if not style().whole:
+        figure.draw_without_rendering()
+        # The height was more than enough for tiles as wide as the figure lets them be; what is left over is cut off.
+        figure.set_figheight(figure.get_tightbbox().height + _MARGIN)
     files = save(figure, path.parent, path.stem, formats)
     for file in files:
         if file.suffix == ".png":
@@ -267,11 +269,11 @@ def _tile_axes(count: int, ratio: float) -> tuple[Figure, list[Axes], int]:
     elif now.width:
         columns = 2
         side = now.width / columns
-        size = now.width, (side * ratio + words) * math.ceil(count / columns)
+        size = now.width, (side * ratio + 2 * words) * math.ceil(count / columns)
     else:
-        columns, side = 3 if count in (3, 5, 6) else 4, 3.1
+        columns, side = 3 if count in (3, 5, 6) else min(count, 4), 3.1
         size = side * columns, (side * ratio + 0.55) * math.ceil(count / columns) + 0.4
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Figure(figsize=size, layout="compressed")
     axes = list(figure.subplots(math.ceil(count / columns), columns, squeeze=False).flat)
     for axis in axes[count:]:
         axis.remove()

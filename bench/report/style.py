@@ -79,23 +79,40 @@ STYLES: dict[StyleName, Style] = {
         },
     ),
 }  # fmt: skip
-_now: ContextVar[tuple[Style, tuple[str, ...]]] = ContextVar("style", default=(STYLES["screen"], (".png",)))
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    style: Style
+    formats: tuple[str, ...]
+    only: frozenset[str] | None = None
+    left_out: set[str] = field(default_factory=set)
+
+
+_OUTSIDE = _Drawing(STYLES["screen"], (".png",))
+_now: ContextVar[_Drawing] = ContextVar("drawing", default=_OUTSIDE)
 
 
 @contextmanager
-def drawing(name: StyleName = "screen", formats: Sequence[str] = (".png",)) -> Iterator[None]:
-    """Draw in a style, and save in these formats (``.png``, ``.svg``, ``.pdf``), within a ``with`` block."""
-    token = _now.set((STYLES[name], tuple(formats)))
+def drawing(
+    name: StyleName = "screen", formats: Sequence[str] = (".png",), only: Sequence[str] | None = None
+) -> Iterator[set[str]]:
+    """Draw in a style, and save in these formats (``.png``, ``.svg``, ``.pdf``), within a ``with`` block.
+
+    With `only`, figures of other names are not saved; the block gets a set that fills with their names.
+    """
+    now = _Drawing(STYLES[name], tuple(formats), None if only is None else frozenset(only))
+    token = _now.set(now)
     try:
-        with mpl.rc_context(STYLES[name].settings):
-            yield
+        with mpl.rc_context(now.style.settings):
+            yield now.left_out
     finally:
         _now.reset(token)
 
 
 def style() -> Style:
     """The present style."""
-    return _now.get()[0]
+    return _now.get().style
 
 
 def panels(count: int, size: tuple[float, float], columns: int = 0) -> tuple[Figure, list[Axes]]:
@@ -128,8 +145,15 @@ def panels(count: int, size: tuple[float, float], columns: int = 0) -> tuple[Fig
 
 
 def save(figure: Figure, folder: Path, name: str, formats: Sequence[str] = ()) -> list[Path]:
-    """Save a figure under a name in a folder, once in each of the present formats or of `formats`; gives the files."""
-    paths = [folder / f"{name}{suffix}" for suffix in formats or _now.get()[1]]
+    """Save a figure under a name in a folder, once in each of the present formats or of `formats`; gives the files.
+
+    A figure that is not wanted (`drawing`) has no files.
+    """
+    now = _now.get()
+    if now.only is not None and name not in now.only:
+        now.left_out.add(name)
+        return []
+    paths = [folder / f"{name}{suffix}" for suffix in formats or now.formats]
     # Without a date, the same figure is the same file.
     dates: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
     with mpl.rc_context(style().settings):

@@ -49,18 +49,18 @@ class Film(ABC):
         """
 
 
-def targets(out: Path, films: Sequence[Film]) -> list[Path]:
-    """The file of each film: `out` itself where there is one, else a video in the folder `out`.
+def targets(out: Path, films: Sequence[Film], several: bool) -> list[Path]:
+    """The file of each film: `out` itself, or with `several` a video in the folder `out`.
 
     Raises
     ------
     BenchError
-        If there are several films, and `out` is named like a file.
+        If there may be several films, and `out` is named like a file.
     """
-    if len(films) == 1:
+    if not several:
         return [out]
     if kind_of_output(out):
-        raise BenchError(f"{out}: there are {len(films)} recordings; name a folder, where each gets a video")
+        raise BenchError(f"{out}: there are several recordings; name a folder, where each gets a video")
     return [out / f"{file_name(*film.names)}.mp4" for film in films]
 
 

@@ -13,6 +13,7 @@ from bench.chain import Chain
 from bench.datasets.dat import Dat
 from bench.errors import BenchError
 from bench.interfaces import Codec, CodingCondition, Dataset, Extractor, SequenceInfo, checked
+from bench.paths import listed
 from bench.progress import Progress
 from bench.rates import own_point
 from bench.registry import create
@@ -45,28 +46,45 @@ class View:
     extractor: str = "sci"
 
 
-def sources(source: str, *, size: str = "", camera: str = "", spike_rate: float | None = None) -> list[Source]:
+def sources(
+    source: str, *, size: str = "", camera: str = "", spike_rate: float | None = None
+) -> tuple[list[Source], list[str]]:
     """The recordings that a user names: a .dat file, a folder of them, or ``DATASET/SEQUENCE``.
+
+    Returns
+    -------
+    The recordings, and what is wrong with each one of a folder that is unreadable.
 
     Raises
     ------
     BenchError
-        If it is none of these, a recording is unreadable, or its facts are stated for a sequence that has them.
+        If it is none of these, no recording is readable, or its facts are stated for a sequence that has them.
     """
     spec, _, sequence = source.rpartition("/")
     if Path(source).exists() or not spec or Path(source).suffix == ".dat" or Path(spec).exists():
         if not Path(source).exists():
             raise BenchError(f"{source}: no such recording or folder; or name a sequence, such as s-motion/low-1")
-        dataset: Dataset = Dat(root=source, size=size, camera=camera, rate=spike_rate)
-        return [Source(dataset, info) for info in checked.sequences(dataset)]
+        found: list[Source] = []
+        faults: list[str] = []
+        for path in listed(Path(source), (".dat",)) if Path(source).is_dir() else []:
+            try:
+                found += _recordings(str(path), size, camera, spike_rate)
+            except BenchError as error:
+                faults.append(str(error))
+        return found or _recordings(source, size, camera, spike_rate), faults
     if size or camera or spike_rate is not None:
         raise BenchError(f"{source}: a dataset's sequences state size and rate themselves; leave these options out")
-    dataset = create(Dataset, spec)
+    dataset: Dataset = create(Dataset, spec)
     checked.require(dataset, "dataset")
-    found = [info for info in checked.sequences(dataset) if info.name == sequence]
-    if not found:
+    infos = [info for info in checked.sequences(dataset) if info.name == sequence]
+    if not infos:
         raise BenchError(f"{dataset.name} has no sequence '{sequence}'; `bench data show {spec}` lists them")
-    return [Source(dataset, found[0])]
+    return [Source(dataset, infos[0])], []
+
+
+def _recordings(source: str, size: str, camera: str, spike_rate: float | None) -> list[Source]:
+    dataset = Dat(root=source, size=size, camera=camera, rate=spike_rate)
+    return [Source(dataset, info) for info in checked.sequences(dataset)]
 
 
 @dataclass(frozen=True)
