@@ -32,6 +32,8 @@ _GOING_ON = 0.25
 _BETWEEN = 6e-5
 # Stands for an unlimited stake.
 _NO_LIMIT = 1e9
+# Pixels whose errors are computed at once.
+_CACHED = 1 << 16
 # Smoothing: iterations, and the difference in pixels below which neighbours count as moving together.
 _ROUNDS, _SAME = 16, 0.1
 
@@ -221,9 +223,13 @@ def _full_search(now: Tensor, past: Tensor) -> Tensor:
     """Best whole displacement of each 4x4 block; its neighbours' errors count as well, so that neighbours agree."""
     batch, _, height, width = now.shape
     shifts = _shifts(_REACH, now.device)
-    padded = F.pad(past, (_REACH,) * 4, mode="replicate")
-    moved = padded.unfold(2, height, 1).unfold(3, width, 1).reshape(batch, len(shifts), height, width)
-    cost = _block_means((moved - now).abs(), BLOCK // 4)
+    rows = F.pad(past, (_REACH,) * 4, mode="replicate").unfold(3, width, 1).transpose(3, 4)
+    # One vertical displacement after another, whose errors stay in the processor's cache.
+    costs = [
+        _block_means((rows[:, 0, y : y + height].permute(0, 3, 1, 2) - now).abs_(), BLOCK // 4)
+        for y in range(2 * _REACH + 1)
+    ]
+    cost = torch.cat(costs, 1)
     cost = cost + 0.5 * F.avg_pool2d(F.pad(cost, (1, 1, 1, 1), mode="replicate"), 3, 1)
     cost = cost + _PENALTY * shifts.norm(dim=1).view(1, -1, 1, 1)
     return shifts[cost.argmin(1)].permute(0, 3, 1, 2)
@@ -249,9 +255,14 @@ def _refined(
     """
     batch, _, height, width = now.shape
     shifts, side = _shifts(reach, now.device) * step, 2 * reach + 1
-    flows = (flow[:, None] + shifts.view(1, -1, 2, 1, 1)).flatten(0, 1)
-    moved = warp(past.repeat_interleave(len(shifts), 0), flows).view(batch, len(shifts), height, width)
-    cost = _block_means((moved - now).square(), height // motion.shape[2])
+    block = height // motion.shape[2]
+    # A few displacements after another, whose errors stay in the processor's cache.
+    costs = []
+    for some in shifts.split(max(1, _CACHED // now.numel())):
+        flows = (flow[:, None] + some.view(1, -1, 2, 1, 1)).flatten(0, 1)
+        moved = warp(past.repeat_interleave(len(some), 0), flows).view(batch, len(some), height, width)
+        costs.append(_block_means((moved - now).square_(), block))
+    cost = torch.cat(costs, 1)
     best = cost.argmin(1)
     # The parabola needs a neighbour on each side.
     row, column = (best // side).clamp(1, side - 2), (best % side).clamp(1, side - 2)
