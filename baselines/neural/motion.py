@@ -221,7 +221,7 @@ def _divided(now: Tensor, past: Tensor, motion: Tensor, prices: Tensor) -> Tenso
 
 def _full_search(now: Tensor, past: Tensor) -> Tensor:
     """Best whole displacement of each 4x4 block; its neighbours' errors count as well, so that neighbours agree."""
-    batch, _, height, width = now.shape
+    height, width = now.shape[2:]
     shifts = _shifts(_REACH, now.device)
     rows = F.pad(past, (_REACH,) * 4, mode="replicate").unfold(3, width, 1).transpose(3, 4)
     # One vertical displacement after another, whose errors stay in the processor's cache.
