@@ -34,7 +34,8 @@ from bench.train.log import Log
 from bench.train.loop import Settings, averaged_model, planned_steps, train_codec
 from bench.train.options import TrainingOptions
 from bench.train.run import train_component
-from bench.train.shards import FRAMES, MARGIN, NUM_SPIKES, SIZE, dead_leaves, open_shards
+from bench.train.shards import FRAMES, MARGIN, NUM_SPIKES, SIZE, open_shards
+from bench.train.sources import dead_leaves
 from tests.conftest import one_line_error
 
 
