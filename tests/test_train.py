@@ -444,5 +444,5 @@ def test_batches_made_ahead_and_events_change_no_weights(shards, tmp_path):
 
 
 def test_the_verb_says_what_is_wrong(bench, tmp_path):
-    one_line_error(bench("train", "dcvc-dc", "--data", tmp_path, check=None), "no pictures or videos")
+    one_line_error(bench("train", "dcvc-dc", "--data", tmp_path, check=None), "no pictures, videos or septuplets")
     one_line_error(bench("train", "vvenc", check=None), "not a codec that is trained here")
