@@ -29,6 +29,9 @@ _CONDITIONS = (CodingCondition(), CodingCondition(structure="random_access"))
 # The causality check changes all frames from these on: right after the first intra frame, within the second group of
 # eight, and right after the second intra frame.
 _CUTS = (1, 10, 17)
+# (K, H, W) of frames that are decoded once for every damage, and of those that are coded at every rate point, in which
+# headers must not outweigh the rest. Networks of the paper's size take seconds for each frame.
+_SMALL, _LARGE = (3, 32, 40), (3, 128, 128)
 # Variables from which numeric libraries read their number of threads, when they are loaded.
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -242,7 +245,7 @@ def _none_decode(codec: Codec, streams: list[bytes]) -> str:
 
 def _payload(codec: Codec, count: int = 16) -> str:
     """A damaged payload with a valid checksum may decode to wrong frames, but not crash or change the shape."""
-    frames = sample(codec)
+    frames = sample(codec, _SMALL)
     info, payload = unpack_stream(_encode(codec, frames).stream)
     random = np.random.default_rng(1)
     for position in random.integers(0, len(payload), count) if payload else ():
@@ -263,7 +266,7 @@ def _other_shape(codec: Codec, info: StreamInfo, payload: bytes) -> str:
 
 
 def _monotone(codec: Codec) -> str:
-    frames = sample(codec, (9, 128, 128))
+    frames = sample(codec, _LARGE)
     sizes = [len(_encode(codec, frames, point).stream) for point in _points(codec)]
     if any(later <= earlier for earlier, later in pairwise(sizes)):
         pairs = ", ".join(f"{point}: {size}" for point, size in zip(_points(codec), sizes, strict=True))

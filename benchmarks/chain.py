@@ -1,6 +1,6 @@
 """How fast is SCI's whole CAAS chain? Frames a second of each stage and of each side.
 
-    python benchmarks/chain.py [--codec sci] [--rate 2] [--size 256] [--frames 32]
+    python benchmarks/chain.py [--codec sci] [--rate 2] [--size 256] [--frames 32] [--device cuda]
 
 One sequence of s-motion is sent through the chain. Every stage runs once to warm up, and then three times for the
 median, loading of weights included. Run it on an idle machine.
@@ -43,19 +43,24 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=2)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--frames", type=int, default=32)
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
     dataset = create(Dataset, f"s-motion:size={options.size}")
     info = dataset.sequences()[0]
     spikes = dataset.open(info.name).spikes(0, 41 + 8 * (options.frames - 1))
     instants = 20 + 8 * np.arange(options.frames)
-    extractor, codec, analyzer = create(Extractor, "sci"), create(Codec, options.codec), create(Analyzer, "sci")
+    place = f"device={options.device}"
+    extractor, analyzer = create(Extractor, f"sci:{place}"), create(Analyzer, f"sci:{place}")
+    codec = create(Codec, f"{options.codec}{',' if ':' in options.codec else ':'}{place}")
 
     extraction, features = timed(lambda: extractor.extract(spikes, instants, info.rate))
     encoding, encoded = timed(lambda: codec.encode(features, options.rate, CodingCondition(), Content.FEATURES))
     decoding, decoded = timed(lambda: codec.decode(encoded.stream))
     analysis, _ = timed(lambda: analyzer.analyze(decoded.frames, decoded.motion))
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {options.size}x{options.size}")
+    print(
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads, {options.device}, {options.size}x{options.size}"
+    )
     for name, seconds in (
         ("extraction", extraction),
         ("encoding", encoding),

@@ -1,8 +1,10 @@
-"""The runner's own cost for each job: plans and runs of 1,000 to 100,000 jobs that do nothing.
+"""The runner's own cost for each job: plans and runs of 1,000 to 100,000 jobs that do nothing, or next to nothing.
 
-    python benchmarks/jobs.py [--plot FILE.png]
+    python benchmarks/jobs.py [--coded] [--scheduler local:8] [--most 100000] [--plot FILE.png]
 
-Prints seconds, jobs a second and the client's peak memory for each number of jobs, measured in a process of its own.
+Prints seconds, jobs a second and the client's processor time and peak memory for each number of jobs, measured in a
+process of its own.
+With --coded, jobs are whole ones of real codecs on tiny recordings: coded, decoded in another process and measured.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -20,8 +23,12 @@ from pathlib import Path
 import numpy as np
 
 from bench.interfaces import Codec, ComponentOptions, Dataset, Recording, SequenceInfo
+from bench.runner.execute import run_job
 
 NUMBERS = (1_000, 3_000, 10_000, 30_000, 100_000)
+# With --coded: codecs, segments of a recording (of 49 spike frames each), its side in pixels, and the grid.
+CODECS, SEGMENTS, SIDE = ("raw", "zstd", "xz", "isi"), 25, 16
+GRID = {"paradigms": ("cta",), "codecs": CODECS, "extractors": ("tfp",), "frames": 2, "segments": 0}
 
 
 class Many(Dataset):
@@ -66,8 +73,20 @@ def nothing(job: object, store: object) -> object:
     return dataclasses.replace(outcome, row=outcome.row.model_copy(update=measured))
 
 
-def measure(number: int) -> dict[str, float]:
-    """Plan and run so many jobs with two workers; returns seconds, and the peak memory of this process in MiB."""
+def record(folder: Path, number: int) -> None:
+    """Write recordings of random spikes for so many jobs."""
+    from bench.spikes import write_dat
+
+    folder.mkdir()
+    length = 49 + 16 * (SEGMENTS - 1)
+    for index in range(number // (SEGMENTS * len(CODECS))):
+        spikes = np.random.default_rng(index).random((length, SIDE, SIDE)) < 0.3
+        write_dat(folder / f"s{index:04}.dat", spikes.astype(np.uint8))
+
+
+def measure(number: int, coded: bool, scheduler: str) -> dict[str, float]:
+    """Plan and run so many jobs with two workers, or a cluster's; returns figures of this process, the client."""
+    from bench.runner.cluster import ClusterLane
     from bench.runner.plan import make_plan
     from bench.runner.pool import LocalLane
     from bench.runner.run import run_plan
@@ -76,39 +95,50 @@ def measure(number: int) -> dict[str, float]:
 
     here = Path(__file__).resolve()
     with tempfile.TemporaryDirectory() as name:
+        os.environ["BENCH_CACHE"] = name  # for a cluster's workers
         store = Store(Path(name, "store"))
-        began = time.perf_counter()
-        spec = make_spec(
-            datasets=(f"{here}:Many:count={number // 4}",), codecs=(f"{here}:Nothing",), extractors=("tfp",)
-        )
-        plan = make_plan(spec)
-        planned = time.perf_counter() - began
-        lane = LocalLane(2, work=nothing)
+        grid = {
+            "datasets": (f"{here}:Many:count={number // 4}",),
+            "codecs": (f"{here}:Nothing",),
+            "extractors": ("tfp",),
+        }
+        if coded:
+            record(Path(name, "recordings"), number)
+            grid = {**GRID, "datasets": (f"dat:root={name}/recordings,size={SIDE}x{SIDE},rate=0.6",)}
+        began, before = time.perf_counter(), time.process_time()
+        plan = make_plan(make_spec(**grid))
+        planned = time.process_time() - before
+        lane = ClusterLane(scheduler) if scheduler else LocalLane(2, work=run_job if coded else nothing)
         done = run_plan(plan, Path(name, "run"), store, lane=lane, resume=False, timing=0, progress=lambda *_: None)
-        seconds = time.perf_counter() - began
-        assert done.states["ok"] == number == len(plan.jobs)
+        seconds, own = time.perf_counter() - began, time.process_time() - before
+        assert done.states["ok"] == number == len(plan.jobs), done.states
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"jobs": number, "planned": planned, "seconds": seconds, "peak_mib": peak}
+    return {"jobs": number, "planned": planned, "seconds": seconds, "own": own, "peak_mib": peak}
 
 
 def main() -> None:
     """Print a line for each number of jobs, and plot them if asked."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--plot", type=Path)
+    parser.add_argument("--coded", action="store_true")
+    parser.add_argument("--scheduler", default="")
+    parser.add_argument("--most", type=int, default=NUMBERS[-1])
     parser.add_argument("--number", type=int)
     arguments = parser.parse_args()
+    if arguments.scheduler and not arguments.coded:
+        parser.error("--scheduler is for --coded: a cluster's workers do whole jobs")
     if arguments.number:
-        print(json.dumps(measure(arguments.number)))
+        print(json.dumps(measure(arguments.number, arguments.coded, arguments.scheduler)))
         return
     rows = []
-    for number in NUMBERS:
-        command = [sys.executable, __file__, "--number", str(number)]
+    for number in (number for number in NUMBERS if number <= arguments.most):
+        command = [sys.executable, __file__, *sys.argv[1:], "--number", str(number)]
         rows.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
         row = rows[-1]
         print(
             f"{number:7,} jobs: planned in {row['planned']:.1f} s, done in {row['seconds']:.1f} s, "
             f"{number / row['seconds']:.0f} jobs a second, {1000 * row['seconds'] / number:.2f} ms a job, "
-            f"client's peak {row['peak_mib']:.0f} MiB",
+            f"client: {1000 * row['own'] / number:.2f} ms of processor a job, at most {row['peak_mib']:.0f} MiB",
             flush=True,
         )
     if arguments.plot:

@@ -18,7 +18,6 @@ from bench.runner.plan import make_plan
 from bench.runner.run import _facts
 from bench.runner.spec import make_spec
 from bench.spikes import PackedSpikes, simulate, write_dat
-from bench.train.shards import _sources
 from tests.conftest import one_line_error
 
 
@@ -143,12 +142,6 @@ def test_pictures_come_in_natural_order_without_what_systems_leave(tmp_path):
     _picture(tmp_path / "cover.jpg", 0)
     with pytest.raises(BenchError, match=r"pictures \(cover\.jpg\) beside a\.mp4"):
         dataset.sequences()
-
-
-def test_training_takes_no_hidden_pictures(tmp_path):
-    for name in ("a.PNG", "b/c.png", "b/._c.png", ".trash/d.png", "@eaDir/a.png"):
-        _picture(tmp_path / name, 0)
-    assert [path.name for path in _sources(tmp_path)] == ["a.PNG", "c.png"]
 
 
 def _ffmpeg(*arguments):

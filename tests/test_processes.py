@@ -2,6 +2,8 @@
 
 import functools
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -46,3 +48,15 @@ def test_features_are_the_same_from_several_processes(tmp_path, monkeypatch):
     alone = np.array(shards.derive("alone", _dark).features)
     monkeypatch.setattr(training_data, "_MANY", 2)
     assert np.array_equal(shards.derive("together", _dark).features, alone) and alone.any()
+
+
+def test_a_process_of_a_training_ends_with_its_launcher():
+    child = (
+        "import time; from bench.train.devices import follow_launcher; follow_launcher(); print(1, flush=True); "
+        "time.sleep(60); print(2)"
+    )
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "1\n"
+        process.kill()
+        assert process.stdout.read() == ""  # the end of the child's output, before it says more

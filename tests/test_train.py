@@ -34,7 +34,8 @@ from bench.train.log import Log
 from bench.train.loop import Settings, averaged_model, planned_steps, train_codec
 from bench.train.options import TrainingOptions
 from bench.train.run import train_component
-from bench.train.shards import FRAMES, MARGIN, NUM_SPIKES, SIZE, dead_leaves, open_shards
+from bench.train.shards import FRAMES, MARGIN, NUM_SPIKES, SIZE, open_shards
+from bench.train.sources import dead_leaves
 from tests.conftest import one_line_error
 
 
@@ -444,5 +445,5 @@ def test_batches_made_ahead_and_events_change_no_weights(shards, tmp_path):
 
 
 def test_the_verb_says_what_is_wrong(bench, tmp_path):
-    one_line_error(bench("train", "dcvc-dc", "--data", tmp_path, check=None), "no pictures or videos")
+    one_line_error(bench("train", "dcvc-dc", "--data", tmp_path, check=None), "no pictures, videos or septuplets")
     one_line_error(bench("train", "vvenc", check=None), "not a codec that is trained here")

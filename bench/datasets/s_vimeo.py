@@ -22,6 +22,34 @@ from bench.pictures import read_grey, read_same
 
 _FRAMES = 7
 
+Split = Literal["test", "train"]
+
+
+def septuplet_list(root: Path, split: Split) -> Path:
+    """File of a vimeo_septuplet folder that names the septuplets of a part of the set."""
+    return root / f"sep_{split}list.txt"
+
+
+def septuplet_names(path: Path) -> list[str]:
+    """Names of the septuplets of a list, such as ``00001/0001``, in its order.
+
+    Raises
+    ------
+    BenchError
+        If it cannot be read, or a line is no such name.
+    """
+    names = read_user_text(path).split()
+    for name in names:
+        folder, _, clip = name.partition("/")
+        if not (folder.isdigit() and clip.isdigit()):
+            raise BenchError(f"{path}: '{name}' is not of the form 00001/0001")
+    return names
+
+
+def septuplet_pictures(folder: Path) -> list[Path]:
+    """The seven pictures of a septuplet's folder, in their order."""
+    return [folder / f"im{index}.png" for index in range(1, _FRAMES + 1)]
+
 
 class SVimeo(Dataset):
     """The septuplets of a list, training or test, as spike sequences; their names are like ``00001-0001``."""
@@ -34,7 +62,7 @@ class SVimeo(Dataset):
 
         root: str = Field(exclude=True)
         """A vimeo_septuplet folder."""
-        split: Literal["test", "train"] = "test"
+        split: Split = "test"
         """Part of the set."""
         factor: int = Field(default=48, ge=1)
         """Spike frames from one picture to the next."""
@@ -68,19 +96,13 @@ class SVimeo(Dataset):
         return InterpolatedRecording(self._frames(name), options.factor, options.rate, options.noise, seed)
 
     def _list(self) -> Path:
-        return user_path(self.options.root) / f"sep_{self.options.split}list.txt"
+        return septuplet_list(user_path(self.options.root), self.options.split)
 
     def _names(self) -> list[str]:
-        lines = read_user_text(self._list()).split()
-        for line in lines:
-            folder, _, clip = line.partition("/")
-            if not (folder.isdigit() and clip.isdigit()):
-                raise BenchError(f"{self._list()}: '{line}' is not of the form 00001/0001")
-        return [line.replace("/", "-") for line in lines]
+        return [name.replace("/", "-") for name in septuplet_names(self._list())]
 
     def _files(self, name: str) -> list[Path]:
-        folder = user_path(self.options.root).joinpath("sequences", *name.split("-"))
-        return [folder / f"im{index}.png" for index in range(1, _FRAMES + 1)]
+        return septuplet_pictures(user_path(self.options.root).joinpath("sequences", *name.split("-")))
 
     def _frames(self, name: str) -> np.ndarray:
         files = self._files(name)

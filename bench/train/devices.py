@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
+import threading
+import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -22,6 +25,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from bench.errors import BenchError
+from bench.tools import GRACE_SECONDS, leave
 from bench.weights import check_device
 
 # Others wait while the first process simulates data, or validates.
@@ -92,6 +96,17 @@ def is_launched() -> bool:
     return "WORLD_SIZE" in os.environ and "LOCAL_RANK" in os.environ
 
 
+def follow_launcher() -> None:
+    """End with the process that started this one: if it is killed, a resumed training must not meet this one."""
+    threading.Thread(target=_leave_without, args=(os.getppid(),), daemon=True).start()
+
+
+def _leave_without(launcher: int) -> None:
+    while os.getppid() == launcher:
+        time.sleep(1)
+    leave(grace_seconds=GRACE_SECONDS)
+
+
 @contextmanager
 def joined(device: str) -> Iterator[Group]:
     """Join the processes that were started with this one, for the time of the block.
@@ -102,6 +117,8 @@ def joined(device: str) -> Iterator[Group]:
         ``cpu``, or ``cuda`` for the machine's device of the process's number.
     """
     check_device(device)
+    if is_launched():
+        follow_launcher()
     if not is_launched() or int(os.environ["WORLD_SIZE"]) == 1:
         yield Group(device)
         return
@@ -115,6 +132,8 @@ def joined(device: str) -> Iterator[Group]:
     dist.init_process_group("gloo" if device == "cpu" else "nccl", timeout=_PATIENCE)
     try:
         yield Group(device, dist.get_rank(), local, dist.get_world_size())
+    except KeyboardInterrupt:
+        leave()  # at once, since the others no longer answer; the launcher says that it was interrupted
     finally:
         dist.destroy_process_group()
 
@@ -130,7 +149,7 @@ def launch(arguments: Sequence[str], devices: int, nodes: int) -> None:
     BenchError
         If no meeting place is known, or a process fails.
     """
-    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, Std
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -150,8 +169,11 @@ def launch(arguments: Sequence[str], devices: int, nodes: int) -> None:
             run_id=os.environ.get("SLURM_JOB_ID", "bench"),
             logs_specs=DefaultLogsSpecs(log_dir=folder, redirects=silenced), **where,
         )  # fmt: skip
+        logging.disable(logging.WARNING)  # of several lines about a signal
         try:
             elastic_launch(config, sys.executable)("-m", "bench", *arguments)
+        except SignalException:  # its processes have ended
+            raise KeyboardInterrupt from None
         except ChildFailedError as error:
             rank, failure = error.get_first_failure()
             if not failure.local_rank:
@@ -159,6 +181,8 @@ def launch(arguments: Sequence[str], devices: int, nodes: int) -> None:
             said = [line for path in Path(folder).rglob(f"{failure.local_rank}/stderr.log") for line in _lines(path)]
             reason = said[-1].removeprefix("bench: ") if said else f"code {failure.exitcode}"
             raise BenchError(f"the process of device {rank} ended: {reason}") from None
+        finally:
+            logging.disable(logging.NOTSET)
 
 
 def _lines(path: Path) -> list[str]:

@@ -26,11 +26,11 @@ class TrainingOptions:
     preset: Annotated[str, Option(help="Preset to train: small or paper; the same as CODEC:preset=... .")] = ""
     data: Annotated[
         Path | None,
-        Option(help="Folder of training photographs or videos; without it, synthetic dead leaves."),
+        Option(help="Folder of training photographs or videos, or vimeo_septuplet; without it, synthetic dead leaves."),
     ] = None
     validation: Annotated[
         Path | None,
-        Option(help="Folder of held-out photographs or videos for validation; without it, synthetic dead leaves."),
+        Option(help="The same for validation, of held-out ones; of vimeo_septuplet, the test list."),
     ] = None
     minutes: Annotated[
         float | None,

@@ -220,7 +220,7 @@ def _samples(
         return made.samples(stage, options.seed, progress)
     cache, samples, seed = cache_root() / "train", options.samples or 1600, options.seed
     shards = open_shards(options.data, cache, samples, seed, progress, frames_between)
-    held_out = open_shards(options.validation, cache, min(samples, 24), seed + 1, progress, frames_between)
+    held_out = open_shards(options.validation, cache, min(samples, 24), seed + 1, progress, frames_between, "test")
     if options.extractor:
         shards, held_out = (_features_of(options.extractor, part, progress) for part in (shards, held_out))
     return recipe.prepare(shards, progress), recipe.prepare(held_out, progress)

@@ -1,8 +1,7 @@
-"""Training data: moving photographs and videos, recorded by a simulated spike camera and memory-mapped from disk.
+"""Training data: scenes (`bench.train.sources`), recorded by a simulated spike camera and memory-mapped from disk.
 
 A sample is the recording of a square scene over one intra period: its spikes, and at each coding instant the true
-luminance and the TFP features. Without a folder of pictures, scenes are composed of synthetic pictures (`dead_leaves`),
-so that training works without any data.
+luminance and the TFP features.
 """
 
 from __future__ import annotations
@@ -11,25 +10,21 @@ import functools
 import json
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from bench.datasets._scenes import Scene
-from bench.datasets.s_scenes import draw_pictures
-from bench.datasets.video import PICTURES, VIDEOS, read_video
+from bench.datasets.s_vimeo import Split
 from bench.errors import BenchError
 from bench.files import whole_file
-from bench.fingerprint import code_fingerprint, digest, file_sha256
-from bench.paths import is_left_behind
-from bench.pictures import luminance, read_grey
+from bench.fingerprint import code_fingerprint, digest
 from bench.processes import in_processes
 from bench.progress import Progress, silent
 from bench.sampling import Sampling
 from bench.spikes import PackedSpikes, SpikeCamera, firing_rate
+from bench.train.sources import Between, Sources, find_sources
 
 SIZE, FRAMES = 128, 16  # side S of a sample in pixels, and number K of its coding instants
 MARGIN = Sampling.margin
@@ -39,16 +34,7 @@ RATE, WINDOW = 0.6, 21  # spikes per frame of unit luminance, and spike frames o
 _LEVELS = 65535  # luminance is quantised to 16 bits, see `bench.datasets._simulated`
 # Number of samples from which starting processes takes less time than they save.
 _MANY = 100
-# Share of the samples that come from videos, where there are both videos and pictures.
-_VIDEO_SHARE = 0.25
-# Possible numbers of spike frames from one frame of a video to the next, and number of frames that are read.
-_FACTORS, _VIDEO_FRAMES = (4, 8, 16, 27), 64
 _META = "shards.json"
-
-
-# A function that interpolates between two frames of a video. Arguments: both frames, H x W, and a number n of steps.
-# It returns the first frame and the n - 1 frames between the two, n x H x W.
-Between = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -176,14 +162,20 @@ def _features(path: Path, extract: Callable[[np.ndarray, np.ndarray], np.ndarray
 
 
 def open_shards(
-    data: Path | None, cache: Path, samples: int, seed: int, progress: Progress, between: Between | None = None
+    data: Path | None,
+    cache: Path,
+    samples: int,
+    seed: int,
+    progress: Progress,
+    between: Between | None = None,
+    split: Split = "train",
 ) -> Shards:
     """Open the samples that are made from a folder; they are simulated first if the cache does not have them.
 
     Parameters
     ----------
     data
-        Folder of pictures or videos, which is searched recursively; None for synthetic pictures (`dead_leaves`).
+        Folder of pictures, videos or septuplets (`find_sources`); None for synthetic pictures.
     cache
         Folder that keeps samples, in one folder for each combination of sources, number, seed and code.
     samples, seed
@@ -191,50 +183,27 @@ def open_shards(
     progress
         Called with the number of finished samples, the number of all and a label.
     between
-        Function that interpolates between frames of videos (`Between`); needed if the folder has videos.
+        Function that interpolates between frames of videos and septuplets (`Between`); needed if the folder has any.
+    split
+        List of Vimeo-90K whose septuplets are taken.
 
     Raises
     ------
     BenchError
-        If `data` is missing or holds no pictures or videos, or a video is too short or too small.
+        If `data` is missing or holds none of these, or a video or septuplet is incomplete, too short or too small.
     """
-    sources = _sources(data)
-    hashes = [file_sha256(path) for path in sources]
+    sources = find_sources(data, between, split).drawn_by(_generator(seed, number) for number in range(samples))
+    hashes = sources.hashes()
     code = [code_fingerprint(module) for module in (__name__, *([between.__module__] if between else []))]
     name = digest([hashes, samples, seed, code])[:16]
     folder = cache / name
     if not (folder / _META).is_file():
-        _write(folder, _Sources(sources, between), samples, seed, progress)
+        _write(folder, sources, samples, seed, progress)
     arrays = {part: np.load(folder / f"{part}.npy", mmap_mode="r") for part in ("spikes", "features", "truth")}
     return Shards(**arrays, digest=name, folder=folder)
 
 
-@dataclass(frozen=True)
-class _Sources:
-    """The pictures and videos that samples are made from, and the function that interpolates the videos' frames."""
-
-    paths: Sequence[Path]
-    between: Between | None
-
-
-def _sources(data: Path | None) -> list[Path]:
-    """All pictures and videos in a folder and below it, without the files that file managers create there."""
-    if data is None:
-        return []
-    if not data.is_dir():
-        raise BenchError(f"no folder {data} to train on")
-    kinds = (*PICTURES, *VIDEOS)
-    found = sorted(
-        path
-        for path in data.rglob("*")
-        if path.suffix.lower() in kinds and not any(map(is_left_behind, map(Path, path.relative_to(data).parts)))
-    )
-    if not found:
-        raise BenchError(f"{data} holds no pictures or videos")
-    return found
-
-
-def _write(folder: Path, sources: _Sources, samples: int, seed: int, progress: Progress) -> None:
+def _write(folder: Path, sources: Sources, samples: int, seed: int, progress: Progress) -> None:
     """Make the samples in a folder of another name, which is renamed to `folder` once it is complete."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = folder.with_name(f"{folder.name}-{uuid.uuid4().hex}")
@@ -251,7 +220,7 @@ def _write(folder: Path, sources: _Sources, samples: int, seed: int, progress: P
         for done, _ in enumerate(in_processes(write, samples, few=_MANY, together=4), 1):
             progress(done, samples, "training data")
         (partial / _META).write_text(
-            json.dumps({"samples": samples, "seed": seed, "sources": len(sources.paths)}) + "\n"
+            json.dumps({"samples": samples, "seed": seed, "sources": len(sources.pictures) + sources.count}) + "\n"
         )
         partial.replace(folder)
     except OSError as error:
@@ -263,10 +232,15 @@ def _write(folder: Path, sources: _Sources, samples: int, seed: int, progress: P
         raise
 
 
-def _write_sample(folder: Path, sources: _Sources, seed: int, number: int) -> None:
+def _generator(seed: int, number: int) -> np.random.Generator:
+    """The generator from which a sample is drawn."""
+    return np.random.default_rng([seed, number])
+
+
+def _write_sample(folder: Path, sources: Sources, seed: int, number: int) -> None:
     """Simulate one sample and write it to its place in the arrays of a folder."""
-    random = np.random.default_rng([seed, number])
-    luminance = _scene(sources, random)
+    random = _generator(seed, number)
+    luminance = sources.scene(random, SIZE, NUM_SPIKES)
     levels = np.floor(np.clip(luminance, 0, 1) * _LEVELS + 0.5).astype(np.float32)
     camera = SpikeCamera(SIZE, SIZE, theta=float(round(_LEVELS / RATE)), seed=int(random.integers(1 << 31)))
     spikes = camera.expose(levels)
@@ -280,63 +254,3 @@ def _write_sample(folder: Path, sources: _Sources, seed: int, number: int) -> No
         array = np.lib.format.open_memmap(folder / f"{part}.npy", "r+")
         array[number] = values
         array.flush()
-
-
-def _scene(sources: _Sources, random: np.random.Generator) -> np.ndarray:
-    """Luminance of a random scene, NUM_SPIKES x SIZE x SIZE: a cut-out of a video, or moving pictures."""
-    pictures = [path for path in sources.paths if path.suffix.lower() in PICTURES]
-    videos = [path for path in sources.paths if path.suffix.lower() in VIDEOS]
-    if videos and (not pictures or random.random() < _VIDEO_SHARE):
-        return _video_scene(videos[int(random.integers(len(videos)))], random, sources.between)
-    if pictures:
-        shown = [luminance(read_grey(path)) for path in draw_pictures(pictures, random)]
-    else:
-        shown = [dead_leaves(random) for _ in range(int(random.integers(1, 4)))]
-    return Scene(shown, random, SIZE, NUM_SPIKES).render(range(NUM_SPIKES))
-
-
-def _video_scene(path: Path, random: np.random.Generator, between: Between | None) -> np.ndarray:
-    """Luminance of a random cut-out of a video, with interpolated frames at the spike frames between its own."""
-    if between is None:
-        raise BenchError(f"{path} is a video; these samples are made of pictures alone")
-    frames = read_video(path, _VIDEO_FRAMES)
-    fitting = [factor for factor in _FACTORS if _frames_for(factor) <= len(frames)]
-    if not fitting or min(frames.shape[1:]) < SIZE:
-        raise BenchError(
-            f"{path} is too short or too small to train on ({_frames_for(_FACTORS[-1])} frames of {SIZE} x {SIZE} are "
-            "needed)"
-        )
-    factor = int(random.choice(fitting))
-    needed = _frames_for(factor)
-    start, row, column = (int(random.integers(n + 1)) for n in np.array(frames.shape) - (needed, SIZE, SIZE))
-    piece = luminance(frames[start : start + needed, row : row + SIZE, column : column + SIZE])
-    return np.concatenate([*(between(*pair, factor) for pair in pairwise(piece)), piece[-1:]])[:NUM_SPIKES]
-
-
-def _frames_for(factor: int) -> int:
-    """Number of video frames that a sample takes, at `factor` spike frames from one to the next."""
-    return -(-(NUM_SPIKES - 1) // factor) + 1
-
-
-def dead_leaves(random: np.random.Generator, size: int = 192) -> np.ndarray:
-    """A random picture of overlapping shaded discs with power-law radii; its statistics resemble those of photographs.
-
-    Returns
-    -------
-    numpy.ndarray
-        size x size float32 in [0, 1].
-    """
-    rows, columns = np.mgrid[0:size, 0:size].astype(np.float32)
-    picture = np.zeros((size, size), np.float32)
-    # The radii r have density r^-3 between 3 pixels and a third of the side; the last disc lies on top.
-    radii = 3 / np.sqrt(1 - random.random(700) * (1 - (9 / size) ** 2))
-    for radius, (row, column), (level, slope_row, slope_column, texture) in zip(
-        radii, random.random((700, 2)) * size, random.random((700, 4)), strict=True
-    ):
-        box = tuple(slice(max(0, int(middle - radius - 1)), int(middle + radius + 2)) for middle in (row, column))
-        dy, dx = rows[box] - row, columns[box] - column
-        shade = level + 0.3 * ((slope_row - 0.5) * dy + (slope_column - 0.5) * dx) / radius
-        shade = shade + 0.1 * texture * np.sin(dx * (0.2 + slope_row) + dy * (0.2 + slope_column))
-        inside = np.clip(radius - np.hypot(dy, dx) + 0.5, 0, 1)
-        picture[box] += (inside * (shade - picture[box])).astype(np.float32)
-    return np.clip(picture, 0, 1)
