@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.metrics.bd import MIN_SHARE
 from bench.metrics.quality import PSNR_CEILING
-from bench.report.bd_table import matrices, matrix_file, matrix_title, reference, set_file
+from bench.report.bd_table import in_order, matrices, matrix_file, matrix_title, reference, set_file
 from bench.report.rows import Runs, curve_names, made_by, mean_points
 from bench.report.table import Table, markdown, markdown_text
 
@@ -100,15 +101,15 @@ def _answers(runs: Runs, bd: pd.DataFrame, curves: Sequence[Path]) -> list[str]:
 def _against_one(runs: Runs, bd: pd.DataFrame, dataset: str, quality: str) -> list[str]:
     """A sentence that names the best curve, and a table of all curves against the reference, the best first."""
     anchor = reference(runs, bd, dataset, quality)
-    against = bd[bd["dataset"].eq(dataset) & bd["quality"].eq(quality) & bd["anchor"].eq(anchor)]
-    against = against.sort_values("bd_rate", kind="stable")
-    # A figure over few of the sequences would be first by chance.
-    measured = against[against["bd_rate"].notna() & (2 * against["sequences"] >= against["asked"])]
+    against = in_order(bd[bd["dataset"].eq(dataset) & bd["quality"].eq(quality) & bd["anchor"].eq(anchor)])
+    measured = against[against["bd_rate"].notna()]
     lines = []
     if len(measured):
-        best = measured.iloc[0]
+        best = measured.loc[measured["bd_rate"].idxmin()]
         found = f"**{markdown_text(best['test'])}**, {markdown_text(best['verdict'])} %"
-        if best["bd_rate"] >= 0:
+        if not best["ranked"]:
+            found = f"not known; the lowest figure is of too few sequences ({found})"
+        elif best["bd_rate"] >= 0:
             found = f"none needs fewer; the nearest is {found}"
         lines += [f"Fewest bits at equal quality, against {markdown_text(anchor)}: {found}.", ""]
     ranges = _ranges(runs, dataset, quality)
@@ -116,7 +117,9 @@ def _against_one(runs: Runs, bd: pd.DataFrame, dataset: str, quality: str) -> li
     cells = [{"curve": name, "BD-rate [%]": verdict, **ranges[name]} for name, verdict in verdicts[:_MOST]]
     lines.append(markdown(pd.DataFrame(cells)))
     lines += _more(len(verdicts), f"{matrix_file(dataset, quality)}.md")
-    lines += ["", "Negative: fewer bits than the reference. Means over sequences with a 95 % bootstrap interval."]
+    lines += ["", "Negative: fewer bits than the reference. Means over sequences with their 95 % intervals."]
+    if not measured["ranked"].all():
+        lines[-1] += f" Those over less than {MIN_SHARE:.0%} of the sequences stand last: they rank no curve."
     remarks = against[against["remark"].ne("")].head(_MOST)
     return [*lines, *(f"- {markdown_text(f'{line.test}: {line.remark}')}" for line in remarks.itertuples())]
 
