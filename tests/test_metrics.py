@@ -49,8 +49,6 @@ def test_a_frame_that_equals_its_truth_counts_as_the_ceiling():
     assert measured["psnr"] == pytest.approx(50, abs=1e-4)
     assert measured["capped_frames"] == 3
     assert measured["psnr_of_mse"] == pytest.approx(-10 * math.log10(0.1**2 / 4), abs=1e-3)
-    assert mean_verdict(verdicts, least=-40.0).interval[0] == -40
-    assert not mean.ranked and mean_verdict({**verdicts, "d": Verdict(-20.0)}).ranked
     exact = evaluate_frames(truth, truth)
     assert (exact["psnr"], exact["psnr_of_mse"], exact["capped_frames"]) == (60, 60, 4)
     # Nothing changes where no frame comes near the ceiling.
@@ -215,6 +213,8 @@ def test_mean_over_sequences_says_what_is_missing():
     assert "d: too short" in mean.reason
     # Student's t for two degrees of freedom is 4.3027; the standard error is 10 / sqrt(3).
     assert mean.interval == pytest.approx((-20 - 24.841, -20 + 24.841), abs=1e-3)
+    assert mean_verdict(verdicts, least=-40.0).interval[0] == -40
+    assert not mean.ranked and mean_verdict({**verdicts, "d": Verdict(-20.0)}).ranked
     assert mean.text() == "-20.00 [3 of 4]"
     assert mean_verdict({"a": Verdict(1.0)}).interval is None
     assert mean_verdict({"a": Verdict(None, "why")}).value is None

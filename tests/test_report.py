@@ -18,7 +18,7 @@ from bench.published import published
 from bench.report.bd_table import bd_table, reference
 from bench.report.paper import figures
 from bench.report.paper.tables import chains_table, networks_table, table_iii
-from bench.report.readme import _against_one
+from bench.report.readme import _against_one, _origin
 from bench.report.rows import load_runs
 from bench.results.tables import write_table
 from tests.conftest import one_line_error, run_bench
@@ -159,6 +159,21 @@ def test_the_reference_is_vvc_where_it_was_measured(curves, reference_is):
     ]
     runs = SimpleNamespace(points=points)
     assert reference(runs, pd.DataFrame(lines), "d", "psnr") == reference_is
+
+
+def test_a_section_says_what_its_rows_are_of(tmp_path):
+    """Two runs of one codec with other weights, on two sets."""
+
+    def other(row):
+        return row.model_copy(update={"dataset": "s-reds", "job": row.job[::-1]})
+
+    first = write_run(tmp_path / "a", {"dcvc": (1000, "a" * 64), "x265": (1000, "")})
+    second = write_run(tmp_path / "b", {"dcvc": (1000, "b" * 64), "x265": (1000, "")}, rows=other)
+    assert _origin(load_runs([first, second]), "s-reds") == (
+        f"Rows of `{second}` (schema 2, commit unknown). Weights: dcvc bbbbbbbb. "
+        "Other sections have other weights of dcvc."
+    )
+    assert _origin(load_runs([first]), "s-motion").endswith("Weights: dcvc aaaaaaaa.")
 
 
 def test_variants_and_whole_features_are_not_among_the_compared_codecs(suite):

@@ -12,7 +12,7 @@ from bench.board.entries import Submission, verified_words
 from bench.interfaces import Measure
 from bench.metrics.bd import Verdict
 from bench.metrics.measures import MEASURES
-from bench.report.bd_table import VVC, bd_against, main_qualities
+from bench.report.bd_table import VVC, bd_against, first_reference, main_qualities
 from bench.report.rows import Runs, curve_names, mean_points
 
 # Columns that the rows of one board agree in. Rows under different cards never meet.
@@ -169,26 +169,17 @@ def _against(points: pd.DataFrame, reference: str, quality: str) -> pd.DataFrame
 
 
 def _reference(points: pd.DataFrame, submissions: dict[int, Submission], codecs: Sequence[str], quality: str) -> str:
-    """The curve that others are compared with: the first of the codecs that is there, under CAAS where it is.
-
-    Without any of them, the curve that most others have a figure against. Among equals a verified one, then the oldest.
-    """
-    lines = []
-    for curve, part in points.groupby("curve", sort=False):
-        head = part.iloc[0]
-        submission = submissions[int(head["submission"])]
-        codec = str(head["codec"])
-        record = submission.record
-        rank = (
-            codecs.index(codec) if codec in codecs else len(codecs),
-            0 if codec in codecs else -_against(points, str(curve), quality)["bd_rate"].count(),
-            str(head["paradigm"]) != "caas",
-            record is None or not record.decoded,
-            submission.manifest.made,
-            str(curve),
-        )
-        lines.append((rank, str(curve)))
-    return min(lines)[1]
+    """The curve that others are compared with (`first_reference`): among equals a verified one, and the oldest."""
+    heads = points.drop_duplicates("curve")
+    entries = [submissions[int(number)] for number in heads["submission"]]
+    heads = heads.assign(
+        doubtful=[entry.record is None or not entry.record.decoded for entry in entries],
+        made=[entry.manifest.made for entry in entries],
+    )
+    return first_reference(
+        heads.sort_values(["made", "curve"]),
+        lambda name: int(_against(points, name, quality)["bd_rate"].count()), codecs,
+    )  # fmt: skip
 
 
 def _entry(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import permutations
 from typing import Any
 
@@ -128,23 +128,35 @@ def matrix_file(dataset: str, quality: str) -> str:
 
 
 def reference(runs: Runs, bd: pd.DataFrame, dataset: str, quality: str) -> str:
-    """The curve that a set's curves are compared with first: VVC, where it is measured.
-
-    VTM comes before libvvenc, CAAS before other paradigms, and then the curve that most others have a figure against.
-    """
+    """The curve that a set's curves are compared with first (`first_reference`)."""
     lines = bd[bd["dataset"].eq(dataset) & bd["quality"].eq(quality)]
     figures = lines.groupby("anchor", sort=False)["bd_rate"].count()
     curves = _named(runs.points).query("dataset == @dataset").drop_duplicates("curve").set_index("curve")
+    return first_reference(curves.loc[figures.index].reset_index(), lambda name: int(figures[name]))
 
-    def rank(anchor: str) -> tuple[int, bool, int]:
-        codec = str(curves["codec"][anchor])
-        return (
-            VVC.index(codec) if codec in VVC else len(VVC),
-            str(curves["paradigm"][anchor]) != "caas",
-            -int(figures[anchor]),
-        )
 
-    return min(figures.index, key=rank)
+def first_reference(curves: pd.DataFrame, figures: Callable[[str], int], codecs: Sequence[str] = VVC) -> str:
+    """The curve that others are compared with: VTM, else libvvenc, under CAAS where it is there.
+
+    Among equals, and where there is no VVC, it is the curve that most others have a figure against, then the first.
+
+    Parameters
+    ----------
+    curves
+        A line for each curve, with ``curve``, ``codec`` and ``paradigm``; with ``doubtful``, doubtful ones come last
+        among those of one codec and paradigm.
+    figures
+        Function from a curve's name to the number of figures against it. It is called where that decides.
+    codecs
+        The codecs to take, the first that there is.
+    """
+    places: dict[str, tuple[int, bool, bool]] = {}
+    for line in curves.to_dict("records"):
+        place = codecs.index(line["codec"]) if line["codec"] in codecs else len(codecs)
+        places[str(line["curve"])] = place, line["paradigm"] != "caas", bool(line.get("doubtful"))
+    first = min(places.values())
+    equal = [name for name, place in places.items() if place == first]
+    return equal[0] if len(equal) == 1 else max(equal, key=figures)
 
 
 def matrix(bd: pd.DataFrame, dataset: str, quality: str = "psnr") -> pd.DataFrame:
