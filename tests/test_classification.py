@@ -30,8 +30,11 @@ from bench.measure.recognition import RecognitionRow, check_classifiers
 from bench.metrics.shift import REACH, to_displacement, to_result
 from bench.registry import create
 from bench.report.paper import classification, many_tasks
+from bench.report.paper.findings import Facts, more_accurate
 from bench.report.recordings import recordings
 from bench.report.rows import Runs, load_runs
+from bench.report.sections import Material
+from bench.report.table import Table
 from bench.results.rows import ClassRow, RDRow, read_classes, read_rows
 from bench.results.tables import write_table
 from bench.train.devices import Group
@@ -473,6 +476,16 @@ def test_tables_keep_backbones_apart(tmp_path):
     # The rows' classifier has the small backbone, which errs in one of the two samples.
     (line,) = classification.table_vii(runs).to_dict("records")
     assert line["AD [points]"] == "-50.0"
+
+
+@pytest.mark.parametrize(("wrong", "holds"), [(20, True), (1, False)])
+def test_accuracies_are_compared_on_the_same_samples(tmp_path, wrong, holds):
+    rows = [*_recognised(200, 0), *_recognised(200, wrong, "tfi")]
+    unknown = [row.model_copy(update={"dataset": "s-digits"}) for row in rows]  # the paper has no such set
+    runs = _runs(tmp_path / "run", _rows("classification", "caas", 0, 8, [1]), (), [*rows, *unknown])
+    table = Table("table_vi", "", "", classification.table_vi(runs))
+    (finding,) = more_accurate(Facts(Material(runs, runs, pd.DataFrame(), (table,))))
+    assert finding.holds is holds and finding.words.startswith(f"s-mnist-10k, small: +{wrong / 2:.2f} points (")
 
 
 def test_all_backbones_with_weights_are_recognised(monkeypatch):

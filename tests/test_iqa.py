@@ -12,7 +12,8 @@ from bench.interfaces import Dataset, to_uint8
 from bench.measure.iqa import IqaRow, score_run
 from bench.metrics import iqa
 from bench.registry import create
-from bench.report.iqa_table import _matched
+from bench.report.iqa_table import _matched, table_v
+from bench.report.rows import load_runs
 from bench.results.tables import read_table
 from tests import iqa_oracle
 from tests.test_gate import CODECS, run, write_run
@@ -49,7 +50,22 @@ def test_every_picture_gets_a_row_and_a_metric_without_weights_its_reason(run_wi
     # Another metric later leaves these rows alone.
     again = score_run(run_with_pictures, ["brisque"], quiet)
     assert {row.metric for row in again} == {"brisque"}
+    # Table V has a line for each codec, and one for a metric without any score.
+    lines = table_v(load_runs([run_with_pictures]))[["metric", "codec", "measured"]].to_dict("records")
+    assert [line["measured"] for line in lines if line["metric"].startswith("MUSIQ")] == ["(musiq: no weights)"]
+    assert len([line for line in lines if line["metric"].startswith("NIQE")]) == 2
     assert [row for _, row in read_table(run_with_pictures / "iqa.csv", IqaRow)] == rows + again
+
+
+def test_the_networks_words_are_no_reason(monkeypatch):
+    pyiqa = pytest.importorskip("pyiqa", reason="pyiqa is not installed")
+
+    def offline(name, device):
+        raise OSError("<urlopen error [Errno -2] Name or service not known>")
+
+    monkeypatch.setattr(pyiqa, "create_metric", offline)
+    with pytest.raises(BenchError, match=r"^musiq: weights not available$"):
+        iqa.load_metric("musiq")
 
 
 @pytest.mark.parametrize(("broken", "code"), [((), 0), (("musiq",), 0), (("niqe", "musiq"), 1)])

@@ -211,9 +211,10 @@ def test_mean_over_sequences_says_what_is_missing():
     assert mean.value == pytest.approx(-20)
     assert mean.count == (3, 4)
     assert "d: too short" in mean.reason
-    low, high = mean.interval
-    assert -30 <= low < -20 < high <= -10
-    assert mean_verdict(verdicts) == mean
+    # Student's t for two degrees of freedom is 4.3027; the standard error is 10 / sqrt(3).
+    assert mean.interval == pytest.approx((-20 - 24.841, -20 + 24.841), abs=1e-3)
+    assert mean_verdict(verdicts, least=-40.0).interval[0] == -40
+    assert not mean.ranked and mean_verdict({**verdicts, "d": Verdict(-20.0)}).ranked
     assert mean.text() == "-20.00 [3 of 4]"
     assert mean_verdict({"a": Verdict(1.0)}).interval is None
     assert mean_verdict({"a": Verdict(None, "why")}).value is None

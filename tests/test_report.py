@@ -18,6 +18,7 @@ from bench.published import published
 from bench.report.bd_table import bd_table, reference
 from bench.report.paper import figures
 from bench.report.paper.tables import chains_table, networks_table, table_iii
+from bench.report.readme import _against_one, _origin
 from bench.report.rows import load_runs
 from bench.results.tables import write_table
 from tests.conftest import one_line_error, run_bench
@@ -111,8 +112,26 @@ def test_readme_compares_with_vvc_and_begins_with_the_best(suite):
     rows = [(name.strip(), verdict.strip()) for name, verdict in rows]
     assert rows[0] == ("CAAS vvenc (faster)", "reference")
     bd = pd.read_csv(suite / "report" / "bd.csv").query("quality == 'psnr' and anchor == 'CAAS vvenc (faster)'")
-    wanted = bd.sort_values("bd_rate", kind="stable")
+    wanted = bd.sort_values(["ranked", "bd_rate"], ascending=[False, True], kind="stable")
     assert rows[1:] == list(zip(wanted["test"], wanted["verdict"], strict=True))
+
+
+def test_a_figure_of_too_few_sequences_ranks_no_curve(tmp_path):
+    """x265 needs half the bits of vvenc on one scene, and has no quality in common with it on the other."""
+
+    def apart(row):
+        far = row.codec == "x265" and row.sequence == "high-1"
+        return row.model_copy(update={"psnr": row.psnr + 30}) if far else row
+
+    bits = {"vvenc": (1000, ""), "x265": (500, ""), "dcvc": (1100, ""), "x264": (900, "")}
+    runs = load_runs([write_run(tmp_path / "run", bits, rows=apart)])
+    bd = bd_table(runs.points)
+    text = "\n".join(_against_one(runs, bd, "s-motion", "psnr"))
+    places = [text.index(f"| {name} ") for name in ("CAAS vvenc", "CAAS x264", "CAAS dcvc", "CAAS x265")]
+    assert places == sorted(places)
+    assert "not known; the lowest figure is of too few sequences (**CAAS x265**, -50.00 [1 of 2] %)" in text
+    rest = bd[~bd["test"].eq("CAAS x265")]
+    assert "**CAAS x264**, -10.00 (-10.0 .. -10.0) %." in "\n".join(_against_one(runs, rest, "s-motion", "psnr"))
 
 
 @pytest.mark.parametrize(
@@ -142,6 +161,21 @@ def test_the_reference_is_vvc_where_it_was_measured(curves, reference_is):
     table = pd.DataFrame({"options": [codec.partition(":")[2] for _, codec in names]})
     runs = SimpleNamespace(points=points, table=table)
     assert reference(runs, pd.DataFrame(lines), "d", "psnr") == reference_is
+
+
+def test_a_section_says_what_its_rows_are_of(tmp_path):
+    """Two runs of one codec with other weights, on two sets."""
+
+    def other(row):
+        return row.model_copy(update={"dataset": "s-reds", "job": row.job[::-1]})
+
+    first = write_run(tmp_path / "a", {"dcvc": (1000, "a" * 64), "x265": (1000, "")})
+    second = write_run(tmp_path / "b", {"dcvc": (1000, "b" * 64), "x265": (1000, "")}, rows=other)
+    assert _origin(load_runs([first, second]), "s-reds") == (
+        f"Rows of `{second}` (schema 2, commit unknown). Weights: dcvc bbbbbbbb. "
+        "Other sections have other weights of dcvc."
+    )
+    assert _origin(load_runs([first]), "s-motion").endswith("Weights: dcvc aaaaaaaa.")
 
 
 def test_variants_and_whole_features_are_not_among_the_compared_codecs(suite):

@@ -178,10 +178,10 @@ def _named(submission: Submission, curve: str, references: Sequence[str]) -> lis
 
 
 def _place(line: dict[str, Any], is_reference: bool) -> float:
-    """What entries are sorted by: the BD-rate. A figure over few of the sequences would be first by chance."""
+    """What entries are sorted by: the BD-rate, where codecs may be ranked by it (`Verdict.ranked`)."""
     if is_reference:
         return 0.0
-    if not line or pd.isna(line["bd_rate"]) or 2 * line["sequences"] < line["asked"]:
+    if not line or not line["ranked"]:
         return _NO_FIGURE
     return float(line["bd_rate"])
 
@@ -203,7 +203,7 @@ def _against(points: pd.DataFrame, reference: str, quality: str) -> pd.DataFrame
         f"({reason})" if pd.isna(value) else Verdict(value).text()
         for value, reason in zip(table["pooled"], table["pooled_reason"], strict=True)
     ]
-    return table.assign(bd_rate=table["pooled"], verdict=verdicts, sequences=table["asked"], remark="")
+    return table.assign(bd_rate=table["pooled"], verdict=verdicts, ranked=table["pooled"].notna(), remark="")
 
 
 def _entry(

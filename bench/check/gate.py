@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 
 from bench.errors import BenchError
-from bench.metrics.bd import Curve, Verdict, bd_rate, mean_verdict
+from bench.metrics.bd import LEAST_RATE, Curve, Verdict, bd_rate, mean_verdict
 from bench.report.bd_table import compare_curves
 from bench.report.rows import CURVE, Runs, codec_label, load_runs
 
@@ -324,7 +324,7 @@ def _bd(rows: Iterable[tuple[Row, Row]]) -> Verdict:
             Curve(tuple(row.bits for row in side), tuple(row.psnr for row in side)) for side in zip(*part, strict=True)
         )
         verdicts[f"{name}@{segment}"] = bd_rate(before, now, others=False)
-    return mean_verdict(verdicts)
+    return mean_verdict(verdicts, LEAST_RATE)
 
 
 def _advice(pairs: Iterable[Pair]) -> list[str]:

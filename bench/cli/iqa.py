@@ -34,7 +34,7 @@ def iqa(
     with progress_bar("scoring") as progress:
         rows = score_run(run, split(metrics), progress)
     for (metric, status, reason), count in Counter((row.metric, row.status, row.reason) for row in rows).items():
-        typer.echo(f"{metric:<8} {count} {status}" + (f": {reason}" if reason else ""))
+        typer.echo(f"{metric:<8} {count} {status}" + (f": {reason}" if reason else ""), err=status != "ok")
     typer.echo(run / "iqa.csv")
     if any(row.status == "failed" for row in rows) or not any(row.status == "ok" for row in rows):
         raise typer.Exit(1)

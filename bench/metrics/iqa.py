@@ -173,8 +173,7 @@ def load_metric(name: str) -> Metric:
         with _quiet():
             model = pyiqa.create_metric(name, device="cpu")
     except Exception as error:  # downloads, missing files and other libraries may raise anything
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise BenchError(f"{name}: pyiqa could not get its weights ({reason})") from None
+        raise BenchError(f"{name}: weights not available") from error
     state = model.state_dict()
     weights = digest([[key, value.cpu().numpy().tobytes().hex()] for key, value in sorted(state.items())])
     return Metric(implementation, weights, model)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.metrics.bd import METHODS, Curve, Verdict, bd_quality, bd_rate, mean_verdict
+from bench.metrics.bd import LEAST_RATE, METHODS, Curve, Verdict, bd_quality, bd_rate, mean_verdict
 from bench.metrics.measures import MEASURES, PSNR
 from bench.names import file_name
 from bench.published import published
@@ -40,8 +40,8 @@ def bd_table(points: pd.DataFrame, qualities: Sequence[str] = QUALITIES) -> pd.D
     -------
     pandas.DataFrame
         ``bd_rate`` (percent) and ``bd_quality`` are means over the figures of single sequences; ``pooled`` is the
-        BD-rate between the mean curves; ``verdict`` is `bd_rate` as text, or why there is none. Curves of fewer than
-        two rate points are left out.
+        BD-rate between the mean curves; ``verdict`` is `bd_rate` as text, or why there is none; ``ranked`` is
+        `Verdict.ranked`. Curves of fewer than two rate points are left out.
     """
     lines: list[dict[str, Any]] = []
     for (dataset, task), rows in _named(points).groupby(["dataset", "task"], sort=False):
@@ -94,6 +94,11 @@ def compare_curves(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
                 figures = _compare(_CurveSet(rows, name), _CurveSet(others[chain], name))
                 lines.append({**place, "quality": name, **figures})
     return pd.DataFrame(lines)
+
+
+def in_order(lines: pd.DataFrame) -> pd.DataFrame:
+    """Lines of `bd_table` of one anchor, the fewest bits first; figures that rank no codec follow, then the others."""
+    return lines.sort_values(["ranked", "bd_rate"], ascending=[False, True], kind="stable")
 
 
 def main_qualities(qualities: Iterable[str]) -> list[str]:
@@ -232,7 +237,7 @@ def _compare(anchor: _CurveSet, test: _CurveSet) -> dict[str, Any]:
     """The columns of bd.csv for one pair of curve sets, over the sequences of both."""
     names = list(dict.fromkeys([*anchor.sequences, *test.sequences]))
     pairs = {name: (anchor.curve(name), test.curve(name)) for name in names}
-    rate = mean_verdict({name: bd_rate(*pair) for name, pair in pairs.items()})
+    rate = mean_verdict({name: bd_rate(*pair) for name, pair in pairs.items()}, LEAST_RATE)
     gain = mean_verdict({name: bd_quality(*pair, others=False) for name, pair in pairs.items()})
     pooled = bd_rate(anchor.pooled(names), test.pooled(names), others=False)
     return {
@@ -246,6 +251,7 @@ def _compare(anchor: _CurveSet, test: _CurveSet) -> dict[str, Any]:
         "overlap": rate.overlap,
         "sequences": rate.count[0],
         "asked": rate.count[1],
+        "ranked": rate.ranked,
         "reason": rate.reason,
         "quality_sequences": gain.count[0],
         "quality_reason": gain.reason,
@@ -259,7 +265,7 @@ def _compare(anchor: _CurveSet, test: _CurveSet) -> dict[str, Any]:
 
 
 def _short(verdict: Verdict) -> str:
-    """A verdict's text with its bootstrap interval."""
+    """A verdict's text with its interval."""
     text = verdict.text()
     if verdict.value is not None and verdict.interval:
         text += f" ({verdict.interval[0]:+.1f} .. {verdict.interval[1]:+.1f})"

@@ -267,7 +267,7 @@ def _bd_matrix(runs: Runs, bd: pd.DataFrame, dataset: str, quality: str) -> Tabl
     odd = bd[bd["dataset"].eq(dataset) & bd["quality"].eq(quality) & bd["remark"].ne("")]
     note = "\n".join(
         [
-            "Percent (negative: the row needs fewer bits than the column). Mean over sequences with a 95 % bootstrap "
+            "Percent (negative: the row needs fewer bits than the column). Mean over sequences with its 95 % "
             "interval; in brackets why there is no figure. Pooled figures, BD-PSNR, SSIM, MS-SSIM and other "
             "interpolations are in bd.csv.",
             *([""] if len(odd) else []),

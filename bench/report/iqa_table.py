@@ -23,7 +23,10 @@ _BETTER = {True: "higher", False: "lower"}
 
 
 def table_v(runs: Runs) -> pd.DataFrame:
-    """One line per dataset, metric and curve under CAAS; empty where no run has an iqa.csv."""
+    """One line per dataset, metric and curve under CAAS; empty where no run has an iqa.csv.
+
+    A metric without any score on a dataset has one line, with the reason.
+    """
     scores = runs.beside(IQA_FILE, IqaRow)
     if scores.empty:
         return pd.DataFrame()
@@ -39,6 +42,16 @@ def table_v(runs: Runs) -> pd.DataFrame:
         scores_by_curve, rate, count = _matched(part)
         # The matched rate depends on all curves, so every line needs the rows of all of them.
         command = runs.command(runs.table["job"].isin(part["job"]))
+        command += f" && bench iqa RUN --metrics {metric} && bench report RUN RUN"
+        if part["value"].isna().all():
+            lines.append(
+                {
+                    "dataset": dataset, "metric": iqa_heading(str(metric)), "codec": "all",
+                    "measured": f"({part['reason'].iloc[0]})", "at bpp": "", "sequences": 0, "published": "",
+                    "implementation": "", "command": command,
+                }
+            )  # fmt: skip
+            continue
         for curve, group in part.groupby("curve", sort=False):
             reasons = [text for text in group["reason"].unique() if text]
             score = scores_by_curve.get(str(curve))
@@ -50,7 +63,7 @@ def table_v(runs: Runs) -> pd.DataFrame:
                     "sequences": _of_all(count, part["sequence"].nunique()) if score is not None else 0,
                     "published": paper.get((str(metric).upper(), _PUBLISHED.get(group["codec"].iloc[0], "")), ""),
                     "implementation": next((text for text in group["implementation"].unique() if text), ""),
-                    "command": f"{command} && bench iqa RUN --metrics {metric} && bench report RUN RUN",
+                    "command": command,
                 }
             )  # fmt: skip
     return pd.DataFrame(lines)

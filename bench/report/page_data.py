@@ -119,7 +119,7 @@ def _by_place(bd: pd.DataFrame) -> dict[str, dict[str, Any]]:
         places.setdefault(str(dataset), {})[str(quality)] = {
             **{name: _texts(part[name]) for name in ("anchor", "test", "reason", "remark")},
             **{name: [_rounded(value) for value in part[name]] for name in ("bd_rate", "low", "high")},
-            **{name: part[name].tolist() for name in ("sequences", "asked")},
+            **{name: part[name].tolist() for name in ("sequences", "asked", "ranked")},
         }
     return places
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.metrics.bd import MIN_SHARE
 from bench.metrics.quality import PSNR_CEILING
-from bench.report.bd_table import matrices, matrix_file, matrix_title, reference, set_file
-from bench.report.rows import Runs, curve_names, made_by, mean_points
+from bench.report.bd_table import in_order, matrices, matrix_file, matrix_title, reference, set_file
+from bench.report.rows import Runs, commit_of, curve_names, made_by, mean_points
 from bench.report.table import Table, markdown, markdown_text
 
 # Most lines of a table, names of files and reasons that README.md has itself; the linked files have all of them.
@@ -92,23 +93,40 @@ def _answers(runs: Runs, bd: pd.DataFrame, curves: Sequence[Path]) -> list[str]:
         title = str(markdown_text(matrix_title(runs, dataset, quality)))
         lines += [f"## {title}", ""]
         lines += [f"![RD curves]({path.name})\n" for path in curves if path.stem == f"rd_{set_file(dataset, quality)}"]
-        lines += [*_against_one(runs, bd, dataset, quality), ""]
+        lines += [_origin(runs, dataset), "", *_against_one(runs, bd, dataset, quality), ""]
     lines += [f"![{path.stem}]({path.name})\n" for path in curves if path.stem not in stems]
     return lines
+
+
+def _origin(runs: Runs, dataset: str) -> str:
+    """The runs, rules and weights of a set's rows; the sets of one report may have others."""
+    known = runs.table[runs.table["status"].eq("ok")]
+    rows = known[known["dataset"].eq(dataset)]
+    documents = [(run, runs.documents[run]) for run in rows["run"].astype(str).unique()]
+    made = [f"`{run}` (schema {one['schema']}, {commit_of(one)})" for run, one in documents]
+    line = f"Rows of {', '.join(made)}."
+    weights = rows.loc[rows["weights_sha256"].astype(str).ne(""), ["label", "weights_sha256"]].astype(str)
+    if len(weights):
+        each = weights.drop_duplicates().groupby("label", sort=False)["weights_sha256"]
+        line += " Weights: " + ", ".join(f"{label} {', '.join(one.str[:8])}" for label, one in each) + "."
+        more = known.astype({"label": str}).groupby("label")["weights_sha256"].nunique()
+        if changed := [str(label) for label, one in each if more[label] > len(one)]:
+            line += f" Other sections have other weights of {', '.join(changed)}."
+    return str(markdown_text(line))
 
 
 def _against_one(runs: Runs, bd: pd.DataFrame, dataset: str, quality: str) -> list[str]:
     """A sentence that names the best curve, and a table of all curves against the reference, the best first."""
     anchor = reference(runs, bd, dataset, quality)
-    against = bd[bd["dataset"].eq(dataset) & bd["quality"].eq(quality) & bd["anchor"].eq(anchor)]
-    against = against.sort_values("bd_rate", kind="stable")
-    # A figure over few of the sequences would be first by chance.
-    measured = against[against["bd_rate"].notna() & (2 * against["sequences"] >= against["asked"])]
+    against = in_order(bd[bd["dataset"].eq(dataset) & bd["quality"].eq(quality) & bd["anchor"].eq(anchor)])
+    measured = against[against["bd_rate"].notna()]
     lines = []
     if len(measured):
-        best = measured.iloc[0]
+        best = measured.loc[measured["bd_rate"].idxmin()]
         found = f"**{markdown_text(best['test'])}**, {markdown_text(best['verdict'])} %"
-        if best["bd_rate"] >= 0:
+        if not best["ranked"]:
+            found = f"not known; the lowest figure is of too few sequences ({found})"
+        elif best["bd_rate"] >= 0:
             found = f"none needs fewer; the nearest is {found}"
         lines += [f"Fewest bits at equal quality, against {markdown_text(anchor)}: {found}.", ""]
     ranges = _ranges(runs, dataset, quality)
@@ -116,7 +134,9 @@ def _against_one(runs: Runs, bd: pd.DataFrame, dataset: str, quality: str) -> li
     cells = [{"curve": name, "BD-rate [%]": verdict, **ranges[name]} for name, verdict in verdicts[:_MOST]]
     lines.append(markdown(pd.DataFrame(cells)))
     lines += _more(len(verdicts), f"{matrix_file(dataset, quality)}.md")
-    lines += ["", "Negative: fewer bits than the reference. Means over sequences with a 95 % bootstrap interval."]
+    lines += ["", "Negative: fewer bits than the reference. Means over sequences with their 95 % intervals."]
+    if not measured["ranked"].all():
+        lines[-1] += f" Those over less than {100 * MIN_SHARE:.0f} % of the sequences stand last: they rank no curve."
     remarks = against[against["remark"].ne("")].head(_MOST)
     return [*lines, *(f"- {markdown_text(f'{line.test}: {line.remark}')}" for line in remarks.itertuples())]
 

@@ -320,7 +320,12 @@ def _plain(table: pd.DataFrame) -> pd.DataFrame:
 def made_by(document: dict[str, Any]) -> str:
     """The suite's version, its commit and the processor that made a run, in one line, from its run.json."""
     facts = document["provenance"][-1]
-    return f"suite {facts['suite']}, commit {facts['git_commit'][:12] or 'unknown'}, {facts['processor']}"
+    return f"suite {facts['suite']}, {commit_of(document)}, {facts['processor']}"
+
+
+def commit_of(document: dict[str, Any]) -> str:
+    """The suite's commit that made a run, in words."""
+    return f"commit {document['provenance'][-1]['git_commit'][:12] or 'unknown'}"
 
 
 def missing_points(table: pd.DataFrame) -> pd.DataFrame:

@@ -44,7 +44,7 @@ function pairs(dataset, other) {
 
 // How often CAAS needs fewer bits than ATC, with the same codec.
 function wins(dataset, speed = state.speed) {
-  const lines = pairs(dataset, "atc").map(([, caas, atc]) => figure(dataset, caas, atc, speed)).filter((line) => line && line.bd_rate !== null);
+  const lines = pairs(dataset, "atc").map(([, caas, atc]) => figure(dataset, caas, atc, speed)).filter((line) => line?.ranked);
   return { fewer: lines.filter((line) => high(line) < 0).length, count: lines.length, values: lines.map((line) => line.bd_rate) };
 }
 
@@ -52,20 +52,19 @@ function paradigmWords(dataset) {
   const { fewer, count, values } = wins(dataset), words = [];
   if (count) words.push(`fewer bits than ATC with ${fewer} of ${count} codecs (${count > 1 ? range(Math.min(...values), Math.max(...values)) : percent(values[0])})`);
   const cta = pairs(dataset, "cta").map(([label, caas, name]) => [label, figure(dataset, name, caas)]).filter(([, line]) => line);
-  const known = cta.filter(([, line]) => line.bd_rate !== null);
+  const known = cta.filter(([, line]) => line.ranked);
   for (const [label, line] of known) words.push(`CTA needs ${percent(line.bd_rate)} bits with ${label}${counted(line)}`);
-  if (cta.length > known.length) words.push(`CTA and CAAS reach no common quality with ${cta.length - known.length} of ${cta.length} codecs`);
+  if (cta.length > known.length) words.push(`CTA and CAAS reach no common quality on enough sequences with ${cta.length - known.length} of ${cta.length} codecs`);
   return words;
 }
 
 function codecWords(dataset) {
   const anchor = referenceOf(dataset);
   const lines = [...(figures(dataset).get(anchor)?.values() || [])].filter((line) => line.bd_rate !== null);
-  const whole = lines.filter((line) => 2 * line.sequences >= line.asked); // few sequences may be first by chance
-  if (!whole.length) return [];
-  const best = whole.reduce((a, b) => (b.bd_rate < a.bd_rate ? b : a));
+  if (!lines.length) return [];
+  const best = lines.reduce((a, b) => (b.bd_rate < a.bd_rate ? b : a));
   const own = lines.filter((line) => data.curves[dataset][line.test].codec === OWN && line.test !== best.test);
-  return [best.bd_rate < 0 ? `fewest bits: ${best.test}, ${said(best)}` : `none needs fewer bits than ${anchor}; the nearest is ${best.test}, ${said(best)}`,
+  return [!best.ranked ? `which needs the fewest bits is not known; the lowest figure is of too few sequences: ${best.test}, ${said(best)}` : best.bd_rate < 0 ? `fewest bits: ${best.test}, ${said(best)}` : `none needs fewer bits than ${anchor}; the nearest is ${best.test}, ${said(best)}`,
     ...own.reverse().map((line) => `${line.test}: ${said(line)}`)];
 }
 
@@ -116,7 +115,7 @@ function forest(dataset) {
   const anchor = referenceOf(dataset), curves = data.curves[dataset];
   if (!anchor) return el("p", { class: "soft" }, `${state.reference || "Nothing"} can be compared with here.`);
   const lines = [...figures(dataset).get(anchor).values()];
-  const known = lines.filter((line) => line.bd_rate !== null).sort((a, b) => a.bd_rate - b.bd_rate);
+  const known = lines.filter((line) => line.bd_rate !== null).sort((a, b) => b.ranked - a.ranked || a.bd_rate - b.bd_rate);
   const shown = known.filter((line) => line.bd_rate <= 400).flatMap((line) => [line.bd_rate, line.low ?? line.bd_rate, Math.min(400, high(line))]);
   const [low, most] = [Math.min(ratio(-25), ...shown.map(ratio)), Math.max(ratio(50), ...shown.map(ratio))];
   const place = (value) => Math.max(0, Math.min(100, (100 * (ratio(value) - low)) / (most - low)));
