@@ -117,7 +117,7 @@ def pack_run(folder: Path, target: Path, streams: bool, name: str = "", url: str
 def _contents(folder: Path, manifest: Manifest, streams: bool) -> Contents:
     problems = list(_file_problems(folder, manifest, streams))
     document = read_run_file(folder)
-    rows = tuple(read_rows(folder / RD_FILE))
+    rows = tuple(row for _, row in read_table(folder / RD_FILE, RDRow))
     tables = {
         name: [row for _, row in read_table(folder / name, model)]
         for name, model in BESIDE.items()
