@@ -25,7 +25,7 @@ from bench.board.judging import Judge
 from bench.board.manifest import Manifest
 from bench.board.record import Record, make_record, read_record
 from bench.board.site import build_site
-from bench.board.streams import drawn_rows
+from bench.board.streams import check_streams, drawn_rows
 from bench.errors import BenchError
 from bench.interfaces import Decoded
 from bench.results.rows import RD_FILE, read_rows, write_rows
@@ -373,6 +373,17 @@ def test_what_cannot_be_checked_is_said_and_is_no_difference(small, tmp_path, be
     run = write_run(tmp_path / "run", {"absent": (1000, "")}, rows=true_row)
     pack_run(run, tmp_path / "absent.zip", streams=False)
     assert bench("verify", "--submission", "absent.zip").returncode == 0
+
+
+def test_a_result_that_cannot_be_measured_here_is_no_difference(small, tmp_path, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("operator torchvision::nms does not exist")
+
+    monkeypatch.setattr(Judge, "measures", broken)
+    contents = open_submission(small / "small.zip", tmp_path / "contents")
+    (check,) = check_streams(contents, contents.rows[:1], Store(tmp_path / "store"))
+    assert not check.problems and check.decoded and not check.judged
+    assert check.absent == "cannot be measured here: operator torchvision::nms does not exist"
 
 
 @pytest.mark.parametrize(

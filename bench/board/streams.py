@@ -155,8 +155,11 @@ def _check(contents: Contents, row: RDRow, figures: _Figures, store: Store, judg
         return StreamCheck(row, decoded=True, absent=str(error))
     except FatalError:
         raise
-    except Exception as error:  # a component may raise anything at a result that it never made
-        problems = [one_line(f"cannot be measured: {error or type(error).__name__}")]
+    except Exception as error:
+        # A library that is broken here, or anything that a component raises, says nothing against the row.
+        return StreamCheck(
+            row, decoded=True, absent=one_line(f"cannot be measured here: {error or type(error).__name__}")
+        )
     return StreamCheck(row, tuple(problems), decoded=True, judged=not problems)
 
 
