@@ -257,8 +257,9 @@ def _refined(
     shifts, side = _shifts(reach, now.device) * step, 2 * reach + 1
     block = height // motion.shape[2]
     # A few displacements after another, whose errors stay in the processor's cache.
-    costs = []
-    for some in shifts.split(max(1, _CACHED // now.numel())):
+    costs, few = [], max(1, _CACHED // now.numel())
+    for first in range(0, len(shifts), few):
+        some = shifts[first : first + few]
         flows = (flow[:, None] + some.view(1, -1, 2, 1, 1)).flatten(0, 1)
         moved = warp(past.repeat_interleave(len(some), 0), flows).view(batch, len(some), height, width)
         costs.append(_block_means((moved - now).square_(), block))
