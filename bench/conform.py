@@ -19,7 +19,7 @@ from unittest import mock
 import numpy as np
 
 from bench.errors import BenchError, one_line
-from bench.interfaces import Codec, CodingCondition, Content, Encoded, RatePoint, StreamInfo, pack_stream, unpack_stream
+from bench.interfaces import Codec, CodingCondition, Content, Encoded, RatePoint, pack_stream, unpack_stream
 from bench.interfaces.checked import availability, rate_points, together
 from bench.runner.decode import close_server, decode_fresh
 
