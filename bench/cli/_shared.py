@@ -121,8 +121,13 @@ def files_and_targets(given: Sequence[Path], suffix: str, out: Path, target: str
     return [(path, out / f"{path.stem}{target}") for path in files]
 
 
-def for_each(items: Sequence[T], work: Callable[[T], str]) -> None:
+def for_each(items: Sequence[T], work: Callable[[T], str], faults: Sequence[str] = ()) -> None:
     """Print what `work` returns for each item; with several items, one that fails is named and the others go on.
+
+    Parameters
+    ----------
+    faults
+        What is wrong with items that failed before, said first.
 
     Raises
     ------
@@ -131,7 +136,9 @@ def for_each(items: Sequence[T], work: Callable[[T], str]) -> None:
     typer.Exit
         With code 2 at the end, if one of several has failed.
     """
-    failed = False
+    for fault in faults:
+        typer.echo(f"bench: {one_line(fault)}", err=True)
+    failed = bool(faults)
     for item in items:
         try:
             typer.echo(work(item))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bench.cli._shared import Camera, Margin, Size, SpikeRate, Start, Stride, for_each, rate_points, remarks, split
-from bench.errors import BenchError, one_line
+from bench.errors import BenchError
 from bench.progress import progress_bar
 from bench.sampling import Sampling
 
@@ -80,9 +80,5 @@ def show(
         for line in remarks(one.info for one in found):
             typer.echo(line, err=True)
     places = targets(out, films, len(films) + len(faults) > 1)
-    for fault in faults:
-        typer.echo(f"bench: {one_line(fault)}", err=True)
     with progress_bar("showing") as progress:
-        for_each(list(zip(films, places, strict=True)), lambda pair: pair[0].write(pair[1], progress))
-    if faults:
-        raise typer.Exit(2)
+        for_each(list(zip(films, places, strict=True)), lambda pair: pair[0].write(pair[1], progress), faults)
