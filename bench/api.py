@@ -113,9 +113,9 @@ def run(
     from bench.results.rows import RD_FILE, rd_frame
 
     fields = {key: _items(key, value) for key, value in grid.items()}
-    chosen, plan = choose(suite, preset, smoothness, recognition, **fields)
+    definition, plan = choose(suite, preset, smoothness, recognition, **fields)
     place = None if out is None else Path(out)
-    request = Request(chosen, plan, place, resume, jobs, scheduler, job_limit, timing, figures)
+    request = Request(definition, plan, place, resume, jobs, scheduler, job_limit, timing, figures)
     folder = measure(request, progress_bar).report.folder
     return Run(folder, rd_frame(folder / RD_FILE))
 

@@ -130,9 +130,9 @@ class Chain:
         analyzer: str | Analyzer = "",
         task: str | Task = PICTURES,
     ) -> None:
-        self.paradigm, self.codec = _made(Paradigm, paradigm), _made(Codec, codec)
-        self.extractor, self.task = _made(Extractor, extractor), _made(Task, task)
-        self.analyzer = _made(Analyzer, analyzer or self.task.analyzer_for(self.extractor))
+        self.paradigm, self.codec = _component(Paradigm, paradigm), _component(Codec, codec)
+        self.extractor, self.task = _component(Extractor, extractor), _component(Task, task)
+        self.analyzer = _component(Analyzer, analyzer or self.task.analyzer_for(self.extractor))
         self.task.check_analyzer(self.analyzer)
         self.stages = checked.stages(self.paradigm, [self.task.name])
         self.encoding, self.decoding = self._only(Kind.ENCODE), self._only(Kind.DECODE)
@@ -311,5 +311,5 @@ def to_spikes(frames: np.ndarray) -> np.ndarray:
     return (frames > SPIKE_THRESHOLD).astype(np.uint8)
 
 
-def _made(base: type[C], part: str | C) -> C:
+def _component(base: type[C], part: str | C) -> C:
     return create(base, part) if isinstance(part, str) else part

@@ -63,13 +63,13 @@ def _count(work: Work) -> Counted:
     # Gradients stay enabled, so that layers run in the form in which they are trained; no parameter needs one.
     for module in work.modules:
         module.requires_grad_(False)
-    with watch() as found:
+    with watch() as counts:
         work.run()
     parameters = {id(p): p for module in work.modules for p in module.parameters()}.values()
-    used = sum(p.numel() for p in parameters if p.untyped_storage()._cdata in found.touched)
+    used = sum(p.numel() for p in parameters if p.untyped_storage()._cdata in counts.touched)
     table, published = work.published.partition("/")[0], _published(work.published)
     return Counted(
-        work.part, work.side, work.frame, used, found.macs, dict(found.others.most_common()), table, published
+        work.part, work.side, work.frame, used, counts.macs, dict(counts.others.most_common()), table, published
     )
 
 
@@ -107,20 +107,20 @@ def watch() -> Iterator[Watched]:
     except ImportError:
         pass
     counted_names = {str(op) for op in (*flop_registry, *formulas)}
-    found = Watched()
+    counts = Watched()
 
     class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             for value in torch.utils._pytree.tree_leaves((args, kwargs)):
                 if isinstance(value, torch.Tensor):
-                    found.touched.add(value.untyped_storage()._cdata)
+                    counts.touched.add(value.untyped_storage()._cdata)
             if str(func.overloadpacket) not in counted_names and not func.is_view:
-                found.others[func.overloadpacket.__name__] += 1
+                counts.others[func.overloadpacket.__name__] += 1
             return func(*args, **(kwargs or {}))
 
     with Watch(), FlopCounterMode(display=False, custom_mapping=formulas) as flops:  # type: ignore[no-untyped-call]
-        yield found
-    found.macs = flops.get_total_flops() // 2
+        yield counts
+    counts.macs = flops.get_total_flops() // 2
 
 
 def _warping(image: Any, grid: Any, *rest: Any, out_shape: Any = None, **more: Any) -> int:
@@ -138,5 +138,5 @@ def _deformable(image: Any, weight: Any, *rest: Any, out_shape: Any = None, **mo
 def _published(row: str) -> tuple[float | None, float | None]:
     """Parameters (millions) and multiply-accumulates (billions) that the paper states in ``table/row``."""
     table, _, name = row.partition("/")
-    found = {column: float(value) for (of, column), value in stated(table).items() if of == name}
-    return found.get("parameters"), found.get("macs")
+    figures = {column: float(value) for (of, column), value in stated(table).items() if of == name}
+    return figures.get("parameters"), figures.get("macs")

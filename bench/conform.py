@@ -137,8 +137,8 @@ def _points(codec: Codec) -> tuple[RatePoint, ...]:
 def _encode(
     codec: Codec, frames: np.ndarray, point: RatePoint | None = None, condition: CodingCondition | None = None
 ) -> Encoded:
-    chosen = _points(codec)[-1] if point is None else point
-    return codec.encode(frames, chosen, condition or codec.default_condition(), _content(codec))
+    rate_point = _points(codec)[-1] if point is None else point
+    return codec.encode(frames, rate_point, condition or codec.default_condition(), _content(codec))
 
 
 def _refused(codec: Codec, condition: CodingCondition) -> bool:

@@ -126,18 +126,18 @@ def _does_nothing(node: object) -> bool:
 
 def _imports(tree: ast.Module, name: str, *, is_package: bool) -> set[str]:
     """Modules that a source imports. `from a import b` counts as both a and a.b, since b may be a module."""
-    found: set[str] = set()
+    modules: set[str] = set()
     package = name if is_package else name.rpartition(".")[0]
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
                 base = importlib.util.resolve_name("." * node.level + base, package)
-            found.add(base)
-            found |= {f"{base}.{alias.name}" for alias in node.names}
-    return found
+            modules.add(base)
+            modules |= {f"{base}.{alias.name}" for alias in node.names}
+    return modules
 
 
 @functools.cache

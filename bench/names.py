@@ -59,14 +59,14 @@ def shortened(names: Iterable[str], most: int) -> dict[str, str]:
     """Shorten names as `short` does, and number those that would be equal; returns the short text of each name."""
     names = dict.fromkeys(names)
     texts: dict[str, str] = {name: name for name in names if len(name) <= most}
-    taken = set(texts)
+    labels = set(texts)
     for name in names:
         if name in texts:
             continue
         text, number = short(name, most), 1
-        while text in taken:
+        while text in labels:
             number += 1
             text = f"{short(name, most)} #{number}"
         texts[name] = text
-        taken.add(text)
+        labels.add(text)
     return texts

@@ -87,9 +87,9 @@ def quantity(text: str, unit: str) -> float:
     BenchError
         If it is no positive number of this unit.
     """
-    found = re.fullmatch(rf"([0-9.]+(?:e[0-9]+)?)\s*([kMGT]?)(?:{re.escape(unit)})?", text.strip())
+    match = re.fullmatch(rf"([0-9.]+(?:e[0-9]+)?)\s*([kMGT]?)(?:{re.escape(unit)})?", text.strip())
     try:
-        value = float(found[1]) * _PREFIXES[found[2]] if found else 0.0
+        value = float(match[1]) * _PREFIXES[match[2]] if match else 0.0
     except ValueError:
         value = 0.0
     if value <= 0:
@@ -196,5 +196,5 @@ def _costs(points: pd.DataFrame, limits: Limits, extractor: str, pixels: int, ba
         own = table[table["paradigm"].eq(chain.paradigm) & table["codec"].eq(codec) & table["side"].eq("camera")]
         cost = side_cost(own)
         costs[chain.paradigm, chain.codec] = cost["macs"] * pixels / _COUNTED**2, not cost["external"]
-    found = [costs.get(pair, (math.nan, False)) for pair in pairs]
-    return {"macs": [macs for macs, _ in found], "counted": [counted for _, counted in found]}
+    point_costs = [costs.get(pair, (math.nan, False)) for pair in pairs]
+    return {"macs": [macs for macs, _ in point_costs], "counted": [counted for _, counted in point_costs]}

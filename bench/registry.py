@@ -51,8 +51,8 @@ _SESSION: dict[tuple[type[Component], str], str] = {}
 
 def groups(kind: str = "") -> dict[str, type[Component]]:
     """The kinds of components that a word names, in singular, plural or shortened; all by default, none if unknown."""
-    wanted = kind.lower().rstrip("s")
-    return {group: base for base, group in GROUPS.items() if group.startswith(wanted)}
+    prefix = kind.lower().rstrip("s")
+    return {group: base for base, group in GROUPS.items() if group.startswith(prefix)}
 
 
 def names(base: type[Component]) -> list[str]:
@@ -66,9 +66,10 @@ def states(base: type[Component]) -> Iterator[tuple[str, bool, str, str]]:
 
     for name in names(base):
         try:
-            found = component_class(base, name)
-            about = (found.__doc__ or "").strip().partition("\n")[0]
-            if needed := [f"{key}=..." for key, field in found.Options.model_fields.items() if field.is_required()]:
+            component_type = component_class(base, name)
+            about = (component_type.__doc__ or "").strip().partition("\n")[0]
+            fields = component_type.Options.model_fields
+            if needed := [f"{key}=..." for key, field in fields.items() if field.is_required()]:
                 yield name, False, f"needs {', '.join(needed)}", about
                 continue
             state = availability(create(base, name))
@@ -158,9 +159,9 @@ def create(base: type[C], spec: str) -> C:
         wrong.
     """
     spec = session_spec(base, spec)
-    found, options = resolve(base, spec)
+    component_type, options = resolve(base, spec)
     try:
-        component: C = found(**options)
+        component: C = component_type(**options)
     except BenchError:
         raise
     except Exception as error:  # an abstract method is missing, or the constructor fails
@@ -191,14 +192,14 @@ def resolve(base: type[C], spec: str) -> tuple[type[C], dict[str, str]]:
     path, separator, rest = spec.partition(".py:")
     if separator:
         class_name, options = parse_spec(rest)
-        found = _from_file(user_path(path + ".py"), class_name)
+        component_type = _from_file(user_path(path + ".py"), class_name)
     else:
         name, options = parse_spec(spec)
-        found = _load(base, name)
-    if not (isinstance(found, type) and issubclass(found, base)):
-        raise BenchError(f"'{spec}' is not a {base.__name__.lower()}: {found!r} does not subclass it")
-    _check_name(found, spec)
-    return found, options
+        component_type = _load(base, name)
+    if not (isinstance(component_type, type) and issubclass(component_type, base)):
+        raise BenchError(f"'{spec}' is not a {base.__name__.lower()}: {component_type!r} does not subclass it")
+    _check_name(component_type, spec)
+    return component_type, options
 
 
 def _check_name(component: type[Component], spec: str) -> None:
@@ -272,8 +273,8 @@ def codec_for_stream(info: StreamInfo, spec: str = "") -> Codec:
     local = _local_options(type(codec))
     _, stated = parse_spec(f"{info.codec}:{info.options}")
     _refuse_local(local, stated)
-    kept = {name: getattr(codec.options, name) for name in local}
-    decoder = type(codec)(**kept, **stated)
+    local_values = {name: getattr(codec.options, name) for name in local}
+    decoder = type(codec)(**local_values, **stated)
     decoder.origin = codec.origin
     return decoder
 
@@ -309,9 +310,9 @@ def part_for_stream(base: type[C], stated: str, spec: str = "") -> C:
     return create(base, stated)
 
 
-def _local_options(found: object) -> set[str]:
+def _local_options(component: object) -> set[str]:
     """Names of the options of a component or its class that hold for one machine, such as paths."""
-    fields = getattr(found, "Options", ComponentOptions).model_fields
+    fields = getattr(component, "Options", ComponentOptions).model_fields
     return {name for name, field in fields.items() if field.exclude}
 
 

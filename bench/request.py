@@ -108,10 +108,10 @@ def choose(
     """
     if preset and not suite:
         raise BenchError("a preset chooses among the sizes of a suite; a codec's preset is written codec:preset=NAME")
-    chosen = load_suite(suite, preset, **grid) if suite else Suite(grids=(make_spec(**grid),))
-    asked = {"smoothness": chosen.smoothness or smoothness, "recognition": chosen.recognition or recognition}
-    chosen = chosen.model_copy(update=asked)
-    return chosen, make_plan(*chosen.grids)
+    definition = load_suite(suite, preset, **grid) if suite else Suite(grids=(make_spec(**grid),))
+    asked = {"smoothness": definition.smoothness or smoothness, "recognition": definition.recognition or recognition}
+    definition = definition.model_copy(update=asked)
+    return definition, make_plan(*definition.grids)
 
 
 def measure(request: Request, bar: ProgressBar, told: Callable[[RunReport], None] = lambda _: None) -> Measured:

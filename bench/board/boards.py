@@ -159,8 +159,8 @@ def _board(runs: Runs, key: list[str], submissions: dict[int, Submission], refer
     for curve, entry in entries.items():
         line = verdicts.get(curve, {})
         verdict = "reference" if curve == reference else line.get("verdict", unknown)
-        shown = Entry(**entry, verdict=verdict, remark=str(line.get("remark", "")))
-        ranked.append((_place(line, curve == reference), shown.curve, shown))
+        board_entry = Entry(**entry, verdict=verdict, remark=str(line.get("remark", "")))
+        ranked.append((_place(line, curve == reference), board_entry.curve, board_entry))
     ordered = tuple(entry for _, _, entry in sorted(ranked, key=lambda item: item[:2]))
     card = next(s.document["conditions"][key[3]] for s in submissions.values() if key[3] in s.document["conditions"])
     measure = (quality, runs.measures[quality]) if quality else None

@@ -155,12 +155,12 @@ def _data(dataset: str, document: dict[str, Any]) -> str:
 
 def verified_words(submission: Submission, jobs: Iterable[str]) -> tuple[str, str]:
     """How far rows of a submission were verified: a class (``full``, ``part`` or ``none``), and words."""
-    record, wanted = submission.record, set(jobs)
+    record, job_ids = submission.record, set(jobs)
     if record is None:
         return "none", "not verified"
-    decoded, judged = len(wanted.intersection(record.decoded)), len(wanted.intersection(record.judged))
+    decoded, judged = len(job_ids.intersection(record.decoded)), len(job_ids.intersection(record.judged))
     if not decoded:
         return "none", "no stream decoded"
-    if decoded == judged == len(wanted):
+    if decoded == judged == len(job_ids):
         return "full", f"verified: all {decoded} streams decoded and measured again"
-    return "part", f"verified in part: {decoded} of {len(wanted)} streams decoded, {judged} measured again"
+    return "part", f"verified in part: {decoded} of {len(job_ids)} streams decoded, {judged} measured again"

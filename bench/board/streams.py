@@ -287,12 +287,12 @@ def _job_problems(job: Job, info: StreamInfo, row: RDRow) -> Iterator[str]:
 
 def _measure_problems(job: Job, decoded: Decoded, row: RDRow, figures: _Figures, judge: Judge) -> Iterator[str]:
     """Measures that differ by more than one unit of the last digit that tables print."""
-    found = judge.measures(job, decoded)
+    measures = judge.measures(job, decoded)
     own = component_for(Task, job.task).measures
     stated: dict[str, Any] = {**row.model_dump(), **figures.own.get(row.job, {})}
     digits = {measure.name: measure.digits for measure in (*MEASURES, *own)} | {"capped_frames": 0}
     for name in sorted(digits.keys() - _RATES):
-        before, now = _number(stated.get(name)), _number(found.get(name))
+        before, now = _number(stated.get(name)), _number(measures.get(name))
         if before is None or now is None:
             differs = before is not now
         else:
@@ -300,8 +300,8 @@ def _measure_problems(job: Job, decoded: Decoded, row: RDRow, figures: _Figures,
         if differs:
             yield f"{name} is {_text(now, digits[name])}, the row states {_text(before, digits[name])}"
     predicted = figures.classes[row.job].predicted if row.job in figures.classes else None
-    if predicted != found.get("predicted"):
-        yield f"the predicted class is {found.get('predicted')}, {CLASSES_FILE} states {predicted}"
+    if predicted != measures.get("predicted"):
+        yield f"the predicted class is {measures.get('predicted')}, {CLASSES_FILE} states {predicted}"
 
 
 def _number(value: Any) -> float | None:

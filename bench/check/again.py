@@ -121,21 +121,21 @@ def measure_again(fields: Mapping[str, Any], folders: Sequence[Path], trusted: b
 def _earlier(now: Runs, folders: Sequence[Path]) -> Iterator[tuple[Runs, Runs]]:
     """For each run that has rows of `now` under the same rules: these rows of now, and of then."""
     runs = [load_runs([folder]) for folder in folders if (folder / RD_FILE).is_file()]
-    wanted = {place(row): row for row in now.table.itertuples(index=False)}
+    new_rows = {place(row): row for row in now.table.itertuples(index=False)}
     cards = cards_of(now)
     for old in sorted(runs, key=_started, reverse=True):
-        found = [
+        old_rows = [
             row
             for row in old.table[old.table["status"].eq("ok")].itertuples(index=False)
-            if place(row) in wanted
-            and row.evaluated == wanted[place(row)].evaluated
-            and not card_differences(cards_of(old)[row.condition], cards[wanted[place(row)].condition])
+            if place(row) in new_rows
+            and row.evaluated == new_rows[place(row)].evaluated
+            and not card_differences(cards_of(old)[row.condition], cards[new_rows[place(row)].condition])
         ]
-        if found:
-            jobs = {wanted[place(row)].job for row in found}
-            yield _part(now, jobs), _part(old, {row.job for row in found})
-            for row in found:
-                del wanted[place(row)]
+        if old_rows:
+            jobs = {new_rows[place(row)].job for row in old_rows}
+            yield _part(now, jobs), _part(old, {row.job for row in old_rows})
+            for row in old_rows:
+                del new_rows[place(row)]
 
 
 def _part(runs: Runs, jobs: set[str]) -> Runs:

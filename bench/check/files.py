@@ -15,46 +15,46 @@ from bench.results.rows import RD_FILE, RUN_FILE
 _MOST_LINES = 200
 
 
-def markdown_page(found: Check, run: Path, reference: Path) -> str:
+def markdown_page(check: Check, run: Path, reference: Path) -> str:
     """The text of a Markdown page: counts, and a table of the rows and curves that are not the same, worst first.
 
     Parameters
     ----------
-    found
+    check
         The check.
     run, reference
         Folders of the two runs.
     """
     order = list(Finding)[::-1]
-    shown = [line for line in found.lines if line.finding not in (Finding.SAME, Finding.ABSENT)]
-    shown.sort(key=lambda line: (not line.finding.bad, order.index(line.finding)))
-    head = f"**{len(found.failures)} worse or changed**" if found.failures else "**Nothing worse**"
-    lines = [f"{head} in `{run}` than in `{reference}`: {found.counts}.", ""]
-    if shown:
+    differences = [line for line in check.lines if line.finding not in (Finding.SAME, Finding.ABSENT)]
+    differences.sort(key=lambda line: (not line.finding.bad, order.index(line.finding)))
+    head = f"**{len(check.failures)} worse or changed**" if check.failures else "**Nothing worse**"
+    lines = [f"{head} in `{run}` than in `{reference}`: {check.counts}.", ""]
+    if differences:
         lines += ["| | what | how |", "|---|---|---|"]
         lines += [
             f"| {line.finding.value} | {markdown_text(line.name)} | {markdown_text(line.detail)} |"
-            for line in shown[:_MOST_LINES]
+            for line in differences[:_MOST_LINES]
         ]
-        if len(shown) > _MOST_LINES:
-            lines += ["", f"And {len(shown) - _MOST_LINES} more."]
-    if found.advice:
-        lines += ["", "Slower, which fails nothing:", "", *(f"- {markdown_text(text)}" for text in found.advice)]
+        if len(differences) > _MOST_LINES:
+            lines += ["", f"And {len(differences) - _MOST_LINES} more."]
+    if check.advice:
+        lines += ["", "Slower, which fails nothing:", "", *(f"- {markdown_text(text)}" for text in check.advice)]
     return "\n".join(lines) + "\n"
 
 
-def junit_xml(found: Check) -> str:
+def junit_xml(check: Check) -> str:
     """The text of a JUnit XML file: a test case for each row and curve, skipped where neither run measured the row.
 
     Parameters
     ----------
-    found
+    check
         The check.
     """
-    suite = ElementTree.Element("testsuite", name="bench check", tests=str(len(found.lines)))
-    suite.set("failures", str(len(found.failures)))
-    suite.set("skipped", str(found.absent))
-    for line in found.lines:
+    suite = ElementTree.Element("testsuite", name="bench check", tests=str(len(check.lines)))
+    suite.set("failures", str(len(check.failures)))
+    suite.set("skipped", str(check.absent))
+    for line in check.lines:
         case = ElementTree.SubElement(suite, "testcase", classname="bench.check", name=line.name)
         if line.finding.bad:
             ElementTree.SubElement(case, "failure", message=f"{line.finding.value}: {line.detail}")

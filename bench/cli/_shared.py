@@ -83,12 +83,12 @@ def remarks(infos: Iterable[SequenceInfo]) -> Iterator[str]:
     yield from (f"note: {one_line(info.name)}: {one_line(info.remark)}" for info in infos if info.remark)
 
 
-def files_and_targets(given: Sequence[Path], suffix: str, out: Path, target: str) -> list[tuple[Path, Path]]:
+def files_and_targets(paths: Sequence[Path], suffix: str, out: Path, target: str) -> list[tuple[Path, Path]]:
     """The files that a user gives, each with what it is written to.
 
     Parameters
     ----------
-    given
+    paths
         Files, and folders of which all files with the suffix are meant.
     suffix
         ``.dat`` or ``.spk``.
@@ -105,12 +105,12 @@ def files_and_targets(given: Sequence[Path], suffix: str, out: Path, target: str
     from bench.paths import listed
 
     files: list[Path] = []
-    for path in given:
+    for path in paths:
         inside = listed(path, (suffix,)) if path.is_dir() else [path]
         if not inside:
             raise BenchError(f"{path} is a folder without {suffix} files")
         files += inside
-    if len(given) == 1 and not given[0].is_dir():
+    if len(paths) == 1 and not paths[0].is_dir():
         return [(files[0], out)]
     counts = Counter(path.stem.casefold() for path in files)
     twice = next((path for path in files if counts[path.stem.casefold()] > 1), None)

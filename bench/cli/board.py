@@ -61,18 +61,18 @@ def verify_submission(archive: Path, sample: int, seed: int | None, record: Path
     drawn = secrets.randbelow(1 << 32) if seed is None else seed
     request = Request(archive, sample, drawn, by)
     with progress_bar("verifying") as progress:
-        found = verify(request, open_store(), progress, lambda text: typer.echo(f"BAD {one_line(text)}"))
-    if found.seed is not None:
-        typer.echo(f"{found.drawn} of {found.measured} rows drawn with --seed {found.seed}")
-    for reason, count in found.absent.items():
+        verification = verify(request, open_store(), progress, lambda text: typer.echo(f"BAD {one_line(text)}"))
+    if verification.seed is not None:
+        typer.echo(f"{verification.drawn} of {verification.measured} rows drawn with --seed {verification.seed}")
+    for reason, count in verification.absent.items():
         typer.echo(f"{count} rows not checked: {reason}")
     typer.echo(
-        f"{archive} {'holds' if found.holds else 'does not hold'}: of {found.drawn} rows, {len(found.decoded)} streams "
-        f"decode to what they state, {len(found.judged)} measures agree"
+        f"{archive} {'holds' if verification.holds else 'does not hold'}: of {verification.drawn} rows, "
+        f"{len(verification.decoded)} streams decode to what they state, {len(verification.judged)} measures agree"
     )
     if record:
-        save_text(record, found.text())
-    if not found.holds:
+        save_text(record, verification.text())
+    if not verification.holds:
         raise typer.Exit(1)
 
 
@@ -103,7 +103,7 @@ def leaderboard(
         raise typer.Exit(2)
 
 
-def check_options(run: Path | None, submission: Path | None, given: dict[str, bool]) -> None:
+def check_options(run: Path | None, submission: Path | None, options: dict[str, bool]) -> None:
     """Refuse a run together with a submission, neither of them, or options of the other one.
 
     Raises
@@ -113,5 +113,5 @@ def check_options(run: Path | None, submission: Path | None, given: dict[str, bo
     """
     if (run is None) == (submission is None):
         raise BenchError("give the folder of a run, or --submission FILE")
-    if wrong := [name for name, stated in given.items() if stated]:
+    if wrong := [name for name, stated in options.items() if stated]:
         raise BenchError(f"{wrong[0]} is not for {'a submission' if submission else 'a run'}")

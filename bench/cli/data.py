@@ -50,9 +50,9 @@ def show(dataset: Annotated[str, typer.Argument(help="A dataset: name or name:ke
     table = Table(box=None, pad_edge=False)
     for column in ("sequence", "label", "size", "spike frames", "rate", "speed", "pixels per spike", "truth at"):
         table.add_column(column, overflow="fold", no_wrap=column == "rate")
-    made = create(Dataset, dataset)
-    classes = made.classes
-    infos = checked.sequences(made)
+    component = create(Dataset, dataset)
+    classes = component.classes
+    infos = checked.sequences(component)
     for info in infos:
         speeds = ", ".join(f"{name} {speed:g}" for name, speed in info.speeds)
         truth = "every instant" if info.truth_at is None else ", ".join(map(str, info.truth_at)) or "none"

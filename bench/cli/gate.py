@@ -55,35 +55,35 @@ def check(
         typer.echo(f"{against} is now this run; there was no reference before")
         return
     try:
-        found = check_runs(run, against, Tolerance(bd_rate, psnr, ssim, accuracy))
+        result = check_runs(run, against, Tolerance(bd_rate, psnr, ssim, accuracy))
     except BenchError as error:
         if not update:
             raise
         update_reference(run, against)
         typer.echo(f"{against} is now this run; it could not be compared with what was there: {error}")
         return
-    _print(found, against)
+    _print(result, against)
     if markdown:
-        save_text(markdown, markdown_page(found, run, against))
+        save_text(markdown, markdown_page(result, run, against))
     if junit:
-        save_text(junit, junit_xml(found))
+        save_text(junit, junit_xml(result))
     if update:
         update_reference(run, against)
         typer.echo(f"{against} is now this run; look at `git diff` before you commit it")
-    elif found.failures:
+    elif result.failures:
         raise typer.Exit(1)
 
 
-def _print(found: Check, against: Path) -> None:
+def _print(result: Check, against: Path) -> None:
     from bench.check.gate import Finding
 
-    for line in found.lines:
+    for line in result.lines:
         if line.finding not in (Finding.SAME, Finding.ABSENT):
             typer.echo(f"{line.finding.value:>8}  {line.name}" + (f": {line.detail}" if line.detail else ""))
-    for text in found.advice:
+    for text in result.advice:
         typer.echo(f"  slower  {text} (advice)")
-    verdict = f"{len(found.failures)} worse or changed" if found.failures else "nothing worse"
-    typer.echo(f"{verdict} than {against}: {found.counts}")
+    verdict = f"{len(result.failures)} worse or changed" if result.failures else "nothing worse"
+    typer.echo(f"{verdict} than {against}: {result.counts}")
 
 
 def compare(
@@ -95,14 +95,14 @@ def compare(
     from bench.check.gate import compare_runs
 
     table, notes = compare_runs(first, second)
-    shown = table[table["quality"] == "psnr"]
-    width = max(map(len, shown["curve"]))
-    for line in shown.to_dict("records"):
+    lines = table[table["quality"] == "psnr"]
+    width = max(map(len, lines["curve"]))
+    for line in lines.to_dict("records"):
         typer.echo(f"{line['dataset']:<12} {line['curve']:<{width}}  {line['verdict']} %".rstrip())
     typer.echo(f"BD-rate over PSNR of {second} against {first}: negative means fewer bits")
     for note in notes:
         typer.echo(note)
     if out:
         save_text(out, table.to_csv(index=False))
-    if shown["bd_rate"].isna().all():
+    if lines["bd_rate"].isna().all():
         raise BenchError(f"no curve of {second} has a BD-rate against {first}, for the reasons above")

@@ -74,8 +74,8 @@ def _report() -> str:
     from bench.registry import states
 
     lines = [f"{name}: {text}" for name, text in _facts().items()]
-    given = sorted(name for name in os.environ if name.startswith(_VARIABLES))
-    lines += [f"variables: {', '.join(given) or 'none'}", "codecs:"]
+    variables = sorted(name for name in os.environ if name.startswith(_VARIABLES))
+    lines += [f"variables: {', '.join(variables) or 'none'}", "codecs:"]
     lines += [f"  {name}: {state}" for name, _, state, _ in states(Codec)]
     return _without_private_paths("\n".join(["```text", *lines, "```"]))
 

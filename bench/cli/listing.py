@@ -46,9 +46,9 @@ def list_components(
     """
     from bench.registry import GROUPS, groups
 
-    wanted = kind.lower().rstrip("s")
+    prefix = kind.lower().rstrip("s")
     kinds = groups(kind)
-    suites = bool(wanted) and "suites".startswith(wanted)
+    suites = bool(prefix) and "suites".startswith(prefix)
     if not kinds and not suites:
         raise BenchError(f"no kind of component named '{kind}' (there are: {', '.join(GROUPS.values())}, suites)")
     if suites and name:
@@ -90,8 +90,8 @@ def _describe(base: type[Component], name: str) -> None:
     from bench.interfaces.checked import availability, rate_points
     from bench.registry import component_class, create
 
-    found = component_class(base, name)
-    _print(f"{name}: {one_line((found.__doc__ or '').strip().partition(chr(10))[0])}")
+    component_type = component_class(base, name)
+    _print(f"{name}: {one_line((component_type.__doc__ or '').strip().partition(chr(10))[0])}")
     try:
         component = create(base, name)
     except BenchError as error:  # an option is missing or wrong
@@ -108,8 +108,8 @@ def _describe(base: type[Component], name: str) -> None:
                     except BenchError as error:  # they depend on weights that are absent
                         points = f"none here: {error}"
                     _print(f"rate points for {content.value}: {points}", 2)
-    typer.echo("options:" if found.Options.model_fields else "no options")
-    for key, field in found.Options.model_fields.items():
+    typer.echo("options:" if component_type.Options.model_fields else "no options")
+    for key, field in component_type.Options.model_fields.items():
         value = field.get_default(call_default_factory=True)
         default = "must be given" if field.is_required() else f"default {value!r}"
         about = f". {one_line(field.description)}" if field.description else ""

@@ -47,23 +47,23 @@ def recommend(
     limits = Limits(
         quantity(link, "bit/s"), quantity(camera_macs, "MAC") if camera_macs else math.inf, quantity(hertz, "Hz")
     )
-    found = measured(
+    recommendation = measured(
         recording, limits, progress_bar, codecs=split(codec), paradigms=split(paradigm), extractor=extractor, size=size,
         camera=camera, spike_rate=spike_rate,
     )  # fmt: skip
-    for reason in found.missing:
+    for reason in recommendation.missing:
         typer.echo(f"left out: {reason}")
-    typer.echo(f"{'':4} {'chain':<24} {'point':<9} {'Mbit/s':>10} {'GMAC':>7}  {found.quality}")
-    for line in found.points.to_dict("records"):
+    typer.echo(f"{'':4} {'chain':<24} {'point':<9} {'Mbit/s':>10} {'GMAC':>7}  {recommendation.quality}")
+    for line in recommendation.points.to_dict("records"):
         macs = "" if math.isnan(line["macs"]) else f"{line['macs'] / 1e9:.2f}{'' if line['counted'] else '+'}"
         chain, fits = f"{line['paradigm'].upper()} {line['codec']}", "fits" if line["fits"] else ""
         rate = f"{line['bits'] / 1e6:.3f}"
         typer.echo(f"{fits:4} {chain:<24} {line['rate_point']:<9} {rate:>10} {macs:>7}  {line['quality']:.2f}")
-    if found.points["macs"].notna().any() and not found.points["counted"].all():
+    if recommendation.points["macs"].notna().any() and not recommendation.points["counted"].all():
         typer.echo("+: without the operations of the encoder, which is an external program")
-    best = found.best
+    best = recommendation.best
     if best is None:
-        least = found.points.loc[found.points["bits"].idxmin()]
+        least = recommendation.points.loc[recommendation.points["bits"].idxmin()]
         chain = f"{least['paradigm'].upper()} {least['codec']} at {least['rate_point']}"
         typer.echo(f"nothing fits; the least is {least['bits'] / 1e6:.3f} Mbit/s, {chain}")
         raise typer.Exit(1)

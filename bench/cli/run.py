@@ -105,13 +105,13 @@ def run(
             "structure": structure, "seed": seed,
         }
     )  # fmt: skip
-    chosen, plan = choose(suite, preset, smoothness, recognition, **fields)
+    definition, plan = choose(suite, preset, smoothness, recognition, **fields)
     _print_notes(plan)
     if dry_run:
         _print_plan(plan)
         return
     command = shlex.join(["bench", *sys.argv[1:]])
-    request = Request(chosen, plan, out, resume, jobs, scheduler, job_limit, timing, figures, command)
+    request = Request(definition, plan, out, resume, jobs, scheduler, job_limit, timing, figures, command)
     done = measure(request, progress_bar, print_run)
     for path in (*done.more, *done.figures):
         typer.echo(path)

@@ -75,9 +75,9 @@ def show(
     if films and (view != View(points=()) or cut != Cut() or size or camera or spike_rate is not None):
         raise BenchError(f"{source}: a stream or run states itself what it shows; leave out all options but --out")
     if not films:
-        found, faults = sources(source, size=size, camera=camera, spike_rate=spike_rate)
-        films = [RecordingFilm(one, cut, view) for one in found]
-        for line in remarks(one.info for one in found):
+        recordings, faults = sources(source, size=size, camera=camera, spike_rate=spike_rate)
+        films = [RecordingFilm(one, cut, view) for one in recordings]
+        for line in remarks(one.info for one in recordings):
             typer.echo(line, err=True)
     places = targets(out, films, len(films) + len(faults) > 1)
     with progress_bar("showing") as progress:

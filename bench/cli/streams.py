@@ -133,8 +133,8 @@ def decode(
         def decoded(pair: tuple[Path, Path]) -> str:
             stream, target = pair
             _make_folder(target, out)
-            shown = _naming(stream, pairs, progress)
-            return decode_stream(stream, target, codec=codec, stated=stated, raw=raw, progress=shown)
+            stream_progress = _naming(stream, pairs, progress)
+            return decode_stream(stream, target, codec=codec, stated=stated, raw=raw, progress=stream_progress)
 
         for_each(pairs, decoded)
 

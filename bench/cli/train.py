@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
     app.command()(train)
 
 
-def train(codec: str, **given: Any) -> None:
+def train(codec: str, **options: Any) -> None:
     """Train a codec or classifier; writes weights, card.json, log.csv, curve.png and a checkpoint to a folder.
 
     A codec that is trained in stages gets a folder for each stage, and a stage starts from the weights of earlier ones.
@@ -34,4 +34,4 @@ def train(codec: str, **given: Any) -> None:
     """
     from bench.train.run import train_component
 
-    train_component(codec, TrainingOptions(**given), typer.echo, progress_bar)
+    train_component(codec, TrainingOptions(**options), typer.echo, progress_bar)

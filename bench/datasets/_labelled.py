@@ -61,12 +61,12 @@ def digits(split: str) -> Images:
     data = load_digits()
     every = np.round(data.images * (255 / 16)).astype(np.uint8)
     random = np.random.default_rng(0)
-    chosen = []
+    indices = []
     for label in range(10):
         order = random.permutation(np.flatnonzero(data.target == label))
         tested = round(len(order) / 5)
-        chosen += list(order[:tested] if split == "test" else order[tested:])
-    return _images("s-digits", DIGITS, every, data.target, chosen)
+        indices += list(order[:tested] if split == "test" else order[tested:])
+    return _images("s-digits", DIGITS, every, data.target, indices)
 
 
 @functools.cache
@@ -84,8 +84,8 @@ def mnist_10k(root: Path, split: str) -> Images:
     if len(pictures) != 10_000 or len(labels) != 10_000 or pictures.shape[1:] != (28, 28):
         raise BenchError(f"{name}: {root} holds {pictures.shape} images and {labels.shape} labels, not MNIST's 10,000")
     order = np.random.default_rng(0).permutation(10_000)
-    chosen = order[:8000] if split == "train" else order[8000:]
-    return _images(name, DIGITS, pictures, labels, chosen.tolist())
+    indices = order[:8000] if split == "train" else order[8000:]
+    return _images(name, DIGITS, pictures, labels, indices.tolist())
 
 
 @functools.cache
@@ -95,15 +95,15 @@ def cifar(root: Path, split: str) -> Images:
 
     folder = root / _CIFAR if (root / _CIFAR).is_dir() else root
     # Read by torchvision, which checks the MD5 of every file before it unpickles it.
-    made = type(CIFAR10.__name__, (CIFAR10,), {"base_folder": folder.name})
+    dataset_class = type(CIFAR10.__name__, (CIFAR10,), {"base_folder": folder.name})
     try:
-        found = made(folder.parent, train=split == "train", download=False)
+        dataset = dataset_class(folder.parent, train=split == "train", download=False)
     except Exception as error:  # on damaged files, it raises anything
         raise _absent("s-cifar", f"CIFAR-10 in {root} ({' '.join(str(error).split())[:120]})") from None
-    classes, labels = tuple(found.classes), np.asarray(found.targets)
+    classes, labels = tuple(dataset.classes), np.asarray(dataset.targets)
     order = _checked("s-cifar", classes, labels, range(len(labels)))
     # One by one: as luma, all of them take a gigabyte on the way.
-    return Images(classes, tuple(int(labels[i]) for i in order), lambda index: luma(found.data[order[index]]))
+    return Images(classes, tuple(int(labels[i]) for i in order), lambda index: luma(dataset.data[order[index]]))
 
 
 @functools.cache
@@ -121,14 +121,16 @@ def caltech(root: Path, split: str) -> Images:
     labels = np.repeat(np.arange(len(categories)), [len(part) for part in images])
     every = list(itertools.chain.from_iterable(images))
     random = np.random.default_rng(0)
-    chosen: list[int] = []
+    indices: list[int] = []
     for label in range(len(categories)):
         order = random.permutation(np.flatnonzero(labels == label))
         part = order[:_TRAINED] if split == "train" else order[_TRAINED : _TRAINED + _TESTED]
-        chosen += list(part)
+        indices += list(part)
     classes = tuple(category.name for category in categories)
-    shown = _checked("s-caltech", classes, labels, chosen)
-    return Images(classes, tuple(int(labels[i]) for i in shown), lambda index: read_grey(every[shown[index]]))
+    ordered_indices = _checked("s-caltech", classes, labels, indices)
+    return Images(
+        classes, tuple(int(labels[i]) for i in ordered_indices), lambda index: read_grey(every[ordered_indices[index]])
+    )
 
 
 def fetch(kind: str, root: Path, source: Path | None) -> str:
@@ -194,17 +196,17 @@ def _idx(name: str, root: Path, file: str) -> np.ndarray:
                     plain.write(packed.read(_MOST_BYTES))
                 plain.flush()
                 path = Path(plain.name)
-            found: np.ndarray = read_sn3_pascalvincent_tensor(str(path), strict=True).numpy()
+            array: np.ndarray = read_sn3_pascalvincent_tensor(str(path), strict=True).numpy()
     except Exception as error:  # the file is cut off, or no idx file at all
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise BenchError(f"{name}: {root / file} is damaged or no idx file ({reason})") from None
-    return found
+    return array
 
 
 def _images(
-    name: str, classes: tuple[str, ...], every: np.ndarray, labels: np.ndarray, chosen: Sequence[int] | None = None
+    name: str, classes: tuple[str, ...], every: np.ndarray, labels: np.ndarray, indices: Sequence[int] | None = None
 ) -> Images:
-    """A split of a set that is in memory: the images with the indices `chosen`, or all."""
+    """A split of a set that is in memory: the images at `indices`, or all."""
     if every.ndim != 3 or every.dtype != np.uint8 or labels.ndim != 1:
         raise BenchError(
             f"{name}: images must be N x H x W bytes and labels N numbers, not {every.dtype} {every.shape} and "
@@ -212,12 +214,12 @@ def _images(
         )
     if len(every) != len(labels):
         raise BenchError(f"{name}: {len(every)} images, but {len(labels)} labels")
-    order = _checked(name, classes, labels, range(len(labels)) if chosen is None else chosen)
+    order = _checked(name, classes, labels, range(len(labels)) if indices is None else indices)
     return Images(classes, tuple(int(labels[i]) for i in order), lambda index: every[order[index]])
 
 
-def _checked(name: str, classes: tuple[str, ...], labels: np.ndarray, chosen: Sequence[int]) -> list[int]:
-    """Order the indices `chosen` so that every stretch of them holds all classes in equal shares.
+def _checked(name: str, classes: tuple[str, ...], labels: np.ndarray, indices: Sequence[int]) -> list[int]:
+    """Order `indices` so that every stretch of them holds all classes in equal shares.
 
     Raises
     ------
@@ -227,7 +229,7 @@ def _checked(name: str, classes: tuple[str, ...], labels: np.ndarray, chosen: Se
     wrong = labels[(labels < 0) | (labels >= len(classes))]
     if len(wrong):
         raise BenchError(f"{name}: label {wrong[0]} is out of range; there are {len(classes)} classes")
-    members = [[i for i in chosen if labels[i] == label] for label in range(len(classes))]
+    members = [[i for i in indices if labels[i] == label] for label in range(len(classes))]
     for label, part in enumerate(members):
         if not part:
             raise BenchError(

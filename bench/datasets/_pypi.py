@@ -28,11 +28,11 @@ def download(requirement: str, archive: str, sha256: str, folder: Path) -> Path:
         If pip fails: no network, or another hash.
     """
     kind = "--only-binary=:all:" if archive.endswith(".whl") else "--no-binary=:all:"
-    wanted = folder / f"{archive}.txt"
-    wanted.write_text(f"{requirement} --hash=sha256:{sha256}\n")
+    requirements_file = folder / f"{archive}.txt"
+    requirements_file.write_text(f"{requirement} --hash=sha256:{sha256}\n")
     # -P: pip must not import modules that happen to lie in the working folder.
     pip = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--no-build-isolation", "--quiet", kind]
-    run_tool([*pip, "--dest", folder, "--requirement", wanted], limit_seconds=600)
+    run_tool([*pip, "--dest", folder, "--requirement", requirements_file], limit_seconds=600)
     return folder / archive
 
 
@@ -44,7 +44,7 @@ def checked(archive: Path, sha256: str) -> Path:
     BenchError
         If it has another SHA-256, or does not exist.
     """
-    found = file_sha256(archive) if archive.is_file() else "no such file"
-    if found != sha256:
-        raise BenchError(f"{archive}: SHA-256 is {found}, expected {sha256}; nothing was unpacked")
+    digest = file_sha256(archive) if archive.is_file() else "no such file"
+    if digest != sha256:
+        raise BenchError(f"{archive}: SHA-256 is {digest}, expected {sha256}; nothing was unpacked")
     return archive

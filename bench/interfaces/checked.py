@@ -165,30 +165,30 @@ def fingerprint(dataset: Dataset, sequence: str) -> str:
 
 def spikes(dataset: Dataset, info: SequenceInfo, start: int, stop: int) -> np.ndarray:
     """Read spike frames start..stop-1 of a sequence, (stop - start) x H x W uint8 in {0, 1}."""
-    found = as_array(dataset, "spikes", dataset.open(info.name).spikes(start, stop))
+    frames = as_array(dataset, "spikes", dataset.open(info.name).spikes(start, stop))
     shape = (stop - start, info.height, info.width)
-    if found.shape != shape:
-        raise wrong(dataset, "spikes", f"{shape_text(shape)} spikes", found)
-    if found.min() < 0 or found.max() > 1 or (found.dtype.kind == "f" and not np.isin(found, (0, 1)).all()):
+    if frames.shape != shape:
+        raise wrong(dataset, "spikes", f"{shape_text(shape)} spikes", frames)
+    if frames.min() < 0 or frames.max() > 1 or (frames.dtype.kind == "f" and not np.isin(frames, (0, 1)).all()):
         raise BenchError(
-            f"{dataset.name}: spikes of '{info.name}' must be 0 or 1, not {found.min():g} to {found.max():g}"
+            f"{dataset.name}: spikes of '{info.name}' must be 0 or 1, not {frames.min():g} to {frames.max():g}"
         )
-    return np.ascontiguousarray(found, np.uint8)
+    return np.ascontiguousarray(frames, np.uint8)
 
 
 def truth(dataset: Dataset, info: SequenceInfo, instants: Sequence[int]) -> np.ndarray:
     """Read a sequence's true luminance at K spike indices, K x H x W float32 in [0, 1]."""
     try:
-        found = dataset.open(info.name).truth(instants)
+        luminance = dataset.open(info.name).truth(instants)
     except LookupError as error:
         raise BenchError(f"{dataset.name}: '{info.name}' has no truth at {list(instants)}: {error}") from None
-    return _frames(dataset, "truth", found, (len(instants), info.height, info.width))
+    return _frames(dataset, "truth", luminance, (len(instants), info.height, info.width))
 
 
 def features(extractor: Extractor, spikes: np.ndarray, instants: Sequence[int] | np.ndarray, rate: float) -> np.ndarray:
     """Extract K x H x W float32 features in [0, 1]. The extractor gets copies, so it may change its input."""
-    found = extractor.extract(spikes.copy(), np.array(instants), rate)
-    return _frames(extractor, "extract", found, (len(instants), *spikes.shape[1:]))
+    frames = extractor.extract(spikes.copy(), np.array(instants), rate)
+    return _frames(extractor, "extract", frames, (len(instants), *spikes.shape[1:]))
 
 
 def result(analyzer: Analyzer, features: np.ndarray, motion: np.ndarray | None = None) -> np.ndarray:
@@ -196,10 +196,10 @@ def result(analyzer: Analyzer, features: np.ndarray, motion: np.ndarray | None =
 
     The analyzer gets copies, so it may change its input.
     """
-    found = analyzer.analyze(features.copy(), None if motion is None else motion.copy())
+    output = analyzer.analyze(features.copy(), None if motion is None else motion.copy())
     if analyzer.task == "reconstruction":
-        return _frames(analyzer, "analyze", found, features.shape)
-    array = np.ascontiguousarray(as_array(analyzer, "analyze", found), np.float32)
+        return _frames(analyzer, "analyze", output, features.shape)
+    array = np.ascontiguousarray(as_array(analyzer, "analyze", output), np.float32)
     if not np.isfinite(array).all():
         raise BenchError(f"{analyzer.name}: analyze must give finite numbers")
     return array
@@ -216,10 +216,10 @@ def measures(task: Task, result: np.ndarray, truth: np.ndarray, known: Iterable[
         Columns of rd.csv that hold measures. The task may also fill its own `measures`.
     """
     own = {measure.name for measure in task.measures}
-    found = task.evaluate(result, truth)
-    if not isinstance(found, Mapping):
-        raise wrong(task, "evaluate", "measures by name", found)
-    known, told = sorted(own.union(known)), {str(name): plain(value) for name, value in found.items()}
+    values = task.evaluate(result, truth)
+    if not isinstance(values, Mapping):
+        raise wrong(task, "evaluate", "measures by name", values)
+    known, told = sorted(own.union(known)), {str(name): plain(value) for name, value in values.items()}
     for name, value in told.items():
         if name not in known:
             raise BenchError(

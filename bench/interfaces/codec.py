@@ -186,11 +186,11 @@ class Codec(Component):
         self, segments: Sequence[np.ndarray], rate_points: Sequence[RatePoint], condition: CodingCondition
     ) -> Sequence[bytes | Compressed]:
         """Code segments of one shape, as `compress` does: a payload for each, of nothing but its frames."""
-        return [self.compress(*given, condition) for given in zip(segments, rate_points, strict=True)]
+        return [self.compress(frames, point, condition) for frames, point in zip(segments, rate_points, strict=True)]
 
     def decompress_all(self, payloads: Sequence[bytes], infos: Sequence[StreamInfo]) -> Sequence[np.ndarray | Decoded]:
         """Decode payloads of segments of one shape, to the same frames as `decompress`."""
-        return [self.decompress(*given) for given in zip(payloads, infos, strict=True)]
+        return [self.decompress(payload, info) for payload, info in zip(payloads, infos, strict=True)]
 
     @property
     def preset(self) -> str:
@@ -299,15 +299,15 @@ class Codec(Component):
                     f"{self.name}: {frames.shape} frames are too many for one stream; code shorter segments"
                 )
         # The codec gets copies, so it may change its input.
-        given = [frames.copy(order="C") for frames in segments]
-        found: Sequence[bytes | Compressed]
-        if self._in_batches(len(given), "compress"):
-            found = _one_each(self, "compress_all", self.compress_all(given, points, condition), len(given))
+        copies = [frames.copy(order="C") for frames in segments]
+        payloads: Sequence[bytes | Compressed]
+        if self._in_batches(len(copies), "compress"):
+            payloads = _one_each(self, "compress_all", self.compress_all(copies, points, condition), len(copies))
         else:
-            found = [self.compress(*each, condition) for each in zip(given, points, strict=True)]
+            payloads = [self.compress(*each, condition) for each in zip(copies, points, strict=True)]
         return [
             self._contained(compressed, frames.shape, point, content, chain)
-            for compressed, frames, point in zip(found, segments, points, strict=True)
+            for compressed, frames, point in zip(payloads, segments, points, strict=True)
         ]
 
     def _contained(
@@ -346,18 +346,18 @@ class Codec(Component):
         infos, payloads = zip(*map(self._read, streams), strict=True)
         _check_shapes(self.name, [info.shape for info in infos])
         try:
-            found: Sequence[np.ndarray | Decoded]
+            results: Sequence[np.ndarray | Decoded]
             if self._in_batches(len(streams), "decompress"):
-                found = _one_each(self, "decompress_all", self.decompress_all(payloads, infos), len(infos))
+                results = _one_each(self, "decompress_all", self.decompress_all(payloads, infos), len(infos))
             else:
-                found = [self.decompress(*each) for each in zip(payloads, infos, strict=True)]
+                results = [self.decompress(*each) for each in zip(payloads, infos, strict=True)]
         except (BenchError, OSError):
             raise
         except MemoryError:
             raise BenchError(f"{self.name}: not enough memory to decode {infos[0].shape} frames") from None
         except Exception as error:
             raise StreamError(f"{self.name}: the payload does not decode: {describe(error)}") from error
-        return [self._checked(decoded, info.shape) for decoded, info in zip(found, infos, strict=True)]
+        return [self._checked(decoded, info.shape) for decoded, info in zip(results, infos, strict=True)]
 
     def _in_batches(self, count: int, one: str) -> bool:
         """Whether so many segments are given to the method for several, not each to the method for `one`."""
@@ -394,8 +394,8 @@ class Codec(Component):
         if motion is not None:
             motion, (count, *sides) = as_array(self, "decompress: motion", motion), shape
             if motion.shape != (count, 2, *sides) or np.isinf(motion).any():  # NaN marks frames without motion
-                wanted = f"{shape_text((count, 2, *sides))} numbers"
-                raise StreamError(str(wrong(self, "decompress: motion", wanted, motion)))
+                requirement = f"{shape_text((count, 2, *sides))} numbers"
+                raise StreamError(str(wrong(self, "decompress: motion", requirement, motion)))
             motion = np.ascontiguousarray(motion, np.float32)
         return Decoded(np.ascontiguousarray(frames), motion)
 

@@ -198,8 +198,8 @@ class Recipe(ABC):
         from bench.weights import read_weights
 
         own = self.network.state_dict()
-        given = {name: tensor for name, tensor in read_weights(path).items() if name in own}
-        fitted = {name: self.fitted(name, tensor, own[name]) for name, tensor in given.items()}
+        tensors = {name: tensor for name, tensor in read_weights(path).items() if name in own}
+        fitted = {name: self.fitted(name, tensor, own[name]) for name, tensor in tensors.items()}
         fitting = {name: tensor for name, tensor in fitted.items() if tensor is not None}
         if not fitting:
             raise BenchError(f"{path}: no weights in it fit this network")

@@ -68,9 +68,9 @@ def shape_text(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape)) or "a single value"
 
 
-def wrong(component: Component, method: str, wanted: str, value: object) -> BenchError:
+def wrong(component: Component, method: str, requirement: str, value: object) -> BenchError:
     """The error that tells a component's author what a method returned and what it must return."""
-    given = f"{value!r:.60}" if isinstance(value, str | int | float) else type(value).__name__
+    description = f"{value!r:.60}" if isinstance(value, str | int | float) else type(value).__name__
     if isinstance(value, np.ndarray):
-        given = f"{shape_text(value.shape)} of {value.dtype}"
-    return BenchError(f"{component.name}: {method} must give {wanted}, not {given}")
+        description = f"{shape_text(value.shape)} of {value.dtype}"
+    return BenchError(f"{component.name}: {method} must give {requirement}, not {description}")

@@ -107,7 +107,7 @@ class Profiled:
     analyzer: str = ""
     repeats: int = 5
 
-    def made(self) -> Chain:
+    def create(self) -> Chain:
         """Create the chain."""
         return Chain(self.paradigm, self.codec, self.extractor, self.analyzer)
 
@@ -153,7 +153,7 @@ def _completed(chain: Profiled) -> Profiled:
 
 def _profile(chain: Profiled) -> list[ProfileRow]:
     """Rows of one chain. A stage that fails gets a row with the reason, and is the last one."""
-    dataset, pipeline = create(Dataset, chain.dataset), chain.made()
+    dataset, pipeline = create(Dataset, chain.dataset), chain.create()
     info = next(info for info in checked.sequences(dataset) if info.name == chain.sequence)
     base = {
         "schema_version": SCHEMA, "dataset": dataset.spec, "sequence": info.name, "height": info.height,
@@ -198,7 +198,7 @@ def serve_stage(request: dict[str, Any]) -> list[dict[str, Any]]:
     """
     folder, index = Path(request.pop("folder")), request.pop("stage")
     profiled = Profiled(**request)
-    chain, repeats = profiled.made(), profiled.repeats
+    chain, repeats = profiled.create(), profiled.repeats
     stage, codec = chain.stages[index], chain.codec
     dataset = create(Dataset, profiled.dataset)
     info = next(info for info in checked.sequences(dataset) if info.name == profiled.sequence)

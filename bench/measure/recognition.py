@@ -117,11 +117,11 @@ def _rows_of_part(spec: str, backbone: str, on: str, number: int) -> list[Recogn
     from baselines.recognition.representations import TABLE_VI, represent, shown_by
 
     dataset, infos = _sequences_of(spec)
-    analyzer, shown, rows = _classifier(spec, backbone, on), shown_by(on), []
+    analyzer, representation, rows = _classifier(spec, backbone, on), shown_by(on), []
     first = number * _TOGETHER
     for index, info in enumerate(infos[first : first + _TOGETHER], first):
         # Features are rounded to 8 bits: the classifiers were trained on such, and a lossless codec delivers such.
-        features = from_uint8(to_uint8(represent(shown, dataset.open(info.name), info.rate, index)))
+        features = from_uint8(to_uint8(represent(representation, dataset.open(info.name), info.rate, index)))
         row = RecognitionRow(
             schema_version=2,
             dataset=dataset.spec,

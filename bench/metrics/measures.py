@@ -23,5 +23,5 @@ MEASURES = (
 def clash(measures: Iterable[Measure]) -> str:
     """Why measures cannot have their names together, in words; empty where they can."""
     names = sorted(measure.name for measure in measures)
-    found = next((name for name in names if f"{name}_count" in names), "")
-    return f"{found}_count is the name of the column that counts the values of {found}; rename it" if found else ""
+    name = next((name for name in names if f"{name}_count" in names), "")
+    return f"{name}_count is the name of the column that counts the values of {name}; rename it" if name else ""

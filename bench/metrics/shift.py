@@ -51,11 +51,11 @@ def evaluate_shift(result: np.ndarray, truth: np.ndarray) -> dict[str, float | N
     """
     if result.size != 2:
         raise BenchError(f"a displacement has two values, the result has {result.size}")
-    found, true = to_displacement(result), truth.astype(float)
-    error, length = float(np.hypot(*(found - true))), float(np.hypot(*true))
-    turned = math.atan2(found[0] * true[1] - found[1] * true[0], float(found @ true))
+    displacement, true = to_displacement(result), truth.astype(float)
+    error, length = float(np.hypot(*(displacement - true))), float(np.hypot(*true))
+    turned = math.atan2(displacement[0] * true[1] - displacement[1] * true[0], float(displacement @ true))
     return {
         "shift_error": error,
-        "angle_error": abs(math.degrees(turned)) if length and found.any() else None,
+        "angle_error": abs(math.degrees(turned)) if length and displacement.any() else None,
         "shift_snr": 20 * math.log10(length / max(error, _FINEST)) if length else None,
     }

@@ -44,11 +44,11 @@ def firing_rates(spikes: np.ndarray, instants: np.ndarray, rate: float) -> np.nd
         K - 1 x H x W float64. The spikes at both instants count half, so that luminance which changes linearly between
         the instants has the mean of its values there.
     """
-    found = np.empty((len(instants) - 1, *spikes.shape[1:]))
-    for mean, (first, last) in zip(found, itertools.pairwise(instants), strict=True):
+    rates = np.empty((len(instants) - 1, *spikes.shape[1:]))
+    for mean, (first, last) in zip(rates, itertools.pairwise(instants), strict=True):
         ends = spikes[first].astype(float) + spikes[last]
         mean[:] = (spikes[first : last + 1].sum(axis=0, dtype=np.int64) - ends / 2) / ((last - first) * rate)
-    return found
+    return rates
 
 
 def evaluate_rates(result: np.ndarray, rates: np.ndarray) -> dict[str, float | None]:
