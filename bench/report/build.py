@@ -157,11 +157,11 @@ def draw_figures(
     every = load_runs(folders, trusted)
     _check_measured(every)
     runs = every.compared
-    wanted = list(dict.fromkeys(names))
+    unique_names = list(dict.fromkeys(names))
     with (
         disk_errors(target),
         tempfile.TemporaryDirectory(prefix="bench-figures-") as name,
-        drawing(style, _FORMATS, wanted) as others,
+        drawing(style, _FORMATS, unique_names) as others,
     ):
         folder = Path(name)
 
@@ -170,19 +170,19 @@ def draw_figures(
 
         for dataset in runs.table["dataset"].unique():
             _plots(runs, dataset, folder, _FORMATS)
-        if not known().issuperset(wanted):
+        if not known().issuperset(unique_names):
             material = Material(every, runs, bd_table(runs.points, runs.qualities))
             sections.plots(replace(material, tables=_tables(material)), folder)
-            if not known().issuperset(wanted):  # sheets are asked for last: they decode streams
+            if not known().issuperset(unique_names):  # sheets are asked for last: they decode streams
                 sheets = (*matched_sheets(runs.table, runs.documents), *sections.sheets(material)[0])
                 there = known().union(sheet.name for sheet in sheets)
-                if absent := [name for name in wanted if name not in there]:
+                if absent := [name for name in unique_names if name not in there]:
                     raise BenchError(f"no figure named '{absent[0]}' (there are: {', '.join(sorted(there))})")
                 for sheet in sheets:
-                    if sheet.name in wanted:
+                    if sheet.name in unique_names:
                         sheet.draw(folder, _FORMATS)
         target.mkdir(parents=True, exist_ok=True)
-        files = [folder / f"{name}{suffix}" for name in wanted for suffix in _FORMATS]
+        files = [folder / f"{name}{suffix}" for name in unique_names for suffix in _FORMATS]
         return [Path(shutil.copy(path, target)) for path in files if path.exists()]
 
 

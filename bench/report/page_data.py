@@ -58,8 +58,8 @@ def points_data(runs: Runs) -> tuple[dict[str, Any], list[tuple[str, ...]]]:
 
 def qualities(runs: Runs) -> dict[str, str]:
     """The measures that the page can draw over the rate: titles by column."""
-    shown = [*_DRAWN, *(name for name in runs.measures if name not in MEASURES)]
-    return {name: runs.measure_title(name) for name in shown}
+    columns = [*_DRAWN, *(name for name in runs.measures if name not in MEASURES)]
+    return {name: runs.measure_title(name) for name in columns}
 
 
 def _means(points: pd.DataFrame, runs: Runs) -> tuple[pd.DataFrame, list[tuple[str, ...]]]:
@@ -82,12 +82,12 @@ def curves_data(runs: Runs) -> dict[str, dict[str, dict[str, Any]]]:
     points = runs.points.assign(curve=curve_names(runs.points))
     lines = points.drop_duplicates([*CURVE, "curve"])
     labels = list(runs.table["label"].unique())
-    found: dict[str, dict[str, dict[str, Any]]] = {}
+    curves: dict[str, dict[str, dict[str, Any]]] = {}
     for dataset, part in lines.groupby("dataset", sort=False):
         named = part.drop_duplicates("curve")
         styles = curve_styles(named[["curve", "paradigm", "label"]].itertuples(index=False, name=None), labels)
         texts = shortened(styles, LEGEND_WIDTH)
-        found[str(dataset)] = {
+        curves[str(dataset)] = {
             str(line["curve"]): {
                 **{name: str(line[name]) for name in ("paradigm", "label", "codec", "task")},
                 "chain": f"{line['extractor']} + {line['analyzer']}", "short": texts[line["curve"]],
@@ -95,7 +95,7 @@ def curves_data(runs: Runs) -> dict[str, dict[str, dict[str, Any]]]:
             }
             for line in named.to_dict("records")
         }  # fmt: skip
-    return found
+    return curves
 
 
 def _command(runs: Runs, lines: pd.DataFrame) -> str:
@@ -105,12 +105,12 @@ def _command(runs: Runs, lines: pd.DataFrame) -> str:
 
 def bd_data(runs: Runs, bd: pd.DataFrame) -> dict[str, Any]:
     """BD-rates by speed class (empty: all scenes), dataset and quality, and the reference of each of the two."""
-    found: dict[str, Any] = {"": _by_place(bd)}
+    rates_by_speed: dict[str, Any] = {"": _by_place(bd)}
     for speed, points in runs.points.groupby("speed_class", sort=False):
         if speed and len(points) < len(runs.points):
-            found[str(speed)] = _by_place(bd_table(points, main_qualities(runs.qualities)))
+            rates_by_speed[str(speed)] = _by_place(bd_table(points, main_qualities(runs.qualities)))
     places = bd[["dataset", "quality"]].drop_duplicates().itertuples(index=False, name=None) if len(bd) else ()
-    return {"speeds": found, "references": [[*place, reference(runs, bd, *place)] for place in places]}
+    return {"speeds": rates_by_speed, "references": [[*place, reference(runs, bd, *place)] for place in places]}
 
 
 def _by_place(bd: pd.DataFrame) -> dict[str, dict[str, Any]]:
@@ -133,31 +133,31 @@ def charts_data(charts: Sequence[Chart], runs: Runs) -> list[dict[str, Any]]:
         All rows of the report, whose codec labels decide the colours.
     """
     labels = list(runs.table["label"].unique())
-    found = []
+    entries = []
     for chart in charts:
         styles = curve_styles(((one.name, one.paradigm, one.label) for one in chart.series), labels)
         texts = shortened(styles, LEGEND_WIDTH)
         data = asdict(chart)
         for one in data["series"]:
             one |= {"short": texts[one["name"]], **styles[one["name"]].svg()}
-        found.append(data)
-    return found
+        entries.append(data)
+    return entries
 
 
 def tables_data(tables: Sequence[Table]) -> dict[str, Any]:
     """Tables by name: heading, note, columns, and lines of texts; equal commands are stored once."""
-    found = {}
+    entries = {}
     for table in tables:
         cells = table.cells.astype(object).where(table.cells.notna(), "")
         commands = cells["command"] if "command" in cells else pd.Series("", cells.index)
-        shown = cells.drop(columns="command", errors="ignore")
-        found[table.name] = {
+        reader_cells = cells.drop(columns="command", errors="ignore")
+        entries[table.name] = {
             "title": table.title,
-            "columns": list(map(str, shown)),
-            "lines": [list(map(str, line)) for line in shown.itertuples(index=False)],
+            "columns": list(map(str, reader_cells)),
+            "lines": [list(map(str, line)) for line in reader_cells.itertuples(index=False)],
             "commands": _texts(commands),
         }
-    return found
+    return entries
 
 
 def _texts(column: pd.Series) -> dict[str, list[Any]]:

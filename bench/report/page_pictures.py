@@ -39,7 +39,7 @@ def sheets_data(sheets: Sequence[Sheet], progress: Progress) -> list[dict[str, A
     ``still`` says why. ``exact``: whether its pictures are kept without loss. A tile's ``film`` has its pictures at the
     instants below one another.
     """
-    found: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     spent = 0
     for done, sheet in enumerate(sheets):
         progress(done, len(sheets), f"films of {sheet.title}")
@@ -57,10 +57,10 @@ def sheets_data(sheets: Sequence[Sheet], progress: Progress) -> list[dict[str, A
         ]
         spent += sum(len(tile["image"]) + len(tile["film"]) for tile in tiles)
         truth = sheet.tiles[0].title.startswith("truth")
-        found.append(
+        entries.append(
             {"title": sheet.title, "truth": truth, "exact": exact, "film": instants, "still": reason, "tiles": tiles}
         )
-    return found
+    return entries
 
 
 def _films(sheet: Sheet, most: int) -> tuple[list[int], list[np.ndarray | None], str]:

@@ -62,15 +62,14 @@ class Sheet:
         Name of its file, without suffix.
     title, tiles
         Title of the sheet, and its pictures. Where the first is the truth, the others may be compared with it.
-    count, shown
-        Number of coding instants, and the number of the one that is shown; 0 where the pictures are of no one instant.
+    count
+        Number of coding instants; 0 where the pictures are of no one instant.
     """
 
     name: str
     title: str
     tiles: tuple[Tile, ...]
     count: int = 0
-    shown: int = 0
 
     def draw(self, folder: Path, formats: Sequence[str] = (".png",)) -> list[Path]:
         """Draw the pictures side by side into a file of each format in a folder; returns the files."""
@@ -95,11 +94,8 @@ def matched_sheets(table: pd.DataFrame, documents: dict[str, dict[str, Any]]) ->
             names = (dataset, sequence, str(index)) if number else (dataset, sequence)
             card = documents[rows["run"].iloc[0]]["conditions"][rows["condition"].iloc[0]]
             sheets.append(
-                Sheet(
-                    f"pictures_{file_name(*names)}", *_tiles(rows, documents), count=int(card["num_frames"]),
-                    shown=shown(rows.iloc[0], documents),
-                )
-            )  # fmt: skip
+                Sheet(f"pictures_{file_name(*names)}", *_tiles(rows, documents), count=int(card["num_frames"]))
+            )
     return sheets
 
 
@@ -114,7 +110,7 @@ def _parts(table: pd.DataFrame, documents: dict[str, dict[str, Any]]) -> Iterato
                 [picture_path(Path(run), job).exists() for run, job in zip(part["run"], part["job"], strict=True)]
             ]
             if len(part):
-                places = [_spike_index(row, documents, shown(row, documents)) for _, row in part.iterrows()]
+                places = [_spike_index(row, documents, picture_instant(row, documents)) for _, row in part.iterrows()]
                 yield str(dataset), sequence, part.assign(index=places)
 
 
@@ -136,7 +132,7 @@ def _tiles(rows: pd.DataFrame, documents: dict[str, dict[str, Any]]) -> tuple[st
     # Only rows with a quality show an instant that has a truth.
     with_truth = rows[rows["psnr"].notna()]
     first = (with_truth if len(with_truth) else rows).iloc[0]
-    k = shown(first, documents)
+    k = picture_instant(first, documents)
     # Opened once for pictures and films: it may simulate all spikes for the first of them.
     recording = _recording(first, documents)
     places = partial(_places, first, documents)
@@ -182,7 +178,7 @@ def result_picture(row: dict[str, Any]) -> np.ndarray | None:
     return read_grey(path).astype(np.float32) / 255 if path.exists() else None
 
 
-def shown(row: pd.Series, documents: dict[str, dict[str, Any]]) -> int:
+def picture_instant(row: pd.Series, documents: dict[str, dict[str, Any]]) -> int:
     """The number k of the coding instant that a row's picture shows."""
     card = documents[row["run"]]["conditions"][row["condition"]]
     evaluated = range(card["num_frames"]) if row["evaluated"] == "all" else [int(k) for k in row["evaluated"].split()]

@@ -188,9 +188,9 @@ def rd_plot(
             axis.sharex(row[0])
             axis.sharey(row[0])
         for axis, (what, part) in zip(row, speeds, strict=True):
-            shown = part if spikes is None else part[part["paradigm"].eq("cta") == spikes]
-            _draw(axis, shown, styles, quality)
-            axis.set_title(f"{words}, {what} ({shown['sequence'].nunique()})".removeprefix(", "))
+            panel_points = part if spikes is None else part[part["paradigm"].eq("cta") == spikes]
+            _draw(axis, panel_points, styles, quality)
+            axis.set_title(f"{words}, {what} ({panel_points['sequence'].nunique()})".removeprefix(", "))
         row[0].set_ylabel(literal(title))
     add_legend(figure, *axes)
     save(figure, paths[0].parent, paths[0].stem, [path.suffix for path in paths])

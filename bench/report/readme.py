@@ -51,13 +51,13 @@ def readme(
             lines.append("  (not finished: rows are missing)")
     lines += ["", "bpp is bits per spike (raw spikes cost 1), bpf bits per coded frame pixel.", ""]
     lines += [note, ""] if (note := capped_note(runs.points)) else []
-    shown = [path for path in plots if path.suffix == ".png"]
-    rest = [path for path in shown if not path.stem.startswith("rd_")]
-    curves = [path for path in shown if path not in rest]
+    png_files = [path for path in plots if path.suffix == ".png"]
+    rest = [path for path in png_files if not path.stem.startswith("rd_")]
+    curves = [path for path in png_files if path not in rest]
     lines += _answers(runs, bd, curves)
     for table in tables:
         if table.leading:
-            lines += [f"## {table.title}", "", *_noted(table), markdown(table.shown), ""]
+            lines += [f"## {table.title}", "", *_noted(table), markdown(table.reader_cells), ""]
     lines += ["## Tables", ""]
     if not bd.empty:
         lines.append("- [bd.csv](bd.csv): BD-rates of all pairs and qualities, other interpolations, BD-PSNR")
@@ -69,7 +69,7 @@ def readme(
     if rest or pictures:
         lines += ["", "## Figures and pictures", "", *_links((*rest, *pictures))]
     if not missing.cells.empty:
-        lines += ["", f"## {missing.title}", "", markdown(missing.shown.head(_MOST))]
+        lines += ["", f"## {missing.title}", "", markdown(missing.reader_cells.head(_MOST))]
         lines += _more(len(missing.cells), f"{missing.name}.md")
     return "\n".join(lines) + "\n"
 
@@ -103,8 +103,8 @@ def _origin(runs: Runs, dataset: str) -> str:
     known = runs.table[runs.table["status"].eq("ok")]
     rows = known[known["dataset"].eq(dataset)]
     documents = [(run, runs.documents[run]) for run in rows["run"].astype(str).unique()]
-    made = [f"`{run}` (schema {one['schema']}, {commit_of(one)})" for run, one in documents]
-    line = f"Rows of {', '.join(made)}."
+    origins = [f"`{run}` (schema {one['schema']}, {commit_of(one)})" for run, one in documents]
+    line = f"Rows of {', '.join(origins)}."
     weights = rows.loc[rows["weights_sha256"].astype(str).ne(""), ["label", "weights_sha256"]].astype(str)
     if len(weights):
         each = weights.drop_duplicates().groupby("label", sort=False)["weights_sha256"]
@@ -123,12 +123,12 @@ def _against_one(runs: Runs, bd: pd.DataFrame, dataset: str, quality: str) -> li
     lines = []
     if len(measured):
         best = measured.loc[measured["bd_rate"].idxmin()]
-        found = f"**{markdown_text(best['test'])}**, {markdown_text(best['verdict'])} %"
+        answer = f"**{markdown_text(best['test'])}**, {markdown_text(best['verdict'])} %"
         if not best["ranked"]:
-            found = f"not known; the lowest figure is of too few sequences ({found})"
+            answer = f"not known; the lowest figure is of too few sequences ({answer})"
         elif best["bd_rate"] >= 0:
-            found = f"none needs fewer; the nearest is {found}"
-        lines += [f"Fewest bits at equal quality, against {markdown_text(anchor)}: {found}.", ""]
+            answer = f"none needs fewer; the nearest is {answer}"
+        lines += [f"Fewest bits at equal quality, against {markdown_text(anchor)}: {answer}.", ""]
     ranges = _ranges(runs, dataset, quality)
     verdicts = [(anchor, "reference"), *zip(against["test"], against["verdict"], strict=True)]
     cells = [{"curve": name, "BD-rate [%]": verdict, **ranges[name]} for name, verdict in verdicts[:_MOST]]

@@ -131,8 +131,8 @@ def tables(material: Material) -> list[Table]:
 
 def plots(material: Material, folder: Path, in_run: bool = False) -> list[Path]:
     """Draw the plots of all sections into a folder, with `in_run` only those of a run; returns their files."""
-    wanted = (section for section in _sections(PlotSection) if section.in_run or not in_run)
-    return [path for section in wanted for path in section.draw(material, folder)]
+    plot_sections = (section for section in _sections(PlotSection) if section.in_run or not in_run)
+    return [path for section in plot_sections for path in section.draw(material, folder)]
 
 
 def charts(material: Material) -> list[Chart]:

@@ -43,7 +43,7 @@ class Table:
     lower: tuple[str, ...] = ()
 
     @property
-    def shown(self) -> pd.DataFrame:
+    def reader_cells(self) -> pd.DataFrame:
         """The columns for readers: all but ``command``."""
         return self.cells.drop(columns="command", errors="ignore")
 
@@ -51,16 +51,16 @@ class Table:
         """Write the table as CSV, Markdown and LaTeX; only the CSV file has the commands. Returns the files."""
         paths = [folder / f"{self.name}{suffix}" for suffix in (".csv", ".md", ".tex")]
         self.cells.to_csv(paths[0], index=False)
-        head = [f"# {markdown_text(self.title)}", *([self.note] if self.note else []), markdown(self.shown)]
+        head = [f"# {markdown_text(self.title)}", *([self.note] if self.note else []), markdown(self.reader_cells)]
         paths[1].write_text("\n\n".join(head) + "\n", encoding="utf-8")
-        paths[2].write_text(latex(self.shown, self.higher, self.lower), encoding="utf-8")
+        paths[2].write_text(latex(self.reader_cells, self.higher, self.lower), encoding="utf-8")
         return paths
 
 
 def markdown(cells: pd.DataFrame, index: bool = False) -> str:
     """A Markdown table that shows every cell literally (`markdown_text`), with the index as first column if asked."""
-    shown = cells.rename(columns=markdown_text, index=markdown_text).map(markdown_text)
-    return str(shown.to_markdown(index=index, disable_numparse=True))
+    texts = cells.rename(columns=markdown_text, index=markdown_text).map(markdown_text)
+    return str(texts.to_markdown(index=index, disable_numparse=True))
 
 
 def latex(cells: pd.DataFrame, higher: Sequence[str] = (), lower: Sequence[str] = ()) -> str:
@@ -71,13 +71,13 @@ def latex(cells: pd.DataFrame, higher: Sequence[str] = (), lower: Sequence[str] 
     higher, lower
         See `Table`.
     """
-    shown = cells.astype(object).where(cells.notna(), "").astype(str).reset_index(drop=True)
-    columns = [_number_column(shown[name]) for name in shown]
-    styler = shown.style.hide(axis="index").format_index(escape="latex", axis=1)
-    for name, number in zip(shown, columns, strict=True):
+    texts = cells.astype(object).where(cells.notna(), "").astype(str).reset_index(drop=True)
+    columns = [_number_column(texts[name]) for name in texts]
+    styler = texts.style.hide(axis="index").format_index(escape="latex", axis=1)
+    for name, number in zip(texts, columns, strict=True):
         styler.format(_in_number_column if number else _minus, escape="latex", subset=[name])
-    groups = shown.get("dataset", pd.Series("", shown.index))
-    for name in shown.columns.intersection([*higher, *lower]):
+    groups = texts.get("dataset", pd.Series("", texts.index))
+    for name in texts.columns.intersection([*higher, *lower]):
         styler.apply(_marks, groups=groups, sign=-1.0 if name in higher else 1.0, subset=[name])
     text = styler.to_latex(hrules=True, siunitx=True, column_format=" ".join(number or "l" for number in columns))
     # siunitx reads no number within \underline; \num sets it as the column would.

@@ -73,17 +73,17 @@ def read_frame(
     """
     import pyarrow as pa
 
-    wanted = list(columns or model.model_fields)
-    encoded = [name for name in wanted if name in repeated]
-    table = _read_parquet(path, model, wanted, encoded)
+    names = list(columns or model.model_fields)
+    encoded = [name for name in names if name in repeated]
+    table = _read_parquet(path, model, names, encoded)
     if table is None:
         try:
-            table = _columns(read_text(path), model).select(wanted)
+            table = _columns(read_text(path), model).select(names)
         except (_OddError, pa.ArrowException):
-            frame = _from_rows(path, model)[wanted]
+            frame = _from_rows(path, model)[names]
             return frame.assign(**{name: frame[name].astype("category") for name in encoded})
         for name in encoded:
-            table = table.set_column(wanted.index(name), name, table[name].dictionary_encode())
+            table = table.set_column(names.index(name), name, table[name].dictionary_encode())
     frame = table.unify_dictionaries().to_pandas()
     return frame.assign(**{name: _sorted(frame[name]) for name in encoded})
 
@@ -133,7 +133,7 @@ def _facts(digest: str, model: type[BaseModel]) -> dict[bytes, bytes]:
     return {_DIGEST: digest.encode(), b"sha256 of the schema": hashlib.sha256(schema).hexdigest().encode()}
 
 
-def _read_parquet(path: Path, model: type[BaseModel], wanted: list[str], encoded: list[str]) -> pa.Table | None:
+def _read_parquet(path: Path, model: type[BaseModel], names: list[str], encoded: list[str]) -> pa.Table | None:
     """Columns of the Parquet copy; None where there is none, or it was made from another CSV file or schema."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -145,11 +145,11 @@ def _read_parquet(path: Path, model: type[BaseModel], wanted: list[str], encoded
         schema = pq.read_schema(beside)
         with path.open("rb") as csv_file, pq.ParquetFile(beside, read_dictionary=encoded) as file:
             facts = _facts(hashlib.file_digest(csv_file, "sha256").hexdigest(), model)
-            made = pa.schema([(name, _type(_kinds(field))) for name, field in model.model_fields.items()])
-            if not facts.items() <= (schema.metadata or {}).items() or not schema.equals(made):
+            row_schema = pa.schema([(name, _type(_kinds(field))) for name, field in model.model_fields.items()])
+            if not facts.items() <= (schema.metadata or {}).items() or not schema.equals(row_schema):
                 return None
-            table = file.read(columns=wanted).select(wanted)
-        for name in wanted:  # the file may come from someone else, as the CSV may: check it, too
+            table = file.read(columns=names).select(names)
+        for name in names:  # the file may come from someone else, as the CSV may: check it, too
             values = table[name].cast(_type(_kinds(model.model_fields[name])))  # texts in dictionary encoding
             _check_values(values, model.model_fields[name])
     except (OSError, _OddError, pa.ArrowException):

@@ -146,20 +146,20 @@ def claims_table(material: Material) -> pd.DataFrame:
     facts = Facts(material)
     lines = []
     for claim in _claims():
-        found = [] if material.bd.empty else list(claim.check(facts))
-        command = next((finding.command for finding in found if finding.command), "")
+        findings = [] if material.bd.empty else list(claim.check(facts))
+        command = next((finding.command for finding in findings if finding.command), "")
         lines.append(
             {
                 "claim": claim.words, "paper": claim.place, "published": claim.published,
-                "measured": SEPARATOR.join(finding.words for finding in found), "verdict": _verdict(found),
+                "measured": SEPARATOR.join(finding.words for finding in findings), "verdict": _verdict(findings),
                 "why": claim.differs, "command": command,
             }
         )  # fmt: skip
     return pd.DataFrame(lines)
 
 
-def _verdict(found: Iterable[Finding]) -> str:
-    holds = [finding.holds for finding in found]
+def _verdict(findings: Iterable[Finding]) -> str:
+    holds = [finding.holds for finding in findings]
     if not holds:
         return UNMEASURED
     return HELD if all(holds) else IN_PART if any(one is not False for one in holds) else NOT_HELD

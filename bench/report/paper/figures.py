@@ -24,7 +24,7 @@ from bench.metrics.smoothness import laplacian_norms
 from bench.names import file_name, shortened
 from bench.registry import check_foreign, codec_for_stream, create
 from bench.report.paper.tables import CAMERA_BUDGET, profiled_chains, side_cost
-from bench.report.pictures import Sheet, Tile, at_instant, psnr, result_picture, shown
+from bench.report.pictures import Sheet, Tile, at_instant, picture_instant, psnr, result_picture
 from bench.report.plots import LEGEND_WIDTH, add_legend, bits_axis, curve_styles, figure_title, literal
 from bench.report.rows import (
     CURVE,
@@ -104,7 +104,7 @@ class Scene:
     @property
     def k(self) -> int:
         """Number of the coding instant that the pictures show."""
-        return shown(self.rows.iloc[0], self.runs.documents)
+        return picture_instant(self.rows.iloc[0], self.runs.documents)
 
     def truth(self) -> np.ndarray:
         """True luminance at the shown instant, H x W float32 in [0, 1]."""
@@ -348,10 +348,10 @@ def complexity_plot(runs: Runs, bd: pd.DataFrame, folder: Path) -> list[Path]:
         alike = ["paradigm", "label", "extractor", "analyzer"]
         fitting = costs[costs[alike].eq(curve[alike]).all(axis=1)]
         if len(fitting):
-            chosen = fitting["dataset"].eq(line["dataset"]).idxmax()
-            part = chains[chosen]
+            index = fitting["dataset"].eq(line["dataset"]).idxmax()
+            part = chains[index]
             places.append((side_cost(part[part["side"] == "camera"]), line, curve))
-            shown_chains.add(chosen)
+            shown_chains.add(index)
             fitting_chains |= set(fitting.index)
     if not places:
         return []

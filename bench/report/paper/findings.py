@@ -101,14 +101,14 @@ def against_atc(facts: Facts) -> Iterator[Finding]:
     """Whether CAAS needs fewer bits than ATC with the same codec."""
     for dataset, group in itertools.groupby(facts.pairs(), key=lambda pair: pair[0]):
         pairs = [(label, facts.bd(dataset, _curve(caas), _curve(atc)), (caas, atc)) for _, label, caas, atc in group]
-        found = [(label, line, rows) for label, line, rows in pairs if line]
-        if not found:
+        comparisons = [(label, line, rows) for label, line, rows in pairs if line]
+        if not comparisons:
             continue
-        fewer = [label for label, line, _ in found if _high(line) < 0]
-        values = ", ".join(f"{label} {line['verdict']} %" for label, line, _ in found)
-        words = f"{dataset}: fewer bits with {len(fewer)} of {len(found)} codecs ({values})"
-        holds = True if len(fewer) == len(found) else None if fewer else False
-        yield Finding(words, holds, facts.command(rows for _, _, both in found for rows in both))
+        fewer = [label for label, line, _ in comparisons if _high(line) < 0]
+        values = ", ".join(f"{label} {line['verdict']} %" for label, line, _ in comparisons)
+        words = f"{dataset}: fewer bits with {len(fewer)} of {len(comparisons)} codecs ({values})"
+        holds = True if len(fewer) == len(comparisons) else None if fewer else False
+        yield Finding(words, holds, facts.command(rows for _, _, both in comparisons for rows in both))
 
 
 def bits_against_cta(facts: Facts) -> Iterator[Finding]:
@@ -153,7 +153,7 @@ def _complete(points: pd.DataFrame, sequences: Collection[str]) -> pd.DataFrame:
     return means[means["sequences"].eq(len(sequences))]
 
 
-def bits_against(codec: str, wanted: float) -> Callable[[Facts], Iterator[Finding]]:
+def bits_against(codec: str, target: float) -> Callable[[Facts], Iterator[Finding]]:
     """Whether SCI needs as many percent fewer bits than a codec under CAAS as is stated."""
 
     def check(facts: Facts) -> Iterator[Finding]:
@@ -161,7 +161,7 @@ def bits_against(codec: str, wanted: float) -> Callable[[Facts], Iterator[Findin
             figure = facts.bd(line["dataset"], line["test"], line["against"])
             if figure and facts.codecs[line["dataset"], line["against"]] == codec:
                 words = f"{line['dataset']}: {line['measured [%]']} % against {line['against'].removeprefix('CAAS ')}"
-                yield Finding(words, _at_least(-_high(figure), -figure["bd_rate"], wanted), line["command"])
+                yield Finding(words, _at_least(-_high(figure), -figure["bd_rate"], target), line["command"])
 
     return check
 
@@ -181,7 +181,7 @@ def gain_of(part: str, column: str, published: str, sign: int = 1) -> Callable[[
 
 def smoother(facts: Facts) -> Iterator[Finding]:
     """Whether the constraint makes features smoother by as much as in Table II."""
-    wanted = 1 - smooth_ratio()
+    target = 1 - smooth_ratio()
     lines = facts.lines("table_ii", features="with constraint")
     for line in lines:
         for other in facts.lines("table_ii", features="without constraint", dataset=line["dataset"]):
@@ -189,7 +189,7 @@ def smoother(facts: Facts) -> Iterator[Finding]:
             if values[0] is not None and values[1]:
                 gain = 1 - values[0] / values[1]
                 words = f"{line['dataset']}: L1 norm {other['L1, measured']} to {line['L1, measured']} ({-gain:+.0%})"
-                yield Finding(words, _at_least(gain, gain, wanted), f"{line['command']} && {other['command']}")
+                yield Finding(words, _at_least(gain, gain, target), f"{line['command']} && {other['command']}")
 
 
 def best_scores(facts: Facts) -> Iterator[Finding]:
@@ -286,11 +286,11 @@ def growth(before: str, after: str, row: tuple[str, str], few: bool) -> Callable
     return check
 
 
-def _at_least(low: float, gain: float, wanted: float) -> bool | None:
-    """Whether a gain, with an interval from `low`, reaches the wanted one. None: smaller. False: the interval has 0."""
+def _at_least(low: float, gain: float, target: float) -> bool | None:
+    """Whether a gain, with an interval from `low`, reaches the target. None: smaller. False: the interval has 0."""
     if low <= 0:
         return False
-    return True if gain >= wanted else None
+    return True if gain >= target else None
 
 
 def _high(line: dict[Any, Any]) -> float:

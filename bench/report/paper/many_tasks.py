@@ -75,16 +75,16 @@ def _measures(runs: Runs, rows: pd.DataFrame) -> _Measures:
 
     A task that judges the pictures of reconstruction needs no stream of its own from ATC, and is left out.
     """
-    found: _Measures = {}
+    measures: _Measures = {}
     for task in rows["task"].unique():
         if task == _PICTURES or _judges_pictures(str(task)):
             continue
         own = [name for name in runs.qualities if name.startswith(f"{task}:")]
         if own and rows[own[0]].notna().any():
-            found[task] = own[0], runs.measures[own[0]]
+            measures[task] = own[0], runs.measures[own[0]]
         elif rows.loc[rows["task"].eq(task), "accuracy"].notna().any():
-            found[task] = "accuracy", _ACCURACY
-    return found
+            measures[task] = "accuracy", _ACCURACY
+    return measures
 
 
 def _judges_pictures(task: str) -> bool:
