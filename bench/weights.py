@@ -80,19 +80,19 @@ def load_into(
     import torch
 
     own = {name: value for name, value in network.state_dict().items() if not name.endswith(tuple(optional))}
-    given = {name: value for name, value in tensors.items() if not name.endswith(tuple(optional))}
-    missing, extra = sorted(set(own) - set(given)), sorted(set(given) - set(own))
-    common = sorted(set(own) & set(given))
+    file_tensors = {name: value for name, value in tensors.items() if not name.endswith(tuple(optional))}
+    missing, extra = sorted(set(own) - set(file_tensors)), sorted(set(file_tensors) - set(own))
+    common = sorted(set(own) & set(file_tensors))
     shaped = [
-        f"{name} {tuple(given[name].shape)} instead of {tuple(own[name].shape)}"
+        f"{name} {tuple(file_tensors[name].shape)} instead of {tuple(own[name].shape)}"
         for name in common
-        if given[name].shape != own[name].shape
+        if file_tensors[name].shape != own[name].shape
     ]
     if missing or extra or shaped:
         raise BenchError(f"{path} is not a checkpoint of this network: {_differences(missing, extra, shaped)}")
     with torch.no_grad():
         for name, value in own.items():
-            value.copy_(given[name])
+            value.copy_(file_tensors[name])
 
 
 @functools.lru_cache(maxsize=8)

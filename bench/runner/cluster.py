@@ -263,12 +263,12 @@ def _suite() -> str:
     return __name__
 
 
-def _on_worker(job: Job, wanted: dict[str, str]) -> Finished | Unfit:
+def _on_worker(job: Job, fingerprints: dict[str, str]) -> Finished | Unfit:
     """Run a job, if this worker has the same parts as the client."""
     from distributed import get_worker
 
     worker = get_worker().address
-    for part, fingerprint in wanted.items():
+    for part, fingerprint in fingerprints.items():
         reason = _difference(job, part, fingerprint)
         if reason:
             return Unfit(part, reason, worker)
@@ -281,12 +281,12 @@ def _on_worker(job: Job, wanted: dict[str, str]) -> Finished | Unfit:
 def _difference(job: Job, part: str, fingerprint: str) -> str:
     """How a part on this machine differs from the client's; empty where it does not."""
     try:
-        found = _fingerprint(*_named_parts(job)[part])
+        own_fingerprint = _fingerprint(*_named_parts(job)[part])
     except BenchError as error:
         return str(error)
     except Exception as error:  # no error of a component on this machine may end the run
         return f"{type(error).__name__}: {error}"
-    return "" if found == fingerprint else "other code, weights, binary or data than the client's"
+    return "" if own_fingerprint == fingerprint else "other code, weights, binary or data than the client's"
 
 
 def _parts(job: Job) -> dict[str, str]:

@@ -98,18 +98,18 @@ def decode_all_fresh(
         "shared": shared,
         "foreign": foreign,
     }
-    found = _ask(request, limit_seconds)
-    if "ended" in found:
+    answer = _ask(request, limit_seconds)
+    if "ended" in answer:
         log = folder / _LOG
         said = log.read_text(errors="replace").splitlines() if log.exists() else []
-        code = found["ended"]
+        code = answer["ended"]
         end = f"signal {-code}" if code < 0 else f"exit code {code}"
         raise BenchError(f"the decoder ended with {end}: {one_line(' | '.join(said[-3:]))[-400:]}")
-    if "disk" in found:
-        raise OSError(found["disk"], found["error"], str(folder))
-    if "error" in found:
-        raise BenchError(str(found["error"]))
-    return [(_read(place), sha256) for place, sha256 in zip(places, found["sha256"], strict=True)]
+    if "disk" in answer:
+        raise OSError(answer["disk"], answer["error"], str(folder))
+    if "error" in answer:
+        raise BenchError(str(answer["error"]))
+    return [(_read(place), sha256) for place, sha256 in zip(places, answer["sha256"], strict=True)]
 
 
 def _read(place: Path) -> Decoded:
@@ -272,8 +272,8 @@ def _decode(places: Sequence[Path], codec: str) -> dict[str, Any]:
         os.dup2(log, 2)
         os.close(log)
         streams = [place.with_suffix(".spk").read_bytes() for place in places]
-        found = codec_for_stream(unpack_stream(streams[0])[0], codec).decode_all(streams)
-        for place, decoded in zip(places, found, strict=True):
+        results = codec_for_stream(unpack_stream(streams[0])[0], codec).decode_all(streams)
+        for place, decoded in zip(places, results, strict=True):
             place.with_suffix(_FRAMES).write_bytes(array_bytes(decoded.frames))
             if decoded.motion is not None:
                 place.with_suffix(_MOTION).write_bytes(array_bytes(decoded.motion))
@@ -281,7 +281,7 @@ def _decode(places: Sequence[Path], codec: str) -> dict[str, Any]:
         return {"error": str(error)}
     except OSError as error:
         return {"disk": error.errno, "error": error.strerror or str(error)}
-    return {"sha256": [decoded.sha256 for decoded in found]}
+    return {"sha256": [decoded.sha256 for decoded in results]}
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ from bench.pictures import grey_levels, png
 from bench.results.rows import MEASURES, SCHEMA, ClassRow, MeasureRow, RDRow
 from bench.runner.decode import decode_all_fresh
 from bench.runner.plan import Job, coded_content, component_for
-from bench.runner.store import Entry, Made, Store, array_bytes
+from bench.runner.store import Contents, Entry, Store, array_bytes
 from bench.sampling import Sampling
 from bench.spikes import PackedSpikes
 
@@ -293,7 +293,7 @@ class _JobRun:
         if not self.dataset.keep:
             return _Value(key, functools.cache(lambda: checked.spikes(self.dataset, job.info, job.start, stop)))
 
-        def make() -> Made:
+        def make() -> Contents:
             return PackedSpikes.pack(checked.spikes(self.dataset, job.info, job.start, stop)).data.tobytes(), {}
 
         entry = self._timed("simulate", "camera", key, make)
@@ -323,14 +323,14 @@ class _JobRun:
     @functools.cached_property
     def _frames(self) -> _Value:
         """The frames that the encoder gets."""
-        value: _Value = self.chain.before_link(self._spikes, self.instants, self.rate, self._kept)
+        value: _Value = self.chain.before_link(self._spikes, self.instants, self.rate, self._stored_result)
         return value
 
     def sent_frames(self) -> np.ndarray:
         """The same as an array."""
         return self._frames.load().astype(np.float32, copy=False)
 
-    def _kept(self, stage: Stage, source: _Value, run: Callable[[np.ndarray], np.ndarray]) -> _Value:
+    def _stored_result(self, stage: Stage, source: _Value, run: Callable[[np.ndarray], np.ndarray]) -> _Value:
         """Run an extraction or analysis on the camera and store its result, which all codecs and rate points share."""
         part = self.chain.extractor if stage.kind is Kind.EXTRACT else self.chain.analyzer
         key = digest(
@@ -372,7 +372,7 @@ class _JobRun:
         """The stream, which is encoded if the store lacks it."""
         job = self.job
 
-        def make() -> Made:
+        def make() -> Contents:
             encoded = self.chain.codec.encode(self.sent_frames(), job.rate_point, job.card.coding, self.kind)
             return encoded.stream, {"estimated_bits": encoded.estimated_bits}
 
@@ -390,7 +390,7 @@ class _JobRun:
 
     # Behind the link
 
-    def cloud(self) -> Made:
+    def cloud(self) -> Contents:
         """Decode in another process, run the remaining stages, and measure the result."""
         measures: dict[str, Any] = {}
         if self.decoded is None:
@@ -409,20 +409,20 @@ class _JobRun:
             judged = result[list(self.job.evaluated)], self._truth()
             measures |= checked.measures(self.chain.task, *judged, MEASURES)
         if self.chain.task.truth in ("luminance", "rates") and result.ndim == 3:
-            shown = shown_instant(self.job.evaluated, self.job.card.num_frames)
-            measures["picture"] = base64.b64encode(png(grey_levels(result[shown]))).decode()
+            instant = shown_instant(self.job.evaluated, self.job.card.num_frames)
+            measures["picture"] = base64.b64encode(png(grey_levels(result[instant]))).decode()
         self._book("evaluate", "bench", began)
         return json.dumps(measures).encode(), {}
 
     def _book(self, kind: str, side: str, began: float) -> None:
         self.times.append(StageTime(kind, side, time.perf_counter() - began))
 
-    def _timed(self, kind: str, side: str, key: str, make: Callable[[], Made]) -> Entry:
-        def timed() -> Made:
+    def _timed(self, kind: str, side: str, key: str, make: Callable[[], Contents]) -> Entry:
+        def timed() -> Contents:
             began = time.perf_counter()
-            made = make()
+            contents = make()
             self._book(kind, side, began)
-            return made
+            return contents
 
         return self.store.get(key, timed)
 
@@ -434,9 +434,9 @@ def _encode_all(runs: Sequence[_JobRun]) -> None:
     first, segments = runs[0], [run.sent_frames() for run in runs]
     began = time.perf_counter()
     points = [run.job.rate_point for run in runs]
-    found = first.chain.codec.encode_all(segments, points, first.job.card.coding, first.kind)
+    encodings = first.chain.codec.encode_all(segments, points, first.job.card.coding, first.kind)
     seconds = (time.perf_counter() - began) / len(runs)
-    for run, encoded in zip(runs, found, strict=True):
+    for run, encoded in zip(runs, encodings, strict=True):
         run.keep(encoded, seconds)
 
 
@@ -448,9 +448,9 @@ def _decode_all(runs: Sequence[_JobRun], store: Store) -> None:
     began = time.perf_counter()
     with store.scratch() as folder:
         shared = _shares_process(first.chain.codec, math.prod(unpack_stream(streams[0])[0].shape))
-        found = decode_all_fresh(streams, folder, first.job.codec, shared=shared)
+        results = decode_all_fresh(streams, folder, first.job.codec, shared=shared)
     seconds = (time.perf_counter() - began) / len(runs)
-    for run, decoded in zip(runs, found, strict=True):
+    for run, decoded in zip(runs, results, strict=True):
         run.decoded = decoded
         run.times.append(StageTime("decode", "cloud", seconds))
 

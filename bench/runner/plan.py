@@ -498,7 +498,7 @@ def _evaluated(info: SequenceInfo, start: int, sampling: Sampling, frames: int, 
 
 @functools.lru_cache(maxsize=256)
 def _card(spec: RunSpec, task: str, extractor: str, analyzer: str) -> ConditionCard:
-    made = component_for(Extractor, extractor), component_for(Analyzer, analyzer)
+    components = component_for(Extractor, extractor), component_for(Analyzer, analyzer)
     return ConditionCard(
         task=task,
         num_spikes=spec.num_spikes,
@@ -507,8 +507,8 @@ def _card(spec: RunSpec, task: str, extractor: str, analyzer: str) -> ConditionC
         margin=spec.margin,
         coding=spec.coding,
         delay=spec.coding.delay,
-        extractor=made[0].spec,
-        extractor_sha256=stated_weights(made[0]),
-        analyzer=made[1].spec,
-        analyzer_sha256=stated_weights(made[1]),
+        extractor=components[0].spec,
+        extractor_sha256=stated_weights(components[0]),
+        analyzer=components[1].spec,
+        analyzer_sha256=stated_weights(components[1]),
     )

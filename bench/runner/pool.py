@@ -135,8 +135,8 @@ class LocalLane:
         try:
             while batches or running:
                 while batches and len(running) < workers:
-                    given = (batches[0], store.root, self.work, self.limit_seconds)
-                    running[pool.submit(_attempt_all, *given)] = batches[0]
+                    arguments = (batches[0], store.root, self.work, self.limit_seconds)
+                    running[pool.submit(_attempt_all, *arguments)] = batches[0]
                     batches.popleft()
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:

@@ -112,16 +112,16 @@ def run_plan(
         store.sweep()
         with store.scratch():  # a store that cannot be written to ends the run here, not in its workers
             pass
-        kept = _rows_so_far(plan, folder, resume)
-        history = [*(read_run_file(folder)["provenance"] if kept else []), provenance(command)]
+        rows_so_far = _rows_so_far(plan, folder, resume)
+        history = [*(read_run_file(folder)["provenance"] if rows_so_far else []), provenance(command)]
         facts = {**_facts(plan), "provenance": history}
         _write_run_file(folder, {"status": "running", **facts})
         log = RowLog(folder / RD_FILE)
         classes = RowLog(folder / CLASSES_FILE, ClassRow) if any(map(_classifies, plan.jobs)) else None
         figures = RowLog(folder / MEASURES_FILE, MeasureRow) if any(map(_has_measures, plan.jobs)) else None
-        states, seconds_of = Counter({"ok": len(kept)}), defaultdict[tuple[str, str], float](float)
-        pending = [job for job in plan.jobs if job.id not in kept]
-        for done, finished in enumerate(_outcomes(pending, store, lane), start=len(kept) + 1):
+        states, seconds_of = Counter({"ok": len(rows_so_far)}), defaultdict[tuple[str, str], float](float)
+        pending = [job for job in plan.jobs if job.id not in rows_so_far]
+        for done, finished in enumerate(_outcomes(pending, store, lane), start=len(rows_so_far) + 1):
             row = finished.outcome.row
             _keep(folder, finished.outcome)
             if classes and finished.outcome.classes:
@@ -213,15 +213,15 @@ def _rows_so_far(plan: Plan, folder: Path, resume: bool) -> dict[str, RDRow]:
             "both would not belong together, use another --out"
         )
     # Failed points are tried again, and skipped ones may have become possible.
-    kept = {row.job: row for row in read_rows(path) if row.status == "ok" and stream_path(folder, row.job).exists()}
+    rows = {row.job: row for row in read_rows(path) if row.status == "ok" and stream_path(folder, row.job).exists()}
     if any(map(_classifies, plan.jobs)):
         said = read_classes(folder / CLASSES_FILE)
-        kept = {job: row for job, row in kept.items() if row.accuracy is None or job in said}
+        rows = {job: row for job, row in rows.items() if row.accuracy is None or job in said}
     if own := {job.id for job in plan.jobs if _has_measures(job)}:
         measured = measured_jobs(folder / MEASURES_FILE)
-        kept = {job: row for job, row in kept.items() if job not in own or job in measured}
-    write_rows(path, kept.values())
-    return kept
+        rows = {job: row for job, row in rows.items() if job not in own or job in measured}
+    write_rows(path, rows.values())
+    return rows
 
 
 def _keep(folder: Path, outcome: Outcome) -> None:

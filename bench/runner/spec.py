@@ -240,16 +240,16 @@ def load_suite(suite: str, preset: str = "", **stated: object) -> Suite:
     try:
         fields = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         presets = fields.pop("presets", {"": [{}]})
-        chosen = preset or next(iter(presets), "")
-        if chosen not in presets:
+        preset_name = preset or next(iter(presets), "")
+        if preset_name not in presets:
             there = ", ".join(name for name in presets if name) or "none"
             raise BenchError(f"suite {path} has no preset '{preset}' (it has: {there})")
         beside = {key: fields.pop(key) for key in _BESIDE if key in fields}
         named = {"name": "-".join(filter(None, (path.stem, preset))), **fields}
-        for part in (*presets[chosen], fields, beside):
+        for part in (*presets[preset_name], fields, beside):
             for base, spec in named_components({key: value for key, value in part.items() if key not in stated}):
                 check_foreign(base, spec, f"suite {path}", "give it by its flag on the command line")
-        grids = [_overridden({**named, **grid}, stated) for grid in presets[chosen]]
+        grids = [_overridden({**named, **grid}, stated) for grid in presets[preset_name]]
         return Suite(grids=tuple(RunSpec(**grid) for grid in grids), **beside)
     except OSError as error:
         shipped = ", ".join(sorted(file.stem for file in SUITES.glob("*.toml")))

@@ -54,7 +54,7 @@ class Entry:
 
 
 # The data and the facts of a new entry.
-Made = tuple[bytes, dict[str, Any]]
+Contents = tuple[bytes, dict[str, Any]]
 _LOCK = ".lock"
 _DAY = 24 * 3600.0
 _ELSEWHERE = " (BENCH_CACHE names another folder)"
@@ -75,7 +75,7 @@ class Store:
         self.root = root
         self.make = make
 
-    def get(self, key: str, maker: Callable[[], Made]) -> Entry:
+    def get(self, key: str, maker: Callable[[], Contents]) -> Entry:
         """Read an entry; if it is absent, make it first, only once even if several processes ask for it.
 
         Parameters
@@ -92,18 +92,18 @@ class Store:
         FatalError
             If the disk is full or refuses a file.
         """
-        found = self._read(key)
-        if found is not None:
-            return found
+        entry = self._read(key)
+        if entry is not None:
+            return entry
         if not self.make:
             raise MissError(key)
         with self._locked(key):
-            found = self._read(key)
-            if found is None:
+            entry = self._read(key)
+            if entry is None:
                 data, facts = maker()
                 self._write(key, data, facts)
-                found = Entry(hashlib.sha256(data).hexdigest(), facts, data)
-            return found
+                entry = Entry(hashlib.sha256(data).hexdigest(), facts, data)
+            return entry
 
     def has(self, key: str) -> bool:
         """Whether an entry is there, though it may be damaged."""

@@ -64,14 +64,14 @@ def sources(
     if Path(source).exists() or not spec or Path(source).suffix == ".dat" or Path(spec).exists():
         if not Path(source).exists():
             raise BenchError(f"{source}: no such recording or folder; or name a sequence, such as s-motion/low-1")
-        found: list[Source] = []
+        recordings: list[Source] = []
         faults: list[str] = []
         for path in listed(Path(source), (".dat",)) if Path(source).is_dir() else []:
             try:
-                found += _recordings(str(path), size, camera, spike_rate)
+                recordings += _recordings(str(path), size, camera, spike_rate)
             except BenchError as error:
                 faults.append(str(error))
-        return found or _recordings(source, size, camera, spike_rate), faults
+        return recordings or _recordings(source, size, camera, spike_rate), faults
     if size or camera or spike_rate is not None:
         raise BenchError(f"{source}: a dataset's sequences state size and rate themselves; leave these options out")
     dataset: Dataset = create(Dataset, spec)
@@ -153,9 +153,9 @@ def _chain(view: View, codec: str, point: int | float | str | None) -> tuple[Cha
     checked.require(coder)
     chain = Chain(view.paradigm, coder, view.extractor)
     points = checked.rate_points(coder, chain.content)
-    chosen = points[len(points) // 2] if point is None else own_point(coder, chain.content, point)
-    chain.check(chosen, CodingCondition())
-    return chain, chosen
+    rate_point = points[len(points) // 2] if point is None else own_point(coder, chain.content, point)
+    chain.check(rate_point, CodingCondition())
+    return chain, rate_point
 
 
 def _panels(source: Source, part: Cut, view: View, chains: Sequence[tuple[Chain, int | float | str]]) -> list[Panel]:
@@ -165,14 +165,14 @@ def _panels(source: Source, part: Cut, view: View, chains: Sequence[tuple[Chain,
     absolute = [part.start + int(t) for t in instants]
     truth = source.truth(absolute)
     places = [f"at spike frame {t}" for t in absolute]
-    made: dict[Kind, Callable[[], Panel]] = {
+    panel_makers: dict[Kind, Callable[[], Panel]] = {
         "spikes": lambda: Panel("spikes", spikes[instants].astype(np.float32), places),
         "rate": lambda: with_psnr("firing rate (tfp)", _features("tfp", spikes, instants, info.rate), truth),
         "features": lambda: with_psnr(
             f"features ({view.extractor})", _features(view.extractor, spikes, instants, info.rate), truth
         ),
     }
-    panels = [made[kind]() for kind in view.panels if kind != "truth"]
+    panels = [panel_makers[kind]() for kind in view.panels if kind != "truth"]
     if truth is not None and "truth" in view.panels:
         panels.append(Panel("truth", truth, [""] * len(truth)))
     for chain, point in chains:

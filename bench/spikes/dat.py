@@ -79,8 +79,10 @@ class PackedSpikes:
         if self.width % 8 == 0 and self.row_bits == self.width:
             rows = self._turned(frames)
             return np.unpackbits(rows, axis=None, bitorder="little").reshape(-1, self.height, self.width)
-        chosen = self.data[frames]
-        bits = np.unpackbits(chosen, axis=None, bitorder="little").reshape(len(chosen), self.height, self.row_bits)
+        packed_frames = self.data[frames]
+        bits = np.unpackbits(packed_frames, axis=None, bitorder="little").reshape(
+            len(packed_frames), self.height, self.row_bits
+        )
         return np.ascontiguousarray(bits[:, ::-1, self.first_bit : self.first_bit + self.width])
 
     def _turned(self, frames: slice) -> np.ndarray:
@@ -89,8 +91,8 @@ class PackedSpikes:
         data = self.data
         # The file is read directly only if `data` maps all of it: a slice does not say where in the map it starts.
         if not (isinstance(data, np.memmap) and isinstance(data.base, mmap.mmap)) or step != 1 or stop <= start:
-            chosen = data[frames]
-            return _flip_rows(chosen, len(chosen), self.height)
+            packed_frames = data[frames]
+            return _flip_rows(packed_frames, len(packed_frames), self.height)
         # Reading a file is faster than the first access to its mapped pages. It is read in parts that are still in the
         # processor's cache when their rows are flipped.
         rows = np.empty((stop - start, self.height, self.width // 8), np.uint8)

@@ -25,10 +25,10 @@ def firing_rate(spikes: np.ndarray, instants: np.ndarray, window: int) -> np.nda
     rates = np.empty((len(instants), *spikes.shape[1:]), np.float32)
     for rate, instant in zip(rates, instants, strict=True):
         start = max(0, int(instant) - window // 2)
-        chosen = spikes[start : int(instant) - window // 2 + window]
+        window_frames = spikes[start : int(instant) - window // 2 + window]
         # Counts of up to 255 frames fit into 8 bits, and adding in 8 bits is several times faster.
-        count = chosen.sum(axis=0, dtype=np.uint8 if len(chosen) < 256 else np.uint32)
-        np.divide(count, np.float32(len(chosen)), out=rate)
+        count = window_frames.sum(axis=0, dtype=np.uint8 if len(window_frames) < 256 else np.uint32)
+        np.divide(count, np.float32(len(window_frames)), out=rate)
     return rates
 
 

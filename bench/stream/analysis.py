@@ -141,14 +141,14 @@ def _check_stated(path: Path, info: StreamInfo, stated: StatedChain) -> None:
     Extractor and analyzer are compared when they are created.
     """
     chain, content = info.chain, info.content
-    given = {key: value for key, value in vars(stated).items() if value not in ("", None)}
-    missing = [key for key in _NEEDED if key in _MATTER[content] and key not in given]
+    stated_options = {key: value for key, value in vars(stated).items() if value not in ("", None)}
+    missing = [key for key in _NEEDED if key in _MATTER[content] and key not in stated_options]
     if chain is None and missing:
         options = " and ".join(map(_option, missing))
         raise BenchError(
             f"{path} holds {content.value} and does not say how they are analyzed: give {options}, or use --raw"
         )
-    for key, value in given.items():
+    for key, value in stated_options.items():
         in_stream = None if chain is None else getattr(chain, key)
         if in_stream is None and key not in _MATTER[content]:
             raise BenchError(f"{path} holds {content.value}, to which {_option(key)} does not apply: omit it")

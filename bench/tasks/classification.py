@@ -25,8 +25,8 @@ class Classification(Task):
 
     def analyzer_for(self, extractor: Extractor, dataset: Dataset | None = None) -> str:
         """Spec of the classifier that was trained on the extractor's features of the dataset."""
-        made = extractor.analyzers.get(self.name, f"{self.default_analyzer}:on={extractor.name}")
-        return f"{made},data={dataset.name}" if dataset else made
+        spec = extractor.analyzers.get(self.name, f"{self.default_analyzer}:on={extractor.name}")
+        return f"{spec},data={dataset.name}" if dataset else spec
 
     def evaluate(self, result: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
         """Compare the most probable class with the label.
@@ -49,13 +49,13 @@ class Classification(Task):
         BenchError
             If the label is negative, or C or more.
         """
-        found, label = result.reshape(-1), int(truth)
-        if not 0 <= label < len(found):
-            raise BenchError(f"the result has {len(found)} classes, and the label is {label}")
-        predicted = int(found.argmax())
+        probabilities, label = result.reshape(-1), int(truth)
+        if not 0 <= label < len(probabilities):
+            raise BenchError(f"the result has {len(probabilities)} classes, and the label is {label}")
+        predicted = int(probabilities.argmax())
         return {
             "accuracy": float(predicted == label),
             "label": label,
             "predicted": predicted,
-            "probabilities": " ".join(f"{value:.4g}" for value in found),
+            "probabilities": " ".join(f"{value:.4g}" for value in probabilities),
         }

@@ -214,10 +214,10 @@ def _backward(
         with ExitStack() as stack:
             if turn < len(parts):
                 stack.enter_context(group.apart(losses))
-            loss, found = losses(_on(group.device, batch), step / settings.steps)
+            loss, figures = losses(_on(group.device, batch), step / settings.steps)
             # Processes' gradients are averaged, and what is wanted is the sum of their shares.
             (loss * (share.weight * group.count)).backward()
-        for name, value in {"loss": loss.item(), **found}.items():
+        for name, value in {"loss": loss.item(), **figures}.items():
             facts[name] = facts.get(name, 0.0) + share.weight * value
     recipe.share = None
     return facts
@@ -264,8 +264,8 @@ def averaged_model(network: nn.Module, step: int) -> AveragedModel:
     """
 
     def moved(average: Tensor, value: Tensor, count: Tensor | int) -> Tensor:
-        kept = min(_AVERAGING, float(count) / (9 + float(count)))
-        return average.lerp(value, 1 - kept) if value.is_floating_point() else value
+        decay = min(_AVERAGING, float(count) / (9 + float(count)))
+        return average.lerp(value, 1 - decay) if value.is_floating_point() else value
 
     averaged = AveragedModel(network, avg_fn=moved, use_buffers=True)
     averaged.n_averaged.fill_(step + 1)  # at 0, the first step would replace the starting weights

@@ -59,26 +59,28 @@ def train_component(
     from bench.train.devices import is_launched, joined, launch
     from bench.weights import check_device
 
-    made = create_trained(_with_preset(spec, options.preset))
-    if not isinstance(made, Trainable | TrainableInStages):
+    component = create_trained(_with_preset(spec, options.preset))
+    if not isinstance(component, Trainable | TrainableInStages):
         raise BenchError(f"{spec} is not a codec that is trained here")
-    own_samples = isinstance(made, HasSamples)
-    _check_options(made, own_samples and bool(options.data or options.validation or options.samples), options.extractor)
+    own_samples = isinstance(component, HasSamples)
+    _check_options(
+        component, own_samples and bool(options.data or options.validation or options.samples), options.extractor
+    )
     if own_samples and options.crop:
-        raise BenchError(f"{made.name} is trained on its own dataset: leave out --crop")
+        raise BenchError(f"{component.name} is trained on its own dataset: leave out --crop")
     check_device(options.device)
-    known = made.stages if isinstance(made, TrainableInStages) else ()
+    known = component.stages if isinstance(component, TrainableInStages) else ()
     if options.stage != "all" and options.stage not in known:
-        raise BenchError(f"{made.name} has no stage '{options.stage}' (it has: {', '.join(known) or 'none'})")
-    if options.variant and not (isinstance(made, TrainableInStages) and made.variants):
-        raise BenchError(f"{made.name} has no variants")
+        raise BenchError(f"{component.name} has no stage '{options.stage}' (it has: {', '.join(known) or 'none'})")
+    if options.variant and not (isinstance(component, TrainableInStages) and component.variants):
+        raise BenchError(f"{component.name} has no variants")
     if (options.devices > 1 or options.nodes > 1) and not is_launched():
         launch(["train", spec, *options.arguments()], options.devices, options.nodes)
         return []
     with joined(options.device) as group:
         if not group.first:
             say, bar = lambda line: None, lambda title: nullcontext(silent)
-        return _train_stages(made, options, group, say, bar)
+        return _train_stages(component, options, group, say, bar)
 
 
 def _with_preset(spec: str, preset: str) -> str:
@@ -94,7 +96,7 @@ def _with_preset(spec: str, preset: str) -> str:
 
 
 def _train_stages(
-    made: Component, options: TrainingOptions, group: Group, say: Callable[[str], Any], bar: ProgressBar
+    component: Component, options: TrainingOptions, group: Group, say: Callable[[str], Any], bar: ProgressBar
 ) -> list[dict[str, Any]]:
     import torch
 
@@ -104,28 +106,28 @@ def _train_stages(
 
     if not os.environ.get("OMP_NUM_THREADS"):
         torch.set_num_threads(1)  # minutes and pace hold for one core, and threads without a free core cost time
-    known = made.stages if isinstance(made, TrainableInStages) else ()
-    variants = made.variants if isinstance(made, TrainableInStages) else None
+    known = component.stages if isinstance(component, TrainableInStages) else ()
+    variants = component.variants if isinstance(component, TrainableInStages) else None
     changed = variants(**parse_spec(f"variant:{options.variant}")[1]) if variants else None
-    whole = options.out or Path("train") / "-".join(map(word, filter(None, (made.spec, options.variant))))
+    whole = options.out or Path("train") / "-".join(map(word, filter(None, (component.spec, options.variant))))
     cards, recipe = [], None
     for part in (known if options.stage == "all" else (options.stage,)) or ("",):
         group.wait()  # for the weights of the stage before
         torch.manual_seed(options.seed)
-        if isinstance(made, TrainableInStages):
-            recipe = made.stage_recipe(part, whole, changed)
+        if isinstance(component, TrainableInStages):
+            recipe = component.stage_recipe(part, whole, changed)
         else:
-            assert isinstance(made, Trainable)  # noqa: S101 -- `train_component` has seen to it
-            recipe = made.recipe()
-        cards.append(_train_stage(made, recipe, part, whole / part, options, group, say, bar))
-    if isinstance(made, Codec) and not known and recipe is not None:
-        paradigm = "caas" if "frames" in made.accepts else "cta"
-        say(f"try it: bench run --paradigm {paradigm} --codec {made.name}:weights={whole / recipe.file}")
+            assert isinstance(component, Trainable)  # noqa: S101 -- `train_component` has seen to it
+            recipe = component.recipe()
+        cards.append(_train_stage(component, recipe, part, whole / part, options, group, say, bar))
+    if isinstance(component, Codec) and not known and recipe is not None:
+        paradigm = "caas" if "frames" in component.accepts else "cta"
+        say(f"try it: bench run --paradigm {paradigm} --codec {component.name}:weights={whole / recipe.file}")
     return cards
 
 
 def _train_stage(
-    made: Component,
+    component: Component,
     recipe: Recipe,
     part: str,
     folder: Path,
@@ -147,9 +149,9 @@ def _train_stage(
     if options.begin:
         fitting, every = recipe.begin_from(options.begin)
         say(f"{fitting} of {every} tensors are those of {options.begin}")
-    label = " ".join(filter(None, (made.spec, part, options.variant)))
+    label = " ".join(filter(None, (component.spec, part, options.variant)))
     with group.first_here(), bar("data") as progress:
-        trained_on, checked_on = _samples(made, recipe, part, options, progress)
+        trained_on, checked_on = _samples(component, recipe, part, options, progress)
     basis = tuple(file_sha256(path) for path in recipe.basis)
     minutes = options.limit_minutes
     if minutes is None and not options.steps and recipe.pace:
@@ -167,7 +169,7 @@ def _train_stage(
         + (f", at most {limit / 60:g} min" if limit < math.inf else "")
         + (f" on {group.count} devices" if group.count > 1 else "")
         + "; then validation"
-        + ("" if isinstance(made, HasSamples) else f" on at most {recipe.checked} recordings")
+        + ("" if isinstance(component, HasSamples) else f" on at most {recipe.checked} recordings")
     )
     with bar(f"training {label}") as progress:
         card = train_codec(
@@ -193,22 +195,26 @@ def _applied(use: Callable[[], bool], name: str, part: str, say: Callable[[str],
     return applied
 
 
-def _check_options(made: Component, given_samples: bool, extractor: str) -> None:
+def _check_options(component: Component, given_samples: bool, extractor: str) -> None:
     """Refuse options that have no effect on a component's training."""
     from bench.interfaces import Codec
     from bench.interfaces.recipe import Trainable
 
     for key, instead in _NOT_TRAINED.items():
-        if key in made.options.model_fields_set:
-            raise BenchError(f"training does not take {made.name}'s option {key}; use {instead}")
-    if extractor and not (isinstance(made, Trainable) and isinstance(made, Codec) and "frames" in made.accepts):
-        raise BenchError(f"{made.name} is not trained on the features of an extractor: leave out --extractor")
+        if key in component.options.model_fields_set:
+            raise BenchError(f"training does not take {component.name}'s option {key}; use {instead}")
+    if extractor and not (
+        isinstance(component, Trainable) and isinstance(component, Codec) and "frames" in component.accepts
+    ):
+        raise BenchError(f"{component.name} is not trained on the features of an extractor: leave out --extractor")
     if given_samples:
-        raise BenchError(f"{made.name} is trained on its own dataset: leave out --data, --validation and --samples")
+        raise BenchError(
+            f"{component.name} is trained on its own dataset: leave out --data, --validation and --samples"
+        )
 
 
 def _samples(
-    made: Component, recipe: Recipe, stage: str, options: TrainingOptions, progress: Progress
+    component: Component, recipe: Recipe, stage: str, options: TrainingOptions, progress: Progress
 ) -> tuple[Any, Any]:
     """The training samples and the held-out samples: the component's own, or shards of simulated recordings."""
     from baselines.neural.motion import frames_between
@@ -216,8 +222,8 @@ def _samples(
     from bench.interfaces.recipe import HasSamples
     from bench.train.shards import open_shards
 
-    if isinstance(made, HasSamples):
-        return made.samples(stage, options.seed, progress)
+    if isinstance(component, HasSamples):
+        return component.samples(stage, options.seed, progress)
     cache, samples, seed = cache_root() / "train", options.samples or 1600, options.seed
     shards = open_shards(options.data, cache, samples, seed, progress, frames_between)
     held_out = open_shards(options.validation, cache, min(samples, 24), seed + 1, progress, frames_between, "test")

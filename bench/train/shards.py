@@ -86,15 +86,15 @@ class Shards:
         random, most = np.random.default_rng([seed, step]), self.truth.shape[1]
         count = count or most
         features, truth = (np.empty((size, count, crop, crop), np.float32) for _ in range(2))
-        for item, wanted in zip(features, truth, strict=True):
+        for item, item_truth in zip(features, truth, strict=True):
             sample, first = random.integers(len(self)), random.integers(most - count + 1)
             row, column = random.integers(SIZE - crop + 1, size=2)
             place = (sample, slice(first, first + count), slice(row, row + crop), slice(column, column + crop))
             turned = [slice(None, None, step) for step in random.choice([1, -1], 3)]
             crossed = random.random() < 0.5
             source = self.truth if random.random() < plain else self.features
-            for target, given in ((item, source), (wanted, self.truth)):
-                frames = given[place][tuple(turned)]
+            for target, data in ((item, source), (item_truth, self.truth)):
+                frames = data[place][tuple(turned)]
                 target[:] = frames.transpose(0, 2, 1) if crossed else frames
         return features / np.float32(255), truth / np.float32(255)
 
@@ -115,16 +115,16 @@ class Shards:
         """
         path = self.folder / f"features-{digest([key, self.digest])[:16]}.npy"
         if not path.is_file():
-            made = in_processes(
+            features = in_processes(
                 functools.partial(_features, self.folder / "spikes.npy", extract), len(self), _MANY, together=4
             )
             with whole_file(path) as file:
-                np.save(file, np.stack([*self._counted(made, progress)]))
+                np.save(file, np.stack([*self._counted(features, progress)]))
         return replace(self, features=np.load(path, mmap_mode="r"), digest=path.stem)
 
     def _counted(self, features: Iterator[np.ndarray], progress: Progress) -> Iterator[np.ndarray]:
-        for number, made in enumerate(features, 1):
-            yield made
+        for number, sample in enumerate(features, 1):
+            yield sample
             progress(number, len(self), "features")
 
     def scenes(self, size: int, crop: int, seed: int, step: int) -> tuple[np.ndarray, np.ndarray]:

@@ -59,8 +59,8 @@ class Sources:
 
     def drawn_by(self, samples: Iterable[np.random.Generator]) -> Sources:
         """The same sources without the clips that no scene of these generators is cut out of: a set may have 64,612."""
-        wanted = {self._draw_clip(random) for random in samples} - {None}
-        return replace(self, clips={number: path for number, path in self.clips.items() if number in wanted})
+        numbers = {self._draw_clip(random) for random in samples} - {None}
+        return replace(self, clips={number: path for number, path in self.clips.items() if number in numbers})
 
     def hashes(self) -> list[object]:
         """SHA-256 of all files that scenes depend on, with the numbers of the clips.
@@ -85,10 +85,10 @@ class Sources:
         if number is not None:
             return _cut_out(self.clips[number], random, size, num_spikes, self.between)
         if self.pictures:
-            shown = [luminance(read_grey(path)) for path in draw_pictures(self.pictures, random)]
+            pictures = [luminance(read_grey(path)) for path in draw_pictures(self.pictures, random)]
         else:
-            shown = [dead_leaves(random) for _ in range(int(random.integers(1, 4)))]
-        return Scene(shown, random, size, num_spikes).render(range(num_spikes))
+            pictures = [dead_leaves(random) for _ in range(int(random.integers(1, 4)))]
+        return Scene(pictures, random, size, num_spikes).render(range(num_spikes))
 
     def _draw_clip(self, random: np.random.Generator) -> int | None:
         """Number of the clip that a scene is cut out of; None for a scene of photographs."""
