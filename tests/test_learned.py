@@ -133,7 +133,7 @@ def test_rate_buys_quality(name, moving):
 
 def test_weights_of_others_and_damaged_ones_are_refused(tmp_path, moving):
     frames = moving(1, 32, 32)
-    (own,) = create(Codec, "dcvc").chosen.weight_files(3)
+    (own,) = create(Codec, "dcvc").network_preset.weight_files(3)
     weights = load_file(own)
     with pytest.raises(BenchError, match="not a checkpoint of this network: missing"):
         create(Codec, f"dcvc-dc:weights={own}").encode(frames, 3, CONDITION, Content.FEATURES)

@@ -577,7 +577,7 @@ def test_every_part_of_the_codec_decodes_what_was_encoded(part, moving):
     """Networks whose every weight counts, over two key frames; motion and memory differ from one frame to the next."""
     flags = {name: value for name, value in PARTS.items() if part in ("all", name)}
     intra = replace(INTRA, lift=8) if part == "all" else INTRA
-    size = replace(CODEC["small"], width=16, kept=8, encoder=16, hidden=16, hyper=8, motion=16, intra=intra)
+    size = replace(CODEC["small"], width=16, maps=8, encoder=16, hidden=16, hyper=8, motion=16, intra=intra)
     size = replace(size, latent=100, **(PLAIN | flags))
     network = filled(nn.ModuleDict({"image": ImageNetwork(size), "video": VideoNetwork(size)}), 0.05)
     finish_small(network)
@@ -750,7 +750,7 @@ def codec_recipe(size):
 def smaller(tmp_path_factory):
     """Weights of a network with fewer parts, every one of which counts, and its size."""
     size = replace(
-        CODEC["small"], intra=INTRA, width=16, kept=8, encoder=16, hidden=16, hyper=8, motion=16, lift=0, **PLAIN
+        CODEC["small"], intra=INTRA, width=16, maps=8, encoder=16, hidden=16, hyper=8, motion=16, lift=0, **PLAIN
     )
     network = filled(codec_recipe(size).network, 0.05)
     return saved(network, tmp_path_factory.mktemp("smaller") / "small.safetensors"), size
@@ -837,7 +837,7 @@ def test_missing_weights_are_named_with_the_stage_that_makes_them():
 
 
 def test_foreign_weights_are_refused(moving):
-    foreign = baselines.dcvc.codec.Dcvc().chosen.weight_files(0)[0]
+    foreign = baselines.dcvc.codec.Dcvc().network_preset.weight_files(0)[0]
     frames = moving(2, 16, 16)
     made = {kind: create(kind, f"sci:weights={foreign}") for kind in (Extractor, Analyzer, Codec)}
     calls = {
@@ -868,7 +868,7 @@ def test_a_file_of_weights_is_read_once_in_a_process(kind, tmp_path, monkeypatch
     """Whatever objects, instants and rate points there are; a file that changed is read again."""
     shipped = {Extractor: SciExtractor().weight_file(), Analyzer: SciAnalyzer().weight_file()}
     path = tmp_path / "own.safetensors"
-    weights = load_file(shipped.get(kind) or Sci().chosen.weight_files(0)[0])
+    weights = load_file(shipped.get(kind) or Sci().network_preset.weight_files(0)[0])
     calls = {
         Extractor: lambda part: part.extract(random_spikes(40, 16, 16), np.array([20]), RATE),
         Analyzer: lambda part: part.analyze(moving(2, 16, 16)),
