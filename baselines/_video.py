@@ -175,8 +175,8 @@ class FfmpegCodec(Codec):
 
         height, width = pad_size(frames.shape[1], frames.shape[2], self.align, self.min_side)
         surplus = self.surplus(len(frames), condition)
-        given = np.concatenate([frames, np.repeat(frames[-1:], surplus, axis=0)]) if surplus else frames
-        raw = to_planes(pad_frames(to_uint8(given), height, width), self.pixel_format)
+        sequence = np.concatenate([frames, np.repeat(frames[-1:], surplus, axis=0)]) if surplus else frames
+        raw = to_planes(pad_frames(to_uint8(sequence), height, width), self.pixel_format)
         source = ffmpeg.input(
             "pipe:", format="rawvideo", pix_fmt=self.pixel_format, s=f"{width}x{height}", framerate=FRAME_RATE
         )
@@ -193,8 +193,8 @@ class FfmpegCodec(Codec):
         stream, log = self._run(target, raw)
         counts = re.findall(r"frame=\s*(\d+)", log)
         if not counts or int(counts[-1]) != len(frames):
-            found = counts[-1] if counts else "no"
-            raise BenchError(f"{self.name}: the encoder's log counts {found} frames, not {len(frames)}")
+            number = counts[-1] if counts else "no"
+            raise BenchError(f"{self.name}: the encoder's log counts {number} frames, not {len(frames)}")
         return stream
 
     def decompress(self, payload: bytes, info: StreamInfo) -> np.ndarray:

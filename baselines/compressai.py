@@ -98,10 +98,10 @@ class CompressAi(Codec):
 
     def rate_points_for(self, content: Content) -> tuple[RatePoint, ...]:
         """The qualities whose checkpoints are here; raises `BenchError` if there are none."""
-        found = tuple(point for point in self.rate_points if self._find(point) is not None)
-        if not found:
+        qualities = tuple(point for point in self.rate_points if self._find(point) is not None)
+        if not qualities:
             raise BenchError(f"{self.name}: no checkpoints of {self.preset} in {self._folder()}")
-        return found
+        return qualities
 
     def weight_file(self, rate_point: RatePoint) -> Path:
         """The checkpoint of a quality; raises `BenchError` if it is not here."""

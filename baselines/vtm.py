@@ -144,10 +144,10 @@ class Vtm(QpCodec):
             if not os.access(program, os.X_OK):
                 raise BenchError(f"vtm: {program} is not an executable file")
             return program.resolve()
-        found = shutil.which(application) or shutil.which(f"{application}Static")
-        if found is None:
+        binary = shutil.which(application) or shutil.which(f"{application}Static")
+        if binary is None:
             raise BenchError(f"{application} is not on PATH; set {variable} or the option {role}")
-        return Path(found).resolve()
+        return Path(binary).resolve()
 
     def _configuration(self, structure: str) -> Path:
         """The configuration file of a coding structure."""
@@ -165,7 +165,7 @@ def _version(tool: Path, sha256: str) -> str:
     """Version that a VTM binary prints; the hash makes a replaced binary be asked again."""
     output, errors = run_tool([tool], limit_seconds=30, accept=(0, 1))  # without arguments it prints its help
     said = output.decode(errors="replace") + errors
-    found = re.search(r"(?:En|De)coder Version \[?v?([\w.]+)", said)
-    if found is None:
+    match = re.search(r"(?:En|De)coder Version \[?v?([\w.]+)", said)
+    if match is None:
         raise BenchError(f"{tool} does not say that it is VTM: {' '.join(said.split())[:120]}")
-    return found[1]
+    return match[1]

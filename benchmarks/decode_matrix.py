@@ -85,10 +85,10 @@ def decode(folder: Path, threads: int, onednn: bool) -> None:
     torch.backends.mkldnn.enabled = onednn
     hashes = json.loads((folder / "hashes.json").read_text())
     same = 0
-    for name, wanted in hashes.items():
+    for name, sha256 in hashes.items():
         stream = (folder / name).read_bytes()
         info, _ = unpack_stream(stream)
-        same += codec_for_stream(info).decode(stream).sha256 == wanted
+        same += codec_for_stream(info).decode(stream).sha256 == sha256
     print(
         f"torch {torch.__version__}, {threads} threads, oneDNN {onednn}: {same} of {len(hashes)} identical", flush=True
     )

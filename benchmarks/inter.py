@@ -69,9 +69,9 @@ def walked(rate: int, frames: np.ndarray, silent: bool = False) -> tuple[Meter, 
     predict: Callable[..., tuple[Tensor, Tensor]] = model.video._predict
 
     def noted(*arguments: Any) -> tuple[Tensor, Tensor]:
-        found = predict(*arguments)
-        predicted.append(found[0][0, 0].numpy())
-        return found
+        prediction = predict(*arguments)
+        predicted.append(prediction[0][0, 0].numpy())
+        return prediction
 
     model.video._predict = noted
     try:
@@ -98,9 +98,9 @@ def vvc(qp: int, preset: str, frames: np.ndarray) -> tuple[list[int], np.ndarray
     return [8 * int(size) for size in sizes][: len(frames)], codec.decode(stream).frames
 
 
-def decibels(frames: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def decibels(frames: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """PSNR of every frame."""
-    return np.asarray(-10 * np.log10(np.square(frames - wanted).mean((1, 2))))
+    return np.asarray(-10 * np.log10(np.square(frames - reference).mean((1, 2))))
 
 
 def main() -> None:

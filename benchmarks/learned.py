@@ -125,7 +125,7 @@ def small(name: str, frames: torch.Tensor) -> None:
     point = 3
 
     def load() -> Any:
-        return codec.chosen.load(point, "cpu")
+        return codec.network_preset.load(point, "cpu")
 
     plain = load()
     walk(plain, StreamEncoder(), frames[:4], False)

@@ -131,9 +131,9 @@ class Forked:
         server = multiprocessing.forkserver._forkserver
         server.ensure_running()
         places = {**(environment or os.environ), _ADDRESS: server._forkserver_address}
-        given = (body, list(map(str, arguments)), str(cwd or Path.cwd()), places)
+        call = (body, list(map(str, arguments)), str(cwd or Path.cwd()), places)
         # A daemon: what a test that failed leaves behind ends with pytest.
-        self._process = _CONTEXT.Process(target=_run, args=(*given, self._folder.name), daemon=True)
+        self._process = _CONTEXT.Process(target=_run, args=(*call, self._folder.name), daemon=True)
         self._process.start()
         self.pid = self._process.pid
 

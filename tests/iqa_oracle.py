@@ -51,8 +51,8 @@ def asymmetric(values):
     left, right = (np.sqrt(np.mean(part**2)) for part in (values[values < 0], values[values > 0]))
     ratio = left / right
     moment = np.mean(np.abs(values)) ** 2 / np.mean(values**2)
-    wanted = moment * (ratio**3 + 1) * (ratio + 1) / (ratio**2 + 1) ** 2
-    shape = SHAPES[np.argmin((gamma(2 / SHAPES) ** 2 / (gamma(1 / SHAPES) * gamma(3 / SHAPES)) - wanted) ** 2)]
+    target = moment * (ratio**3 + 1) * (ratio + 1) / (ratio**2 + 1) ** 2
+    shape = SHAPES[np.argmin((gamma(2 / SHAPES) ** 2 / (gamma(1 / SHAPES) * gamma(3 / SHAPES)) - target) ** 2)]
     return shape, left, right
 
 
@@ -80,10 +80,10 @@ def _blocks(image):
                 block = values[row : row + side, column : column + side]
                 shape, left, right = asymmetric(block.ravel())
                 scale = np.sqrt(gamma(1 / shape) / gamma(3 / shape))
-                found = [shape, (left + right) / 2 * scale]
+                statistics = [shape, (left + right) / 2 * scale]
                 for shape, mean, left, right, scale in products(block):
-                    found += [shape, mean, left * scale, right * scale]
-                blocks.append(found)
+                    statistics += [shape, mean, left * scale, right * scale]
+                blocks.append(statistics)
         scales.append(np.array(blocks))
     return np.hstack(scales)
 
@@ -98,18 +98,18 @@ def niqe(image, parameters: Path):
 
 def brisque(image, machine: Path):
     """Of an H x W image, 0 to 255."""
-    found = []
+    statistics = []
     level = image.astype(np.float64)
     for _ in range(2):
         values = normalised(level, "constant")
         ratio = np.mean(values**2) / np.mean(np.abs(values)) ** 2
         shapes = gamma(1 / SHAPES) * gamma(3 / SHAPES) / gamma(2 / SHAPES) ** 2
-        found += [SHAPES[np.argmin(np.abs(shapes - ratio))], np.mean(values**2)]
+        statistics += [SHAPES[np.argmin(np.abs(shapes - ratio))], np.mean(values**2)]
         for shape, mean, left, right, _ in products(values):
-            found += [shape, mean, left**2, right**2]
+            statistics += [shape, mean, left**2, right**2]
         level = half(level)
     low, high = (np.array(text.split(), float) for text in (LOW, HIGH))
-    scaled = -1 + 2 * (np.array(found) - low) / (high - low)
+    scaled = -1 + 2 * (np.array(statistics) - low) / (high - low)
     head, _, body = machine.read_text().partition("SV\n")
     facts = dict(line.split(maxsplit=1) for line in head.splitlines())
     score = -float(facts["rho"])

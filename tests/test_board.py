@@ -345,9 +345,9 @@ def other_hashes(files, folder):
 def test_what_was_tampered_with_is_named(small, tmp_path, edit, honest, lines):
     forged(small / "small.zip", tmp_path / "forged.zip", functools.partial(edit, folder=tmp_path), honest)
     done = run_bench("verify", "--submission", tmp_path / "forged.zip", "--record", tmp_path / "r.json", check=1)
-    found = [line for line in done.stdout.splitlines() if line.startswith("BAD ")]
-    assert len(found) == len(lines), done.stdout
-    assert all(re.match("BAD " + words, line) for words, line in zip(lines, found, strict=True)), done.stdout
+    problems = [line for line in done.stdout.splitlines() if line.startswith("BAD ")]
+    assert len(problems) == len(lines), done.stdout
+    assert all(re.match("BAD " + words, line) for words, line in zip(lines, problems, strict=True)), done.stdout
     record = read_record(tmp_path / "r.json")
     assert not record.holds and len(record.problems) == len(lines)
     (tmp_path / "r.json").rename(tmp_path / "r.record.json")
@@ -464,11 +464,11 @@ def test_results_are_measured_within_limits(tmp_path, monkeypatch):
 
 
 def entry(name, mode=0, **fields):
-    made = zipfile.ZipInfo(name)
-    made.external_attr = mode << 16
+    info = zipfile.ZipInfo(name)
+    info.external_attr = mode << 16
     for key, value in fields.items():
-        setattr(made, key, value)
-    return made
+        setattr(info, key, value)
+    return info
 
 
 def declared(path, name, size):

@@ -128,12 +128,12 @@ def test_availability_is_plain():
 
 @pytest.mark.parametrize("value", [HALF, HALF.astype(np.float64), HALF.tolist(), np.asfortranarray(HALF), HALF > 1])
 def test_frames_of_any_precision_and_order_are_frames(value):
-    for found in (
+    for frames in (
         checked.features(_returns(Extractor, "extract", value), np.zeros((8, 3, 4), np.uint8), [2, 4], 1.0),
         checked.result(_returns(Analyzer, "analyze", value), HALF),
     ):
-        assert found.dtype == np.float32 and found.shape == SHAPE and found.flags["C_CONTIGUOUS"]
-        assert np.array_equal(found, np.asarray(value))
+        assert frames.dtype == np.float32 and frames.shape == SHAPE and frames.flags["C_CONTIGUOUS"]
+        assert np.array_equal(frames, np.asarray(value))
 
 
 @pytest.mark.parametrize(
@@ -160,11 +160,11 @@ def test_a_component_may_change_its_input():
 
 
 def test_sequences_have_plain_numbers():
-    given = SequenceInfo(
+    entry = SequenceInfo(
         np.str_("walk"), np.int64(3), np.uint8(4), np.int32(8), np.float32(0.5), truth_at=np.arange(2),
         label=np.int64(1), speeds=[["x", np.float32(2)]],
     )  # fmt: skip
-    (info,) = checked.sequences(_returns(Dataset, "sequences", iter([given]), classes=("a", "b")))
+    (info,) = checked.sequences(_returns(Dataset, "sequences", iter([entry]), classes=("a", "b")))
     assert info == SequenceInfo("walk", 3, 4, 8, 0.5, truth_at=(0, 1), label=1, speeds=(("x", 2.0),))
     assert {type(value) for value in (info.height, info.label, *info.truth_at)} == {int} and type(info.name) is str
 
@@ -197,8 +197,8 @@ def _dataset(spikes=None, truth=None):
 def test_spikes_and_truths_are_what_they_should_be():
     ones = np.ones((2, 3, 4))
     for value in (ones, ones > 0, ones.astype(np.int64), ones.tolist()):
-        found = checked.spikes(_dataset(value), INFO, 0, 2)
-        assert found.dtype == np.uint8 and found.all()
+        spikes = checked.spikes(_dataset(value), INFO, 0, 2)
+        assert spikes.dtype == np.uint8 and spikes.all()
     for value in (None, ones[:1], ones * 255, ones * 0.5, ones * np.nan, "text"):
         with pytest.raises(BenchError, match=r"^given: spikes"):
             checked.spikes(_dataset(value), INFO, 0, 2)

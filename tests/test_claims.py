@@ -66,9 +66,9 @@ def test_libvvenc_does_not_count_as_vtm_and_a_mean_decides(tmp_path):
         "s-motion: -50.00 (-50.0 .. -50.0) % against vvenc",
         "s-motion: -27.50 (-100.0 .. +258.4) % against vvenc (slow)",
     ]
-    for wanted, holds in ((0, True), (36.5, True), (60, None)):
+    for percent, holds in ((0, True), (36.5, True), (60, None)):
         # Over two sequences that differ so much, no gain is shown.
-        assert said(bits_against("vvenc", wanted)(known)) == [(holds, words[0]), (False, words[1])]
+        assert said(bits_against("vvenc", percent)(known)) == [(holds, words[0]), (False, words[1])]
 
 
 @pytest.mark.parametrize(

@@ -251,16 +251,16 @@ def test_files_that_are_cut_off_or_elsewhere_are_one_line(digits10k, bench, tmp_
 
 
 @pytest.mark.parametrize(
-    ("labels", "chosen", "message"),
+    ("labels", "indices", "message"),
     [
         ([0, 1, 2, 7], range(4), "label 7 is out of range; there are 3 classes"),
         ([0, 1, 1, 0], range(4), "class 'c' has 0 images in all"),
         ([0, 1, 1, 2], range(3), "class 'c' has 1 images in all, and none in this split"),
     ],
 )
-def test_wrong_labels_and_missing_classes_are_named(labels, chosen, message):
+def test_wrong_labels_and_missing_classes_are_named(labels, indices, message):
     with pytest.raises(BenchError, match=message):
-        _labelled._checked("set", ("a", "b", "c"), np.array(labels), list(chosen))
+        _labelled._checked("set", ("a", "b", "c"), np.array(labels), list(indices))
 
 
 def test_a_dataset_without_classes_is_refused(bench):
@@ -282,9 +282,9 @@ def weights(tmp_path):
 @pytest.mark.parametrize(("frames", "classes", "enhanced"), [(6, 10, False), (4, 3, True)])
 def test_a_classifier_is_as_large_as_its_weights_say(weights, frames, classes, enhanced):
     analyzer = create(Analyzer, f"classifier:weights={weights(frames, classes, enhanced)}")
-    found = analyzer.analyze(np.random.default_rng(0).random((frames, 64, 64), np.float32))
-    assert found.shape == (1, 1, classes) and found.dtype == np.float32
-    assert found.sum() == pytest.approx(1, abs=1e-5) and analyzer.classes == classes
+    probabilities = analyzer.analyze(np.random.default_rng(0).random((frames, 64, 64), np.float32))
+    assert probabilities.shape == (1, 1, classes) and probabilities.dtype == np.float32
+    assert probabilities.sum() == pytest.approx(1, abs=1e-5) and analyzer.classes == classes
 
 
 def test_classifiers_are_read_once_in_a_process(weights):
@@ -336,9 +336,9 @@ def test_shipped_weights_are_of_the_network_that_training_makes(on):
 @pytest.mark.parametrize("sequence", ["test-4", "test-33"])
 def test_what_moves_stands_still_once_aligned(sequence):
     truth = create(Dataset, "s-digits").open(sequence).truth(INSTANTS)
-    found = aligned(np.stack([truth, np.zeros_like(truth)]))[0].numpy()
-    assert np.array_equal(found[3], truth[3])
-    apart, still = (np.abs(frames - truth[3]).mean() for frames in (truth, found))
+    result = aligned(np.stack([truth, np.zeros_like(truth)]))[0].numpy()
+    assert np.array_equal(result[3], truth[3])
+    apart, still = (np.abs(frames - truth[3]).mean() for frames in (truth, result))
     assert still < apart / 4
     alone = aligned(truth[None, :, :60, :60])
     assert alone.shape == (1, 6, 60, 60) and alone.dtype == torch.float32
@@ -368,10 +368,10 @@ def test_events_follow_the_log_of_light():
     light = np.full((4, 2, 2), 0.1)
     light[2:, 0, 0] = 0.1 * np.exp(1.0)  # five thresholds brighter, if they were all alike
     light[3, 1, 1] = 0.1 * np.exp(-0.5)
-    found = events(light, seed=0)
-    assert found[2, 0, 0] in (4, 5, 6) and found[3, 1, 1] in (-1, -2, -3)
-    assert not found[:2].any() and found[3, 0, 0] == 0
-    assert np.array_equal(found, events(light, seed=0))
+    stream = events(light, seed=0)
+    assert stream[2, 0, 0] in (4, 5, 6) and stream[3, 1, 1] in (-1, -2, -3)
+    assert not stream[:2].any() and stream[3, 0, 0] == 0
+    assert np.array_equal(stream, events(light, seed=0))
 
 
 def test_event_frames():
@@ -391,8 +391,8 @@ def test_event_frames():
 
 def test_the_task_says_what_was_predicted():
     task = create(Task, "classification")
-    found = task.evaluate(np.array([[[0.1, 0.7, 0.2]]], np.float32), np.array(2))
-    assert found == {"accuracy": 0.0, "label": 2, "predicted": 1, "probabilities": "0.1 0.7 0.2"}
+    measures = task.evaluate(np.array([[[0.1, 0.7, 0.2]]], np.float32), np.array(2))
+    assert measures == {"accuracy": 0.0, "label": 2, "predicted": 1, "probabilities": "0.1 0.7 0.2"}
     for label in (3, -1):
         with pytest.raises(BenchError, match=f"3 classes, and the label is {label}"):
             task.evaluate(np.zeros((1, 1, 3), np.float32), np.array(label))

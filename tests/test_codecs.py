@@ -49,8 +49,8 @@ def test_vvenc_gives_back_as_many_frames_as_it_got(count, moving):
     """libvvenc alone gives nothing back for these numbers of frames, without an error."""
     codec, frames = create(Codec, "vvenc"), moving(17, 64, 64)
     whole, part = (
-        codec.decode(codec.encode(taken, 47, CONDITION, Content.FEATURES).stream).frames
-        for taken in (frames, frames[:count])
+        codec.decode(codec.encode(segment, 47, CONDITION, Content.FEATURES).stream).frames
+        for segment in (frames, frames[:count])
     )
     assert np.array_equal(part, whole[:count])
 

@@ -145,10 +145,10 @@ def test_every_row_of_table_ix_has_a_part():
 
 @pytest.mark.parametrize(("part", "row"), TABLE_IX.items())
 def test_the_papers_size_is_that_of_table_ix(part, row):
-    found = next(found for (name, _), found in paper().items() if name == part)
-    assert found.published == (stated("IX", row, "parameters"), stated("IX", row, "macs"))
-    assert found.parameters / 1e6 == pytest.approx(found.published[0], rel=0.05)
-    assert found.macs / 1e9 == pytest.approx(found.published[1], rel=0.05)
+    network = next(network for (name, _), network in paper().items() if name == part)
+    assert network.published == (stated("IX", row, "parameters"), stated("IX", row, "macs"))
+    assert network.parameters / 1e6 == pytest.approx(network.published[0], rel=0.05)
+    assert network.macs / 1e9 == pytest.approx(network.published[1], rel=0.05)
 
 
 def test_table_x_splits_the_codec_of_table_ix():
@@ -177,8 +177,8 @@ def test_rows_of_table_x_stand_beside_their_parts():
 @pytest.mark.parametrize("preset", ["small", "paper"])
 @pytest.mark.parametrize("frame", ["I", "P"])
 def test_an_encoder_alone_and_a_decoder_make_an_encoder(preset, frame):
-    found = paper() if preset == "paper" else parts(Sci, preset)
-    encoder, alone, decoder = (found[name, frame] for name in ("encoder", "encoder alone", "decoder"))
+    networks = paper() if preset == "paper" else parts(Sci, preset)
+    encoder, alone, decoder = (networks[name, frame] for name in ("encoder", "encoder alone", "decoder"))
     assert alone.macs > 0
     assert alone.macs + decoder.macs == encoder.macs
     # Only the hyper-latents' densities, which promise bits and decode nothing, are in neither.
@@ -186,9 +186,9 @@ def test_an_encoder_alone_and_a_decoder_make_an_encoder(preset, frame):
 
 
 def test_spikecodecs_parts_are_its_networks():
-    found = parts(SpikeCodec, "full")
-    recovery, encoder = found["scene recovery", ""], found["encoder", "I"]
-    before, decoder = found["before the channel", "I"], found["decoder", "I"]
+    networks = parts(SpikeCodec, "full")
+    recovery, encoder = networks["scene recovery", ""], networks["encoder", "I"]
+    before, decoder = networks["before the channel", "I"], networks["decoder", "I"]
     # Ten inner layers of 192 channels on every pixel.
     assert recovery.macs == 64 * 64 * 9 * (4 * 192 + 10 * 192 * 192 + 192)
     for part in (before, decoder):
@@ -241,23 +241,23 @@ def sci_parts(fusions):
     ],
 )
 def test_every_learned_codec_counts(codec, preset, expected):
-    found = paper() if preset == "paper" else parts(codec, preset)
-    assert {key: part.side for key, part in found.items()} == expected
-    assert all(part.parameters > 0 and part.macs > 0 for part in found.values())
+    networks = paper() if preset == "paper" else parts(codec, preset)
+    assert {key: part.side for key, part in networks.items()} == expected
+    assert all(part.parameters > 0 and part.macs > 0 for part in networks.values())
     if preset in ("small", "official"):
-        assert all(part.published == (None, None) for part in found.values())
-    if ("encoder", "P") in found:
+        assert all(part.published == (None, None) for part in networks.values())
+    if ("encoder", "P") in networks:
         for frame in ("I", "P"):
             # The encoder decodes as well.
-            assert found["encoder", frame].macs > found["decoder", frame].macs
-            assert found["encoder", frame].parameters > found["decoder", frame].parameters
+            assert networks["encoder", frame].macs > networks["decoder", frame].macs
+            assert networks["encoder", frame].parameters > networks["decoder", frame].parameters
 
 
 @pytest.mark.parametrize(("codec", "intra", "inter"), [(Dcvc, 1_307_504, 1_657_609), (DcvcDc, 1_065_336, 1_247_143)])
 def test_small_encoders_use_the_parameters_of_their_networks(codec, intra, inter):
-    found = parts(codec, "small")
+    networks = parts(codec, "small")
     # As docs/learned.md has them, less 224 of dcvc-dc: the adaptors of other places in a group of four frames.
-    assert (found["encoder", "I"].parameters, found["encoder", "P"].parameters) == (intra, inter)
+    assert (networks["encoder", "I"].parameters, networks["encoder", "P"].parameters) == (intra, inter)
 
 
 def test_resnet_18_has_the_products_that_everyone_finds():
@@ -271,19 +271,19 @@ def test_resnet_18_has_the_products_that_everyone_finds():
 
 
 def test_the_table_fits_and_the_csv_has_it_all(verb, monkeypatch):
-    found = paper()
-    monkeypatch.setattr("bench.measure.networks.count", lambda works: list(found.values()))
+    networks = paper()
+    monkeypatch.setattr("bench.measure.networks.count", lambda works: list(networks.values()))
     printed, rows = verb(SCI, "--preset", "paper")
     # The last line names the file that was written, wherever that is.
     *lines, written = printed.splitlines()
     assert written.startswith("-> ")
     assert max(map(len, lines)) <= 80
-    assert [line[:24].rstrip() for line in lines[2 : 2 + len(found)]] == [
-        f"{name} ({frame})" if frame else name for name, frame in found
+    assert [line[:24].rstrip() for line in lines[2 : 2 + len(networks)]] == [
+        f"{name} ({frame})" if frame else name for name, frame in networks
     ]
     assert lines[5].split()[-6:] == ["21.900", "21.97", "-0.3", "587.986", "585.85", "+0.4"]
     assert list(rows[0]) == list(NetworkRow.model_fields)
-    for row, part in zip(rows, found.values(), strict=True):
+    for row, part in zip(rows, networks.values(), strict=True):
         assert (row["codec"], row["width"], row["height"]) == ("sci:preset=paper", "256", "256")
         assert (row["part"], row["side"], row["frame"]) == (part.part, part.side, part.frame)
         assert (int(row["parameters"]), int(row["macs"])) == (part.parameters, part.macs)

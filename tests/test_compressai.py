@@ -9,8 +9,8 @@ from bench.registry import create
 
 def test_without_compressai_the_reason_says_where_to_look(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    found = create(Codec, "compressai").available()
-    assert not found.ok and "docs/learned.md" in found.reason
+    availability = create(Codec, "compressai").available()
+    assert not availability.ok and "docs/learned.md" in availability.reason
 
 
 @pytest.mark.parametrize("model", ["bmshj2018-factorized", "ssf2020"])

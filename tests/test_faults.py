@@ -51,16 +51,16 @@ def _completes(folder, cache, reference):
 def test_killed_runs_go_on_where_they_stopped(reference, tmp_path):
     """kill -9 at several moments, then --resume: the rows of an unbroken run, none lost or doubled."""
     folder, cache = tmp_path / "killed", tmp_path / "cache"
-    kept = 0
-    for wanted in (0, 1, 8, 15):
+    count = 0
+    for rows in (0, 1, 8, 15):
         process = start_run(folder, cache, *CODECS)
-        assert wait_for_rows(folder, wanted, process) is not None
+        assert wait_for_rows(folder, rows, process) is not None
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
         now = rows_done(folder)
-        assert now >= kept
-        kept = now
-    assert kept >= 15
+        assert now >= count
+        count = now
+    assert count >= 15
     _completes(folder, cache, reference)
 
 
@@ -113,8 +113,8 @@ def test_a_full_disk_is_one_line_and_keeps_rows(reference, bench, tmp_path, smal
     flags = ["run", *TINY_FLAGS, *CODECS, "--out", places["results"], "--jobs", "2"]
     done = bench(*flags, check=2, environment=environment)
     one_line_error(done, "No space left on device", "--resume")
-    kept = [row for row in read_rows(places["results"] / RD_FILE) if row.status == "ok"]
-    assert len(kept) < 28
+    rows = [row for row in read_rows(places["results"] / RD_FILE) if row.status == "ok"]
+    assert len(rows) < 28
     ballast.unlink()
     bench(*flags, "--resume", environment=environment)
     assert texts(places["results"]) == texts(reference)
@@ -236,7 +236,7 @@ def test_programs_do_not_outlive_a_verb_that_is_told_to_end(bench, tmp_path, plu
 def test_runs_stopped_at_twenty_random_moments(reference, tmp_path, stop):
     """Each stop is followed by --resume; what was kept grows, and the rows at last are those of an unbroken run."""
     folder, cache = tmp_path / "run", tmp_path / "cache"
-    moments, kept = np.random.default_rng(7), 0
+    moments, count = np.random.default_rng(7), 0
     for _ in range(20):
         process = start_run(folder, cache, *CODECS, new=True)
         time.sleep(moments.uniform(0.2, 8))
@@ -245,11 +245,11 @@ def test_runs_stopped_at_twenty_random_moments(reference, tmp_path, stop):
         assert "Traceback" not in errors, errors
         assert process.returncode in (-stop, 0, 2)
         now = rows_done(folder)
-        assert now >= kept
-        kept = now
-        if kept == 28:  # all is measured: from the start
+        assert now >= count
+        count = now
+        if count == 28:  # all is measured: from the start
             shutil.rmtree(folder), shutil.rmtree(cache)
-            kept = 0
+            count = 0
     _completes(folder, cache, reference)
 
 

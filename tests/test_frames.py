@@ -36,8 +36,8 @@ def _both(path):
     outcomes = []
     for read in (lambda: [row.model_dump() for _, row in read_table(path, RDRow)], lambda: read_frame(path, RDRow)):
         try:
-            found = pd.DataFrame(read(), columns=list(COLUMNS)).astype(object)
-            lines = found.where(found.notna(), None).to_numpy().tolist()
+            frame = pd.DataFrame(read(), columns=list(COLUMNS)).astype(object)
+            lines = frame.where(frame.notna(), None).to_numpy().tolist()
             outcomes.append([[float(cell) if isinstance(cell, int) else cell for cell in line] for line in lines])
         except BenchError as error:
             outcomes.append(str(error))
@@ -115,7 +115,7 @@ def test_a_parquet_file_counts_while_it_is_of_this_table(tmp_path, monkeypatch):
     assert write_parquet(path, RDRow) is None  # too few rows
     beside = write_parquet(path, RDRow, least=1)
     assert beside == tmp_path / "rd.parquet"
-    found = rd_frame(path)
+    frame = rd_frame(path)
     with monkeypatch.context() as patch:
         patch.setattr("bench.results.dataframes.read_text", None)  # the CSV is not parsed
         again = rd_frame(path)
@@ -126,10 +126,10 @@ def test_a_parquet_file_counts_while_it_is_of_this_table(tmp_path, monkeypatch):
     forged = {"job": bad, "status": pa.array(["evil"] * 3), "psnr": pa.array(["x"] * 3)}
     for name, column in forged.items():
         pq.write_table(table.set_column(table.column_names.index(name), name, column), beside)
-        pd.testing.assert_frame_equal(rd_frame(path), found)
+        pd.testing.assert_frame_equal(rd_frame(path), frame)
     beside.unlink()
-    pd.testing.assert_frame_equal(rd_frame(path), found)
-    pd.testing.assert_frame_equal(again, found)
+    pd.testing.assert_frame_equal(rd_frame(path), frame)
+    pd.testing.assert_frame_equal(again, frame)
     # Of another table, or damaged: the CSV counts.
     beside = write_parquet(path, RDRow, least=1)
     _written(path, ROWS[:1])

@@ -313,8 +313,8 @@ def picture(kind):
         def read(data):
             path = folder / f"a.{kind}"
             path.write_bytes(data)
-            found = read_grey(path)
-            assert found.ndim == 2 and found.dtype in (np.uint8, np.uint16)
+            pixels = read_grey(path)
+            assert pixels.ndim == 2 and pixels.dtype in (np.uint8, np.uint16)
 
         return Reader(sound, read)
 
@@ -335,8 +335,8 @@ def video(folder):
 
     def read(data):
         path.write_bytes(data)
-        found = read_video(path, 4)
-        assert found.ndim == 3 and found.dtype in (np.uint8, np.uint16) and len(found) <= 4
+        frames = read_video(path, 4)
+        assert frames.ndim == 3 and frames.dtype in (np.uint8, np.uint16) and len(frames) <= 4
 
     return Reader([path.read_bytes()], read)
 
@@ -403,8 +403,8 @@ def suite(folder):
 
     def read(data):
         (folder / "a.toml").write_bytes(data)
-        found = load_suite(str(folder / "a.toml"))
-        assert isinstance(found, Suite) and found.grids
+        definition = load_suite(str(folder / "a.toml"))
+        assert isinstance(definition, Suite) and definition.grids
 
     own = b"""name = "gate"
 limit = 2
@@ -456,11 +456,11 @@ def table(file, run, model):
     def make(folder):
         from bench.results.tables import read_table
 
-        made = model()
+        row_class = model()
 
         def read(data):
             (folder / file).write_bytes(data)
-            assert all(isinstance(row, made) for _, row in read_table(folder / file, made))
+            assert all(isinstance(row, row_class) for _, row in read_table(folder / file, row_class))
 
         return Reader([head(COMMITTED / run / file, lines) for lines in (3, 9)], read)
 

@@ -25,7 +25,7 @@ def card(**changes):
 def write_run(folder, codecs, condition=None, rows=lambda row: row):
     """A run's folder: for each codec, name to (bits at the lowest rate, weights), four points of two sequences."""
     condition = condition or card()
-    made = []
+    records = []
     for codec, (bits, weights) in codecs.items():
         for sequence in ("low-1", "high-1"):
             for point, rate in enumerate(RATES):
@@ -41,9 +41,9 @@ def write_run(folder, codecs, condition=None, rows=lambda row: row):
                     "psnr": 30.0 + 3 * point, "ssim": 0.9, "ms_ssim": None, "decoded_sha256": f"{point}" * 64,
                     "status": "ok", "seed": 0,
                 }  # fmt: skip
-                made.append(rows(RDRow(**values)))
+                records.append(rows(RDRow(**values)))
     folder.mkdir()
-    write_rows(folder / "rd.csv", made)
+    write_rows(folder / "rd.csv", records)
     document = {
         "schema": 2, "plan": "p", "status": "finished", "grids": [{"segments": 1}],
         "provenance": [{"suite": "0", "git_commit": "", "processor": "", "command": "bench run"}],
@@ -93,8 +93,8 @@ def test_one_bit_more_of_an_exact_codec_fails_and_is_named(tmp_path, capsys):
 def test_learned_codecs_may_lose_a_percent(tmp_path, capsys, factor, code):
     reference = write_run(tmp_path / "a", CODECS)
     other = write_run(tmp_path / "b", {**CODECS, "dcvc": (2000 * factor, "e" * 64)})
-    found, text = run(capsys, "check", other, "--against", reference)
-    assert found == code
+    exit_code, text = run(capsys, "check", other, "--against", reference)
+    assert exit_code == code
     if code:
         assert "worse  caas dcvc [tfp+identity], curve on s-motion: BD-rate +3.0" in text
     assert ("better" in text) == (factor < 1)
@@ -108,9 +108,9 @@ def test_quality_that_falls_with_the_rate_is_seen(tmp_path):
         return row.model_copy(update={"psnr": row.psnr - 0.26, "bits": int(row.bits * 0.942)})
 
     other = write_run(tmp_path / "b", {"dcvc": (2000, "f")}, rows=coarser)
-    found = check_runs(other, reference, Tolerance())
-    assert len(found.failures) == 8
-    assert all(line.finding is Finding.WORSE for line in found.failures)
+    check = check_runs(other, reference, Tolerance())
+    assert len(check.failures) == 8
+    assert all(line.finding is Finding.WORSE for line in check.failures)
 
 
 @pytest.mark.parametrize(("right", "code"), [(7, 0), (6, 1)])
@@ -123,8 +123,8 @@ def test_accuracy_is_compared_over_all_samples(tmp_path, capsys, right, code):
 
     before = write_run(tmp_path / "before", {"sci": (1000, "w")}, rows=classified(8))
     now = write_run(tmp_path / "now", {"sci": (1000, "w")}, rows=classified(right))
-    found, text = run(capsys, "check", now, "--against", before)
-    assert found == code, text
+    exit_code, text = run(capsys, "check", now, "--against", before)
+    assert exit_code == code, text
     assert ("accuracy 0.8750 -> 0.7500" in text) == (code == 1)
 
 

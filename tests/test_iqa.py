@@ -76,8 +76,8 @@ def test_a_verb_that_scored_nothing_does_not_end_as_if_it_had(run_with_pictures,
         return iqa.Metric("test 1", "f" * 64, lambda x: x.mean() * 100)
 
     monkeypatch.setattr("bench.measure.iqa.load_metric", ready)
-    found, text = run(capsys, "iqa", run_with_pictures, "--metrics", "niqe,musiq")
-    assert found == code, text
+    exit_code, text = run(capsys, "iqa", run_with_pictures, "--metrics", "niqe,musiq")
+    assert exit_code == code, text
     assert ("16 skipped: musiq: no weights" in text) == bool(broken)
 
 
@@ -137,9 +137,9 @@ def test_matched_rates_lie_where_all_curves_are():
         for bpp in rates
     ]
     lines.append({"sequence": "b", "segment": 0, "curve": "x", "bpp": 0.01, "value": 100.0})  # y lacks b
-    found, rate, count = _matched(pd.DataFrame(lines))
+    scores, rate, count = _matched(pd.DataFrame(lines))
     assert (round(rate, 6), count) == (0.04, 1)
-    assert found == pytest.approx({"x": np.log2(0.04), "y": 2 * np.log2(0.04)})
+    assert scores == pytest.approx({"x": np.log2(0.04), "y": 2 * np.log2(0.04)})
 
 
 def test_matched_scores_are_means_over_sequences_not_segments():
@@ -149,8 +149,8 @@ def test_matched_scores_are_means_over_sequences_not_segments():
         for curve in ("x", "y")
         for bpp in (0.01, 0.02)
     ]
-    found, _, count = _matched(pd.DataFrame(lines))
-    assert (found, count) == ({"x": 4.0, "y": 4.0}, 2)
+    scores, _, count = _matched(pd.DataFrame(lines))
+    assert (scores, count) == ({"x": 4.0, "y": 4.0}, 2)
 
 
 def test_parameters_come_from_checked_archives_alone(tmp_path, monkeypatch):

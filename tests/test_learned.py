@@ -44,8 +44,8 @@ def test_a_device_that_torch_knows_but_this_machine_lacks_is_one_line():
 
 @pytest.mark.parametrize("recipe", [DcvcRecipe, DcvcDcRecipe])
 def test_small_networks_are_small(recipe):
-    made = recipe()
-    intra, inter = (sum(p.numel() for p in part.parameters()) for part in (made.image, made.video))
+    instance = recipe()
+    intra, inter = (sum(p.numel() for p in part.parameters()) for part in (instance.image, instance.video))
     assert intra <= 1_500_000
     assert inter <= 1_700_000
 
@@ -78,7 +78,7 @@ def test_streams_of_a_batch_are_those_of_each_segment_alone(name, moving):
     codec, points = create(Codec, name), [6, 0, 3, 3]
     still = np.repeat(moving(1, 40, 56, seed=9), 5, 0)
     segments = [moving(5, 40, 56, seed=0), still, moving(5, 40, 56, seed=2), np.roll(moving(5, 40, 56), 8, (0, 2))]
-    alone = [codec.encode(*given, CONDITION, Content.FEATURES) for given in zip(segments, points, strict=True)]
+    alone = [codec.encode(*pair, CONDITION, Content.FEATURES) for pair in zip(segments, points, strict=True)]
     together = codec.encode_all(segments, points, CONDITION, Content.FEATURES)
     assert [encoded.stream for encoded in together] == [encoded.stream for encoded in alone]
     assert [encoded.estimated_bits for encoded in together] == [pytest.approx(e.estimated_bits) for e in alone]
@@ -106,14 +106,14 @@ def test_a_codec_without_batches_takes_segments_one_after_another(moving):
 def test_other_threads_and_kernels_give_the_same_bits(name, moving):
     codec, frames = create(Codec, name), moving(2, 40, 56)
     stream = codec.encode(frames, 3, CONDITION, Content.FEATURES).stream
-    wanted = codec.decode(stream).sha256
+    sha256 = codec.decode(stream).sha256
     torch.set_num_threads(2)
-    assert codec.decode(stream).sha256 == wanted
+    assert codec.decode(stream).sha256 == sha256
     with torch.backends.mkldnn.flags(enabled=False):
-        assert codec.decode(stream).sha256 == wanted
+        assert codec.decode(stream).sha256 == sha256
     torch.set_float32_matmul_precision("medium")
     try:
-        assert codec.decode(stream).sha256 == wanted
+        assert codec.decode(stream).sha256 == sha256
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
         torch.set_float32_matmul_precision("highest")
@@ -133,7 +133,7 @@ def test_rate_buys_quality(name, moving):
 
 def test_weights_of_others_and_damaged_ones_are_refused(tmp_path, moving):
     frames = moving(1, 32, 32)
-    (own,) = create(Codec, "dcvc").chosen.weight_files(3)
+    (own,) = create(Codec, "dcvc").network_preset.weight_files(3)
     weights = load_file(own)
     with pytest.raises(BenchError, match="not a checkpoint of this network: missing"):
         create(Codec, f"dcvc-dc:weights={own}").encode(frames, 3, CONDITION, Content.FEATURES)

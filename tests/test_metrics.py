@@ -110,8 +110,8 @@ def test_luminance_agrees_with_the_recording_that_it_is_of():
 def test_firing_rates_are_means_of_linear_change():
     # One spike a frame from frame 8 on: half a frame belongs to the first step, where the ends count half.
     spikes = np.repeat((np.arange(17) >= 8)[:, None, None], 2, axis=2).astype(np.uint8)
-    found = firing_rates(spikes, np.array([0, 8, 16]), 0.5)
-    assert found.tolist() == [[[0.125, 0.125]], [[2.0, 2.0]]]
+    rates = firing_rates(spikes, np.array([0, 8, 16]), 0.5)
+    assert rates.tolist() == [[[0.125, 0.125]], [[2.0, 2.0]]]
     assert evaluate_rates(np.zeros((3, 1, 2)), np.zeros((2, 1, 2)))["rate_psnr"] == RATE_CEILING
 
 
@@ -142,10 +142,10 @@ def test_figures_are_those_of_the_package_to_the_last_digit():
         curves = [Curve(tuple(rates), tuple(qualities)) for rates, qualities in points]
         for anchor, test in ((0, 1), (1, 0)):
             for figure, function in ((bd_rate, bjontegaard.bd_rate), (bd_quality, bjontegaard.bd_psnr)):
-                found = figure(curves[anchor], curves[test])
-                if found.value is None:
+                verdict = figure(curves[anchor], curves[test])
+                if verdict.value is None:
                     continue
-                for method, value in {"pchip": found.value, **found.others}.items():
+                for method, value in {"pchip": verdict.value, **verdict.others}.items():
                     expected = function(*points[anchor], *points[test], method=method, min_overlap=0)
                     assert value == float(expected)
 

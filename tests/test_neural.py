@@ -251,15 +251,15 @@ def test_the_fast_form_of_a_published_network_is_the_plain_one():
     network = DcVideo().double().requires_grad_(False).eval()
     frames = torch.rand(3, 1, 3, 64, 48, dtype=torch.float64)
     scales = {name: value[:1] for name, value in network.named_parameters() if "q_scale" in name}
-    found = []
+    states = []
     for fast in (True, False):
         with torch.inference_mode(fast):
             state = DcState(frames[0])
             for index in (1, 2):
                 state = network.code(Estimator(), frames[index], state, scales, index)
-            found.append(state)
+            states.append(state)
     for name in ("frame", "feature", "y"):
-        fast, plain = (getattr(state, name) for state in found)
+        fast, plain = (getattr(state, name) for state in states)
         assert fast.is_inference() and not plain.is_inference()
         torch.testing.assert_close(fast, plain, atol=1e-10, rtol=1e-10)
 
@@ -353,7 +353,7 @@ def test_parity_takes_the_codecs_options(spec, options, tmp_path, monkeypatch, c
     else:
         assert not end.value.code
         expected = {"preset": "official", "weights": "a", "device": "cpu", **options}
-        assert [dict(given) for given in compared] == [expected]
+        assert [dict(values) for values in compared] == [expected]
 
 
 def test_motion_search_finds_what_moved_and_smooths_what_is_unsure(one_thread):

@@ -206,7 +206,7 @@ def test_page_of_too_many_points_has_means_alone(limited, browser):
 def test_report_opens_its_page(monkeypatch, tmp_path, capsys):
     opened, written = [], []
     monkeypatch.setattr("webbrowser.open", opened.append)  # None: there is no browser
-    monkeypatch.setattr("bench.report.build.build_report", lambda *given: written.append(given[3]) or [given[3]])
+    monkeypatch.setattr("bench.report.build.build_report", lambda *call: written.append(call[3]) or [call[3]])
     folder = write_run(tmp_path / "run", {"x265": (1000, "")})
     code, said = run(capsys, "report", folder, "--out", tmp_path / "report", "--open")
     assert written == [tmp_path / "report" / "index.html"] and opened == [written[0].as_uri()]

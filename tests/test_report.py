@@ -112,8 +112,8 @@ def test_readme_compares_with_vvc_and_begins_with_the_best(suite):
     rows = [(name.strip(), verdict.strip()) for name, verdict in rows]
     assert rows[0] == ("CAAS vvenc (faster)", "reference")
     bd = pd.read_csv(suite / "report" / "bd.csv").query("quality == 'psnr' and anchor == 'CAAS vvenc (faster)'")
-    wanted = bd.sort_values(["ranked", "bd_rate"], ascending=[False, True], kind="stable")
-    assert rows[1:] == list(zip(wanted["test"], wanted["verdict"], strict=True))
+    ranking = bd.sort_values(["ranked", "bd_rate"], ascending=[False, True], kind="stable")
+    assert rows[1:] == list(zip(ranking["test"], ranking["verdict"], strict=True))
 
 
 def test_a_figure_of_too_few_sequences_ranks_no_curve(tmp_path):

@@ -145,8 +145,8 @@ def test_every_table_is_documented():
 def test_every_column_is_documented(name):
     section = DOCS.read_text().split(f"\n## {name}, schema version ")[1].partition("\n## ")[0]
     cells = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| `")]
-    wanted = [(f"`{column}`", field.description) for column, field in TABLES[name].model_fields.items()]
-    assert [(column, description) for column, _, description in cells] == wanted
+    fields = [(f"`{column}`", field.description) for column, field in TABLES[name].model_fields.items()]
+    assert [(column, description) for column, _, description in cells] == fields
 
 
 def test_table_iv_stands_beside_the_published_one():

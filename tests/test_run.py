@@ -156,11 +156,11 @@ def test_a_run_draws_its_curves_and_pictures(bench, tmp_path):
     assert [path.name.partition("_")[0] for path in drawn] == ["rd", "pictures"]
     assert all(Image.open(path).width > 400 for path in drawn)
     rows = {row.rate_point: row for row in read_rows(folder / RD_FILE)}
-    kept = {rate: np.asarray(Image.open(folder / STREAMS / f"{row.job}.png")) for rate, row in rows.items()}
+    pictures = {rate: np.asarray(Image.open(folder / STREAMS / f"{row.job}.png")) for rate, row in rows.items()}
     assert all(
-        picture.shape == (row.height, row.width) for picture, row in zip(kept.values(), rows.values(), strict=True)
+        picture.shape == (row.height, row.width) for picture, row in zip(pictures.values(), rows.values(), strict=True)
     )
-    assert not np.array_equal(kept["24"], kept["40"])
+    assert not np.array_equal(pictures["24"], pictures["40"])
 
 
 def test_a_codec_in_a_file_runs_too(bench, tmp_path, plugin_path):
@@ -502,7 +502,7 @@ def test_long_recordings_are_coded_in_segments(tmp_path, spikes, monkeypatch):
     from bench.stream.segments import read_segments
 
     write_dat(tmp_path / "rec.dat", spikes(201, 24, 32))
-    given = {
+    keywords = {
         "coding": CodingCondition(intra_period=4), "extractor": "tfp", "size": "32x24", "spike_rate": 0.6,
         "progress": lambda *_: None, "warn": print,
     }  # fmt: skip
@@ -517,7 +517,7 @@ def test_long_recordings_are_coded_in_segments(tmp_path, spikes, monkeypatch):
             monkeypatch.setattr(single, "_MOST_SPIKES", most)
             out = tmp_path / f"{name}.spk"
             said = single.encode_recording(
-                tmp_path / "rec.dat", out, single.Cut(), codec=codec, paradigm=paradigm, **given
+                tmp_path / "rec.dat", out, single.Cut(), codec=codec, paradigm=paradigm, **keywords
             )
             assert ("in 3 segments" in said) == (name == "parts")
         whole, parts = decoded("whole"), decoded("parts")
@@ -528,7 +528,7 @@ def test_long_recordings_are_coded_in_segments(tmp_path, spikes, monkeypatch):
         assert [segment.start for segment in read_segments(tmp_path / "parts.spk")] == [0, 64, 128]
     # A stride wider than the margins: the spikes between two segments' instants are coded all the same.
     cut = single.Cut(margin=2)
-    single.encode_recording(tmp_path / "rec.dat", tmp_path / "wide.spk", cut, codec="raw", paradigm="cta", **given)
+    single.encode_recording(tmp_path / "rec.dat", tmp_path / "wide.spk", cut, codec="raw", paradigm="cta", **keywords)
     assert np.array_equal(decoded("wide", raw=True), read_dat(tmp_path / "rec.dat", 24, 32)[:])
     assert decoded("wide").shape == (25, 24, 32)
 
@@ -638,8 +638,8 @@ def test_a_task_from_another_package_brings_its_measures_and_its_table(bench, tm
     assert {row.status for row in rows} == {"ok"} and {row.psnr for row in rows} == {None}
     table = tmp_path / "run" / "measures.csv"
     figures = list(csv.DictReader(table.open()))
-    wanted = [(row.job, name) for row in rows for name in ("gradient_psnr", "worst")]
-    assert [(figure["job"], figure["measure"]) for figure in figures] == wanted
+    pairs = [(row.job, name) for row in rows for name in ("gradient_psnr", "worst")]
+    assert [(figure["job"], figure["measure"]) for figure in figures] == pairs
     whole = next(figure for figure, row in zip(figures[::2], rows, strict=True) if row.rate_point == "lossless")
     assert float(whole["value"]) == max(float(figure["value"]) for figure in figures[::2])
 

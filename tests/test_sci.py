@@ -102,7 +102,7 @@ def test_the_ventral_pathway_alone_has_no_dorsal_weights():
 
 def seen_by(network):
     """By filter, and for the whole, the spike frames that change what comes out."""
-    found, outputs = {}, {}
+    frames, outputs = {}, {}
     for pathway in ("ventral", "dorsal"):
         for i, layer in enumerate(getattr(network, pathway).filters if hasattr(network, pathway) else ()):
             layer.register_forward_hook(lambda _m, _i, out, key=(pathway, i): outputs.__setitem__(key, out))
@@ -116,17 +116,17 @@ def seen_by(network):
             outputs["all"] = network(changed)
             for key, out in outputs.items():
                 if not torch.equal(out, before[key]):
-                    found.setdefault(key, []).append(frame)
-    return found
+                    frames.setdefault(key, []).append(frame)
+    return frames
 
 
 def test_each_filter_sees_its_own_frames():
-    found = seen_by(filled(extraction()))
+    frames = seen_by(filled(extraction()))
     for i, span in enumerate((7, 9, 11, 13)):
-        assert found["ventral", i] == list(range(20 - span // 2, 20 + span // 2 + 1))
+        assert frames["ventral", i] == list(range(20 - span // 2, 20 + span // 2 + 1))
     # The windows slide backward: the first has the latest frames, and none is left out.
-    assert [found["dorsal", i] for i in range(4)] == [list(range(start, start + 10)) for start in (30, 20, 10, 0)]
-    assert found["all"] == list(range(40))
+    assert [frames["dorsal", i] for i in range(4)] == [list(range(start, start + 10)) for start in (30, 20, 10, 0)]
+    assert frames["all"] == list(range(40))
     alone = seen_by(filled(extraction(0)))
     assert alone["all"] == list(range(14, 27))
     assert ("dorsal", 0) not in alone
@@ -146,10 +146,10 @@ def test_weights_of_one_bit():
 
 def test_gradients_pass_straight_through_the_sign():
     torch.manual_seed(0)
-    layer, x, wanted = BinaryConv(3, 5, 4, 2, 1), torch.rand(2, 3, 8, 8), torch.randn(2, 5, 4, 4)
-    (layer(x) * wanted).sum().backward()
+    layer, x, weights = BinaryConv(3, 5, 4, 2, 1), torch.rand(2, 3, 8, 8), torch.randn(2, 5, 4, 4)
+    (layer(x) * weights).sum().backward()
     plain = layer.weight.detach().clone().requires_grad_()
-    (F.conv2d(x, plain, None, 2, 1) * wanted).sum().backward()
+    (F.conv2d(x, plain, None, 2, 1) * weights).sum().backward()
     assert torch.allclose(layer.weight.grad, plain.grad, atol=1e-5)
     assert layer.weight.grad.abs().min() > 0
 
@@ -179,24 +179,24 @@ def test_an_instant_sees_twenty_frames_before_and_nineteen_after(extractor):
 @pytest.mark.parametrize("count", [1, 2, 7, 21, 60])
 def test_spikes_are_mirrored_at_the_ends(extractor, count):
     spikes, instants = random_spikes(count, 8, 12), np.unique([0, count // 2, count - 1])
-    found = extractor.extract(spikes, instants, RATE)
-    assert found.shape == (len(instants), 8, 12)
+    features = extractor.extract(spikes, instants, RATE)
+    assert features.shape == (len(instants), 8, 12)
     whole = np.pad(spikes, ((REACH, REACH), (0, 0), (0, 0)), "reflect")
-    assert np.array_equal(found, extractor.extract(whole, instants + REACH, RATE))
+    assert np.array_equal(features, extractor.extract(whole, instants + REACH, RATE))
 
 
 @pytest.mark.parametrize("size", [(7, 13), (1, 1), (25, 42)])
 def test_extraction_of_odd_sizes(extractor, size):
     spikes, instants = random_spikes(30, *size), np.array([2, 28])
-    found = extractor.extract(spikes, instants, RATE)
-    assert found.shape == (2, *size)
-    assert found.dtype == np.float32
-    assert np.isfinite(found).all()
-    assert found.min() >= 0
-    assert found.max() <= 1
-    assert size == (1, 1) or found.std() > 0.01
+    features = extractor.extract(spikes, instants, RATE)
+    assert features.shape == (2, *size)
+    assert features.dtype == np.float32
+    assert np.isfinite(features).all()
+    assert features.min() >= 0
+    assert features.max() <= 1
+    assert size == (1, 1) or features.std() > 0.01
     whole = np.pad(spikes, ((0, 0), (0, -size[0] % 4), (0, -size[1] % 4)), "edge")
-    assert np.array_equal(found, extractor.extract(whole, instants, RATE)[:, : size[0], : size[1]])
+    assert np.array_equal(features, extractor.extract(whole, instants, RATE)[:, : size[0], : size[1]])
 
 
 # Analysis.
@@ -241,9 +241,9 @@ def panning(count=5, height=32, width=48):
 def test_neighbours_are_brought_to_the_instant(align):
     (features, motion), network = panning(), analysis(align)
     for offset in OFFSETS:
-        found = network._neighbour(features, motion, 2, offset)
+        neighbour = network._neighbour(features, motion, 2, offset)
         inside = (..., slice(4, -4), slice(6, -6))
-        assert torch.allclose(found[inside], features[:, 2:3][inside], atol=1e-4), offset
+        assert torch.allclose(neighbour[inside], features[:, 2:3][inside], atol=1e-4), offset
         assert not torch.allclose(features[:, 2 + offset][:, 4:-4, 6:-6], features[:, 2][:, 4:-4, 6:-6], atol=0.1)
     assert torch.equal(analysis("dcn")._neighbour(features, motion, 2, -1), features[:, 1:2])
 
@@ -304,11 +304,11 @@ def test_motion_refinement_starts_as_identity_and_can_be_left_out():
 
 def test_estimated_motion_is_from_the_feature_before():
     (features, _), network = panning(3), analysis()
-    found = network.estimate(features)
-    assert found.shape == (1, 3, 2, 32, 48)
-    assert not found[:, 0].any()
+    motion = network.estimate(features)
+    assert motion.shape == (1, 3, 2, 32, 48)
+    assert not motion[:, 0].any()
     # Each pair alone gives the same.
-    assert torch.allclose(network.estimate(features[:, 1:])[:, 1], found[:, 2], atol=1e-5)
+    assert torch.allclose(network.estimate(features[:, 1:])[:, 1], motion[:, 2], atol=1e-5)
     assert network.estimate(features[:, :1]).shape == (1, 1, 2, 32, 48)
 
 
@@ -318,12 +318,12 @@ def test_deformable_convolution_is_that_of_torchvision(groups):
     layer = nn.Conv2d(4, 6, 3, padding=1).double()
     x, offsets, mask = torch.rand(2, 4, 5, 7), 3 * torch.randn(2, 18 * groups, 5, 7), torch.rand(2, 9 * groups, 5, 7)
     inputs = [part.double().requires_grad_() for part in (x, offsets, mask)]
-    wanted = torch.randn(2, 6, 5, 7).double()
+    weights = torch.randn(2, 6, 5, 7).double()
     leaves = (*inputs, layer.weight, layer.bias)
-    found = deform(*inputs, layer)
+    result = deform(*inputs, layer)
     expected = deform_conv2d(*inputs[:2], layer.weight, layer.bias, padding=1, mask=inputs[2])
-    assert (found - expected).abs().max() < 1e-12
-    gradients = (torch.autograd.grad((out * wanted).sum(), leaves) for out in (found, expected))
+    assert (result - expected).abs().max() < 1e-12
+    gradients = (torch.autograd.grad((out * weights).sum(), leaves) for out in (result, expected))
     for one, other in zip(*gradients, strict=True):
         assert other.abs().max() > 0.1
         assert (one - other).abs().max() < 1e-12
@@ -354,11 +354,11 @@ def test_given_motion_is_used_and_missing_motion_estimated(analyzer, analyzer_ne
     assert without.std() > 0.01
     assert np.array_equal(analyzer.analyze(features, missing), without)
     # As from a codec, frame 2 intra.
-    given = np.random.default_rng(0).normal(0, 3, missing.shape).astype(np.float32)
-    given[[0, 2]] = np.nan
-    results = analyzer.analyze(features, given)
+    motion = np.random.default_rng(0).normal(0, 3, missing.shape).astype(np.float32)
+    motion[[0, 2]] = np.nan
+    results = analyzer.analyze(features, motion)
     assert not np.array_equal(results, without)
-    assert np.array_equal(results, analyzer.analyze(features, np.where(np.isnan(given), estimated, given)))
+    assert np.array_equal(results, analyzer.analyze(features, np.where(np.isnan(motion), estimated, motion)))
 
 
 @pytest.mark.parametrize("size", [(19, 37), (7, 13)])
@@ -366,18 +366,18 @@ def test_analysis_of_sizes_that_are_no_multiples(analyzer, moving, size):
     features = moving(3, *size)
     motion = np.random.default_rng(0).normal(0, 2, (3, 2, *size)).astype(np.float32)
     motion[0] = np.nan
-    found = analyzer.analyze(features, motion)
-    assert found.shape == (3, *size)
+    result = analyzer.analyze(features, motion)
+    assert result.shape == (3, *size)
     edge = ((0, -size[0] % 16), (0, -size[1] % 16))
     whole = analyzer.analyze(np.pad(features, ((0, 0), *edge), "edge"), np.pad(motion, ((0, 0), (0, 0), *edge), "edge"))
-    assert np.array_equal(found, whole[:, : size[0], : size[1]])
+    assert np.array_equal(result, whole[:, : size[0], : size[1]])
 
 
 def test_one_feature_alone_is_analysed(analyzer, moving):
     feature = moving(1, 16, 16)
-    found = analyzer.analyze(feature, np.full((1, 2, 16, 16), np.nan, np.float32))
-    assert found.shape == (1, 16, 16)
-    assert np.isfinite(found).all()
+    result = analyzer.analyze(feature, np.full((1, 2, 16, 16), np.nan, np.float32))
+    assert result.shape == (1, 16, 16)
+    assert np.isfinite(result).all()
 
 
 # Training.
@@ -514,8 +514,8 @@ def test_a_sequence_of_luminance_reaches_analysis_uncoded(trained, monkeypatch, 
     features, seen = torch.rand(3, 4, 64, 64), []
     monkeypatch.setattr(recipe.analysis, "refined", lambda received, motion: seen.append((received, motion)) or motion)
     counts = torch.tensor([1.5, 1.5, 0.0]) if plain else torch.ones(3)
-    wanted = torch.tensor([0, 2, 3]).repeat(3, 1)
-    batch = features, torch.rand_like(features), wanted, torch.stack((torch.arange(3.0), counts), 1)
+    instants = torch.tensor([0, 2, 3]).repeat(3, 1)
+    batch = features, torch.rand_like(features), instants, torch.stack((torch.arange(3.0), counts), 1)
     loss, facts = recipe.loss(batch, 0.0)
     assert torch.isfinite(loss) and facts["bpp"] > 0
     assert [received.shape[1] for received, _ in seen] == [3, 4, 3]  # neighbours that there are not are left out
@@ -524,10 +524,11 @@ def test_a_sequence_of_luminance_reaches_analysis_uncoded(trained, monkeypatch, 
     assert not torch.equal(received[:-1], features[:-1])
     # Every other sequence, and each uncoded one, comes with motion that was searched.
     searched = recipe.analysis.estimate(received)
-    same = [torch.equal(given, found) for given, found in zip(motion, searched, strict=True)]
+    same = [torch.equal(field, estimate) for field, estimate in zip(motion, searched, strict=True)]
     assert same == [True, False, True]
     received, motion = seen[0]
-    same = [torch.equal(given, found) for given, found in zip(motion, recipe.analysis.estimate(received), strict=True)]
+    searched = recipe.analysis.estimate(received)
+    same = [torch.equal(field, estimate) for field, estimate in zip(motion, searched, strict=True)]
     assert same == [False, True, bool(plain)]
     assert len(spread_rates(Share(0, 3, 3)).unique()) == 3
 
@@ -577,7 +578,7 @@ def test_every_part_of_the_codec_decodes_what_was_encoded(part, moving):
     """Networks whose every weight counts, over two key frames; motion and memory differ from one frame to the next."""
     flags = {name: value for name, value in PARTS.items() if part in ("all", name)}
     intra = replace(INTRA, lift=8) if part == "all" else INTRA
-    size = replace(CODEC["small"], width=16, kept=8, encoder=16, hidden=16, hyper=8, motion=16, intra=intra)
+    size = replace(CODEC["small"], width=16, maps=8, encoder=16, hidden=16, hyper=8, motion=16, intra=intra)
     size = replace(size, latent=100, **(PLAIN | flags))
     network = filled(nn.ModuleDict({"image": ImageNetwork(size), "video": VideoNetwork(size)}), 0.05)
     finish_small(network)
@@ -585,16 +586,16 @@ def test_every_part_of_the_codec_decodes_what_was_encoded(part, moving):
     with torch.inference_mode():
         encoded, state = [], None
         for k, frame in enumerate(torch.from_numpy(frames)[:, None, None]):
-            found, state = model.code(coder, frame, k, (32, 48), state)
+            picture, state = model.code(coder, frame, k, (32, 48), state)
             coder.end_frame()
-            encoded.append(found)
+            encoded.append(picture)
             assert state.place == k % 8
             assert (state.long_term is None) == (k % 8 == 0 or "long_term" not in flags)
         reader, state = StreamDecoder(coder.payload()), None
-        for k, found in enumerate(encoded):
+        for k, picture in enumerate(encoded):
             again, state = model.code(reader, None, k, (32, 48), state)
             reader.end_frame()
-            assert torch.equal(again, found)
+            assert torch.equal(again, picture)
 
 
 def shaken(count, height, width, still=False):
@@ -661,13 +662,13 @@ def test_a_scene_that_goes_on_as_before_says_next_to_no_motion():
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (250, 400), (48, 112)])
 def test_motion_of_a_whole_frame_is_whole_numbers_of_a_sixteenth(height, width):
     numbers = np.array([[5, 7, -3], [-20, 0, 160]])
-    found = global_motion.affine_field(torch.from_numpy(numbers)[None], (height, width))
+    field = global_motion.affine_field(torch.from_numpy(numbers)[None], (height, width))
     across = (2 * np.arange(width) - (width - 1)) / width
     down = (2 * np.arange(height) - (height - 1)) / height
-    wanted = numbers[:, 0, None, None] + numbers[:, 1, None, None] * across + numbers[:, 2, None, None] * down[:, None]
-    assert found.shape == (1, 2, height, width)
-    assert torch.equal(found * 16, (found * 16).round())
-    assert np.abs(16 * found[0].numpy() - wanted).max() <= 0.5 + 1e-6
+    shift = numbers[:, 0, None, None] + numbers[:, 1, None, None] * across + numbers[:, 2, None, None] * down[:, None]
+    assert field.shape == (1, 2, height, width)
+    assert torch.equal(field * 16, (field * 16).round())
+    assert np.abs(16 * field[0].numpy() - shift).max() <= 0.5 + 1e-6
 
 
 def test_the_fit_of_a_whole_frame_finds_its_shift_and_turn():
@@ -750,7 +751,7 @@ def codec_recipe(size):
 def smaller(tmp_path_factory):
     """Weights of a network with fewer parts, every one of which counts, and its size."""
     size = replace(
-        CODEC["small"], intra=INTRA, width=16, kept=8, encoder=16, hidden=16, hyper=8, motion=16, lift=0, **PLAIN
+        CODEC["small"], intra=INTRA, width=16, maps=8, encoder=16, hidden=16, hyper=8, motion=16, lift=0, **PLAIN
     )
     network = filled(codec_recipe(size).network, 0.05)
     return saved(network, tmp_path_factory.mktemp("smaller") / "small.safetensors"), size
@@ -793,8 +794,8 @@ def test_priors_with_more_maps_begin_from_those_with_fewer(smaller):
         with torch.inference_mode():
             for k, frame in enumerate(frames):
                 model = SciModel(recipe.network, torch.tensor([2]))
-                found, state = model.code(coder, frame, k, (64, 64), state)
-        decoded.append((found, coder.total_bits))
+                picture, state = model.code(coder, frame, k, (64, 64), state)
+        decoded.append((picture, coder.total_bits))
     assert torch.allclose(decoded[0][0], decoded[1][0], atol=1e-4)
     assert decoded[0][1] == pytest.approx(decoded[1][1], rel=1e-4)
 
@@ -807,8 +808,8 @@ def test_wider_networks_begin_from_narrower_ones(smaller):
     wide.begin_from(weights)
     hidden = torch.rand(1, 16, 4, 4)
     for head, outputs in (("head", 3), ("trunk_head", 2)):
-        given, made = (getattr(recipe.video.prior, head)(hidden) for recipe in (old, wide))
-        parts = zip(given.chunk(outputs, 1), made.chunk(outputs, 1), strict=True)
+        old_output, wide_output = (getattr(recipe.video.prior, head)(hidden) for recipe in (old, wide))
+        parts = zip(old_output.chunk(outputs, 1), wide_output.chunk(outputs, 1), strict=True)
         assert all(torch.equal(part[:, :192] if part.shape[1] > 192 else part, own) for own, part in parts)
     biases = wide.video.prior.rate_bias[:, :256]
     assert torch.equal(biases[:, :192], old.video.prior.rate_bias[:, :192])
@@ -837,9 +838,9 @@ def test_missing_weights_are_named_with_the_stage_that_makes_them():
 
 
 def test_foreign_weights_are_refused(moving):
-    foreign = baselines.dcvc.codec.Dcvc().chosen.weight_files(0)[0]
+    foreign = baselines.dcvc.codec.Dcvc().network_preset.weight_files(0)[0]
     frames = moving(2, 16, 16)
-    made = {kind: create(kind, f"sci:weights={foreign}") for kind in (Extractor, Analyzer, Codec)}
+    components = {kind: create(kind, f"sci:weights={foreign}") for kind in (Extractor, Analyzer, Codec)}
     calls = {
         Extractor: lambda part: part.extract(random_spikes(40, 16, 16), np.array([20]), RATE),
         Analyzer: lambda part: part.analyze(frames),
@@ -847,7 +848,7 @@ def test_foreign_weights_are_refused(moving):
     }
     for kind, call in calls.items():
         with pytest.raises(BenchError, match="not a checkpoint of this network"):
-            call(made[kind])
+            call(components[kind])
 
 
 def test_trained_weights_run_from_spikes_to_luminance(trained, codec, spikes, moving):
@@ -868,7 +869,7 @@ def test_a_file_of_weights_is_read_once_in_a_process(kind, tmp_path, monkeypatch
     """Whatever objects, instants and rate points there are; a file that changed is read again."""
     shipped = {Extractor: SciExtractor().weight_file(), Analyzer: SciAnalyzer().weight_file()}
     path = tmp_path / "own.safetensors"
-    weights = load_file(shipped.get(kind) or Sci().chosen.weight_files(0)[0])
+    weights = load_file(shipped.get(kind) or Sci().network_preset.weight_files(0)[0])
     calls = {
         Extractor: lambda part: part.extract(random_spikes(40, 16, 16), np.array([20]), RATE),
         Analyzer: lambda part: part.analyze(moving(2, 16, 16)),

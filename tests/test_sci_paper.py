@@ -71,10 +71,10 @@ def test_no_partial_sum_leaves_the_range_of_exact_numbers(drawn):
 def test_streams_decode_alike_in_other_ways_to_compute(drawn, moving):
     codec, frames = create(Codec, f"sci:preset=paper,weights={drawn[1]}"), moving(3, 24, 40)
     stream = codec.encode(frames, 6, CONDITION, Content.FEATURES).stream
-    wanted = codec.decode(stream).sha256
+    sha256 = codec.decode(stream).sha256
     torch.set_num_threads(2)
     with torch.backends.mkldnn.flags(enabled=False):
-        assert codec.decode(stream).sha256 == wanted
+        assert codec.decode(stream).sha256 == sha256
 
 
 @pytest.mark.slow

@@ -223,8 +223,8 @@ def test_a_cell_is_no_formula_and_no_command_for_the_terminal(tmp_path, name, co
 
 def test_what_a_program_said_becomes_one_printable_line(tmp_path):
     row = read_rows(write_run(tmp_path / "run", {"x265": (1000, "")}) / "rd.csv")[0]
-    made = RDRow(**{**row.model_dump(), "status": "failed", "reason": "died:\n\x1b[31mred\x00 \u2028"})
-    assert made.reason == "died: ?[31mred?"
+    failure = RDRow(**{**row.model_dump(), "status": "failed", "reason": "died:\n\x1b[31mred\x00 \u2028"})
+    assert failure.reason == "died: ?[31mred?"
 
 
 @pytest.mark.parametrize("name", ["a\nb", "a\x1b[2J", "=cmd()", "\udce4"])
@@ -282,9 +282,9 @@ def test_the_command_of_a_row_is_inert(foreign, pasted, marker, nasty):
     *_, command = explain_row(f"{folder}#{row.job}", folder)
     (call,) = pasted(command)
     joined = [item for item in call if item.startswith("--") and "=" in item]
-    given = dict(itertools.pairwise(call)) | dict(item.split("=", 1) for item in joined)
-    assert {given[name] for name in ("--codec", "--extractor")} == {nasty}
-    assert {split_names(given[name]) for name in ("--sequences", "--rates")} == {(nasty,)}
+    arguments = dict(itertools.pairwise(call)) | dict(item.split("=", 1) for item in joined)
+    assert {arguments[name] for name in ("--codec", "--extractor")} == {nasty}
+    assert {split_names(arguments[name]) for name in ("--sequences", "--rates")} == {(nasty,)}
     assert not (nasty.startswith("-") and nasty in call)  # a word of its own could be a flag
 
 
@@ -484,10 +484,10 @@ def test_a_recordings_name_reaches_no_program(tmp_path, monkeypatch, name):
     from baselines import _video
     from bench.stream.recording import Cut, encode_recording
 
-    given, run_tool = [], _video.run_tool
+    words, run_tool = [], _video.run_tool
 
     def watched(arguments, **options):
-        given.extend(map(str, arguments))
+        words.extend(map(str, arguments))
         return run_tool(arguments, **options)
 
     monkeypatch.setattr(_video, "run_tool", watched)
@@ -498,7 +498,7 @@ def test_a_recordings_name_reaches_no_program(tmp_path, monkeypatch, name):
         coding=CodingCondition(), size="16x16", progress=lambda *_: None, warn=print,
     )  # fmt: skip
     assert "for 41 spike frames" in said
-    assert given and not [word for word in given if f"{name}.dat" in word]
+    assert words and not [word for word in words if f"{name}.dat" in word]
 
 
 @pytest.mark.parametrize("name", ["-version.mp4", "concat:other.mp4", "file:other.mp4"])
@@ -625,9 +625,9 @@ def test_an_archive_leaves_nothing_outside_its_folder(tmp_path):
         wheel.writestr(link, "/etc/passwd")
     before = set(tmp_path.rglob("*"))
     assert _unpack(tmp_path / "a.whl", tmp_path / "data") == 2
-    made = {path for path in tmp_path.rglob("*") if path not in before and not path.is_dir()}
-    assert made == {tmp_path / "data/test/spike/good.dat", tmp_path / "data/test/gt/link.png"}
-    assert not any(path.is_symlink() for path in made)
+    files = {path for path in tmp_path.rglob("*") if path not in before and not path.is_dir()}
+    assert files == {tmp_path / "data/test/spike/good.dat", tmp_path / "data/test/gt/link.png"}
+    assert not any(path.is_symlink() for path in files)
 
 
 def test_an_archive_that_is_another_one_is_not_opened(tmp_path, monkeypatch):
@@ -807,10 +807,10 @@ def test_names_are_text_in_what_a_check_writes(tmp_path):
 
     first = write_run(tmp_path / "first", {"x265": (1000, "")}, rows=odd)
     second = write_run(tmp_path / "second", {"x265": (2000, "")}, rows=odd)
-    found = check_runs(second, first, Tolerance())
-    page = markdown_page(found, second, first)
+    check = check_runs(second, first, Tolerance())
+    page = markdown_page(check, second, first)
     assert "alert" in page and "<script" not in page and "](javascript" not in page
-    names = [case.get("name") for case in ElementTree.fromstring(junit_xml(found)).iter("testcase")]  # noqa: S314
+    names = [case.get("name") for case in ElementTree.fromstring(junit_xml(check)).iter("testcase")]  # noqa: S314
     assert any(HOSTILE in name for name in names)
 
 

@@ -81,10 +81,10 @@ def test_a_stream_is_shown_as_it_decodes(bench, tmp_path):
     said = bench("show", stream, "-o", tmp_path / "a.png").stdout
     assert said.startswith(f"{tmp_path / 'a.png'}: 8 frames of 24x16 from")
     bench("decode", stream, "-o", tmp_path / "a.npy")
-    wanted = to_uint8(np.load(tmp_path / "a.npy"))
+    frames = to_uint8(np.load(tmp_path / "a.npy"))
     # Panels of 24 pixels are enlarged nine times.
     sheet = np.asarray(Image.open(tmp_path / "a.png"))[2 * LINE + 6 :, 6:][: 9 * 16, : 9 * 24][4::9, 4::9]
-    assert np.array_equal(sheet, wanted[4])
+    assert np.array_equal(sheet, frames[4])
     bench("show", stream, "-o", tmp_path / "a.npy")
     assert len(np.load(tmp_path / "a.npy")) == 8
     one_line_error(bench("show", stream, "--codec", "x264", "-o", tmp_path / "b.png", check=2), "leave out all options")

@@ -37,8 +37,8 @@ def tree(tmp_path_factory):
 
 
 def _names(folder, split="train"):
-    found = find_sources(folder, frames_between, split)
-    return [path.name for path in found.pictures], ["/".join(path.parts[-2:]) for path in found.clips.values()]
+    sources = find_sources(folder, frames_between, split)
+    return [path.name for path in sources.pictures], ["/".join(path.parts[-2:]) for path in sources.clips.values()]
 
 
 def test_only_the_septuplets_of_a_list_are_taken(tree):

@@ -142,8 +142,8 @@ def test_tfp_is_the_mean_of_the_window(window):
     instants = np.array([0, 5, 160, 319])
     rates = firing_rate(spikes, instants, window)
     for rate, t in zip(rates, instants, strict=True):
-        chosen = [spikes[i] for i in range(t - window // 2, t - window // 2 + window) if 0 <= i < 320]
-        assert np.allclose(rate, np.mean(chosen, axis=0), atol=1e-6)
+        frames = [spikes[i] for i in range(t - window // 2, t - window // 2 + window) if 0 <= i < 320]
+        assert np.allclose(rate, np.mean(frames, axis=0), atol=1e-6)
 
 
 def test_tfi_is_one_over_the_interval():

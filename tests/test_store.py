@@ -23,14 +23,14 @@ KEY = "ab" + "0" * 62
 
 
 def test_entries_are_made_once(tmp_path):
-    store, made = Store(tmp_path), []
+    store, calls = Store(tmp_path), []
 
     def make():
-        made.append(1)
+        calls.append(1)
         return array_bytes(np.arange(5)), {"seconds": 1.5}
 
     first, again = store.get(KEY, make), store.get(KEY, make)
-    assert made == [1]
+    assert calls == [1]
     assert first == again
     assert first.array().tolist() == [0, 1, 2, 3, 4]
     assert Store(tmp_path, make=False).get(KEY, make) == first

@@ -36,11 +36,11 @@ def recording(tmp_path, spikes):
 
 def encode(recording, name="x.spk", paradigm="cta", cut=None, codec="", notes=None, **options):
     """Encode with firing rates as features; gives the stream's path and what was said."""
-    given = {"coding": CodingCondition(), "extractor": "tfp", "size": f"{WIDTH}x{HEIGHT}", "spike_rate": 0.6, **options}
+    chain = {"coding": CodingCondition(), "extractor": "tfp", "size": f"{WIDTH}x{HEIGHT}", "spike_rate": 0.6, **options}
     out, warned = recording.parent / name, [] if notes is None else notes
     said = encode_recording(
         recording, out, cut or Cut(), codec=codec or CODECS[paradigm], paradigm=paradigm,
-        progress=lambda *_: None, warn=warned.append, **given,
+        progress=lambda *_: None, warn=warned.append, **chain,
     )  # fmt: skip
     return out, said
 
@@ -152,9 +152,9 @@ def test_streams_that_do_not_say_it_are_decoded_with_options(recording, first_ve
     for stated, words in ((StatedChain(), "--extractor and --spike-rate"), (StatedChain("tfp"), "give --spike-rate")):
         with pytest.raises(BenchError, match=words):
             decode(bare("cta"), "x.npy", stated=stated)
-    given = StatedChain("tfp", spike_rate=0.6)
-    assert np.load(decode(bare("cta"), "cta.npy", stated=given)).shape == (8, HEIGHT, WIDTH)
-    assert np.load(decode(bare("cta"), "few.npy", stated=replace(given, stride=16))).shape == (4, HEIGHT, WIDTH)
+    chain = StatedChain("tfp", spike_rate=0.6)
+    assert np.load(decode(bare("cta"), "cta.npy", stated=chain)).shape == (8, HEIGHT, WIDTH)
+    assert np.load(decode(bare("cta"), "few.npy", stated=replace(chain, stride=16))).shape == (4, HEIGHT, WIDTH)
 
 
 EVIL = "from pathlib import Path\nPath('ran').touch()\n"
@@ -254,8 +254,8 @@ def test_files_whose_containers_have_no_place_are_read(segmented):
     old = spkl(segmented.with_name("old.spk"), bare)
     assert [segment.start for segment in read_segments(old)] == starts
     assert decode(old, "old.dat").read_bytes() == decode(segmented, "new.dat").read_bytes()
-    given = StatedChain("tfp", spike_rate=0.6)
-    assert np.array_equal(np.load(decode(old, "old.npy", stated=given)), np.load(decode(segmented, "new.npy")))
+    chain = StatedChain("tfp", spike_rate=0.6)
+    assert np.array_equal(np.load(decode(old, "old.npy", stated=chain)), np.load(decode(segmented, "new.npy")))
     with pytest.raises(StreamError, match="not of one recording"):
         decode(spkl(old, [bare[0], *(segment.stream for segment in list(read_segments(segmented))[1:])]), "x.dat")
     for items in ([bare[0][1], bare[1][1]], [[0, segment.stream] for segment in read_segments(segmented)]):

@@ -97,11 +97,11 @@ def test_frames_between_two_of_a_video_move_instead_of_fading():
     def scene(shift):
         return picture[8 : 8 + SIZE, 8 + shift : 8 + shift + SIZE]
 
-    found = frames_between(scene(0), scene(8), 4)
+    interpolation = frames_between(scene(0), scene(8), 4)
     inside = (slice(None), slice(16, -16), slice(16, -16))
     moved = np.stack([scene(2 * part) for part in range(4)])
     faded = np.stack([scene(0) + part / 4 * (scene(8) - scene(0)) for part in range(4)])
-    errors = [float(np.square(frames - moved)[inside].mean()) for frames in (found, faded)]
+    errors = [float(np.square(frames - moved)[inside].mean()) for frames in (interpolation, faded)]
     assert errors[0] < errors[1] / 10
 
 

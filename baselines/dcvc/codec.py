@@ -96,7 +96,7 @@ class Dcvc(NeuralCodec, Trainable):
 
         point = 0 if case.rate_point is None else case.rate_point
         self.check_rate_point(point)
-        image, video = _networks(*self.chosen.weight_files(point))
+        image, video = _networks(*self.network_preset.weight_files(point))
         image, video = image.to(case.dtype), video.to(case.dtype)
         bits = _Official(image, video)
         reference: Any = None

@@ -108,7 +108,7 @@ class DcvcDc(NeuralCodec, Trainable):
         if case.rate_point is None:
             raise BenchError("the case's rate point is not in its name; give --rate-point 0..3 or level0..level63")
         self.check_rate_point(case.rate_point)
-        image, video = _networks(*self.chosen.weight_files(case.rate_point))
+        image, video = _networks(*self.network_preset.weight_files(case.rate_point))
         model = _Official(image.to(case.dtype), video.to(case.dtype), case.rate_point, "rgb")
         state = None
         with torch.inference_mode():

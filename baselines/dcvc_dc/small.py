@@ -235,8 +235,8 @@ class SmallVideoNetwork(FixedLayer):
         coefficients = decoded * steps
         detail, feature = self.decoder(coefficients, contexts)
         image = to_frame(predicted - 0.5 + self.transform.invert(coefficients) + detail, self.frozen)
-        kept = snap((decoded / self.prior.get_buffer("gain")).to(detail), self.frozen)
-        return SmallState(image, feature, mv_feature, kept, mv_y)
+        y = snap((decoded / self.prior.get_buffer("gain")).to(detail), self.frozen)
+        return SmallState(image, feature, mv_feature, y, mv_y)
 
     def _code_motion(
         self, coder: LatentCoder, frame: Tensor | None, state: SmallState, rate: Tensor

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from baselines.neural.entropy import Family
 from baselines.neural.fixed import FixedMasked
 from baselines.neural.latents import LatentCoder
-from baselines.neural.layers import MaskedConv, kept
+from baselines.neural.layers import MaskedConv, tensor_cache
 
 _TAPS = [(row, column) for row in range(3) for column in range(5) if row < 2 or column < 2]
 
@@ -84,7 +84,7 @@ def on_places(network: nn.Module) -> Callable[[Tensor], Tensor]:
     return apply
 
 
-@kept
+@tensor_cache
 def _wavefronts(height: int, width: int, device: torch.device) -> tuple[tuple[Tensor, Tensor, Tensor], ...]:
     """For each step the indices of its places, those of their taps in the padded array, and their own there."""
     steps = []

@@ -259,22 +259,24 @@ class NeuralCodec(Codec, HasWorkload):
     in_batches: ClassVar[bool] = False
 
     @property
-    def chosen(self) -> Preset:
+    def network_preset(self) -> Preset:
         """The preset that the options name."""
         return self.presets[self.options.preset](self)
+
+    chosen = network_preset  # the training of `baselines.recognition` reads it by this name
 
     @property
     def rate_points(self) -> tuple[RatePoint, ...]:  # type: ignore[override]
         """The preset's rate points, from the lowest rate to the highest."""
-        return self.chosen.rate_points
+        return self.network_preset.rate_points
 
     def rate_points_for(self, content: Content) -> tuple[RatePoint, ...]:
         """The preset's rate points that a run uses for this content."""
-        return self.chosen.default_points(content)
+        return self.network_preset.default_points(content)
 
     def check_rate_point(self, rate_point: RatePoint) -> None:
         """Raise `BenchError` if the preset has no such rate point."""
-        self.chosen.check_rate_point(rate_point)
+        self.network_preset.check_rate_point(rate_point)
 
     @abstractmethod
     def untrained(self) -> nn.Module:
@@ -288,7 +290,7 @@ class NeuralCodec(Codec, HasWorkload):
         """The parts of coding H x W frames, for `bench complexity`."""
         from baselines.neural.workload import codec_workload
 
-        model = self.chosen.blank()
+        model = self.network_preset.blank()
         padded = (size[0] + -size[0] % model.multiple, size[1] + -size[1] % model.multiple)
         yield from codec_workload(model, padded, 1 if model.colour == "luma" else 3, "cpu")
 
@@ -325,15 +327,15 @@ class NeuralCodec(Codec, HasWorkload):
         from bench.fingerprint import digest
 
         points = self.rate_points_for(Content.FEATURES)
-        chosen = self.chosen
-        files = dict.fromkeys(path for point in points for path in chosen.weight_files(point))
+        preset = self.network_preset
+        files = dict.fromkeys(path for point in points for path in preset.weight_files(point))
         hashes = [file_sha256(path) for path in files]
         return hashes[0] if len(hashes) == 1 else digest(hashes)
 
     @property
     def together(self) -> int:
         """See `Codec`."""
-        return _BATCH if self.in_batches and isinstance(self.chosen, SmallPreset) else 1
+        return _BATCH if self.in_batches and isinstance(self.network_preset, SmallPreset) else 1
 
     def compress(self, frames: np.ndarray, rate_point: RatePoint, condition: CodingCondition) -> Compressed:
         """Code frame by frame; inter frames are predicted from frames decoded before them."""
@@ -439,12 +441,12 @@ class NeuralCodec(Codec, HasWorkload):
         from bench.weights import check_device
 
         check_device(self.options.device)
-        chosen = self.chosen
+        preset = self.network_preset
         if len(rate_points) > 1:
-            assert isinstance(chosen, SmallPreset)  # noqa: S101 -- others are not `together`
-            return chosen.model(torch.tensor(rate_points, device=self.options.device))
+            assert isinstance(preset, SmallPreset)  # noqa: S101 -- others are not `together`
+            return preset.model(torch.tensor(rate_points, device=self.options.device))
         # Keyed on the files' hash, so that a file that changed is read again.
-        hashes = tuple(file_sha256(path) for path in chosen.weight_files(rate_points[0]))
+        hashes = tuple(file_sha256(path) for path in preset.weight_files(rate_points[0]))
         return _loaded(type(self), tuple(self.options), rate_points[0], hashes)
 
 
@@ -465,8 +467,8 @@ def _small_network(
 def _loaded(
     codec: type[NeuralCodec], options: tuple[tuple[str, Any], ...], rate_point: RatePoint, _hashes: tuple[str, ...]
 ) -> FrameModel:
-    made = codec(**dict(options))
-    return made.chosen.load(rate_point, made.options.device)
+    instance = codec(**dict(options))
+    return instance.network_preset.load(rate_point, instance.options.device)
 
 
 def from_luma(luma: Tensor, colour: Colour) -> Tensor:
@@ -494,9 +496,9 @@ def find_file(folder: Path, *patterns: str) -> Path:
         If no pattern matches, or one matches several files.
     """
     for pattern in patterns:
-        found = sorted(folder.glob(pattern))
-        if len(found) > 1:
-            raise BenchError(f"{folder} has several files {pattern}: {', '.join(path.name for path in found)}")
-        if found:
-            return found[0]
+        matches = sorted(folder.glob(pattern))
+        if len(matches) > 1:
+            raise BenchError(f"{folder} has several files {pattern}: {', '.join(path.name for path in matches)}")
+        if matches:
+            return matches[0]
     raise BenchError(f"{folder} has no {' or '.join(patterns)}")

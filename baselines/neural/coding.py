@@ -176,12 +176,12 @@ class StreamEncoder(Estimator):
         outside, bits = np.empty(len(symbols), np.bool_), np.zeros(len(symbols))
         for models in {id(step.models): step.models for step in steps}.values():
             mine = np.repeat([step.models is models for step in steps], sizes)
-            index[mine] = chosen = models.index(keys[mine])
-            shifted, escapes = symbols[mine] - models.tables.offsets[chosen], models.escapes[chosen]
+            index[mine] = tables = models.index(keys[mine])
+            shifted, escapes = symbols[mine] - models.tables.offsets[tables], models.escapes[tables]
             outside[mine] = beyond = (shifted < 0) | (shifted >= escapes)
             entries[mine] = coded = np.where(beyond, escapes, shifted)
             if self.count is None:
-                bits[mine] = models.bits(chosen, coded)
+                bits[mine] = models.bits(tables, coded)
         if self.count is None:
             for name in {step.name for step in steps}:
                 self._add(name, bits[np.repeat([step.name == name for step in steps], sizes)].sum())

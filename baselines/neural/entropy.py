@@ -207,8 +207,8 @@ def channel_tables(prior: Prior) -> Tables:
         masses = exact.probability(reach + exact.medians)[0, :, :, 0].clamp_min(0).numpy()
     frequencies, offsets = [], []
     for row in masses:
-        kept = np.flatnonzero(row * _TABLE_TOTAL >= 0.5)
-        low, high = (int(kept[0]), int(kept[-1])) if kept.size else (_MAX_SUPPORT, _MAX_SUPPORT)
+        support = np.flatnonzero(row * _TABLE_TOTAL >= 0.5)
+        low, high = (int(support[0]), int(support[-1])) if support.size else (_MAX_SUPPORT, _MAX_SUPPORT)
         inside = row[low : high + 1]
         frequencies.append(to_frequencies([*inside, max(0.0, 1 - float(inside.sum()))]))
         offsets.append(low - _MAX_SUPPORT)

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.neural.layers import MaskedConv, kept, warp
+from baselines.neural.layers import MaskedConv, tensor_cache, warp
 
 STEP = 1 / 64
 LIMIT = 16.0
@@ -337,7 +337,7 @@ def warp_cubic(image: Tensor, motion: Tensor, frozen: bool, step: float = STEP) 
     return warped
 
 
-@kept
+@tensor_cache
 def _cubic_weights(device: torch.device) -> Tensor:
     """Weights of the four taps at each sixteenth, 4 x 16 float32; they add up to 1."""
     part = torch.arange(0, 1, MOTION_STEP, dtype=torch.float64)

@@ -37,29 +37,29 @@ class GrowingRecipe(Recipe):
         train_in_bfloat16(self.network)
         return True
 
-    def fitted(self, name: str, given: Tensor, own: Tensor) -> Tensor | None:
+    def fitted(self, name: str, tensor: Tensor, own: Tensor) -> Tensor | None:
         """The initial value of a tensor from a network of the same or a smaller size; None where it does not fit.
 
         Tables by rate point grow by repetition. New channels keep their own initial values, and the given channels take
         nothing from them.
         """
-        smaller = given.ndim == own.ndim and all(a <= b for a, b in zip(given.shape, own.shape, strict=True))
-        if given.shape == own.shape or not smaller or name not in dict(self.network.named_parameters()):
-            return super().fitted(name, given, own)
-        if name.endswith(("rates.scale", "rate_bias")) and len(given) == len(STEPS):
-            times, more = divmod(len(own), len(given))
+        smaller = tensor.ndim == own.ndim and all(a <= b for a, b in zip(tensor.shape, own.shape, strict=True))
+        if tensor.shape == own.shape or not smaller or name not in dict(self.network.named_parameters()):
+            return super().fitted(name, tensor, own)
+        if name.endswith(("rates.scale", "rate_bias")) and len(tensor) == len(STEPS):
+            times, more = divmod(len(own), len(tensor))
             finer = (own[len(own) - more :] - own[-more - 1]).mean((1, 2, 3), keepdim=True)
-            given = torch.cat([given.repeat_interleave(times, 0), given[-1:] + finer])
+            tensor = torch.cat([tensor.repeat_interleave(times, 0), tensor[-1:] + finer])
         if name.endswith("prior.rate_bias"):
-            more = own.shape[1] // 2 - given.shape[1] // 2
-            halves = [torch.cat([half, half[:, -1:].expand(-1, more, -1, -1)], 1) for half in given.chunk(2, 1)]
+            more = own.shape[1] // 2 - tensor.shape[1] // 2
+            halves = [torch.cat([half, half[:, -1:].expand(-1, more, -1, -1)], 1) for half in tensor.chunk(2, 1)]
             return torch.cat(halves, 1)
         if joined := _JOINED.match(name):
-            return self._joined(given, own, joined[1], joined[2] in ("conv1", "depth_conv"))
+            return self._joined(tensor, own, joined[1], joined[2] in ("conv1", "depth_conv"))
         groups = next((count for layer, count in _GROUPS.items() if layer in name), 1)
-        return given if given.shape == own.shape else _widened(given, own, groups)
+        return tensor if tensor.shape == own.shape else _widened(tensor, own, groups)
 
-    def _joined(self, given: Tensor, own: Tensor, prior: str, ordered: bool) -> Tensor:
+    def _joined(self, tensor: Tensor, own: Tensor, prior: str, ordered: bool) -> Tensor:
         """A layer of `_JOINED`: what comes after a prior's own maps moves behind those that are new.
 
         Parameters
@@ -75,24 +75,24 @@ class GrowingRecipe(Recipe):
             numbers = torch.arange(count)
             return torch.where(numbers < before, numbers, numbers + after - before)
 
-        rows = torch.zeros(len(given), *own.shape[1:])
-        if given.ndim == 1 or given.shape[1] == own.shape[1]:  # a bias, or a kernel for each map alone
-            rows.copy_(given)
+        rows = torch.zeros(len(tensor), *own.shape[1:])
+        if tensor.ndim == 1 or tensor.shape[1] == own.shape[1]:  # a bias, or a kernel for each map alone
+            rows.copy_(tensor)
         else:
-            rows[:, places(given.shape[1])] = given
+            rows[:, places(tensor.shape[1])] = tensor
         grown = own.clone()
-        grown[places(len(given)) if ordered else torch.arange(len(given))] = rows
+        grown[places(len(tensor)) if ordered else torch.arange(len(tensor))] = rows
         return grown
 
 
-def _widened(given: Tensor, own: Tensor, groups: int) -> Tensor | None:
-    """`own` with `given` as the first rows of each group of rows; these rows have zeros at inputs that are new."""
-    if given.shape[2:] != own.shape[2:] or len(given) % groups:
+def _widened(tensor: Tensor, own: Tensor, groups: int) -> Tensor | None:
+    """`own` with `tensor` as the first rows of each group of rows; these rows have zeros at inputs that are new."""
+    if tensor.shape[2:] != own.shape[2:] or len(tensor) % groups:
         return None
     widened = own.clone()
-    for rows, old in zip(widened.chunk(groups), given.chunk(groups), strict=True):
+    for rows, old in zip(widened.chunk(groups), tensor.chunk(groups), strict=True):
         first = rows[: len(old)]
-        if given.ndim > 1:
+        if tensor.ndim > 1:
             first.zero_()
             first = first[:, : old.shape[1]]
         first.copy_(old)

@@ -65,11 +65,11 @@ def symbols_of(residual: Tensor, family: Family, sigma: Tensor, worth: Tensor | 
             return symbols
         # Most symbols are zero already.
         places = symbols.nonzero(as_tuple=True)
-        given, nearest, scale = residual[places], symbols[places], sigma[places]
+        values, nearest, scale = residual[places], symbols[places], sigma[places]
         smaller = nearest - nearest.sign()
         likelihood = family.probability(torch.stack((smaller, nearest)), scale).clamp_min(_LEAST)
         saved = (likelihood[0] / likelihood[1]).log2()
-        lost = worth.expand_as(residual)[places] * ((given - smaller).square() - (given - nearest).square())
+        lost = worth.expand_as(residual)[places] * ((values - smaller).square() - (values - nearest).square())
         symbols[places] = torch.where(saved > lost, smaller, nearest)
         return symbols
 

@@ -16,7 +16,7 @@ _PEDESTAL = 2.0**-36
 _T = TypeVar("_T")
 
 
-def kept(make: Callable[..., _T]) -> Callable[..., _T]:
+def tensor_cache(make: Callable[..., _T]) -> Callable[..., _T]:
     """Cache a function's tensors by its arguments.
 
     The function runs outside inference mode, since training cannot use tensors that were made inside.
@@ -24,11 +24,11 @@ def kept(make: Callable[..., _T]) -> Callable[..., _T]:
 
     @lru_cache(maxsize=64)
     @wraps(make)
-    def made(*arguments: Hashable) -> _T:
+    def call(*arguments: Hashable) -> _T:
         with torch.inference_mode(False):
             return make(*arguments)
 
-    return made
+    return call
 
 
 class Pointwise(nn.Conv2d):
@@ -165,8 +165,8 @@ class _FlowLevel(nn.Module):
         for i in range(5):
             # The spectral form is faster only for kernels of 7 rows and more, and not from 8 channels or fewer.
             spectral = kernel >= 7 and sizes[i] > 8
-            made = SpectralConv(sizes[i], sizes[i + 1], kernel) if spectral else conv(sizes[i], sizes[i + 1], kernel)
-            self.add_module(f"conv{i + 1}", made)
+            layer = SpectralConv(sizes[i], sizes[i + 1], kernel) if spectral else conv(sizes[i], sizes[i + 1], kernel)
+            self.add_module(f"conv{i + 1}", layer)
 
     def forward(self, x: Tensor) -> Tensor:
         *hidden, last = self.children()
@@ -203,7 +203,7 @@ def warp(image: Tensor, flow: Tensor, kind: str = "bilinear") -> Tensor:
     return F.grid_sample(image, grid.permute(0, 2, 3, 1), kind, "border", align_corners=True)
 
 
-@kept
+@tensor_cache
 def _unit_grid(height: int, width: int, device: torch.device) -> Tensor:
     # In float32 whatever the model's precision: the published figures of both DCVC codecs were computed so.
     y, x = torch.meshgrid(

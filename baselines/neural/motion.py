@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.neural.layers import halve, kept, warp
+from baselines.neural.layers import halve, tensor_cache, warp
 from baselines.neural.small import BLOCK, motion_surface, quarter_latent, slope_of, step_of
 
 # The search covers +-8 places at a quarter of the size, which are +-32 pixels, then +-2 around the best at half size
@@ -58,8 +58,8 @@ def motion_latent(now: Tensor, past: Tensor, rate: Tensor, encoder: nn.Module, c
     Tensor
         N x C x H/16 x W/16.
     """
-    found = search_motion(now, past, _price(rate))
-    return _latent(found, motion_surface(found, False), encoder, channels)
+    motion = search_motion(now, past, _price(rate))
+    return _latent(motion, motion_surface(motion, False), encoder, channels)
 
 
 @dataclass(frozen=True)
@@ -161,13 +161,13 @@ def _at_full_size(
     if known is not None:
         motion = _going_on(now, past, motion, F.avg_pool2d(known.motion, side), prices)
     surface = motion_surface(motion, False, side)
-    found, curvature, loss = _refined(now, past, motion, surface, 1, 0.5)
+    vectors, curvature, loss = _refined(now, past, motion, surface, 1, 0.5)
     if known is not None and known.long_term is not None and known.path is not None:
         flow = surface + warp(known.path, surface)
         other, bent, least = _refined(now, known.long_term, motion, flow, 1, 0.5)
         better = least < loss
-        found, curvature = torch.where(better, other, found), torch.where(better, bent, curvature)
-    return _smoothed(found, curvature, prices), curvature
+        vectors, curvature = torch.where(better, other, vectors), torch.where(better, bent, curvature)
+    return _smoothed(vectors, curvature, prices), curvature
 
 
 def _going_on(now: Tensor, past: Tensor, motion: Tensor, before: Tensor, prices: Tensor) -> Tensor:
@@ -279,17 +279,17 @@ def _refined(
 
     x, along = vertex(cost_at(row, column - 1), cost_at(row, column + 1))
     y, down = vertex(cost_at(row - 1, column), cost_at(row + 1, column))
-    found = torch.stack((column - reach + x, row - reach + y), 1)
-    return motion + step * found, torch.stack((along, down), 1) / step**2, cost.amin(1, True)
+    displacement = torch.stack((column - reach + x, row - reach + y), 1)
+    return motion + step * displacement, torch.stack((along, down), 1) / step**2, cost.amin(1, True)
 
 
-def _smoothed(found: Tensor, curvature: Tensor, price: Tensor) -> Tensor:
+def _smoothed(vectors: Tensor, curvature: Tensor, price: Tensor) -> Tensor:
     """The field of least cost: squared error by the parabolas, and the price of differences between neighbours.
 
     A difference costs its length, not its square, so that the field may break where an object ends. It is solved by
     repeated weighted means over the neighbours; neighbours with similar motion weigh more.
     """
-    field = found
+    field = vectors
     for _ in range(_ROUNDS):
         padded = F.pad(field, (1, 1, 1, 1), mode="replicate")
         around = torch.stack(
@@ -298,7 +298,7 @@ def _smoothed(found: Tensor, curvature: Tensor, price: Tensor) -> Tensor:
         apart = around - field
         # torch.norm over an axis of two is a hundred times slower.
         weight = price / (torch.hypot(apart[:, :, :1], apart[:, :, 1:]) + _SAME)
-        field = (curvature * found + (weight * around).sum(0)) / (curvature + weight.sum(0))
+        field = (curvature * vectors + (weight * around).sum(0)) / (curvature + weight.sum(0))
     return field
 
 
@@ -308,7 +308,7 @@ def _block_means(error: Tensor, block: int) -> Tensor:
     return F.avg_pool2d(F.pad(error, (reach,) * 4, mode="replicate"), 2 * block, block)
 
 
-@kept
+@tensor_cache
 def _shifts(reach: int, device: torch.device) -> Tensor:
     """All displacements up to a reach, row by row, (2 reach + 1)^2 x 2, x then y."""
     steps = torch.arange(-reach, reach + 1, dtype=torch.float32, device=device)

@@ -117,11 +117,11 @@ def compare_frame(
     """
     allowed, allowed_rate = BOUNDS[case.precision]
     for name, frame in frames.items():
-        wanted = case.arrays.get(f"{index}.{name}")
-        if wanted is None or wanted.shape != frame.shape:
-            stored = "nothing" if wanted is None else wanted.shape
+        reference = case.arrays.get(f"{index}.{name}")
+        if reference is None or reference.shape != frame.shape:
+            stored = "nothing" if reference is None else reference.shape
             raise BenchError(f"the case holds {stored} as {index}.{name} where {tuple(frame.shape)} was decoded")
-        yield Difference(index, name, float(np.abs(frame.cpu().numpy() - wanted).max()), allowed)
+        yield Difference(index, name, float(np.abs(frame.cpu().numpy() - reference).max()), allowed)
     height, width = next(iter(frames.values())).shape[2:]
     for name, value in bits.items():
         stored_rate = case.arrays.get(f"{index}.{prefix}{name}")

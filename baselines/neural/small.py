@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from baselines.neural.entropy import BitCount, FactorizedPrior, Laplace, Tables, channel_tables
 from baselines.neural.fixed import FixedConv, FixedLayer, add, freeze, snap
-from baselines.neural.layers import kept
+from baselines.neural.layers import tensor_cache
 from bench.weights import load_into
 
 BLOCK = 16
@@ -271,7 +271,7 @@ def motion_surface(motion: Tensor, frozen: bool, side: int = BLOCK) -> Tensor:
     return snap(down @ motion @ across.T, frozen)
 
 
-@kept
+@tensor_cache
 def _spread(blocks: int, side: int) -> Tensor:
     """Weight of each block in each pixel along one direction, (side * blocks) x blocks."""
     half = side // 2

@@ -52,8 +52,8 @@ class SmallRecipe(GrowingRecipe):
     # Large crops: what moves in across a border is not in the previous frame.
     batch, crop = 3, 128
 
-    def __init__(self, image: Any, video: Any, made: type[SmallModel]) -> None:
-        self.image, self.video, self.made = image, video, made
+    def __init__(self, image: Any, video: Any, model_type: type[SmallModel]) -> None:
+        self.image, self.video, self.model_type = image, video, model_type
         self.network = nn.ModuleDict({"image": image, "video": video})
 
     def start(self, batch: Batch) -> None:
@@ -66,12 +66,12 @@ class SmallRecipe(GrowingRecipe):
         """The networks with a rate point for each item."""
         # Unless it starts from trained weights, the inter network learns from intra frames 0 to 3 rate points finer.
         anew = network.training and not self.warm
-        return self.made(network, rate, int(torch.randint(4, ())) if anew else INTRA_FINER)
+        return self.model_type(network, rate, int(torch.randint(4, ())) if anew else INTRA_FINER)
 
     def draw(self, shards: Shards, seed: int, step: int) -> Batch:
         """Sequences of features (some of luminance instead), and their luminance; N x K x S x S each."""
-        found = shards.pairs(self.batch, self.crop, seed, step, plain=PLAIN)
-        return tuple(torch.from_numpy(part) for part in found)
+        samples = shards.pairs(self.batch, self.crop, seed, step, plain=PLAIN)
+        return tuple(torch.from_numpy(part) for part in samples)
 
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, Mapping[str, float]]:
         """Mean loss of an intra frame and up to fifteen inter frames, each predicted from frames decoded before it."""
@@ -230,11 +230,11 @@ def _evaluate(model: SmallModel, features: Tensor, truth: Tensor, done: Callable
     """Bits per frame pixel, and PSNR against the luminance, of sequences N x K x S x S coded frame after frame."""
     bits = error = 0.0
     with torch.inference_mode():
-        for number, (sequence, wanted) in enumerate(zip(features, truth, strict=True), 1):
+        for number, (sequence, target) in enumerate(zip(features, truth, strict=True), 1):
             coder, state = Estimator(stream_bits()), None
             for index, frame in enumerate(sequence[:, None, None]):
                 decoded, state = model.code(coder, frame, index, (frame.shape[2], frame.shape[3]), state)
-                error += float((decoded[0, 0] - wanted[index]).square().mean())
+                error += float((decoded[0, 0] - target[index]).square().mean())
             bits += coder.total_bits
             done(number)
     frames = features.shape[0] * features.shape[1]

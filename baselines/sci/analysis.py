@@ -110,11 +110,11 @@ class Alignment(nn.Module):
         """
         if self.align == "warp":
             return there
-        found = torch.cat((here, there), 1)
+        maps = torch.cat((here, there), 1)
         for layer in self.hints:
-            found = F.leaky_relu(layer(found), 0.1)
-        found = self.offsets(found)
-        offsets, mask = found[:, : 18 * self.groups], 2 * torch.sigmoid(found[:, 18 * self.groups :])
+            maps = F.leaky_relu(layer(maps), 0.1)
+        maps = self.offsets(maps)
+        offsets, mask = maps[:, : 18 * self.groups], 2 * torch.sigmoid(maps[:, 18 * self.groups :])
         deformed = deform(there, offsets, mask, self.deform)
         return deformed if self.align == "dcn" else self.fuse(torch.cat((self.warped(there), deformed), 1))
 

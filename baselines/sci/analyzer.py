@@ -44,8 +44,8 @@ class SciAnalyzer(SciPart, Analyzer):
             padded, moved = self._prepared(network, features, motion)
             moved = network.refined(padded, moved)
             for k in range(len(features)):
-                found = network(padded, moved, k)[0, 0, :height, :width]
-                results[k] = found.clamp(0, 1).cpu().numpy()
+                result = network(padded, moved, k)[0, 0, :height, :width]
+                results[k] = result.clamp(0, 1).cpu().numpy()
         return results
 
     def motion(self, features: np.ndarray, motion: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -74,8 +74,8 @@ class SciAnalyzer(SciPart, Analyzer):
 
         _, refined = self.motion(features)
         neighbour = torch.from_numpy(features[k + offset])[None, None]
-        found: np.ndarray = warp(neighbour, chain(torch.from_numpy(refined)[None], k, offset))[0, 0].numpy()
-        return found
+        feature: np.ndarray = warp(neighbour, chain(torch.from_numpy(refined)[None], k, offset))[0, 0].numpy()
+        return feature
 
     def _network(self) -> Analysis:
         from baselines.sci.analysis import Analysis

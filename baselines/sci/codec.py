@@ -116,10 +116,10 @@ class Sci(NeuralCodec, TrainableInStages):
 
         def before(stage: str, file: str) -> Path:
             places = (earlier / stage / file, *([WEIGHTS / file] if preset == "small" else []))
-            found = next((path for path in places if path.is_file()), None)
-            if found is None:
+            weights = next((path for path in places if path.is_file()), None)
+            if weights is None:
                 raise BenchError(f"{self.name}: no weights {places[0]} to start from; train stage {stage} first")
-            return found
+            return weights
 
         if stage == "1":
             return ExtractionRecipe(preset, changed)

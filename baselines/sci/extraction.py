@@ -91,10 +91,10 @@ class Pathway(nn.Module):
         self.out = nn.Conv2d(every, outputs, 1)
 
     def forward(self, spikes: Tensor) -> Tensor:
-        found = [layer(spikes[:, first:last]) for layer, (first, last) in zip(self.filters, self.spans, strict=True)]
+        maps = [layer(spikes[:, first:last]) for layer, (first, last) in zip(self.filters, self.spans, strict=True)]
         # Weight of each sub-filter: short windows suit moving edges, long ones still surfaces.
-        weights = torch.softmax(self.query(torch.cat(found, 1)), 1)
-        weighted = [part * weights[:, i : i + 1] for i, part in enumerate(found)]
+        weights = torch.softmax(self.query(torch.cat(maps, 1)), 1)
+        weighted = [part * weights[:, i : i + 1] for i, part in enumerate(maps)]
         return F.leaky_relu(self.out(torch.cat(weighted, 1)), 0.1)
 
 

@@ -51,8 +51,8 @@ class SciExtractor(SciPart, Extractor):
             for feature, instant in zip(features, instants, strict=True):
                 frames = spikes[_mirrored(instant + around, len(spikes))]
                 window = torch.from_numpy(frames.astype(np.float32))[None].to(self.options.device)
-                found = network(pad_to(window, 4), rate)[0, 0, : spikes.shape[1], : spikes.shape[2]]
-                feature[:] = found.clamp(0, 1).cpu().numpy()
+                output = network(pad_to(window, 4), rate)[0, 0, : spikes.shape[1], : spikes.shape[2]]
+                feature[:] = output.clamp(0, 1).cpu().numpy()
         return features
 
     def _network(self) -> Extraction:

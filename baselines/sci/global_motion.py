@@ -15,7 +15,7 @@ import torch
 
 from baselines.neural.fixed import MOTION_STEP, snap_motion, warp_fixed
 from baselines.neural.latents import Estimator
-from baselines.neural.layers import halve, kept, warp
+from baselines.neural.layers import halve, tensor_cache, warp
 from baselines.neural.small import SCALES, stream_bits
 from bench.errors import StreamError
 
@@ -124,7 +124,7 @@ def affine_field(numbers: Tensor, size: tuple[int, int]) -> Tensor:
     return field.float() * MOTION_STEP
 
 
-@kept
+@tensor_cache
 def _places(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor, int]:
     across = (2 * torch.arange(width, device=device) - (width - 1)) * height
     down = (2 * torch.arange(height, device=device) - (height - 1)) * width

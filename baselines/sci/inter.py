@@ -85,7 +85,7 @@ class State:
     frame
         The decoded frame, N x 1 x H x W.
     maps
-        Maps of the last refinement, N x kept x H/u x W/u, where u is `CodecSize.unshuffle`.
+        Maps of the last refinement, N x maps x H/u x W/u, where u is `CodecSize.unshuffle`.
     y, mv_y
         Decoded latents, N x C x H/16 x W/16.
     motion
@@ -127,9 +127,9 @@ class VideoNetwork(FixedLayer):
             FixedConv(16, 32, zero=True), nn.PixelShuffle(4),
         )  # fmt: skip
         # Prediction.
-        self.entry = FixedConv(pixels, size.kept)
+        self.entry = FixedConv(pixels, size.maps)
         moved = 2 * pixels if size.long_term else pixels
-        self.predict = Refinement(size.unshuffle, moved + size.kept, size.width, size.predict, points)
+        self.predict = Refinement(size.unshuffle, moved + size.maps, size.width, size.predict, points)
         if size.long_term:
             self.share = FixedConv(size.width, pixels, zero=True)
             nn.init.constant_(self.share.conv.bias, _SHARE)  # type: ignore[arg-type]
@@ -143,7 +143,7 @@ class VideoNetwork(FixedLayer):
         self.lift = lifting(size.latent, size.hidden, size.lift, size.halvings) if size.lift else None
         known = 2 * pixels + size.width + size.lift
         self.refine = Refinement(size.unshuffle, known, size.width, size.reconstruct, points)
-        self.keep = FixedConv(size.width, size.kept, 1)
+        self.keep = FixedConv(size.width, size.maps, 1)
 
     def code(self, coder: LatentCoder, frame: Tensor | None, state: State, rate: Tensor) -> State:
         """Code frames N x 1 x H x W in [0, 1], None when decoding; returns the state with the decoded frames.
@@ -183,8 +183,8 @@ class VideoNetwork(FixedLayer):
             known.append(self.lift(snap((coefficients * FRAME_GAIN / gain).to(context), self.frozen)))
         detail, maps = self.refine(torch.cat(known, 1), point)
         image = to_frame(plain - 0.5 + detail, self.frozen)
-        kept = snap((decoded / gain).to(detail), self.frozen)
-        after = State(image, self.keep(maps), kept, mv_y, motion, place=0 if is_key else place)
+        y = snap((decoded / gain).to(detail), self.frozen)
+        after = State(image, self.keep(maps), y, mv_y, motion, place=0 if is_key else place)
         if is_key or not self.size.long_term:
             return after
         reference = state.frame if state.long_term is None else state.long_term
@@ -294,8 +294,8 @@ class VideoNetwork(FixedLayer):
         past, point = past.repeat(ways, 1, 1, 1), point.repeat(ways)
         latent = worth = None
         if searched is not None:
-            found, stake = (part.repeat(ways, 1, 1, 1) for part in searched)
-            latent = found / steps
+            vectors, stake = (part.repeat(ways, 1, 1, 1) for part in searched)
+            latent = vectors / steps
             times = steps.new_tensor(lasting).repeat_interleave(len(point) // ways).view(-1, 1, 1, 1)
             worth = times * stake * steps.square() / bit_worth(point // self.size.places)
         batch, _, height, width = past.shape

@@ -168,5 +168,5 @@ class SciPart(Component):
 
         check_device(self.options.device)
         place = self.weight_file(), self.options.device, self.weights_sha256
-        kept: N = restored(network, arguments, *place)  # type: ignore[arg-type]  # classes are hashable
-        return kept
+        instance: N = restored(network, arguments, *place)  # type: ignore[arg-type]  # classes are hashable
+        return instance

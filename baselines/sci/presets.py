@@ -29,12 +29,12 @@ ANALYSIS = {
 }
 CODEC = {
     "small": CodecSize(
-        unshuffle=4, width=64, kept=24, predict=2, reconstruct=3, encoder=64, hidden=128, hyper=16, motion=32,
+        unshuffle=4, width=64, maps=24, predict=2, reconstruct=3, encoder=64, hidden=128, hyper=16, motion=32,
         intra=IntraSize(width=96, reconstruct=3, encoder=64, hidden=96, hyper=16, lift=16),
         latent=192, lift=16, long_term=True, places=2, cubic=True, finest=2, global_motion=True,
     ),
     "paper": CodecSize(
-        unshuffle=1, width=128, kept=64, predict=13, reconstruct=16, encoder=160, hidden=428, hyper=128, motion=64,
+        unshuffle=1, width=128, maps=64, predict=13, reconstruct=16, encoder=160, hidden=428, hyper=128, motion=64,
         intra=IntraSize(width=128, reconstruct=16, encoder=160, hidden=428, hyper=128),
         latent=96,
     ),

@@ -39,7 +39,7 @@ class CodecSize:
     ----------
     unshuffle
         Side of the blocks of pixels that are channels of the refinements.
-    width, kept
+    width, maps
         Channels of the refinements, and of the maps that they pass on to the next frame.
     predict, reconstruct
         Number of residual blocks of the two refinements.
@@ -68,7 +68,7 @@ class CodecSize:
 
     unshuffle: int
     width: int
-    kept: int
+    maps: int
     predict: int
     reconstruct: int
     encoder: int

@@ -134,12 +134,12 @@ class ExtractionRecipe(_SciRecipe):
 
     def evaluate(self, network: nn.Module, shards: Shards, progress: Progress = silent) -> list[dict[str, float]]:
         """PSNR of the feature and of the head's luminance, and L1 and L2 norm of the feature's Laplacian."""
-        given, device = shards.scenes(self.checked, self.side, 0, 0), device_of(network)
-        spikes, truth = (torch.from_numpy(part).to(device) for part in given)
+        samples, device = shards.scenes(self.checked, self.side, 0, 0), device_of(network)
+        spikes, truth = (torch.from_numpy(part).to(device) for part in samples)
         with torch.inference_mode():
             feature = network.get_submodule("extraction")(spikes, _RATE).clamp(0, 1)
-            found = {"psnr": network.get_submodule("head")(feature).clamp(0, 1), "feature_psnr": feature}
-            facts = {name: -10 * math.log10(float((out - truth).square().mean())) for name, out in found.items()}
+            pictures = {"psnr": network.get_submodule("head")(feature).clamp(0, 1), "feature_psnr": feature}
+            facts = {name: -10 * math.log10(float((out - truth).square().mean())) for name, out in pictures.items()}
             rough = laplacian(feature)
         return [{**facts, "laplacian_l1": float(rough.abs().mean()), "laplacian_l2": float(rough.square().mean())}]
 
@@ -204,21 +204,21 @@ class AnalysisRecipe(_OnFeatures):
 
     def draw(self, shards: Shards, seed: int, step: int) -> Batch:
         """Features of successive instants, N x K x S x S, the luminance at one of them, and its index, N times."""
-        found = shards.pairs(self.batch, self.crop, seed, step, _INSTANTS)
-        features, truth = (torch.from_numpy(part) for part in found)
+        samples = shards.pairs(self.batch, self.crop, seed, step, _INSTANTS)
+        features, truth = (torch.from_numpy(part) for part in samples)
         # Mostly one in the middle, since neighbours are missing at the ends.
-        wanted = (2, 3, 2, 3, 0, 1, 2, 3, 4, 5)[step % 10]
-        return features, truth[:, wanted : wanted + 1], torch.full((len(features),), wanted)
+        instant = (2, 3, 2, 3, 0, 1, 2, 3, 4, 5)[step % 10]
+        return features, truth[:, instant : instant + 1], torch.full((len(features),), instant)
 
     def start(self, batch: Batch) -> None:
         """Do nothing: analysis starts by returning the feature."""
 
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, Mapping[str, float]]:
         """Squared error of the luminance, and with a small weight that of features predicted by motion."""
-        features, truth, wanted = batch
+        features, truth, instants = batch
         estimated = self.analysis.estimate(features)
         motion = self.analysis.refined(features, estimated)
-        error = (self.analysis(features, motion, int(wanted[0])) - truth).square().mean()
+        error = (self.analysis(features, motion, int(instants[0])) - truth).square().mean()
         explained = (unexplained(features, estimated) + unexplained(features, motion)).mean()
         facts = {
             "warp": -10 * math.log10(float(explained.detach()) / 2 + 1e-10),
@@ -233,14 +233,14 @@ class AnalysisRecipe(_OnFeatures):
     def evaluate(self, network: nn.Module, shards: Shards, progress: Progress = silent) -> list[dict[str, float]]:
         """PSNR of the luminance at the middle instants, and of the features there."""
         assert isinstance(network, Analysis)  # noqa: S101 -- the trainer's copy of it
-        given, device = shards.pairs(self.checked, self.side, 0, 0, _INSTANTS), device_of(network)
-        features, truth = (torch.from_numpy(part).to(device) for part in given)
+        samples, device = shards.pairs(self.checked, self.side, 0, 0, _INSTANTS), device_of(network)
+        features, truth = (torch.from_numpy(part).to(device) for part in samples)
         errors, own = [], []
         with torch.inference_mode():
             motion = network.refined(features, network.estimate(features))
             for k in (2, 3):
-                found = network(features, motion, k).clamp(0, 1)
-                errors.append(float((found - truth[:, k : k + 1]).square().mean()))
+                result = network(features, motion, k).clamp(0, 1)
+                errors.append(float((result - truth[:, k : k + 1]).square().mean()))
                 own.append(float((features[:, k] - truth[:, k]).square().mean()))
         return [
             {
@@ -272,8 +272,8 @@ class IntraRecipe(GrowingRecipe, _OnFeatures):
 
     def draw(self, shards: Shards, seed: int, step: int) -> Batch:
         """Features of single instants (some of luminance instead), and their luminance; N x 1 x S x S each."""
-        found = shards.pairs(self.batch, self.crop, seed, step, 1, PLAIN)
-        return tuple(torch.from_numpy(part) for part in found)
+        samples = shards.pairs(self.batch, self.crop, seed, step, 1, PLAIN)
+        return tuple(torch.from_numpy(part) for part in samples)
 
     def start(self, batch: Batch) -> None:
         """Set the prior's starting scales from the statistics of the linear transform."""
@@ -382,14 +382,14 @@ class ThroughCodecRecipe(CodecRecipe):
         """
         features, truth = (torch.from_numpy(part) for part in shards.pairs(self.batch, self.crop, seed, step))
         count, frames = features.shape[:2]
-        wanted = torch.tensor([(5 * step + 7 * number) % frames for number in range(self.results)])
+        instants = torch.tensor([(5 * step + 7 * number) % frames for number in range(self.results)])
         coded = count - step % 2 if count > 1 else 1
         number = torch.arange(count, dtype=torch.float32)
-        return features, truth, wanted.repeat(count, 1), torch.stack((number, (number < coded) * (count / coded)), 1)
+        return features, truth, instants.repeat(count, 1), torch.stack((number, (number < coded) * (count / coded)), 1)
 
     def loss(self, batch: Batch, progress: float) -> tuple[Tensor, Mapping[str, float]]:
         """Rate and distortion of the features that are sent, and distortion of the analyzed results."""
-        features, truth, wanted, (number, counts) = *batch[:3], batch[3].unbind(1)
+        features, truth, instants, (number, counts) = *batch[:3], batch[3].unbind(1)
         count, frames, height, width = features.shape
         plain = counts == 0
         sent = torch.where(plain[:, None, None, None], truth, features)
@@ -401,18 +401,18 @@ class ThroughCodecRecipe(CodecRecipe):
         decoded, motion = [], []
         for index in range(frames):
             part = slice(index, index + 1)
-            loss, frame_bpp, _, found, state = self.again(
+            loss, frame_bpp, _, picture, state = self.again(
                 self.frame, model, self.items(batch), sent[:, part], truth[:, part], index, state, own
             )
             total = total.to(loss) + loss / frames
             bpp += frame_bpp / frames
-            decoded.append(found)
-            motion.append(state.motion if index else torch.zeros(count, 2, height, width).to(found))
+            decoded.append(picture)
+            motion.append(state.motion if index else torch.zeros(count, 2, height, width).to(picture))
         received = torch.where(plain[:, None, None, None], features, torch.cat(decoded, 1))
         moved = torch.stack(motion, 1)
         # Other codecs decode no motion, and intra frames have none.
         psnr = 0.0
-        for turn, instant in enumerate(wanted[0].tolist()):
+        for turn, instant in enumerate(instants[0].tolist()):
             seen = slice(max(instant - RADIUS, 0), instant + RADIUS + 1)
             without = ((number + turn) % 2 == 1) | plain
             error = self.again(
@@ -447,7 +447,7 @@ class ThroughCodecRecipe(CodecRecipe):
             for rate in range(len(STEPS)):
                 model = self.model(network, torch.tensor([rate], device=device))
                 bits = error = own = 0.0
-                for number, (sequence, wanted) in enumerate(zip(features, truth, strict=True), 1):
+                for number, (sequence, target) in enumerate(zip(features, truth, strict=True), 1):
                     coder, state = Estimator(stream_bits()), None
                     decoded, motion = [], [features.new_zeros(1, 2, height, width)]
                     for index, frame in enumerate(sequence[:, None, None]):
@@ -458,9 +458,9 @@ class ThroughCodecRecipe(CodecRecipe):
                     received = torch.cat(decoded, 1)
                     refined = analysis.refined(received, torch.stack(motion, 1))
                     for k in _CHECKED:
-                        found = analysis(received, refined, k).clamp(0, 1)[0, 0]
-                        error += float((found - wanted[k]).square().mean()) / len(_CHECKED)
-                    own += float((received[0] - wanted).square().mean())
+                        result = analysis(received, refined, k).clamp(0, 1)[0, 0]
+                        error += float((result - target[k]).square().mean()) / len(_CHECKED)
+                    own += float((received[0] - target).square().mean())
                     bits += coder.total_bits
                     progress(rate * len(features) + number, total, "validation")
                 figures.append(

@@ -57,7 +57,7 @@ def workload(preset: str, size: tuple[int, int]) -> Iterator[Work]:
     codec_size, shape = CODEC[preset], (height // 16, width // 16)
     side = codec_size.unshuffle
     state = State(
-        frame, frame.new_empty(1, codec_size.kept, height // side, width // side),
+        frame, frame.new_empty(1, codec_size.maps, height // side, width // side),
         frame.new_empty(1, codec_size.latent, *shape), frame.new_empty(1, 16, *shape), place=1,
     )  # fmt: skip
     if codec_size.long_term:

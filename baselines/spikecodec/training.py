@@ -61,22 +61,22 @@ class SpikeCodecRecipe(Recipe):
     def evaluate(self, network: nn.Module, shards: Shards, progress: Progress = silent) -> list[dict[str, float]]:
         """Bits per pixel and PSNR against the luminance, at every rate point."""
         assert isinstance(network, SceneNetwork)  # noqa: S101 -- the trainer's copy of it
-        given, device = shards.scenes(self.checked, self.side, 0, 0), device_of(network)
-        spikes, truth = (torch.from_numpy(part).to(device) for part in given)
-        found = []
+        samples, device = shards.scenes(self.checked, self.side, 0, 0), device_of(network)
+        spikes, truth = (torch.from_numpy(part).to(device) for part in samples)
+        figures = []
         with torch.inference_mode():
             recovered = network.recovery(_rates(spikes))
             for rate in range(len(STEPS)):
                 bits = error = 0.0
-                for scene, wanted in zip(recovered[:, None], truth[:, None], strict=True):
+                for scene, target in zip(recovered[:, None], truth[:, None], strict=True):
                     coder = Estimator(stream_bits())
                     decoded = network.code(coder, scene, torch.tensor([rate], device=device), (1, *scene.shape[2:]))
                     bits += coder.total_bits
-                    error += float((decoded - wanted).square().mean())
+                    error += float((decoded - target).square().mean())
                 psnr = -10 * math.log10(error / len(truth))
-                found.append({"rate_point": rate, "bpf": bits / truth.numel(), "psnr": psnr})
+                figures.append({"rate_point": rate, "bpf": bits / truth.numel(), "psnr": psnr})
                 progress(rate + 1, len(STEPS), "validation")
-        return found
+        return figures
 
 
 def _rates(spikes: Tensor) -> Tensor:

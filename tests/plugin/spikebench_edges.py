@@ -31,13 +31,13 @@ class Edges(Task):
         }
 
 
-def _best(given: Material) -> pd.DataFrame:
+def _best(material: Material) -> pd.DataFrame:
     """Each codec's rate where its edges are best."""
-    if _GRADIENT not in given.runs.table:
+    if _GRADIENT not in material.runs.table:
         return pd.DataFrame()
-    means = mean_points(given.runs.points).dropna(subset=[_GRADIENT])
+    means = mean_points(material.runs.points).dropna(subset=[_GRADIENT])
     best = means.loc[means.groupby(["dataset", "paradigm", "label"])[_GRADIENT].idxmax()]
-    commands = [given.runs.command(given.runs.point(line)) for line in best.to_dict("records")]
+    commands = [material.runs.command(material.runs.point(line)) for line in best.to_dict("records")]
     return best[["dataset", "paradigm", "label", "bpp", _GRADIENT]].assign(command=commands)
 
 
