@@ -224,7 +224,8 @@ def _coded_part(path: Path, rates: np.ndarray, part: int) -> np.ndarray:
 class ClassifierRecipe(Recipe):
     """Trains a classifier by cross entropy, in bfloat16.
 
-    Half of the samples of spike cameras are played backward, as further motions.
+    Half of the samples of spike cameras are played backward, as further motions. Half of the photographs are mirrored,
+    and all are shifted a little.
     """
 
     file = "classifier.safetensors"
@@ -237,7 +238,8 @@ class ClassifierRecipe(Recipe):
     def __init__(self, on: str, data: str, begin: Path | None, backbone: str = "small") -> None:
         dataset = _training_split(data)
         self.backward = isinstance(shown_by(on), Extractor)
-        self.network = network_of(backbone)(FRAMES, len(dataset.classes), on in _ENHANCED)
+        self.photographs = dataset.photographs
+        self.network = network_of(backbone, dataset.photographs)(FRAMES, len(dataset.classes), on in _ENHANCED)
         if begin:
             self.begin_from(begin)
 
@@ -249,6 +251,10 @@ class ClassifierRecipe(Recipe):
         if self.backward:
             turned = random.random(self.batch) < 0.5
             frames[turned] = frames[turned, ::-1]
+        if self.photographs:
+            mirrored = random.random(self.batch) < 0.5
+            frames[mirrored] = frames[mirrored, :, :, ::-1]
+            frames = _shifted(frames, random)
         return torch.from_numpy(frames), torch.from_numpy(shards.labels[chosen])
 
     def start(self, batch: Batch) -> None:
@@ -283,6 +289,16 @@ class ClassifierRecipe(Recipe):
             {"rate_point": int(rate), "accuracy": float(correct[shards.rates == rate].mean())}
             for rate in np.unique(shards.rates)
         ]
+
+
+def _shifted(frames: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Shift each of N x K x H x W samples by up to a sixteenth of its side; what comes into view repeats the border."""
+    size = frames.shape[2]
+    most = size // 16
+    wider = np.pad(frames, ((0, 0), (0, 0), (most, most), (most, most)), "edge")
+    corners = random.integers(2 * most + 1, size=(len(frames), 2))
+    pairs = zip(wider, corners, strict=True)
+    return np.stack([sample[:, row : row + size, column : column + size] for sample, (row, column) in pairs])
 
 
 def _half(value: Tensor) -> Tensor:
