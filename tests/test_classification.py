@@ -20,7 +20,7 @@ from baselines.recognition.analyzer import Classifier
 from baselines.recognition.events import bei, etof, events, sbne
 from baselines.recognition.network import Backbone, network_of
 from baselines.recognition.representations import INSTANTS, TABLE_VI
-from baselines.recognition.training import ClassifierRecipe, _shifted
+from baselines.recognition.training import ClassifierRecipe, _held_out, _shifted
 from bench.datasets import _labelled
 from bench.datasets.moving import SPEEDS, Motion, MovingImage, SDigits, _cubic, draw_motion
 from bench.errors import BenchError
@@ -294,6 +294,12 @@ def test_photographs_have_a_wider_network_which_its_weights_tell(weights, tmp_pa
     restored = create(Analyzer, f"classifier:weights={path}").network
     assert restored.head.in_features == 2 * create(Analyzer, f"classifier:weights={weights()}").network.head.in_features
     assert all(torch.equal(value, restored.state_dict()[name]) for name, value in wide.state_dict().items())
+
+
+def test_images_are_held_out_of_every_class_alike():
+    labels = np.array([0, 1, 2, 3] * 100 + [4] * 19)
+    held = _held_out(labels)
+    assert np.bincount(labels[held], minlength=5).tolist() == [5, 5, 5, 5, 0]
 
 
 def test_shifted_samples_repeat_their_border():

@@ -30,7 +30,7 @@ from bench.registry import create
 if TYPE_CHECKING:
     from bench.interfaces.recipe import Batch
 
-# Each image is drawn in several motions, so that there are about so many samples; one in twenty images is held out.
+# Each image is drawn in several motions, so that there are about so many samples; one in twenty of a class is held out.
 _SAMPLES = 16_000
 _HELD_OUT = 20
 # Samples that are made together, and number of such parts from which starting processes saves time.
@@ -86,7 +86,7 @@ def make_samples(on: str, data: str, coded: bool, seed: int, progress: Progress)
         Whether seven of eight samples are coded by `sci`, at its seven rate points in turn.
     """
     dataset = _training_split(data)
-    held = np.arange(len(dataset.images().labels)) % _HELD_OUT == _HELD_OUT - 1
+    held = _held_out(np.array(dataset.images().labels))
     found = []
     for chosen, wanted in ((np.flatnonzero(~held), _SAMPLES), (np.flatnonzero(held), 1)):
         draws = max(1, round(wanted / len(chosen)))
@@ -94,6 +94,14 @@ def make_samples(on: str, data: str, coded: bool, seed: int, progress: Progress)
         received = _coded_samples(plain, progress) if coded else plain
         found.append(_aligned_samples(received, progress) if on in ALIGNED else received)
     return found[0], found[1]
+
+
+def _held_out(labels: np.ndarray) -> np.ndarray:
+    """Which of N images are held out: one in twenty of each class, since images are ordered by class in turn."""
+    held = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        held[np.flatnonzero(labels == label)[_HELD_OUT - 1 :: _HELD_OUT]] = True
+    return held
 
 
 def _training_split(data: str) -> Any:
