@@ -18,9 +18,9 @@ from baselines.recognition import pretrained
 from baselines.recognition.alignment import aligned
 from baselines.recognition.analyzer import Classifier
 from baselines.recognition.events import bei, etof, events, sbne
-from baselines.recognition.network import Backbone
+from baselines.recognition.network import Backbone, network_of
 from baselines.recognition.representations import INSTANTS, TABLE_VI
-from baselines.recognition.training import ClassifierRecipe
+from baselines.recognition.training import ClassifierRecipe, _held_out, _shifted
 from bench.datasets import _labelled
 from bench.datasets.moving import SPEEDS, Motion, MovingImage, SDigits, _cubic, draw_motion
 from bench.errors import BenchError
@@ -285,6 +285,33 @@ def test_a_classifier_is_as_large_as_its_weights_say(weights, frames, classes, e
     probabilities = analyzer.analyze(np.random.default_rng(0).random((frames, 64, 64), np.float32))
     assert probabilities.shape == (1, 1, classes) and probabilities.dtype == np.float32
     assert probabilities.sum() == pytest.approx(1, abs=1e-5) and analyzer.classes == classes
+
+
+def test_photographs_have_a_wider_network_which_its_weights_tell(weights, tmp_path):
+    # A recipe asks the dataset, and the images of S-CIFAR are not on every machine.
+    wide, path = network_of("small", photographs=True)(6, 10, True), tmp_path / "wide.safetensors"
+    save_file(wide.state_dict(), path)
+    restored = create(Analyzer, f"classifier:weights={path}").network
+    assert restored.head.in_features == 2 * create(Analyzer, f"classifier:weights={weights()}").network.head.in_features
+    assert all(torch.equal(value, restored.state_dict()[name]) for name, value in wide.state_dict().items())
+
+
+def test_images_are_held_out_of_every_class_alike():
+    labels = np.array([0, 1, 2, 3] * 100 + [4] * 19)
+    held = _held_out(labels)
+    assert np.bincount(labels[held], minlength=5).tolist() == [5, 5, 5, 5, 0]
+
+
+def test_shifted_samples_repeat_their_border():
+    samples = np.arange(32 * 32, dtype=np.float32).reshape(1, 1, 32, 32).repeat(50, 0).repeat(2, 1)
+    seen = set()
+    for before, after in zip(samples, _shifted(samples, np.random.default_rng(0)), strict=True):
+        down, right = divmod(int(after[0, 16, 16] - before[0, 16, 16]), 32)
+        right, down = (right - 32, down + 1) if right > 2 else (right, down)
+        rows, columns = np.clip(np.arange(32) + down, 0, 31), np.clip(np.arange(32) + right, 0, 31)
+        assert np.array_equal(after, before[:, rows][:, :, columns])
+        seen.add((down, right))
+    assert {down for down, _ in seen} == {right for _, right in seen} == {-2, -1, 0, 1, 2}
 
 
 def test_classifiers_are_read_once_in_a_process(weights):

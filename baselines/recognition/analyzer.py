@@ -188,7 +188,7 @@ def _restored(path: Path, backbone: str, device: str, _sha256: str) -> Backbone 
     """The network of a file, read once per process while the file stays the same."""
     import torch
 
-    from baselines.recognition.network import network_of
+    from baselines.recognition.network import PHOTOGRAPHS_WIDTHS, network_of
     from bench.weights import read_weights
 
     weights = read_weights(path)
@@ -197,7 +197,8 @@ def _restored(path: Path, backbone: str, device: str, _sha256: str) -> Backbone 
         raise BenchError(f"{path} is not a checkpoint of a classifier with the backbone {backbone}")
     enhanced = "front.denoise.1.weight" in weights
     frames = (first.shape[1] + 1) // 2 if enhanced else first.shape[1]
-    network = network_of(backbone)(frames, head.shape[0], enhanced)
+    made = network_of(backbone, photographs=first.shape[0] == PHOTOGRAPHS_WIDTHS[0])
+    network = made(frames, head.shape[0], enhanced)
     network.restore(weights, path)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.eval()

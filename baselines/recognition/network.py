@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import torch.nn.functional as F
@@ -10,12 +11,13 @@ from torch import Tensor, cat, nn
 from bench.weights import load_into
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from baselines.recognition.pretrained import Pretrained
 
-_WIDTHS = (24, 48, 96)
+# Maps at a half, a quarter and an eighth of the frame's size: what digits need, and what photographs need.
+DIGITS_WIDTHS, PHOTOGRAPHS_WIDTHS = (24, 48, 96), (48, 96, 192)
 
 
 def _unit(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
@@ -57,11 +59,13 @@ class Backbone(nn.Module):
         K and C.
     enhanced
         Whether `SpirecoFront` precedes it.
+    widths
+        Numbers of maps at a half, a quarter and an eighth of the frame's size.
     """
 
-    def __init__(self, frames: int, classes: int, enhanced: bool) -> None:
+    def __init__(self, frames: int, classes: int, enhanced: bool, widths: tuple[int, int, int] = DIGITS_WIDTHS) -> None:
         super().__init__()
-        first, second, third = _WIDTHS
+        first, second, third = widths
         self.frames = frames
         self.front = SpirecoFront(frames) if enhanced else nn.Identity()
         self.stem = _unit(2 * frames - 1 if enhanced else frames, first, 5, 2)
@@ -86,10 +90,10 @@ class Backbone(nn.Module):
         load_into(self, weights, path)
 
 
-def network_of(backbone: str) -> type[Backbone] | type[Pretrained]:
-    """The class of a backbone: ``small``, or ``lite0``, which begins from ImageNet."""
+def network_of(backbone: str, photographs: bool) -> Callable[..., Backbone | Pretrained]:
+    """What makes a network of a backbone: ``small``, which is wider for photographs, or ``lite0``, from ImageNet."""
     if backbone == "small":
-        return Backbone
+        return functools.partial(Backbone, widths=PHOTOGRAPHS_WIDTHS if photographs else DIGITS_WIDTHS)
     from baselines.recognition.pretrained import Pretrained
 
     return Pretrained

@@ -30,7 +30,7 @@ from bench.registry import create
 if TYPE_CHECKING:
     from bench.interfaces.recipe import Batch
 
-# Each image is drawn in several motions, so that there are about so many samples; one in twenty images is held out.
+# Each image is drawn in several motions, so that there are about so many samples; one in twenty of a class is held out.
 _SAMPLES = 16_000
 _HELD_OUT = 20
 # Samples that are made together, and number of such parts from which starting processes saves time.
@@ -86,7 +86,7 @@ def make_samples(on: str, data: str, coded: bool, seed: int, progress: Progress)
         Whether seven of eight samples are coded by `sci`, at its seven rate points in turn.
     """
     dataset = _training_split(data)
-    held = np.arange(len(dataset.images().labels)) % _HELD_OUT == _HELD_OUT - 1
+    held = _held_out(np.array(dataset.images().labels))
     found = []
     for chosen, wanted in ((np.flatnonzero(~held), _SAMPLES), (np.flatnonzero(held), 1)):
         draws = max(1, round(wanted / len(chosen)))
@@ -94,6 +94,14 @@ def make_samples(on: str, data: str, coded: bool, seed: int, progress: Progress)
         received = _coded_samples(plain, progress) if coded else plain
         found.append(_aligned_samples(received, progress) if on in ALIGNED else received)
     return found[0], found[1]
+
+
+def _held_out(labels: np.ndarray) -> np.ndarray:
+    """Which of N images are held out: one in twenty of each class, since images are ordered by class in turn."""
+    held = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        held[np.flatnonzero(labels == label)[_HELD_OUT - 1 :: _HELD_OUT]] = True
+    return held
 
 
 def _training_split(data: str) -> Any:
@@ -224,7 +232,8 @@ def _coded_part(path: Path, rates: np.ndarray, part: int) -> np.ndarray:
 class ClassifierRecipe(Recipe):
     """Trains a classifier by cross entropy, in bfloat16.
 
-    Half of the samples of spike cameras are played backward, as further motions.
+    Half of the samples of spike cameras are played backward, as further motions. Half of the photographs are mirrored,
+    and all are shifted a little.
     """
 
     file = "classifier.safetensors"
@@ -237,7 +246,8 @@ class ClassifierRecipe(Recipe):
     def __init__(self, on: str, data: str, begin: Path | None, backbone: str = "small") -> None:
         dataset = _training_split(data)
         self.backward = isinstance(shown_by(on), Extractor)
-        self.network = network_of(backbone)(FRAMES, len(dataset.classes), on in _ENHANCED)
+        self.photographs = dataset.photographs
+        self.network = network_of(backbone, dataset.photographs)(FRAMES, len(dataset.classes), on in _ENHANCED)
         if begin:
             self.begin_from(begin)
 
@@ -249,6 +259,10 @@ class ClassifierRecipe(Recipe):
         if self.backward:
             turned = random.random(self.batch) < 0.5
             frames[turned] = frames[turned, ::-1]
+        if self.photographs:
+            mirrored = random.random(self.batch) < 0.5
+            frames[mirrored] = frames[mirrored, :, :, ::-1]
+            frames = _shifted(frames, random)
         return torch.from_numpy(frames), torch.from_numpy(shards.labels[chosen])
 
     def start(self, batch: Batch) -> None:
@@ -283,6 +297,16 @@ class ClassifierRecipe(Recipe):
             {"rate_point": int(rate), "accuracy": float(correct[shards.rates == rate].mean())}
             for rate in np.unique(shards.rates)
         ]
+
+
+def _shifted(frames: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Shift each of N x K x H x W samples by up to a sixteenth of its side; what comes into view repeats the border."""
+    size = frames.shape[2]
+    most = size // 16
+    wider = np.pad(frames, ((0, 0), (0, 0), (most, most), (most, most)), "edge")
+    corners = random.integers(2 * most + 1, size=(len(frames), 2))
+    pairs = zip(wider, corners, strict=True)
+    return np.stack([sample[:, row : row + size, column : column + size] for sample, (row, column) in pairs])
 
 
 def _half(value: Tensor) -> Tensor:

@@ -143,9 +143,13 @@ class MovingImages(Dataset):
     ----------
     extent
         Longer side of the image in pixels, on a frame of 64 pixels; it grows with the frame.
+    photographs
+        Whether the images are photographs: a mirrored one still shows its class, and to tell them apart takes a wider
+        network.
     """
 
     extent: ClassVar[int] = 40
+    photographs: ClassVar[bool] = False
     _SPLITS = ("test", "train")
 
     class Options(ComponentOptions):
@@ -321,6 +325,7 @@ class SCifar(_FromFolder):
     name = "s-cifar"
     kind = "CIFAR10"
     extent = 48
+    photographs = True
 
     def images(self) -> Images:
         """The images of the split; torchvision checks the MD5 of their files before it unpickles them."""
@@ -333,6 +338,7 @@ class SCaltech(_FromFolder):
     name = "s-caltech"
     kind = "Caltech101"
     extent = 48
+    photographs = True
 
     class Options(_FromFolder.Options):
         """Options: as those of the other sets, with a larger frame by default."""
