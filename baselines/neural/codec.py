@@ -263,8 +263,6 @@ class NeuralCodec(Codec, HasWorkload):
         """The preset that the options name."""
         return self.presets[self.options.preset](self)
 
-    chosen = network_preset  # the training of `baselines.recognition` reads it by this name
-
     @property
     def rate_points(self) -> tuple[RatePoint, ...]:  # type: ignore[override]
         """The preset's rate points, from the lowest rate to the highest."""

@@ -34,8 +34,9 @@ def aligned(features: np.ndarray | Tensor) -> Tensor:
     from baselines.neural.layers import pad_to, warp
     from baselines.sci.analysis import Analysis, chain
 
-    given = torch.as_tensor(features)
-    frames = pad_to(given, 16)
+    frames = torch.as_tensor(features)
+    height, width = frames.shape[2:]
+    frames = pad_to(frames, 16)
     middle = frames.shape[1] // 2
     with torch.inference_mode():
         motion = Analysis.estimate(frames)
@@ -43,4 +44,4 @@ def aligned(features: np.ndarray | Tensor) -> Tensor:
             frames[:, k : k + 1] if k == middle else warp(frames[:, k : k + 1], chain(motion, middle, k - middle))
             for k in range(frames.shape[1])
         ]
-        return torch.cat(moved, 1)[..., : given.shape[2], : given.shape[3]].clamp(0, 1)
+        return torch.cat(moved, 1)[..., :height, :width].clamp(0, 1)

@@ -67,10 +67,10 @@ class Classifier(Analyzer, TrainableInStages, HasSamples, HasWorkload):
         options = self.options
         path = user_path(options.weights) if options.weights else self._shipped(options.stage)
         if not path.is_file():
-            wanted = f"{self.name}:on={options.on},data={options.data}"
-            wanted += "" if options.backbone == "small" else f",backbone={options.backbone}"
+            spec = f"{self.name}:on={options.on},data={options.data}"
+            spec += "" if options.backbone == "small" else f",backbone={options.backbone}"
             raise BenchError(
-                f"{self.name}: no weights {path} (`bench train {wanted} --stage {options.stage}` makes such a file)"
+                f"{self.name}: no weights {path} (`bench train {spec} --stage {options.stage}` makes such a file)"
             )
         return path
 
@@ -137,16 +137,16 @@ class Classifier(Analyzer, TrainableInStages, HasSamples, HasWorkload):
         if len(features) != network.frames:
             raise BenchError(f"{self.name} was trained on {network.frames} frames, got {len(features)}; use --frames")
         with torch.inference_mode():
-            found = torch.softmax(network(self._prepared(torch.from_numpy(features)[None])).double(), 1)
-        probabilities = found[0].float().cpu().numpy()
+            rows = torch.softmax(network(self._prepared(torch.from_numpy(features)[None])).double(), 1)
+        probabilities = rows[0].float().cpu().numpy()
         return np.ascontiguousarray(probabilities[None, None])
 
     def _prepared(self, features: Tensor) -> Tensor:
         """The network's input, N x K x H x W on its device."""
         from baselines.recognition.alignment import ALIGNED, aligned
 
-        given = features.to(self.options.device)
-        return aligned(given) if self.options.on in ALIGNED else given
+        frames = features.to(self.options.device)
+        return aligned(frames) if self.options.on in ALIGNED else frames
 
     def workload(self, size: tuple[int, int]) -> Iterator[Work]:
         """The classifier on the K frames of one sequence, H x W each."""
@@ -197,8 +197,8 @@ def _restored(path: Path, backbone: str, device: str, _sha256: str) -> Backbone 
         raise BenchError(f"{path} is not a checkpoint of a classifier with the backbone {backbone}")
     enhanced = "front.denoise.1.weight" in weights
     frames = (first.shape[1] + 1) // 2 if enhanced else first.shape[1]
-    made = network_of(backbone, photographs=first.shape[0] == PHOTOGRAPHS_WIDTHS[0])
-    network = made(frames, head.shape[0], enhanced)
+    create_network = network_of(backbone, photographs=first.shape[0] == PHOTOGRAPHS_WIDTHS[0])
+    network = create_network(frames, head.shape[0], enhanced)
     network.restore(weights, path)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.eval()

@@ -29,12 +29,12 @@ def events(luminance: np.ndarray, seed: int) -> np.ndarray:
     threshold = np.maximum(random.normal(THRESHOLD, SPREAD, luminance.shape[1:]), SPREAD)
     light = np.log(luminance)
     reference = light[0].copy()
-    found = np.zeros(luminance.shape, np.int8)
-    for now, out in zip(light, found, strict=True):
+    signs = np.zeros(luminance.shape, np.int8)
+    for now, out in zip(light, signs, strict=True):
         count = np.trunc((now - reference) / threshold)
         reference += count * threshold
         out[:] = np.clip(count, -127, 127)
-    return found
+    return signs
 
 
 def etof(stream: np.ndarray, count: int) -> np.ndarray:

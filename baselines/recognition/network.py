@@ -78,8 +78,8 @@ class Backbone(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Frames N x K x H x W in [0, 1] to logits N x C."""
         maps = self.blocks(self.stem(self.front(2 * x - 1)))
-        found: Tensor = self.head(self.dropout(maps.mean((2, 3))))
-        return found
+        logits: Tensor = self.head(self.dropout(maps.mean((2, 3))))
+        return logits
 
     def shipped(self) -> dict[str, Tensor]:
         """The tensors that a file of its weights has: all."""

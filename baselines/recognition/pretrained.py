@@ -55,8 +55,8 @@ class Pretrained(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Frames N x K x H x W in [0, 1] to logits N x C."""
         maps = self.body.extract_features(self.adapt(self.front(2 * x - 1)))  # type: ignore[operator]
-        found: Tensor = self.head(self.dropout(maps.mean((2, 3))))
-        return found
+        logits: Tensor = self.head(self.dropout(maps.mean((2, 3))))
+        return logits
 
     def shipped(self) -> dict[str, Tensor]:
         """All tensors but those that are ImageNet's."""

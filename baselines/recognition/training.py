@@ -71,8 +71,8 @@ def bent(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     matrix = turn @ np.array([[1, shear], [0, 1]]) / random.uniform(0.88, 1.12, 2)
     middle = (np.array(image.shape) - 1) / 2
-    found: np.ndarray = ndimage.affine_transform(image, matrix, middle - matrix @ middle, order=1)
-    return found
+    distorted: np.ndarray = ndimage.affine_transform(image, matrix, middle - matrix @ middle, order=1)
+    return distorted
 
 
 def make_samples(on: str, data: str, coded: bool, seed: int, progress: Progress) -> tuple[Samples, Samples]:
@@ -87,13 +87,13 @@ def make_samples(on: str, data: str, coded: bool, seed: int, progress: Progress)
     """
     dataset = _training_split(data)
     held = _held_out(np.array(dataset.images().labels))
-    found = []
-    for chosen, wanted in ((np.flatnonzero(~held), _SAMPLES), (np.flatnonzero(held), 1)):
-        draws = max(1, round(wanted / len(chosen)))
-        plain = _shown_samples(on, dataset, chosen, draws, seed, progress)
+    parts = []
+    for indices, least in ((np.flatnonzero(~held), _SAMPLES), (np.flatnonzero(held), 1)):
+        draws = max(1, round(least / len(indices)))
+        plain = _shown_samples(on, dataset, indices, draws, seed, progress)
         received = _coded_samples(plain, progress) if coded else plain
-        found.append(_aligned_samples(received, progress) if on in ALIGNED else received)
-    return found[0], found[1]
+        parts.append(_aligned_samples(received, progress) if on in ALIGNED else received)
+    return parts[0], parts[1]
 
 
 def _held_out(labels: np.ndarray) -> np.ndarray:
@@ -108,32 +108,32 @@ def _training_split(data: str) -> Any:
     return create(Dataset, f"{data}:split=train")
 
 
-def _shown_samples(on: str, dataset: Any, chosen: np.ndarray, draws: int, seed: int, progress: Progress) -> Samples:
-    """Every chosen image in `draws` motions; from the second on it is also distorted (`bent`)."""
+def _shown_samples(on: str, dataset: Any, indices: np.ndarray, draws: int, seed: int, progress: Progress) -> Samples:
+    """Every image of the indices in `draws` motions; from the second on it is also distorted (`bent`)."""
     shown = shown_by(on)
     kind = component_fingerprint(shown) if isinstance(shown, Extractor) else on
     images = dataset.images()
-    identity = digest([kind, component_fingerprint(dataset), images.labels, chosen.tolist(), draws, seed])
-    count, size = draws * len(chosen), dataset.options.size
+    identity = digest([kind, component_fingerprint(dataset), images.labels, indices.tolist(), draws, seed])
+    count, size = draws * len(indices), dataset.options.size
 
-    make = functools.partial(_shown_part, on, dataset.name, chosen, draws, seed)
+    make = functools.partial(_shown_part, on, dataset.name, indices, draws, seed)
     frames = _kept(identity, (count, FRAMES, size, size), make, lambda done: progress(done, count, "recordings"))
-    labels = np.tile(np.array(images.labels)[chosen], draws)
+    labels = np.tile(np.array(images.labels)[indices], draws)
     return Samples(frames, labels, np.full(count, -1), len(images.classes), identity)
 
 
-def _shown_part(on: str, data: str, chosen: np.ndarray, draws: int, seed: int, part: int) -> np.ndarray:
+def _shown_part(on: str, data: str, indices: np.ndarray, draws: int, seed: int, part: int) -> np.ndarray:
     """The part of a number of `_shown_samples`."""
     shown, dataset = shown_by(on), _training_split(data)
-    found = []
-    for number in range(draws * len(chosen))[_of(part)]:
-        draw, index = number // len(chosen), int(chosen[number % len(chosen)])
+    samples = []
+    for number in range(draws * len(indices))[_of(part)]:
+        draw, index = number // len(indices), int(indices[number % len(indices)])
         image = dataset.images().image(index)
         if draw:
             image = bent(image, np.random.default_rng([seed, draw, index]))
         recording = dataset.moving(image, index, draw)
-        found.append(to_uint8(represent(shown, recording, dataset.options.rate, index)))
-    return np.stack(found)
+        samples.append(to_uint8(represent(shown, recording, dataset.options.rate, index)))
+    return np.stack(samples)
 
 
 def _coded_samples(plain: Samples, progress: Progress) -> Samples:
@@ -203,8 +203,8 @@ def _kept(
             raise BenchError(f"{folder}: samples cannot be written: {error.strerror}") from None
         finally:
             partial.unlink(missing_ok=True)
-    found: np.ndarray = np.load(path, mmap_mode="r")
-    return found
+    array: np.ndarray = np.load(path, mmap_mode="r")
+    return array
 
 
 def _coded_part(path: Path, rates: np.ndarray, part: int) -> np.ndarray:
@@ -214,18 +214,18 @@ def _coded_part(path: Path, rates: np.ndarray, part: int) -> np.ndarray:
     """
     codec: Any = create(Codec, "sci")
     frames, points = _read_part(path, part), rates[_of(part)]
-    chosen = np.flatnonzero(points >= 0)
-    if not len(chosen):
+    coded = np.flatnonzero(points >= 0)
+    if not len(coded):
         return to_uint8(frames)
     with torch.inference_mode():
-        given = torch.from_numpy(frames[chosen])
-        model = codec.chosen.model(torch.from_numpy(points[chosen]))
+        plain = torch.from_numpy(frames[coded])
+        model = codec.network_preset.model(torch.from_numpy(points[coded]))
         state, decoded = None, []
-        for index in range(given.shape[1]):
-            frame = given[:, index : index + 1]
-            received, state = model.code(Estimator(), frame, index, tuple(given.shape[2:]), state)
+        for index in range(plain.shape[1]):
+            frame = plain[:, index : index + 1]
+            received, state = model.code(Estimator(), frame, index, tuple(plain.shape[2:]), state)
             decoded.append(received.clamp(0, 1))
-        frames[chosen] = torch.cat(decoded, 1).numpy()
+        frames[coded] = torch.cat(decoded, 1).numpy()
     return to_uint8(frames)
 
 
@@ -254,8 +254,8 @@ class ClassifierRecipe(Recipe):
     def draw(self, shards: Any, seed: int, step: int) -> Batch:
         """Frames N x K x H x W uint8, and labels N."""
         random = np.random.default_rng([seed, step])
-        chosen = np.sort(random.integers(len(shards.labels), size=self.batch))
-        frames = np.array(shards.frames[chosen])
+        indices = np.sort(random.integers(len(shards.labels), size=self.batch))
+        frames = np.array(shards.frames[indices])
         if self.backward:
             turned = random.random(self.batch) < 0.5
             frames[turned] = frames[turned, ::-1]
@@ -263,7 +263,7 @@ class ClassifierRecipe(Recipe):
             mirrored = random.random(self.batch) < 0.5
             frames[mirrored] = frames[mirrored, :, :, ::-1]
             frames = _shifted(frames, random)
-        return torch.from_numpy(frames), torch.from_numpy(shards.labels[chosen])
+        return torch.from_numpy(frames), torch.from_numpy(shards.labels[indices])
 
     def start(self, batch: Batch) -> None:
         """Do nothing."""
@@ -317,5 +317,5 @@ def _correct(network: nn.Module, samples: Samples) -> Iterator[np.ndarray]:
     for start in range(0, len(samples.labels), 256):
         frames = torch.from_numpy(np.array(samples.frames[start : start + 256])).to(device_of(network)).float() / 255
         with torch.inference_mode():
-            found = network(frames).argmax(1).cpu().numpy()
-        yield found == samples.labels[start : start + 256]
+            predicted = network(frames).argmax(1).cpu().numpy()
+        yield predicted == samples.labels[start : start + 256]

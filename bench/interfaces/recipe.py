@@ -223,9 +223,9 @@ class Recipe(ABC):
 
         return checkpoint(function, *arguments, use_reentrant=False)
 
-    def fitted(self, name: str, given: Tensor, own: Tensor) -> Tensor | None:
-        """Adapt a tensor `given` by a file to the network's tensor `own` of the same name; None if it does not fit."""
-        return given if given.shape == own.shape else None
+    def fitted(self, name: str, tensor: Tensor, own: Tensor) -> Tensor | None:
+        """Adapt a file's tensor to the network's tensor `own` of the same name; None if it does not fit."""
+        return tensor if tensor.shape == own.shape else None
 
     def prepare(self, shards: Shards, progress: Progress = silent) -> Shards:
         """Derive the training samples from the shards that all codecs share; by default, use them unchanged."""
