@@ -128,7 +128,7 @@ def _tiles(rows: pd.DataFrame, documents: dict[str, dict[str, Any]]) -> tuple[st
     rows = rows.assign(curve=curve_names(rows))
     if rows["curve"].nunique() > 1:
         rows, rate = _nearest_points(rows)
-        text += f", points nearest to {rate:.4g} bits per spike"
+        text += f", points nearest to {rate:.2g} bits per spike"
     # Only rows with a quality show an instant that has a truth.
     with_truth = rows[rows["psnr"].notna()]
     first = (with_truth if len(with_truth) else rows).iloc[0]

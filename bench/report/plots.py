@@ -210,12 +210,16 @@ def short_names(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _draw(axis: Axes, points: pd.DataFrame, styles: dict[str, CurveStyle], quality: str) -> None:
-    """Draw the mean curves of a panel; the legend has the number of sequences n that their points are means over."""
-    names = shortened(styles, LEGEND_WIDTH)
+    """Draw the mean curves of a panel.
+
+    The legend has the number of sequences n that points are means over where it is not that of the panel's title.
+    """
+    names, every = shortened(styles, LEGEND_WIDTH), str(points["sequence"].nunique())
     for name, part in points.groupby("curve", sort=False):
         curve = mean_points(part)
-        label = literal(f"{names[str(name)]}, n = {sequence_range(curve)}")
-        axis.plot(curve["bpp"], curve[quality], label=label, **styles[str(name)].plot())
+        label, number = names[str(name)], sequence_range(curve)
+        label += "" if number == every else f", n = {number}"
+        axis.plot(curve["bpp"], curve[quality], label=literal(label), **styles[str(name)].plot())
     bits_axis(axis)
 
 

@@ -316,7 +316,7 @@ def constraint_plot(runs: Runs, folder: Path) -> list[Path]:
         words = [first["dataset"], "with constraint" if first["extractor"].endswith("dual") else "without"]
         if len(alike.drop_duplicates(CURVE)) > 1:
             words += [first["label"], first["condition"]]
-        label = f"{', '.join(words)} n = {sequence_range(part)}"
+        label = f"{', '.join(words)}, n = {sequence_range(part)}"
         axis.plot(part["bpp"], part["psnr"], label=literal(label), **styles[key].plot())
     figure_title(figure, "Fig. 9c, smoothness constraint, short trainings, vvenc")
     axis.set_ylabel("PSNR [dB]")
