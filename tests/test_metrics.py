@@ -1,3 +1,4 @@
+import builtins
 import math
 
 import matplotlib as mpl
@@ -84,6 +85,20 @@ def test_frames_too_small_give_no_number():
     assert math.isnan(evaluate_frames(*largest_without)["ms_ssim"])
     medium = evaluate_frames(*np.random.default_rng(0).random((2, 1, 64, 64)).astype(np.float32))
     assert math.isfinite(medium["ssim"]) and math.isnan(medium["ms_ssim"])
+
+
+def test_a_torchvision_of_another_torch_is_named(monkeypatch):
+    # What torchvision raises then, wherever it is imported first.
+    def broken(name, *arguments, **options):
+        if name.startswith("torchmetrics"):
+            raise RuntimeError("operator torchvision::nms does not exist")
+        return imported(name, *arguments, **options)
+
+    imported = builtins.__import__
+    monkeypatch.setattr(builtins, "__import__", broken)
+    frames = np.zeros((1, 16, 16), np.float32)
+    with pytest.raises(BenchError, match=r"nms does not exist.*do these versions fit\? torch \d.*, torchvision \d"):
+        evaluate_frames(frames, frames)
 
 
 def test_spike_distortion():

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from importlib.metadata import version
+from types import ModuleType
 
 import numpy as np
 
-from bench.errors import BenchError
+from bench.errors import BenchError, one_line
 
 # Smallest side that torchmetrics accepts for MS-SSIM: at its coarsest scale, the side divided by 2**4 and rounded down
 # must be at least as long as the window, 11 pixels.
@@ -49,6 +51,24 @@ def evaluate_frames(result: np.ndarray, truth: np.ndarray) -> dict[str, float | 
     }
 
 
+def _torchmetrics() -> ModuleType:
+    """The module of torchmetrics that measures images; it needs a torchvision that was built for this torch.
+
+    Raises
+    ------
+    BenchError
+        If it cannot be imported.
+    """
+    try:
+        from torchmetrics.functional import image
+    except (ImportError, RuntimeError) as error:
+        versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "torchvision", "torchmetrics"))
+        raise BenchError(
+            f"torchmetrics cannot be imported ({one_line(str(error))}); do these versions fit? {versions}"
+        ) from None
+    return image
+
+
 def _mse_per_frame(result: np.ndarray, truth: np.ndarray) -> np.ndarray:
     difference = result.astype(np.float64) - truth.astype(np.float64)
     mse: np.ndarray = np.mean(np.square(difference, out=difference), axis=(1, 2))
@@ -66,10 +86,9 @@ def _structural(result: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     if side < SSIM_MIN_SIDE:
         return {"ssim": math.nan, "ms_ssim": math.nan}
     import torch
-    from torchmetrics.functional.image import (
-        multiscale_structural_similarity_index_measure as ms_ssim,
-    )
-    from torchmetrics.functional.image import structural_similarity_index_measure as ssim
+
+    image = _torchmetrics()
+    ssim, ms_ssim = image.structural_similarity_index_measure, image.multiscale_structural_similarity_index_measure
 
     # Frame by frame: the buffers of a whole batch exceed the processor's cache, and moving them takes as long as the
     # arithmetic.
