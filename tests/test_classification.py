@@ -169,11 +169,15 @@ def test_cifar_is_read_as_luma(tmp_path, monkeypatch):
     # A file of another content is not unpickled.
     (folder / "test_batch").write_bytes(pickle.dumps({"data": 0}))
     _labelled.cifar.cache_clear()
+    with pytest.raises(BenchError, match=r"s-cifar: .*test_batch is damaged, or not"):
+        create(Dataset, f"s-cifar:root={tmp_path}").sequences()
+    (folder / "test_batch").unlink()
     with pytest.raises(BenchError, match="s-cifar: no CIFAR-10 in"):
         create(Dataset, f"s-cifar:root={tmp_path}").sequences()
 
 
-def test_caltech_is_split_by_class(tmp_path):
+def test_caltech_is_split_by_class(tmp_path, monkeypatch):
+    monkeypatch.setattr(_labelled, "_CALTECH_SIZE", (2, 69))
     random = np.random.default_rng(0)
     for name, count in (("accordion", 33), ("brain", 36), ("BACKGROUND_Google", 2)):
         folder = tmp_path / "caltech101" / "101_ObjectCategories" / name
@@ -188,9 +192,14 @@ def test_caltech_is_split_by_class(tmp_path):
     assert (len(train.sequences()), len(test.sequences())) == (60, 9)
     assert test.classes == ("accordion", "brain")
     assert test.open("test-0").truth([40]).shape == (1, 128, 128)
+    # With one picture fewer, the split would be another.
+    (folder.parent / "brain" / "image_0036.jpg").unlink()
+    _labelled.caltech.cache_clear()
+    with pytest.raises(BenchError, match="holds 68 pictures of 2 classes, not Caltech-101's 69 of 2"):
+        test.sequences()
 
 
-def test_sets_are_taken_as_they_lie(tmp_path, bench):
+def test_sets_are_taken_as_they_lie(tmp_path, bench, monkeypatch):
     """Flat folders, as downloads leave them, beside those that torchvision makes; others are refused."""
     flat = tmp_path / "flat"
     (flat / "101_ObjectCategories").mkdir(parents=True)
@@ -204,12 +213,16 @@ def test_sets_are_taken_as_they_lie(tmp_path, bench):
         for i in range(31):
             path = flat / "101_ObjectCategories" / name / f"image_{i:04d}.jpg"
             Image.fromarray(np.full((20, 30), i, np.uint8)).save(path)
-    for name, count in (("s-mnist", 10), ("s-caltech", 2)):
-        assert len(create(Dataset, f"{name}:root={flat}").sequences()) == count
-        bench("data", "get", name, "--from", flat, environment={"BENCH_CACHE": str(tmp_path / "cache")})
-        assert (tmp_path / "cache" / "data" / name / "101_ObjectCategories" / "ant").is_dir()
-        wrong = bench("data", "get", name, "--from", tmp_path, check=2)
-        one_line_error(wrong, f"{name}: no ")
+    assert len(create(Dataset, f"s-mnist:root={flat}").sequences()) == 10
+    bench("data", "get", "s-mnist", "--from", flat, environment={"BENCH_CACHE": str(tmp_path / "cache")})
+    assert (tmp_path / "cache" / "data" / "s-mnist" / "t10k-labels-idx1-ubyte.gz").is_file()
+    for name in ("s-mnist", "s-caltech"):
+        one_line_error(bench("data", "get", name, "--from", tmp_path, check=2), f"{name}: no ")
+    one_line_error(bench("data", "get", "s-caltech", "--from", flat, check=2), "holds 62 pictures of 2 classes")
+    monkeypatch.setattr(_labelled, "_CALTECH_SIZE", (2, 62))
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    create(Dataset, "s-caltech").prepare(flat)
+    assert len(create(Dataset, "s-caltech").sequences()) == 2
     # An empty picture, a picture that is missing, and labels of other images.
     path.write_bytes(b"")
     for path in (flat / "101_ObjectCategories" / "bass").iterdir():

@@ -10,10 +10,11 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from bench.errors import BenchError
+from bench.errors import BenchError, one_line
 from bench.files import cache_root
 from bench.paths import listed
 from bench.pictures import luma, read_grey
@@ -25,6 +26,7 @@ _MNIST = {
 }
 # Folders that the sets' archives have inside; torchvision puts Caltech-101's into one more.
 _CIFAR, _CALTECH = "cifar-10-batches-py", "101_ObjectCategories"
+_CALTECH_SIZE = (101, 8677)  # classes and their pictures, without the background class
 _MOST_BYTES = 1 << 26  # an unpacked idx file that is larger is refused
 _TRAINED, _TESTED = 30, 50  # images of a class of Caltech-101: for training, and at most for the test
 
@@ -99,11 +101,22 @@ def cifar(root: Path, split: str) -> Images:
     try:
         dataset = dataset_class(folder.parent, train=split == "train", download=False)
     except Exception as error:  # on damaged files, it raises anything
-        raise _absent("s-cifar", f"CIFAR-10 in {root} ({' '.join(str(error).split())[:120]})") from None
+        damaged = next((path for path in listed(folder) if not _as_published(path, dataset_class)), None)
+        if damaged:
+            raise BenchError(f"s-cifar: {damaged} is damaged, or not CIFAR-10's file of this name") from None
+        raise _absent("s-cifar", f"CIFAR-10 in {root} ({one_line(str(error))[:120]})") from None
     classes, labels = tuple(dataset.classes), np.asarray(dataset.targets)
     order = _checked("s-cifar", classes, labels, range(len(labels)))
     # One by one: as luma, all of them take a gigabyte on the way.
     return Images(classes, tuple(int(labels[i]) for i in order), lambda index: luma(dataset.data[order[index]]))
+
+
+def _as_published(path: Path, dataset_class: Any) -> bool:
+    """Whether a file has the MD5 that CIFAR-10's has, or is none of its files."""
+    from torchvision.datasets.utils import check_integrity
+
+    sums = dict([*dataset_class.train_list, *dataset_class.test_list])
+    return path.name not in sums or check_integrity(str(path), sums[path.name])
 
 
 @functools.cache
@@ -119,6 +132,12 @@ def caltech(root: Path, split: str) -> Images:
         raise _absent("s-caltech", f"folder {_CALTECH} in {root}")
     images = [listed(category, (".jpg",)) for category in categories]
     labels = np.repeat(np.arange(len(categories)), [len(part) for part in images])
+    # With a picture fewer, the random split would be another one.
+    if (len(categories), len(labels)) != _CALTECH_SIZE:
+        raise BenchError(
+            f"s-caltech: {folder} holds {len(labels)} pictures of {len(categories)} classes, not Caltech-101's "
+            "{1} of {0}".format(*_CALTECH_SIZE)
+        )
     every = list(itertools.chain.from_iterable(images))
     random = np.random.default_rng(0)
     indices: list[int] = []
