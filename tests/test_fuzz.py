@@ -372,7 +372,7 @@ def pickled(folder):
     def read(data):
         (inside / "test_batch").write_bytes(data)
         cifar.cache_clear()
-        with pytest.raises(BenchError, match="no CIFAR-10"):
+        with pytest.raises(BenchError, match="not CIFAR-10's file"):
             cifar(folder, "test")
 
     return Reader([b"\x80\x04}.", b"\x80\x04cos\nsystem\n."], read)

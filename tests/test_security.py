@@ -599,7 +599,7 @@ def test_cifars_pickles_are_known_by_their_hash(tmp_path, marker):
     folder.mkdir()
     for name in ("batches.meta", "test_batch", *(f"data_batch_{number}" for number in range(1, 6))):
         (folder / name).write_bytes(pickle.dumps(Payload(marker)))
-    with pytest.raises(BenchError, match="no CIFAR-10"):
+    with pytest.raises(BenchError, match="not CIFAR-10's file"):
         cifar(tmp_path, "test")
 
 

@@ -97,10 +97,11 @@ def make_samples(on: str, data: str, coded: bool, seed: int, progress: Progress)
 
 
 def _held_out(labels: np.ndarray) -> np.ndarray:
-    """Which of N images are held out: one in twenty of each class, since images are ordered by class in turn."""
+    """Which of N images are held out: one in twenty of each class, and one at least (their classes come in turn)."""
     held = np.zeros(len(labels), bool)
     for label in np.unique(labels):
-        held[np.flatnonzero(labels == label)[_HELD_OUT - 1 :: _HELD_OUT]] = True
+        members = np.flatnonzero(labels == label)
+        held[members[min(_HELD_OUT, len(members)) - 1 :: _HELD_OUT]] = True
     return held
 
 

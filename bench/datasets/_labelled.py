@@ -101,7 +101,8 @@ def cifar(root: Path, split: str) -> Images:
     try:
         dataset = dataset_class(folder.parent, train=split == "train", download=False)
     except Exception as error:  # on damaged files, it raises anything
-        damaged = next((path for path in listed(folder) if not _as_published(path, dataset_class)), None)
+        files = listed(folder) if folder.is_dir() else []
+        damaged = next((path for path in files if not _as_published(path, dataset_class)), None)
         if damaged:
             raise BenchError(f"s-cifar: {damaged} is damaged, or not CIFAR-10's file of this name") from None
         raise _absent("s-cifar", f"CIFAR-10 in {root} ({one_line(str(error))[:120]})") from None
