@@ -188,7 +188,7 @@ def fetch(kind: str, root: Path, source: Path | None) -> str:
         root.mkdir(parents=True, exist_ok=True)
         getattr(torchvision.datasets, kind)(root, download=True)  # one download has both splits
     except Exception as error:  # no network, an error of the server, a damaged archive
-        reason = " ".join(str(error).split())[:120]
+        reason = one_line(str(error))[:120]
         raise BenchError(
             f"{kind} cannot be downloaded ({reason}); with the files at hand: bench data get NAME --from FOLDER"
         ) from None
@@ -218,7 +218,7 @@ def _idx(name: str, root: Path, file: str) -> np.ndarray:
                 path = Path(plain.name)
             array: np.ndarray = read_sn3_pascalvincent_tensor(str(path), strict=True).numpy()
     except Exception as error:  # the file is cut off, or no idx file at all
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        reason = one_line(str(error))[:120] or type(error).__name__
         raise BenchError(f"{name}: {root / file} is damaged or no idx file ({reason})") from None
     return array
 
