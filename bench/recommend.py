@@ -7,7 +7,7 @@ import re
 import shlex
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from bench.report.paper.tables import side_cost
 from bench.report.rows import Runs, load_runs, mean_points
 from bench.request import ProgressBar, Request, choose, measure
 from bench.results.rows import codec_spec
-from bench.runner.plan import coded_content
+from bench.runner.plan import Job, Plan, coded_content
 from bench.sampling import Sampling
 
 # An intra period, which is what a stream repeats.
@@ -66,7 +66,7 @@ class Recommendation:
     quality
         Title of the measure of quality.
     missing
-        What could not be measured, and why.
+        What was not measured, and why.
     """
 
     points: pd.DataFrame
@@ -101,7 +101,9 @@ def recommend(
     recording: Path, limits: Limits, bar: ProgressBar, *, codecs: Sequence[str], paradigms: Sequence[str],
     extractor: str = "sci", size: str = "", camera: str = "", spike_rate: float | None = None,
 ) -> Recommendation:  # fmt: skip
-    """Measure codecs at all their rate points on the first intra period of a recording.
+    """Measure codecs on the first intra period of a recording.
+
+    Of a chain whose lowest rate point the link does not carry, the other points are not measured.
 
     Parameters
     ----------
@@ -129,15 +131,26 @@ def recommend(
         extractors=(extractor,), tasks=("reconstruction" if known else "consistency",),
         frames=min(_FRAMES, max(fits, 1)),
     )  # fmt: skip
-    with tempfile.TemporaryDirectory() as folder:
-        measure(Request(suite, plan, Path(folder) / "run", figures=False), bar)
-        runs = load_runs([Path(folder) / "run"], trusted=True)
-    quality = _BY_TRUTH if known else _BY_SPIKES
-    points = _points(runs, quality, limits, info.height * info.width)
+    quality, pixels = _BY_TRUTH if known else _BY_SPIKES, info.height * info.width
+    first, further = _in_two(plan)
+    with tempfile.TemporaryDirectory() as name:
+        folders = [Path(name) / "first"]
+        measure(Request(suite, first, folders[0], figures=False), bar)
+        runs = load_runs(folders, trusted=True)
+        points = _points(runs, quality, limits, pixels)
+        dear = {(line.paradigm, line.codec) for line in points.itertuples() if line.bits > limits.link}
+        rest = tuple(job for job in further.jobs if _chain(job) not in dear)
+        if rest:
+            folders.append(Path(name) / "further")
+            measure(Request(suite, replace(plan, jobs=rest), folders[1], figures=False), bar)
+            runs = load_runs(folders, trusted=True)
+            points = _points(runs, quality, limits, pixels)
     missing = [f"{row.paradigm} {row.codec}: {row.reason}" for row in _unmeasured(runs).itertuples()]
+    for paradigm, codec in sorted(dear & {_chain(job) for job in further.jobs}):
+        missing.append(f"{paradigm} {codec} above its lowest rate point, which the link does not carry")
     if points.empty:
         raise BenchError(f"nothing could be measured; the first of {len(missing)} says: {(missing or ['no job'])[0]}")
-    costs = _costs(points, limits, extractor, info.height * info.width, bar)
+    costs = _costs(points, limits, extractor, pixels, bar)
     points = points.join(pd.DataFrame(costs, points.index))
     points["fits"] = points["bits"].le(limits.link) & ~points["macs"].gt(limits.camera)
     order = points.sort_values(["fits", "quality", "bits"], ascending=[False, False, True], kind="stable")
@@ -153,6 +166,19 @@ def command_of(line: dict[str, Any], recording: Path, extractor: str, more: Sequ
 def _spec(recording: Path, size: str, camera: str, spike_rate: float | None) -> str:
     options = {"root": str(recording), "size": size, "camera": camera, "rate": spike_rate}
     return "dat:" + join_names(f"{key}={value}" for key, value in options.items() if value)
+
+
+def _in_two(plan: Plan) -> tuple[Plan, Plan]:
+    """Split a plan into the lowest rate point of each chain, and the others."""
+    lowest: dict[tuple[str, str], Job] = {}
+    for job in plan.jobs:  # a chain's jobs are in the order of their rates
+        lowest.setdefault(_chain(job), job)
+    others = tuple(job for job in plan.jobs if job != lowest[_chain(job)])
+    return replace(plan, jobs=tuple(lowest.values())), replace(plan, jobs=others)
+
+
+def _chain(job: Job) -> tuple[str, str]:
+    return job.paradigm, create(Codec, job.codec).spec
 
 
 def _points(runs: Runs, quality: str, limits: Limits, pixels: int) -> pd.DataFrame:

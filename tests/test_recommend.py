@@ -51,6 +51,8 @@ def test_the_best_point_that_the_link_carries_is_recommended(bench, spikes, tmp_
     assert "stream.spk: " in bench(*command[1:]).stdout
     done = bench("recommend", "walk, 1.dat", "--link", "1bit/s", *flags, check=1)
     assert "nothing fits; the least is" in done.stdout
+    assert "left out: caas x264 above its lowest rate point, which the link does not carry" in done.stdout
+    assert len(re.findall("^ +CAAS x264 ", done.stdout, re.MULTILINE)) == 1
     one_line_error(bench("recommend", ".", "--link", "1M", check=2), "is a folder; name one .dat recording")
     one_line_error(bench("recommend", "walk, 1.dat", "--link", "fast", check=2), "is no number of bit/s")
     one_line_error(bench("recommend", "absent.dat", "--link", "1M", check=2), "absent.dat")

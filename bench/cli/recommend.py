@@ -38,6 +38,7 @@ def recommend(
 ) -> None:
     """Say which paradigm, codec and rate point suit a camera, measured on the first intra period of a recording.
 
+    Where the link does not carry a chain's lowest rate point, its other points are not measured.
     Quality is PSNR against the truth where the recording has one, else against the firing rates of its own spikes.
     Exit code 1 if nothing fits.
     """
