@@ -121,7 +121,7 @@ function forest(dataset) {
   const place = (value) => Math.max(0, Math.min(100, (100 * (ratio(value) - low)) / (most - low)));
   const at = (value) => `${place(value)}%`;
   const within = TICKS.filter((value) => ratio(value) >= low - 1e-9 && ratio(value) <= most + 1e-9);
-  const ticks = within.filter((value) => !value || Math.abs(place(value) - place(0)) > 22).filter((value, i, list) => !i || !value || place(value) - place(list[i - 1]) > 22);
+  const ticks = within.filter((value) => !value || Math.abs(place(value) - place(0)) > 32).filter((value, i, list) => !i || !value || place(value) - place(list[i - 1]) > 32);
   const row = (line) => {
     const curve = curves[line.test], none = line.bd_rate === null;
     const far = !none && ratio(line.bd_rate) > most + 1e-9;

@@ -98,7 +98,7 @@ def _claims() -> list[_Claim]:
         ),
         _Claim(
             "FMVR improves scores without a reference.", "V-E", f"MUSIQ +{v_e['FMVR', 'MUSIQ']}",
-            "MUSIQ's weights come from the network (`bench data get iqa`)", gain_of("FMVR", "MUSIQ", "published MUSIQ"),
+            "MUSIQ's weights come from the network (bench data get iqa)", gain_of("FMVR", "MUSIQ", "published MUSIQ"),
         ),
         _Claim(
             "AFR improves scores without a reference.", "V-E", f"NIQE {v_e['AFR', 'NIQE']}",

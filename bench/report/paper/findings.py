@@ -230,7 +230,7 @@ def more_accurate(facts: Facts) -> Iterator[Finding]:
         if bounds and paper[0] is not None and paper[1] is not None:
             gain = gains.mean()
             accuracies = " and ".join(line["accuracy [%]"] for line in lines)
-            words = f"{dataset}, {backbone}: {gain:+.2f} points ({bounds[0]:+.2f} .. {bounds[1]:+.2f}; {accuracies} %)"
+            words = f"{dataset}, {backbone}: {gain:+.2f} points ({bounds[0]:+.2f} .. {bounds[1]:+.2f}), {accuracies} %"
             # The paper's accuracies are rounded to a tenth: a gain within half of it is equal.
             holds = _at_least(bounds[0], gain + 0.05, paper[0] - paper[1])
             yield Finding(words, holds, lines[0]["command"])
