@@ -1,9 +1,10 @@
-"""How fast is SCI's whole CAAS chain? Frames a second of each stage and of each side.
+"""How fast is the CAAS chain? Frames a second of SCI's extraction and analysis, and of one or more codecs between them.
 
-    python benchmarks/chain.py [--codec sci] [--rate 2] [--size 256] [--frames 32] [--device cuda]
+    python benchmarks/chain.py [--codec sci,dcvc,vvenc] [--point 1] [--size 256] [--frames 32] [--device cuda]
 
 One sequence of s-motion is sent through the chain. Every stage runs once to warm up, and then three times for the
-median, loading of weights included. Run it on an idle machine.
+median, loading of weights included. Run it on an idle machine. To compare two versions of the suite, run it with each
+in PYTHONPATH, by turns.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -37,40 +39,47 @@ def timed(stage: Callable[[], T]) -> tuple[float, T]:
 
 
 def main() -> None:
-    """Print a line for each stage, for each side and for the chain."""
+    """Print a line for each stage and for the chain of each codec."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--codec", default="sci")
-    parser.add_argument("--rate", type=int, default=2)
+    parser.add_argument("--codec", default="sci", help="names, with commas between them")
+    parser.add_argument("--point", type=int, default=1, help="number of the rate point, from the lowest one, 0")
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--frames", type=int, default=32)
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", default="cpu", help="of networks")
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
     dataset = create(Dataset, f"s-motion:size={options.size}")
     info = dataset.sequences()[0]
     spikes = dataset.open(info.name).spikes(0, 41 + 8 * (options.frames - 1))
     instants = 20 + 8 * np.arange(options.frames)
-    place = f"device={options.device}"
-    extractor, analyzer = create(Extractor, f"sci:{place}"), create(Analyzer, f"sci:{place}")
-    codec = create(Codec, f"{options.codec}{',' if ':' in options.codec else ':'}{place}")
+    place = f":device={options.device}"
 
-    extraction, features = timed(lambda: extractor.extract(spikes, instants, info.rate))
-    encoding, encoded = timed(lambda: codec.encode(features, options.rate, CodingCondition(), Content.FEATURES))
-    decoding, decoded = timed(lambda: codec.decode(encoded.stream))
-    analysis, _ = timed(lambda: analyzer.analyze(decoded.frames, decoded.motion))
     print(
         f"torch {torch.__version__}, {torch.get_num_threads()} threads, {options.device}, {options.size}x{options.size}"
     )
-    for name, seconds in (
-        ("extraction", extraction),
-        ("encoding", encoding),
-        ("camera side", extraction + encoding),
-        ("decoding", decoding),
-        ("analysis", analysis),
-        ("cloud side", decoding + analysis),
-        ("whole chain", extraction + encoding + decoding + analysis),
-    ):
-        print(f"{name:12} {1000 * seconds / options.frames:6.0f} ms a frame, {options.frames / seconds:5.1f} a second")
+
+    def tell(name: str, seconds: float) -> None:
+        each = seconds / options.frames
+        print(f"{name:20} {1000 * each:6.0f} ms a frame, {1 / each:6.1f} a second", flush=True)
+
+    extractor, analyzer = create(Extractor, f"sci{place}"), create(Analyzer, f"sci{place}")
+    extraction, features = timed(partial(extractor.extract, spikes, instants, info.rate))
+    tell("extraction", extraction)
+    for name in options.codec.split(","):
+        codec = create(Codec, name)
+        if "device" in type(codec.options).model_fields:
+            codec = create(Codec, name + place)
+        rate = codec.rate_points[options.point]
+        encoding, encoded = timed(partial(codec.encode, features, rate, CodingCondition(), Content.FEATURES))
+        decoding, decoded = timed(partial(codec.decode, encoded.stream))
+        analysis, _ = timed(partial(analyzer.analyze, decoded.frames, decoded.motion))
+        for stage, seconds in (
+            ("encoding", encoding),
+            ("decoding", decoding),
+            ("analysis", analysis),
+            ("whole chain", extraction + encoding + decoding + analysis),
+        ):
+            tell(f"{name} {stage}", seconds)
 
 
 if __name__ == "__main__":
