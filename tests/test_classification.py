@@ -20,7 +20,8 @@ from baselines.recognition.analyzer import Classifier
 from baselines.recognition.events import bei, etof, events, sbne
 from baselines.recognition.network import Backbone, network_of
 from baselines.recognition.representations import INSTANTS, TABLE_VI
-from baselines.recognition.training import ClassifierRecipe, _held_out, _shifted
+from baselines.recognition.samples import _held_out
+from baselines.recognition.training import ClassifierRecipe, _shifted
 from bench.datasets import _labelled
 from bench.datasets.moving import SPEEDS, Motion, MovingImage, SDigits, _cubic, draw_motion
 from bench.errors import BenchError
@@ -732,9 +733,9 @@ def test_every_representation_is_recognised(monkeypatch):
 
 def test_training_goes_through_features_and_decoded_ones(bench, monkeypatch, tmp_path):
     """A few steps of both stages on a few samples: files, cards, and samples that are kept."""
-    from baselines.recognition import training
+    from baselines.recognition import samples
 
-    monkeypatch.setattr(training, "_SAMPLES", 1)
+    monkeypatch.setattr(samples, "_SAMPLES", 40)
     digits = _labelled.digits("train")
     few = _labelled.Images(digits.classes, digits.labels[:40], digits.image)
     monkeypatch.setattr(SDigits, "images", lambda self: few)
@@ -751,11 +752,16 @@ def test_training_goes_through_features_and_decoded_ones(bench, monkeypatch, tmp
         )  # fmt: skip
         assert card["validation"][0]["rate_point"] == -1
     plain, coded = (analyzer.samples(stage, 0, lambda *_: None)[0] for stage in ("2", "3"))
-    assert np.array_equal(plain.frames[0], coded.frames[0])  # the first of eight stays as it is
-    assert not np.array_equal(plain.frames[1], coded.frames[1])
+    same = (plain.frames == coded.frames).all((1, 2, 3))
+    assert np.array_equal(same, coded.rates == -1)
+    # A rate must not tell the class, so rates do not take turns as images of classes may.
+    assert not np.array_equal(coded.rates, np.sort(coded.rates)) and len(set(coded.rates[::8].tolist())) > 1
+    # Of more samples than that, the others stay as they are.
+    monkeypatch.setattr(samples, "_SAMPLES", 10)
+    assert (analyzer.samples("3", 0, lambda *_: None)[0].rates >= 0).sum() == 8
     # A part without a coded sample stays as it is.
     path = tmp_path / "frames.npy"
     np.save(path, plain.frames[:1])
-    assert np.array_equal(training._coded_part(path, np.array([-1]), 0), plain.frames[:1])
+    assert np.array_equal(samples._coded_part(path, np.array([-1]), 0), plain.frames[:1])
     trained = create(Analyzer, f"classifier:weights={tmp_path / '3' / recipe.file}")
     assert trained.analyze(np.zeros((6, 64, 64), np.float32)).shape == (1, 1, 10)

@@ -178,7 +178,7 @@ class Classifier(Analyzer, TrainableInStages, HasSamples, HasWorkload):
 
     def samples(self, stage: str, seed: int, progress: Progress) -> tuple[Any, Any]:
         """Samples that a stage is trained on, and those held out of the training split for the card's figures."""
-        from baselines.recognition.training import make_samples
+        from baselines.recognition.samples import make_samples
 
         return make_samples(self.options.on, self.options.data, stage == "3", seed, progress)
 
