@@ -392,12 +392,12 @@ def test_classifiers_of_other_sets_are_refused(weights, bench, tmp_path):
     foreign = tmp_path / "foreign.safetensors"
     save_file({"weight": torch.zeros(3)}, foreign)
     one_line_error(bench(*arguments, f"classifier:weights={foreign}", check=2), "is not a checkpoint of a classifier")
-    one_line_error(bench(*arguments, "classifier:data=s-cifar", check=2), "no weights", "bench train classifier:on=sci")
+    one_line_error(bench(*arguments, "classifier:data=s-caltech", check=2), "no weights", "bench train classifier:on=sci")
     digits10k = tmp_path / "absent"
     done = bench("run", "--task", "classification", "--recognition", "--dataset", f"s-mnist:root={digits10k}", check=2)
     one_line_error(done, "s-mnist: no t10k-images-idx3-ubyte in")
-    with pytest.raises(BenchError, match=r"no weights .*s-cifar/etof-2\.safetensors"):
-        check_classifiers(["s-cifar"])
+    with pytest.raises(BenchError, match=r"no weights .*s-caltech/etof-2\.safetensors"):
+        check_classifiers(["s-caltech"])
     with pytest.raises(BenchError, match="was trained on 4 frames, got 6"):
         create(Analyzer, f"classifier:weights={weights(frames=4)}").analyze(np.zeros((6, 64, 64), np.float32))
 
