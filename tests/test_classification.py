@@ -392,7 +392,9 @@ def test_classifiers_of_other_sets_are_refused(weights, bench, tmp_path):
     foreign = tmp_path / "foreign.safetensors"
     save_file({"weight": torch.zeros(3)}, foreign)
     one_line_error(bench(*arguments, f"classifier:weights={foreign}", check=2), "is not a checkpoint of a classifier")
-    one_line_error(bench(*arguments, "classifier:data=s-caltech", check=2), "no weights", "bench train classifier:on=sci")
+    one_line_error(
+        bench(*arguments, "classifier:data=s-caltech", check=2), "no weights", "bench train classifier:on=sci"
+    )
     digits10k = tmp_path / "absent"
     done = bench("run", "--task", "classification", "--recognition", "--dataset", f"s-mnist:root={digits10k}", check=2)
     one_line_error(done, "s-mnist: no t10k-images-idx3-ubyte in")
