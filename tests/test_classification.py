@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import pickle
+import shutil
 import struct
 import sys
 from pathlib import Path
@@ -29,7 +30,9 @@ from bench.interfaces import Analyzer, Dataset, Task
 from bench.measure import recognition
 from bench.measure.recognition import RecognitionRow, check_classifiers
 from bench.metrics.shift import REACH, to_displacement, to_result
+from bench.progress import silent
 from bench.registry import create
+from bench.report.build import build_report
 from bench.report.paper import classification, many_tasks
 from bench.report.paper.findings import Facts, more_accurate
 from bench.report.recordings import recordings
@@ -633,6 +636,15 @@ def four_tasks(tmp_path_factory):
     command = ["run", "--task", "reconstruction+classification+motion+consistency", *arguments, "--out", str(folder)]
     run_bench(*command)
     return folder, command
+
+
+def test_a_run_that_compares_no_codec_has_a_report(four_tasks, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(four_tasks[0], folder)
+    rows = pd.read_csv(folder / "rd.csv", dtype=str)
+    rows[rows["paradigm"].eq("caas") & rows["task"].eq("classification")].to_csv(folder / "rd.csv", index=False)
+    built = build_report([folder], tmp_path / "report", silent)
+    assert [path.name for path in built] == ["README.md"]
 
 
 def test_one_sample_goes_through_all_paradigms(four_tasks):

@@ -204,6 +204,8 @@ def _points(table: pd.DataFrame, dataset: str, quality: str = PSNR.name) -> pd.D
 
 def short_names(table: pd.DataFrame) -> pd.DataFrame:
     """One line for each curve whose name RD plots shorten; the column ``short`` is the shortened name."""
+    if table.empty:
+        return table
     parts = [_points(table, dataset).drop_duplicates("curve") for dataset in table["dataset"].unique()]
     lines = pd.concat([part.assign(short=part["curve"].map(shortened(part["curve"], LEGEND_WIDTH))) for part in parts])
     return lines[lines["short"] != lines["curve"]]

@@ -115,8 +115,8 @@ def counting(row: Mapping[Any, Any]) -> str:
 
 
 def uncompressed_table(runs: Runs) -> pd.DataFrame:
-    """The quality of each extractor and analyzer with features that are sent losslessly."""
-    rows = runs.uncompressed
+    """The quality of the pictures of each extractor and analyzer, with features that are sent losslessly."""
+    rows = runs.uncompressed.dropna(subset="psnr")
     scores = iqa_scores(runs)
     lines = []
     for (dataset, extractor, analyzer), part in rows.groupby(["dataset", "extractor", "analyzer"], sort=False):
