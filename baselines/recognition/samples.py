@@ -74,7 +74,7 @@ def make_samples(on: str, data: str, coded: bool, seed: int, progress: Progress)
         Name of the representation, and of the dataset.
     coded
         Whether samples are coded by `sci`: about `_SAMPLES` of them, seven of eight at most, at its seven rate points
-        in turn.
+        in random order.
     """
     dataset = training_split(data)
     held = _held_out(np.array(dataset.images().labels))
